@@ -1,0 +1,71 @@
+"""What is known of the connection a request came on, and what was presented over it.
+
+Rules: headers that a client can forge (`Forwarded`, `X-Forwarded-*`) never reach these types. The
+certificate is the one that the TLS handshake of this very connection verified.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One client connection, shared by the requests on it.
+
+    `source` is the peer's address without port, `certificate` the verified client certificate
+    (DER) or None, `closed` turns true when the peer left, `abort` resets the socket at once.
+    """
+
+    source: str
+    certificate: bytes | None = field(default=None, repr=False)
+    closed: bool = False
+    abort: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    def cut(self) -> None:
+        """Reset the connection without draining what the kernel still holds."""
+        self.closed = True
+        self.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """An access token from `Authorization: Bearer` (RFC 6750, section 2.1)."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """The secret part of a one-use upload URL."""
+
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OneTimeCode:
+    """A code of `nomoat enroll`, from `Authorization: NoMoat-Code`."""
+
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAssertion:
+    """A JWT signed by a device key, from `Authorization: NoMoat-Device` (after RFC 7523, section 3)."""
+
+    token: str = field(repr=False)
+
+
+Credential = Bearer | Capability | OneTimeCode | DeviceAssertion
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What a caller presented: at most one credential, on a connection, by a protocol and method.
+
+    Without a credential, the connection's certificate (if any) is what authenticates.
+    """
+
+    connection: Connection
+    credential: Credential | None
+    protocol: str
+    method: str

@@ -1,0 +1,45 @@
+"""Decision: Allow or Deny, never a bool; and the context that was read for it."""
+
+from dataclasses import dataclass
+
+from nomoat.core.principal import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The circumstances of a request that policies may read. Nothing in it was written by a client.
+
+    `at` is Unix seconds, `auth_age` seconds since the caller last proved a code or device key.
+    """
+
+    at: int
+    binding: Binding
+    obtained: Binding
+    auth_age: int
+    source: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """Permitted by `policies` (sorted ids) of the set with digest `snapshot`."""
+
+    policies: tuple[str, ...]
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """Not permitted. `reason` may be shown to a caller who may know that the thing exists.
+
+    `policies` are the ids of the forbids that applied (none: nothing permitted it), `detail` is for
+    the log only.
+    """
+
+    policies: tuple[str, ...]
+    snapshot: str
+    reason: str
+    detail: str = ""
+
+
+Decision = Allow | Deny

@@ -1,0 +1,61 @@
+"""The directory as one immutable snapshot: who and what is declared, with labels and clearances."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nomoat.core.names import Classification, RepositoryName
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A declared person. `groups` are names of groups."""
+
+    name: str
+    groups: frozenset[str] = frozenset()
+    clearance: Classification = Classification.PUBLIC
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A declared workload; its SPIFFE ID is `spiffe://<trust domain>/<name>`."""
+
+    name: str
+    segment: str = ""
+    groups: frozenset[str] = frozenset()
+    clearance: Classification = Classification.PUBLIC
+
+
+@dataclass(frozen=True, slots=True)
+class FileRule:
+    """Labels and a classification for the files of a repository whose path matches a glob.
+
+    `glob` follows `fnmatch` on the whole path, with `**` for any depth; of several matching rules
+    labels are joined and the last rule's classification holds.
+    """
+
+    glob: str
+    labels: frozenset[str] = frozenset()
+    classification: Classification | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A declared dataset or model. `owner_group` or `owner_person` is set, or neither."""
+
+    name: RepositoryName
+    classification: Classification
+    labels: frozenset[str] = frozenset()
+    owner_group: str = ""
+    owner_person: str = ""
+    files: tuple[FileRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Everything declared, at one generation (which moves with every change)."""
+
+    generation: int = 0
+    groups: frozenset[str] = frozenset()
+    people: Mapping[str, Person] = field(default_factory=dict[str, Person])
+    workloads: Mapping[str, Workload] = field(default_factory=dict[str, Workload])
+    repositories: Mapping[RepositoryName, Repository] = field(default_factory=dict[RepositoryName, Repository])

@@ -1,0 +1,102 @@
+"""The errors of the path, and who is at fault.
+
+    NoMoatError
+    ├── Refused             the caller's fault; carries a public reason apart from internal detail
+    │   ├── Unauthenticated     no credential, or one that does not verify
+    │   ├── NotPermitted        policy said no (or a credential is confined to other operations)
+    │   ├── Revoked             the session ended, possibly while serving
+    │   ├── NotFound            no such thing, or none that this caller may discover
+    │   ├── Malformed           the request is not well formed
+    │   ├── TooLarge            over a stated limit
+    │   └── Conflict            it contradicts the present state
+    ├── Unavailable         a dependency failed, so closed; trying again may help
+    ├── Corrupt             stored bytes failed verification; nothing of them was served
+    └── Misuse              a bug of ours
+
+Policy returns Deny; only the guard turns it into `NotPermitted`. Protocols map this tree to the
+wire in one exhaustive table each.
+"""
+
+
+class NoMoatError(Exception):
+    """Base of everything that NoMoat raises on purpose."""
+
+
+class Refused(NoMoatError):
+    """The request was refused and the caller can know why.
+
+    `reason` may be shown to the caller; `detail` goes to the log only; `record` is the index of
+    the refusal's record once the guard has written it (None before).
+    """
+
+    def __init__(self, reason: str, *, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+        self.record: int | None = None
+
+
+class Unauthenticated(Refused):
+    """No credential was presented, or it does not verify.
+
+    `kind` is a short stable word for counting (for example `expired`, `bad-signature`, `revoked`).
+    """
+
+    def __init__(self, reason: str, *, kind: str, detail: str = "") -> None:
+        super().__init__(reason, detail=detail)
+        self.kind = kind
+
+
+class NotPermitted(Refused):
+    """No policy permits it, or one forbids it."""
+
+
+class Revoked(Refused):
+    """The session, device, person or workload was revoked."""
+
+
+class NotFound(Refused):
+    """There is no such thing, or none that this caller may discover: the same answer for both.
+
+    `kind` is `repository`, `revision` or `entry`.
+    """
+
+    def __init__(self, reason: str, *, kind: str, detail: str = "") -> None:
+        super().__init__(reason, detail=detail)
+        self.kind = kind
+
+
+class Malformed(Refused):
+    """The request does not parse."""
+
+
+class TooLarge(Refused):
+    """A part of the request is over its limit."""
+
+
+class Conflict(Refused):
+    """The request contradicts the present state (already exists, changed meanwhile)."""
+
+
+class Unavailable(NoMoatError):
+    """A part that the path depends on failed, so nothing is served.
+
+    `part` names it (`log`, `state`, `objects`, `clock`, `policy`), `reason` may be shown.
+    """
+
+    def __init__(self, part: str, reason: str) -> None:
+        super().__init__(f"{part}: {reason}")
+        self.part = part
+        self.reason = reason
+
+
+class Corrupt(NoMoatError):
+    """Stored bytes failed verification; `what` names them without a path on the server."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} failed verification")
+        self.what = what
+
+
+class Misuse(NoMoatError):
+    """A bug in NoMoat itself: a permit spent twice, claimed as another kind, minted off the path."""

@@ -1,0 +1,110 @@
+"""Names and their grammar: everything a client may call a thing, parsed once, strictly.
+
+Rules: a parsed name is safe to log sealed, to compare and to put into an entity id. Parsing never
+repairs: what is not exactly a name is refused.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from nomoat.core.errors import Malformed
+
+
+class Classification(IntEnum):
+    """How confidential a thing is, and how far a principal is cleared. Ordered."""
+
+    PUBLIC = 0
+    INTERNAL = 1
+    CONFIDENTIAL = 2
+    RESTRICTED = 3
+
+
+def parse_classification(text: str) -> Classification:
+    """Parse `public`, `internal`, `confidential` or `restricted`; raise `Malformed` otherwise."""
+    for level in Classification:
+        if text == level.name.lower():
+            return level
+    raise Malformed(f"{text!r:.40} is not a classification (public, internal, confidential, restricted)")
+
+
+class RepositoryKind(StrEnum):
+    """What a repository holds."""
+
+    DATASET = "dataset"
+    MODEL = "model"
+
+
+_SEGMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
+_REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9])?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SUBJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,126}[A-Za-z0-9])?")
+_TRUST_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryName:
+    """A dataset's or model's name: `namespace/name`, unique within its kind."""
+
+    kind: RepositoryKind
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def parse_repository_name(kind: RepositoryKind, text: str) -> RepositoryName:
+    """Parse `namespace/name` by the Hub's rules (96 characters each, no `--`, no `..`)."""
+    namespace, slash, name = text.partition("/")
+    if not slash or not _SEGMENT.fullmatch(namespace) or not _SEGMENT.fullmatch(name) or "--" in text or ".." in text:
+        raise Malformed("a repository is named namespace/name, with letters, digits, '.', '_' and '-'")
+    return RepositoryName(kind, namespace, name)
+
+
+def parse_path(text: str) -> str:
+    """Parse a file's path inside a repository: relative, normalised, printable, at most 512 bytes.
+
+    Refuses empty, `.` and `..` segments, backslashes, control characters and `.git`.
+    """
+    if not text or len(text.encode("utf-8", "surrogatepass")) > 512 or not text.isprintable() or "\\" in text:
+        raise Malformed("a file's path is at most 512 bytes of printable characters without a backslash")
+    if any(part in {"", ".", ".."} or part.lower() == ".git" for part in text.split("/")):
+        raise Malformed("a file's path has no empty, '.', '..' or '.git' segment")
+    return text
+
+
+def parse_revision(text: str) -> str:
+    """Parse a branch name or a commit id."""
+    if not _REVISION.fullmatch(text) or ".." in text or "//" in text:
+        raise Malformed("a revision is a branch name or a commit id")
+    return text
+
+
+def is_commit_id(text: str) -> bool:
+    """Whether `text` has the form of a commit id (40 lower-case hexadecimal digits)."""
+    return _COMMIT.fullmatch(text) is not None
+
+
+def parse_digest(text: str) -> str:
+    """Parse a SHA-256 digest: 64 lower-case hexadecimal digits."""
+    if not _DIGEST.fullmatch(text):
+        raise Malformed("a digest is 64 lower-case hexadecimal digits (SHA-256)")
+    return text
+
+
+def parse_subject_name(text: str) -> str:
+    """Parse a person's, workload's or group's name (128 characters; letters, digits, `._@+-`)."""
+    if not _SUBJECT.fullmatch(text):
+        raise Malformed(
+            "a name has at most 128 letters, digits and '._@+-', and starts and ends with a letter or digit"
+        )
+    return text
+
+
+def parse_trust_domain(text: str) -> str:
+    """Parse a trust domain's name (SPIFFE ID specification, section 2.1)."""
+    if not _TRUST_DOMAIN.fullmatch(text):
+        raise Malformed("a trust domain is lower-case letters, digits, '.', '-' and '_'")
+    return text

@@ -1,0 +1,87 @@
+"""Permit: the one ticket to a resource, minted by the guard after the record is durable.
+
+Rules: a resource takes its coordinates only from `claim`; a permit is spent once, dies with the
+guard's `async with`, and refuses every chunk after its lease was revoked.
+"""
+
+from collections.abc import Callable
+from typing import Generic, final
+
+from nomoat.core._seal import require_seal
+from nomoat.core.decision import Allow
+from nomoat.core.errors import Misuse, Revoked
+from nomoat.core.operation import Operation, OpT, OpT_co, Resolved
+from nomoat.core.principal import Principal
+from nomoat.core.record import Receipt
+
+
+@final
+class Lease:
+    """The revocable part of an access: registered before the decision, so that no revocation misses it."""
+
+    __slots__ = ("_cancel", "principal", "reason", "revoked")
+
+    def __init__(self, principal: Principal, cancel: Callable[[], object]) -> None:
+        self.principal = principal
+        self.revoked = False
+        self.reason = ""
+        self._cancel = cancel
+
+    def revoke(self, reason: str) -> None:
+        """Mark the access revoked and cancel the task that serves it. `reason` may be shown."""
+        if not self.revoked:
+            self.revoked = True
+            self.reason = reason
+            self._cancel()
+
+
+@final
+class Permit(Generic[OpT_co]):
+    """The right to one resolved operation, for the time of one `async with`.
+
+    `principal` is who, `allow` what allowed it, `receipt` the record that is already durable.
+    """
+
+    __slots__ = ("_claimed", "_lease", "_over", "_resolved", "allow", "bytes", "outcome", "principal", "receipt")
+
+    def __init__(self, seal: object, resolved: Resolved[OpT_co], allow: Allow, receipt: Receipt, lease: Lease) -> None:
+        require_seal(seal, "a permit")
+        self._resolved = resolved
+        self._lease = lease
+        self._claimed = False
+        self._over = False
+        self.principal = lease.principal
+        self.allow = allow
+        self.receipt = receipt
+        self.bytes = 0
+        self.outcome: dict[str, str] = {}
+
+    def claim(self, kind: type[OpT]) -> Resolved[OpT]:
+        """Spend the permit and return what it is for; `kind` is the operation the resource serves.
+
+        Raises `Misuse` when it is spent, over or of another kind, `Revoked` when the session ended.
+        """
+        resolved: Resolved[Operation] = self._resolved
+        if type(resolved.operation) is not kind:
+            raise Misuse(f"a permit for {resolved.operation.action} was claimed as {kind.__name__}")
+        if self._claimed:
+            raise Misuse("a permit was claimed twice")
+        self.check()
+        self._claimed = True
+        return resolved  # type: ignore[return-value]  # narrowed by the check of the operation's type above
+
+    def check(self) -> None:
+        """Raise `Revoked` if the access was revoked since; call it before each chunk."""
+        if self._lease.revoked:
+            raise Revoked(self._lease.reason)
+        if self._over:
+            raise Misuse("a permit was used after its access was over")
+
+    def note(self, *, bytes: int = 0, **outcome: str) -> None:
+        """Add to what the outcome record will say: bytes served or stored, and named facts."""
+        self.bytes += bytes
+        self.outcome.update(outcome)
+
+    def expire(self) -> None:
+        """End the permit; the guard calls it when the access is over."""
+        self._over = True

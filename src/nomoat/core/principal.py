@@ -1,0 +1,65 @@
+"""Principal: who is asking, verified for this very request.
+
+Rules: only `identity` mints one. Groups and clearance come from the directory, never from a token.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import final
+
+from nomoat.core._seal import require_seal
+from nomoat.core.names import Classification
+from nomoat.core.operation import Operation
+
+
+class PrincipalKind(StrEnum):
+    """What kind of caller it is; also the Cedar entity type, capitalised."""
+
+    PERSON = "person"
+    WORKLOAD = "workload"
+
+
+class Binding(StrEnum):
+    """How the credential of this request is bound to its holder; policies read it."""
+
+    NONE = "none"
+    MTLS = "mtls"
+    DEVICE_KEY = "device-key"
+    CODE = "code"
+    CAPABILITY = "capability"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A verified caller.
+
+    `name` is unique within `kind`; `identifier` is the SPIFFE ID. `session` is the session's id,
+    `authenticated_at` and `expires_at` are Unix seconds. `obtained` says over which binding the
+    credential was issued. `confined_to` limits a credential to the named actions, or to one exact
+    operation (an upload URL); None means any.
+    """
+
+    kind: PrincipalKind
+    name: str
+    identifier: str
+    groups: frozenset[str]
+    clearance: Classification
+    segment: str
+    session: str
+    device: str
+    binding: Binding
+    obtained: Binding
+    authenticated_at: int
+    expires_at: int
+    confined_to: frozenset[str] | Operation | None = None
+    chain: tuple[str, ...] = ()
+    seal: object = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        require_seal(self.seal, "a principal")
+
+    @property
+    def subject(self) -> str:
+        """The stable name under which the log keeps this principal: `kind:name`."""
+        return f"{self.kind}:{self.name}"
