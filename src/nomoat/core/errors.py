@@ -10,6 +10,7 @@
     │   ├── TooLarge            over a stated limit
     │   └── Conflict            it contradicts the present state
     ├── Unavailable         a dependency failed, so closed; trying again may help
+    ├── Disconnected        the client left; nobody is there to be told
     ├── Corrupt             stored bytes failed verification; nothing of them was served
     └── Misuse              a bug of ours
 
@@ -88,6 +89,10 @@ class Unavailable(NoMoatError):
         super().__init__(f"{part}: {reason}")
         self.part = part
         self.reason = reason
+
+
+class Disconnected(NoMoatError):
+    """The client left before the answer was complete."""
 
 
 class Corrupt(NoMoatError):

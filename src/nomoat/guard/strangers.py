@@ -1,0 +1,113 @@
+"""Refusals of callers whom nobody knows: recorded one by one at first, then counted.
+
+Rules: a flood cannot fill the log (a quota for each source and for all together), and cannot hide
+(what was counted is recorded with its number, reasons and time). Nothing a stranger sent is kept.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from nomoat.audit.log import Log
+from nomoat.core.connection import Presented
+from nomoat.core.errors import Unauthenticated, Unavailable
+from nomoat.core.record import Json, Record, RecordKind
+
+WINDOW_S: Final = 10.0
+EACH: Final = 5  # records of its own for one source in a window
+TOGETHER: Final = 100  # for all sources in a window
+SOURCES: Final = 1024  # sources told apart in a window; the rest is counted as one
+
+
+@dataclass(slots=True)
+class _Counted:
+    """What was not recorded one by one from one source."""
+
+    first: float
+    last: float
+    reasons: Counter[str] = field(default_factory=Counter[str])
+
+
+@final
+class Strangers:
+    """Records and counts unauthenticated refusals; `run` writes the counts once a window."""
+
+    def __init__(self, log: Log, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._clock = clock
+        self._recorded: Counter[str] = Counter()
+        self._counted: dict[str, _Counted] = {}
+
+    async def refuse(self, presented: Presented, refusal: Unauthenticated) -> int | None:
+        """Record one refusal durably, or count it; returns the record's index or None.
+
+        Raises `Unavailable` when it should have been recorded and could not be.
+        """
+        source = presented.connection.source
+        if self._recorded[source] >= EACH or self._recorded.total() >= TOGETHER:
+            self.count(source, refusal.kind)
+            return None
+        self._recorded[source] += 1
+        content: dict[str, Json] = {
+            "why": refusal.reason,
+            "reason": refusal.kind,
+            "detail": refusal.detail,
+            "context": {"source": source},
+            "request": {"protocol": presented.protocol, "method": presented.method},
+        }
+        record = Record(
+            kind=RecordKind.OPENING,
+            subject="unauthenticated",
+            what="Authenticate",
+            on="",
+            decision="deny",
+            content=content,
+        )
+        return (await self._log.append(record)).index
+
+    def count(self, source: str, reason: str) -> None:
+        """Count what leaves no record of its own, such as a failed TLS handshake."""
+        now = self._clock()
+        if source not in self._counted and len(self._counted) >= SOURCES:
+            source = "other sources"
+        counted = self._counted.setdefault(source, _Counted(now, now))
+        counted.last = now
+        counted.reasons[reason] += 1
+
+    async def flush(self) -> None:
+        """Write what was counted and begin a new window; what cannot be written stays counted."""
+        self._recorded.clear()
+        counted, self._counted = self._counted, {}
+        for source, what in counted.items():
+            content: dict[str, Json] = {
+                "context": {"source": source},
+                "count": what.reasons.total(),
+                "reasons": dict(what.reasons),
+                "first": int(what.first),
+                "last": int(what.last),
+            }
+            record = Record(
+                kind=RecordKind.COALESCED,
+                subject="unauthenticated",
+                what="Authenticate",
+                on="",
+                decision="deny",
+                content=content,
+            )
+            try:
+                await self._log.append(record)
+            except Unavailable:
+                self._restore(source, what)
+
+    def _restore(self, source: str, what: _Counted) -> None:
+        again = self._counted.setdefault(source, _Counted(what.first, what.last))
+        again.first = min(again.first, what.first)
+        again.reasons.update(what.reasons)
+
+    async def run(self) -> None:
+        """Flush once a window until cancelled."""
+        while True:
+            await asyncio.sleep(WINDOW_S)
+            await self.flush()

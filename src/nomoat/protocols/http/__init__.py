@@ -1,0 +1,1 @@
+"""What the HTTP protocols share: routes, exchanges, credentials in headers, errors on the wire."""

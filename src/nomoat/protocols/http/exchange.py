@@ -1,0 +1,135 @@
+"""One HTTP exchange: a request's parts, parsed strictly, and the answer's parts, sent once.
+
+Rules: the path is split before it is decoded and each segment is decoded once (RFC 3986, section
+2.4). Bodies have a limit that the caller names. A client that left stops the work (`Disconnected`).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Final, final
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import orjson
+
+from nomoat.core.connection import Presented
+from nomoat.core.errors import Disconnected, Malformed, TooLarge
+from nomoat.protocols.http.asgi import Receive, Scope, Send
+
+LONGEST_PATH: Final = 4096
+MOST_QUERY_FIELDS: Final = 32
+JSON_LIMIT: Final = 1 << 20  # bytes
+
+
+def parse_segments(raw_path: bytes) -> tuple[str, ...]:
+    """Split and decode a raw path. Raises `Malformed` for what does not decode to printable UTF-8."""
+    if len(raw_path) > LONGEST_PATH:
+        raise Malformed(f"the path is longer than {LONGEST_PATH} bytes")
+    if not raw_path.startswith(b"/"):
+        raise Malformed("the request target is not a path")
+    try:
+        segments = tuple(unquote_to_bytes(part).decode("utf-8") for part in raw_path[1:].split(b"/"))
+    except UnicodeDecodeError:
+        raise Malformed("the path is not UTF-8") from None
+    if not all(segment.isprintable() for segment in segments):
+        raise Malformed("the path has characters that cannot be printed")
+    return segments
+
+
+@final
+class Exchange:
+    """A request and its answer. `segments` is the decoded path, `presented` who it is from.
+
+    `started` tells whether the answer's status line was sent: from then on a failure can only cut.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, presented: Presented) -> None:
+        self.presented = presented
+        self.method: str = scope["method"]
+        self.segments: tuple[str, ...] = ()
+        self.started = False
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+
+    def header(self, name: str) -> str | None:
+        """The value of a header that may come once. Raises `Malformed` when it is repeated."""
+        key = name.lower().encode()
+        values = [value for header, value in self._headers if header == key]
+        if len(values) > 1:
+            raise Malformed(f"the header {name} is repeated")
+        return values[0].decode("latin-1") if values else None
+
+    def query(self) -> Mapping[str, str]:
+        """The query's fields, each at most once. Raises `Malformed` otherwise."""
+        try:
+            text = bytes(self._scope["query_string"]).decode("ascii")
+            fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS, errors="strict")
+        except ValueError:
+            raise Malformed("the query is not well formed") from None
+        found = dict(fields)
+        if len(found) != len(fields):
+            raise Malformed("a field of the query is repeated")
+        return found
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises `Disconnected` when the client left before its end."""
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected("the client left while sending")
+            body: bytes = message.get("body", b"")
+            if body:
+                yield body
+            more = message.get("more_body", False)
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises `TooLarge` over `limit` bytes, before reading further."""
+        declared = self.header("content-length")
+        if declared is not None and declared.isdigit() and int(declared) > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes")
+        parts: list[bytes] = []
+        size = 0
+        async for part in self.stream():
+            size += len(part)
+            if size > limit:
+                raise TooLarge(f"the body is larger than {limit} bytes")
+            parts.append(part)
+        return b"".join(parts)
+
+    async def json(self, limit: int = JSON_LIMIT) -> dict[str, object]:
+        """The body as a JSON object. Raises `Malformed` when it is not one."""
+        try:
+            value = orjson.loads(await self.body(limit))
+        except orjson.JSONDecodeError:
+            raise Malformed("the body is not JSON") from None
+        if not isinstance(value, dict):
+            raise Malformed("the body is not a JSON object")
+        return value
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send the status and headers; the body follows with `part`."""
+        self.started = True
+        encoded = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": encoded})
+
+    async def part(self, body: bytes, *, more: bool = True) -> None:
+        """Send a part of the body, then let others run (a fast client must not starve small requests)."""
+        if self.presented.connection.closed:
+            raise Disconnected("the client left")
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        if more:
+            await asyncio.sleep(0)
+
+    async def answer(
+        self, status: int, body: bytes, *, content_type: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a whole answer. For HEAD, HTTP forbids a body; its length is still told."""
+        fields = {"Content-Type": content_type, "Content-Length": str(len(body)), **(headers or {})}
+        await self.start(status, fields)
+        await self.part(b"" if self.method == "HEAD" else body, more=False)
+
+    async def answer_json(self, status: int, value: object, *, headers: Mapping[str, str] | None = None) -> None:
+        """Send a JSON answer."""
+        await self.answer(status, orjson.dumps(value), content_type="application/json", headers=headers)

@@ -1,0 +1,96 @@
+"""The table of routes: every one is one Operation, or public and named as such. All else is refused.
+
+Patterns are paths with `{name}` for one segment and a final `{name*}` for one or more. A literal
+segment wins over a placeholder, so the order of the table does not matter.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
+
+from nomoat.core.errors import Malformed
+from nomoat.core.operation import Operation
+from nomoat.protocols.http.exchange import Exchange
+
+Handler: TypeAlias = Callable[[Exchange, Mapping[str, str]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`method` and `pattern` lead to `handler`, which admits exactly `operation`; None means public.
+
+    `protocol` is the word that records use for where the request came in.
+    """
+
+    method: str
+    pattern: str
+    protocol: str
+    operation: type[Operation] | None
+    handler: Handler
+
+
+@final
+class RouteTable:
+    """Finds the one route of a request."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes: Final = tuple(routes)
+        self._root = _Node()
+        for route in self.routes:
+            self._root.add(tuple(route.pattern.removeprefix("/").split("/")), route)
+
+    def find(self, method: str, segments: tuple[str, ...]) -> tuple[Route, Mapping[str, str]] | None:
+        """The route and the values of its placeholders, or None when no route is listed."""
+        return self._root.find(method, segments, ())
+
+
+class _Node:
+    """One level of the path: literals first, then a suffix-matching placeholder, then the rest."""
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.placeholders: dict[str, _Node] = {}  # by suffix, such as ".git"
+        self.routes: dict[str, tuple[Route, tuple[str, ...]]] = {}
+        self.rest: dict[str, tuple[Route, tuple[str, ...]]] = {}
+
+    def add(self, pattern: tuple[str, ...], route: Route, names: tuple[str, ...] = ()) -> None:
+        if not pattern:
+            if route.method in self.routes:
+                raise ValueError(f"two routes for {route.method} {route.pattern}")
+            self.routes[route.method] = (route, names)
+            return
+        first, *others = pattern
+        if first.startswith("{") and first.endswith("*}"):
+            self.rest[route.method] = (route, (*names, first[1:-2]))
+        elif first.startswith("{"):
+            name, _, suffix = first[1:].partition("}")
+            self.placeholders.setdefault(suffix, _Node()).add(tuple(others), route, (*names, name))
+        else:
+            self.literals.setdefault(first, _Node()).add(tuple(others), route, names)
+
+    def find(
+        self, method: str, segments: tuple[str, ...], values: tuple[str, ...]
+    ) -> tuple[Route, Mapping[str, str]] | None:
+        if not segments:
+            return self._match(self.routes.get(method), values)
+        first, others = segments[0], segments[1:]
+        if (literal := self.literals.get(first)) and (found := literal.find(method, others, values)):
+            return found
+        for suffix, node in sorted(self.placeholders.items(), key=lambda item: -len(item[0])):
+            if first.endswith(suffix) and (found := node.find(method, others, (*values, _single(first, suffix)))):
+                return found
+        return self._match(self.rest.get(method), (*values, "/".join(segments)))
+
+    @staticmethod
+    def _match(
+        found: tuple[Route, tuple[str, ...]] | None, values: tuple[str, ...]
+    ) -> tuple[Route, Mapping[str, str]] | None:
+        return (found[0], dict(zip(found[1], values, strict=True))) if found else None
+
+
+def _single(segment: str, suffix: str) -> str:
+    """A placeholder's value: an encoded slash inside one segment is an attempt to cross it."""
+    value = segment.removesuffix(suffix) if suffix else segment
+    if "/" in value:
+        raise Malformed("an encoded slash does not belong in this part of the path")
+    return value
