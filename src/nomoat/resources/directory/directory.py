@@ -1,0 +1,112 @@
+"""The directory as a resource: one active declaration, replaced whole in one transaction.
+
+INVARIANT (generation): the snapshot in memory is the newest committed one; it is swapped in the loop
+before the change is answered, and everything in flight is decided again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from sqlalchemy import desc, insert, select
+from sqlalchemy.engine import Connection
+
+from nomoat.core.directory import Directory
+from nomoat.core.errors import Conflict, Misuse
+from nomoat.core.operation import ApplyDirectory, Resolved, Target
+from nomoat.core.permit import Permit
+from nomoat.core.principal import Principal, PrincipalKind
+from nomoat.resources.directory.document import Change, dump, load, merge, parse_declarations, plan
+from nomoat.stores.state.engine import State
+from nomoat.stores.state.schema import directory_version
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The outcome of `apply`: the plan, the generation it was made against or led to."""
+
+    plan: tuple[Change, ...]
+    generation: int
+    applied: bool
+
+
+@final
+class Declarations:
+    """What is declared now. `current` is the snapshot that every decision reads."""
+
+    def __init__(self, state: State, clock: Callable[[], float], changed: Callable[[], None]) -> None:
+        self._state = state
+        self._clock = clock
+        self._changed = changed
+        self.current = state.read(_newest)
+
+    def resolve(self, principal: Principal, operation: ApplyDirectory) -> Resolved[ApplyDirectory]:
+        """Resolve a declaration to its plan. Raises `Malformed`, or `Conflict` when the base moved."""
+        current = self.current
+        if operation.base is not None and operation.base != current.generation:
+            raise Conflict("the directory changed since the plan was made; look at the new plan and apply again")
+        merged = merge(current, parse_declarations(operation.document))
+        widens = _widens(current, merged, principal)
+        target = Target(
+            "Directory", "directory", "directory", str(current.generation), facts=(("widens_self", widens),)
+        )
+        return Resolved(operation, (target,), {"base": current, "merged": merged})
+
+    async def apply(self, permit: Permit[ApplyDirectory]) -> Applied:
+        """Apply a declaration, or only plan it. Raises `Conflict` when another one came between."""
+        resolved = permit.claim(ApplyDirectory)
+        base, merged = resolved.coordinates["base"], resolved.coordinates["merged"]
+        if not isinstance(base, Directory) or not isinstance(merged, Directory):
+            raise Misuse("a declaration resolved to something else")
+        changes = plan(base, merged)
+        permit.note(changes=str(len(changes)))
+        if resolved.operation.dry_run or not changes:
+            return Applied(changes, base.generation, applied=False)
+        at, by = self._clock(), permit.principal.subject
+        permit.check()
+        await self._state.write(lambda connection: _store(connection, merged, at, by), self._swap)
+        return Applied(changes, merged.generation, applied=True)
+
+    def _swap(self, directory: Directory) -> None:
+        self.current = directory
+        self._changed()
+
+
+def declare(connection: Connection, text: str, at: float, by: str) -> Directory:
+    """Store a first declaration while a data directory is being made; there is no path yet."""
+    directory = merge(_newest(connection), parse_declarations(text))
+    return _store(connection, directory, at, by)
+
+
+def _newest(connection: Connection) -> Directory:
+    newest = select(directory_version).order_by(desc(directory_version.c.generation)).limit(1)
+    row = connection.execute(newest).one_or_none()
+    return Directory() if row is None else load(row.document, row.generation)
+
+
+def _store(connection: Connection, directory: Directory, at: float, by: str) -> Directory:
+    # The generation is the primary key and exactly one above the newest: a lost race changes nothing.
+    if _newest(connection).generation != directory.generation - 1:
+        raise Conflict("the directory changed since the plan was made; look at the new plan and apply again")
+    row = {"generation": directory.generation, "document": dump(directory), "applied_at": at, "applied_by": by}
+    connection.execute(insert(directory_version).values(row))
+    return directory
+
+
+def _widens(old: Directory, new: Directory, principal: Principal) -> bool:
+    """Whether a declaration gives its own author more than they have: groups, clearance or ownership."""
+    if principal.kind is PrincipalKind.PERSON:
+        before, after = old.people.get(principal.name), new.people.get(principal.name)
+    else:
+        before, after = old.workloads.get(principal.name), new.workloads.get(principal.name)
+    if before is None or after is None:
+        return after is not None
+    if after.groups - before.groups or after.clearance > before.clearance:
+        return True
+    for name, repository in new.repositories.items():
+        was = old.repositories.get(name)
+        mine = repository.owner_group in after.groups or repository.owner_person == principal.name
+        owned = was is not None and (was.owner_group in before.groups or was.owner_person == principal.name)
+        if mine and not owned:
+            return True
+    return False
