@@ -1,0 +1,220 @@
+"""The state: one encrypted SQLite database (SQLCipher), read by many, written by one thread.
+
+Rules: the key is 32 raw bytes and no passphrase. Reads see only what was committed. A write is one
+transaction that is durable before `write` returns, or did not happen; whatever goes wrong below the
+caller's function raises `Unavailable("state", …)`. Migrations run when the state opens, all or none.
+The back end is trusted to keep what it acknowledged; it is not trusted with plaintext, and a
+page that somebody changed does not verify. An old copy of the whole file does: keep the log.
+"""
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Final, Protocol, TypeVar, cast, final
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from nomoat.core.errors import Conflict, Misuse, Unavailable
+
+T = TypeVar("T")
+
+KEY_SIZE: Final = 32
+
+# FULL in WAL mode syncs the log at every commit (https://sqlite.org/pragma.html#pragma_synchronous).
+# `secure_delete` overwrites what is deleted, so that a destroyed subject key is gone from free pages.
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",
+    "PRAGMA trusted_schema = OFF",
+)
+_READERS: Final = 8  # connections kept open for reads; one is in use unless threads read at once
+
+
+class _Cursor(Protocol):
+    def fetchone(self) -> tuple[object, ...] | None: ...
+
+
+class _DriverConnection(Protocol):
+    def execute(self, sql: str, /) -> _Cursor: ...
+    def close(self) -> None: ...
+
+
+class _Driver(Protocol):
+    """The part of DB-API 2.0 (PEP 249) and `sqlite3` that is used of sqlcipher3, which has no type stubs."""
+
+    DatabaseError: type[Exception]
+
+    def connect(
+        self, database: str, *, timeout: float, isolation_level: None, check_same_thread: bool
+    ) -> _DriverConnection: ...
+
+
+_DRIVER: Final = cast("_Driver", import_module("sqlcipher3.dbapi2"))
+
+
+@final
+class State:
+    """The open database. `read` may be called from any thread, `write` from a running event loop."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._writer = _engine(path, key, begin="BEGIN IMMEDIATE", connections=1)
+        self._readers = _engine(path, key, begin="BEGIN", connections=_READERS)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
+
+    @classmethod
+    def create(cls, path: Path, key: bytes) -> "State":
+        """Make an empty database at `path` (mode 0600) and open it.
+
+        `key` is 32 bytes. Raises `Conflict` when something is there already, `Unavailable` when the
+        file cannot be made.
+        """
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            raise Conflict("there is a state already; it is never overwritten") from None
+        except OSError as error:
+            raise Unavailable("state", f"the database cannot be made: {error.strerror}") from error
+        return cls.open(path, key)
+
+    @classmethod
+    def open(cls, path: Path, key: bytes) -> "State":
+        """Open the database at `path` with its 32-byte `key` and bring it to the newest schema.
+
+        Raises `Unavailable` when it is missing (an empty one in its place would forget every
+        revocation), when the key is another one, when the file is damaged, or when a newer NoMoat
+        wrote it.
+        """
+        if len(key) != KEY_SIZE:
+            raise Misuse(f"the key of the state has {len(key)} bytes instead of {KEY_SIZE}")
+        try:
+            mode = path.stat().st_mode
+            if mode & (stat.S_IRWXG | stat.S_IRWXO):
+                path.chmod(0o600)  # SQLite gives its -wal and -shm files the mode of the database
+        except FileNotFoundError:
+            raise Unavailable("state", "there is no database in the data directory") from None
+        except OSError as error:
+            raise Unavailable("state", f"the database cannot be opened: {error.strerror}") from error
+        state = cls(path, key)
+        try:
+            with _guarded(), state._writer.begin() as connection:
+                _migrate(connection)
+        except BaseException:
+            state.close()
+            raise
+        return state
+
+    def read(self, fn: Callable[[Connection], T]) -> T:
+        """Call `fn` with a connection that sees one committed snapshot and cannot write; return its result.
+
+        Raises `Unavailable` when the database fails, and whatever `fn` raises.
+        """
+        with _guarded(), self._readers.connect() as connection:
+            return fn(connection)
+
+    async def write(self, fn: Callable[[Connection], T], then: Callable[[T], None] | None = None) -> T:
+        """Call `fn` in the writer's thread, in one transaction; return its result once that is durable.
+
+        `then` is called with the result in the event loop right after the commit, even when the caller
+        was cancelled meanwhile: what keeps a snapshot in memory swaps it there and never falls behind.
+        An exception of `fn` rolls the transaction back and is raised. Raises `Unavailable` when the
+        database fails: nothing was kept.
+        """
+        written = asyncio.get_running_loop().run_in_executor(self._thread, self._transact, fn)
+
+        def follow(done: asyncio.Future[T]) -> None:
+            if then is not None and not done.cancelled() and done.exception() is None:
+                then(done.result())
+
+        written.add_done_callback(follow)
+        return await asyncio.shield(written)
+
+    def close(self) -> None:
+        """Finish the running transaction and close every connection. The state cannot be used after."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._readers.dispose()
+        self._writer.dispose()
+
+    def _transact(self, fn: Callable[[Connection], T]) -> T:
+        with _guarded(), self._writer.begin() as connection:
+            return fn(connection)
+
+
+def _engine(path: Path, key: bytes, *, begin: str, connections: int) -> Engine:
+    # hide_parameters: an error names the statement, never the values.
+    engine = create_engine(
+        "sqlite://",
+        module=_DRIVER,
+        creator=lambda: _connect(path, key, writable=begin == "BEGIN IMMEDIATE"),
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        hide_parameters=True,
+    )
+
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "begin", on_begin)
+    return engine
+
+
+def _connect(path: Path, key: bytes, *, writable: bool) -> _DriverConnection:
+    """Open, unlock and verify one connection; transactions are begun by the engine, not the driver."""
+    connection = _DRIVER.connect(str(path), timeout=5.0, isolation_level=None, check_same_thread=False)
+    try:
+        _unlock(connection, key)
+        for pragma in _PRAGMAS:
+            connection.execute(pragma).fetchone()
+        if not writable:
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _unlock(connection: _DriverConnection, key: bytes) -> None:
+    """Hand SQLCipher the key before anything else touches the file, and see that it fits."""
+    connection.execute("PRAGMA cipher_log_level = NONE")  # what it has to say about a wrong key is raised below
+    # A raw key, so no passphrase is stretched (https://www.zetetic.net/sqlcipher/sqlcipher-api/#key).
+    connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+    if connection.execute("PRAGMA cipher_version").fetchone() is None:  # a plain SQLite ignores the key
+        raise Unavailable("state", "the database driver cannot encrypt: it is not SQLCipher")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except _DRIVER.DatabaseError as error:
+        reason = f"the database does not open: another key-encryption key, or a damaged file ({error})"
+        raise Unavailable("state", reason) from error
+
+
+def _migrate(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "nomoat.stores.state:migrations")
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise Unavailable("state", f"the database was written by a newer NoMoat ({error})") from error
+
+
+@contextmanager
+def _guarded() -> Generator[None]:
+    """Turn the database's errors into `Unavailable`; everything else passes."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise Unavailable("state", f"the database failed: {error.orig}") from error
+    except SQLAlchemyError as error:  # for example no connection became free in time
+        raise Unavailable("state", f"the database failed: {type(error).__name__}") from error

@@ -1,0 +1,197 @@
+"""The tables of the state, as SQLAlchemy Core knows them.
+
+Rules: names and documents are plain columns because the whole file is encrypted; secrets are stored
+hashed (`code`) or wrapped (`blob`, `subject_key`). Times are Unix seconds. Tables are STRICT, so a
+value of the wrong type is an error. Foreign keys are checked at commit, so the order of statements
+in a transaction does not matter. A change here needs a migration; a test compares the two.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    REAL,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+SECONDS: Final = REAL[float]()
+
+
+def _refers_to(column: str) -> ForeignKey:
+    return ForeignKey(column, deferrable=True, initially="DEFERRED")
+
+
+# -- What is declared and decided on ----------------------------------------------------------------
+
+# The newest row is the active directory; `document` is the canonical text of everything declared.
+directory_version: Final = Table(
+    "directory_version",
+    metadata,
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+    Column("applied_at", SECONDS, nullable=False),
+    Column("applied_by", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+# The newest row is the active policy set; `files` is a JSON object of name to Cedar text.
+policy_version: Final = Table(
+    "policy_version",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("files", Text, nullable=False),
+    Column("applied_at", SECONDS, nullable=False),
+    Column("applied_by", Text, nullable=False),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# -- Who is enrolled --------------------------------------------------------------------------------
+
+# `public_key` is a SubjectPublicKeyInfo (DER), `thumbprint` its hash.
+device: Final = Table(
+    "device",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("person", Text, nullable=False, index=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("thumbprint", Text, nullable=False),
+    Column("created_at", SECONDS, nullable=False),
+    Column("revoked_at", SECONDS),
+    sqlite_strict=True,
+)
+
+session: Final = Table(
+    "session",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("subject_kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("device", Text, _refers_to("device.id"), index=True),
+    Column("authenticated_at", SECONDS, nullable=False),
+    Column("expires_at", SECONDS, nullable=False),
+    Column("revoked_at", SECONDS),
+    Index(None, "subject_kind", "subject"),
+    sqlite_strict=True,
+)
+
+# One-time codes, by the SHA-256 of their secret; `session` is what the first use made.
+code: Final = Table(
+    "code",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("subject_kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("expires_at", SECONDS, nullable=False),
+    Column("used_at", SECONDS),
+    Column("session", Text, _refers_to("session.id")),
+    sqlite_strict=True,
+)
+
+# Every revocation, in order; for people and workloads it is the only trace.
+revocation: Final = Table(
+    "revocation",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    Index(None, "kind", "name"),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# -- What repositories hold -------------------------------------------------------------------------
+
+repository: Final = Table(
+    "repository",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", SECONDS, nullable=False),
+    Column("created_by", Text, nullable=False),
+    UniqueConstraint("kind", "namespace", "name"),
+    sqlite_strict=True,
+)
+
+# A content of one repository. The same content in two repositories is two blobs with two keys.
+blob: Final = Table(
+    "blob",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("repository", Text, _refers_to("repository.id"), nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("git_oid", Text, nullable=False),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    Column("created_at", SECONDS, nullable=False),
+    UniqueConstraint("repository", "digest"),
+    CheckConstraint("size >= 0", name="size"),
+    sqlite_strict=True,
+)
+
+# A commit; its files are those of `parent` with the rows of `change` applied.
+revision: Final = Table(
+    "revision",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("repository", Text, _refers_to("repository.id"), nullable=False, index=True),
+    Column("parent", Text, _refers_to("revision.id")),
+    Column("title", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    sqlite_strict=True,
+)
+
+# One path that a revision sets (`blob`) or removes (null).
+change: Final = Table(
+    "change",
+    metadata,
+    Column("revision", Text, _refers_to("revision.id"), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("blob", Text, _refers_to("blob.id")),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+branch: Final = Table(
+    "branch",
+    metadata,
+    Column("repository", Text, _refers_to("repository.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("revision", Text, _refers_to("revision.id"), nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# -- What keeps the log's content sealed ------------------------------------------------------------
+
+# The key of one subject's sealed records; deleting the row erases them and leaves the proofs whole.
+subject_key: Final = Table(
+    "subject_key",
+    metadata,
+    Column("pseudonym", Text, primary_key=True),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
