@@ -1,0 +1,124 @@
+# NoMoat on a fresh machine: Python 3.11 or newer, git and make; Node with npm for `make check` only.
+#
+#   make demo     set up, run the example pipeline through a live gateway, attack it, verify the log
+#   make test     set up and run the tests           (make test ARGS='-k ranges' for some of them)
+#   make check    format, lint, mypy, pyright, import contracts
+#   make bench    measure against the targets; writes bench/latest.json
+#   make lock     resolve the pinned requirements    (make lock UPGRADE=1 for newer releases)
+#   make clean    remove what these made
+#
+# Everything lands in .venv and is pinned with hashes. Setup runs again only when a lock changes.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check format lint types pyright contracts bench lock clean
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
+ARGS ?=
+
+# Paths are relative throughout, so that a checkout under a path with spaces works.
+RUNS := $(VENV)/.runs
+DEVELOPS := $(VENV)/.develops
+PYRIGHT := $(VENV)/pyright
+
+help:
+	@sed -n '2,/^$$/s/^#  \{0,1\}//p' Makefile
+
+# -- setting up -------------------------------------------------------------------------------------
+
+# The first of these that is new enough and can make a virtual environment; PYTHON=… names another.
+PYTHON ?=
+INTERPRETERS := $(or $(PYTHON),python3.11 python3 python3.12 python3.13 python3.14)
+
+$(PY):
+	@for python in $(INTERPRETERS); do \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "· making $(VENV) with $$("$$python" --version)"; \
+	    exec "$$python" -m venv --clear $(VENV); \
+	  fi; \
+	done; \
+	echo 'NoMoat needs Python 3.11 or newer with its venv module, and found none.' >&2; \
+	echo 'Install it (on Debian: apt install python3 python3-venv), or name it: make PYTHON=python3.12' >&2; \
+	exit 1
+
+# install(lock, what for): the pinned packages, then NoMoat itself from the working tree.
+define install
+	@echo '· installing $(1): $(2)'
+	@$(PIP) install --require-hashes -r requirements/$(1).txt
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+endef
+
+$(RUNS): requirements/examples.txt pyproject.toml | $(PY)
+	$(call install,examples,NoMoat and what its examples need)
+	@touch $(RUNS)
+
+# The dev lock holds everything of the examples lock, so that one installation serves both.
+$(DEVELOPS): requirements/dev.txt pyproject.toml | $(PY)
+	$(call install,dev,NoMoat and what its tests and checks need)
+	@touch $(RUNS) $(DEVELOPS)
+
+$(PYRIGHT)/.ready: requirements/pyright/package.json requirements/pyright/package-lock.json | $(PY)
+	@command -v npm >/dev/null || { echo 'make check needs Node with npm, for pyright.' >&2; exit 1; }
+	@echo '· installing pyright'
+	@mkdir -p $(PYRIGHT)
+	@cp requirements/pyright/package.json requirements/pyright/package-lock.json $(PYRIGHT)
+	@cd $(PYRIGHT) && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
+	@touch $@
+
+setup: $(DEVELOPS)
+
+# -- running ----------------------------------------------------------------------------------------
+
+demo: $(RUNS)
+	@$(PY) -m examples.pipeline $(ARGS)
+
+test: $(DEVELOPS)
+	@$(PY) -m pytest $(ARGS)
+
+bench: $(DEVELOPS)
+	@$(PY) -m bench $(ARGS)
+
+# -- checking ---------------------------------------------------------------------------------------
+
+check: format lint types pyright contracts
+	@echo '· every check holds'
+
+format: $(DEVELOPS)
+	@echo '· ruff format'
+	@$(PY) -m ruff format --quiet --check .
+
+lint: $(DEVELOPS)
+	@echo '· ruff check'
+	@$(PY) -m ruff check --quiet .
+
+types: $(DEVELOPS)
+	@echo '· mypy, strict'
+	@$(PY) -m mypy --no-error-summary
+
+pyright: $(DEVELOPS) $(PYRIGHT)/.ready
+	@echo '· pyright, strict'
+	@report=$$(node $(PYRIGHT)/node_modules/pyright/index.js --pythonpath $(PY)) || { echo "$$report"; exit 1; }
+
+contracts: $(DEVELOPS)
+	@echo '· import contracts'
+	@report=$$($(VENV)/bin/lint-imports --no-logo) || { echo "$$report"; exit 1; }
+
+# -- keeping ----------------------------------------------------------------------------------------
+
+# Resolved by the pinned uv for Python 3.11 and newer on any platform. The dev lock is resolved first and
+# constrains the others, so that all agree.
+COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+	--python-version 3.11 --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+lock: $(DEVELOPS)
+	@echo '· resolving'
+	@$(COMPILE) pyproject.toml requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) pyproject.toml requirements/examples.in -c requirements/dev.txt -o requirements/examples.txt
+	@$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+	@cd requirements/pyright && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --loglevel=error >/dev/null
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo build dist bench/latest.json
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
