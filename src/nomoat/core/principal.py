@@ -37,7 +37,8 @@ class Principal:
     `name` is unique within `kind`; `identifier` is the SPIFFE ID. `session` is the session's id,
     `authenticated_at` and `expires_at` are Unix seconds. `obtained` says over which binding the
     credential was issued. `confined_to` limits a credential to the named actions, or to one exact
-    operation (an upload URL); None means any.
+    operation (an upload URL); None means any. `certificate` is the SHA-256 thumbprint (RFC 8705,
+    section 3.1) of the client certificate that took part in authenticating, '' without one.
     """
 
     kind: PrincipalKind
@@ -54,6 +55,7 @@ class Principal:
     expires_at: int
     confined_to: frozenset[str] | Operation | None = None
     chain: tuple[str, ...] = ()
+    certificate: str = ""
     seal: object = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
