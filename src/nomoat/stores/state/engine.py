@@ -72,6 +72,7 @@ class State:
         self._writer = _engine(path, key, begin="BEGIN IMMEDIATE", connections=1)
         self._readers = _engine(path, key, begin="BEGIN", connections=_READERS)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
+        self._closed = False
 
     @classmethod
     def create(cls, path: Path, key: bytes) -> "State":
@@ -120,31 +121,37 @@ class State:
 
         Raises `Unavailable` when the database fails, and whatever `fn` raises.
         """
+        self._require_open()
         with _guarded(), self._readers.connect() as connection:
             return fn(connection)
 
     async def write(self, fn: Callable[[Connection], T], then: Callable[[T], None] | None = None) -> T:
         """Call `fn` in the writer's thread, in one transaction; return its result once that is durable.
 
-        `then` is called with the result in the event loop right after the commit, even when the caller
-        was cancelled meanwhile: what keeps a snapshot in memory swaps it there and never falls behind.
-        An exception of `fn` rolls the transaction back and is raised. Raises `Unavailable` when the
-        database fails: nothing was kept.
+        `then` is called with the result in the event loop right after the commit, in the order of the
+        commits: what keeps a snapshot in memory swaps it there. A caller that is cancelled meanwhile
+        changes nothing of this. An exception of `fn` rolls the transaction back and is raised. Raises
+        `Unavailable` when the database fails: nothing was kept.
         """
-        written = asyncio.get_running_loop().run_in_executor(self._thread, self._transact, fn)
-
-        def follow(done: asyncio.Future[T]) -> None:
-            if then is not None and not done.cancelled() and done.exception() is None:
-                then(done.result())
-
-        written.add_done_callback(follow)
-        return await asyncio.shield(written)
+        self._require_open()
+        return await asyncio.shield(asyncio.get_running_loop().create_task(self._write(fn, then)))
 
     def close(self) -> None:
-        """Finish the running transaction and close every connection. The state cannot be used after."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """Finish the writes under way and close every connection; what comes later is `Unavailable`."""
+        self._closed = True
+        self._thread.shutdown(wait=True)
         self._readers.dispose()
         self._writer.dispose()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Unavailable("state", "the database is closed")
+
+    async def _write(self, fn: Callable[[Connection], T], then: Callable[[T], None] | None) -> T:
+        result = await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, fn)
+        if then is not None:
+            then(result)
+        return result
 
     def _transact(self, fn: Callable[[Connection], T]) -> T:
         with _guarded(), self._writer.begin() as connection:
