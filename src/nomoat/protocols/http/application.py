@@ -16,7 +16,7 @@ from nomoat.protocols.http.routes import Route, RouteTable
 
 ErrorHeaders: TypeAlias = Callable[[NoMoatError], Mapping[str, str]]
 
-CONNECTION: Final = "nomoat.connection"  # where the server puts the Connection into the scope
+CONNECTION: Final = "nomoat.connection"  # where the server puts the Connection into the scope's state
 _log = logging.getLogger("nomoat")
 
 
@@ -38,7 +38,7 @@ class Application:
         """Serve one request (ASGI); anything but HTTP is refused by the server's configuration."""
         if scope["type"] != "http":
             raise Misuse(f"unexpected ASGI scope {scope['type']}")
-        connection: Connection = scope["extensions"][CONNECTION]
+        connection: Connection = scope["state"][CONNECTION]
         method: str = scope["method"]
         exchange = Exchange(scope, receive, send, Presented(connection, None, "http", method))
         protocol = "http"

@@ -11,7 +11,7 @@ from typing import final
 from sqlalchemy import desc, insert, select
 from sqlalchemy.engine import Connection
 
-from nomoat.core.directory import Directory
+from nomoat.core.directory import Directory, Person, Workload
 from nomoat.core.errors import Conflict, Misuse
 from nomoat.core.operation import ApplyDirectory, Resolved, Target
 from nomoat.core.permit import Permit
@@ -95,10 +95,7 @@ def _store(connection: Connection, directory: Directory, at: float, by: str) -> 
 
 def _widens(old: Directory, new: Directory, principal: Principal) -> bool:
     """Whether a declaration gives its own author more than they have: groups, clearance or ownership."""
-    if principal.kind is PrincipalKind.PERSON:
-        before, after = old.people.get(principal.name), new.people.get(principal.name)
-    else:
-        before, after = old.workloads.get(principal.name), new.workloads.get(principal.name)
+    before, after = _declared(old, principal), _declared(new, principal)
     if before is None or after is None:
         return after is not None
     if after.groups - before.groups or after.clearance > before.clearance:
@@ -110,3 +107,8 @@ def _widens(old: Directory, new: Directory, principal: Principal) -> bool:
         if mine and not owned:
             return True
     return False
+
+
+def _declared(directory: Directory, principal: Principal) -> Person | Workload | None:
+    person = principal.kind is PrincipalKind.PERSON
+    return directory.people.get(principal.name) if person else directory.workloads.get(principal.name)

@@ -1,0 +1,112 @@
+"""The configuration of a data directory: `nomoat.toml`, read strictly.
+
+Rules: an unknown or missing field refuses to start; so does a file that others may write.
+"""
+
+import ipaddress
+import json
+import stat
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nomoat.core.errors import Malformed, Unavailable
+from nomoat.core.names import parse_subject_name, parse_trust_domain
+
+FILE: Final = "nomoat.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What `nomoat.toml` says.
+
+    `host` and `port` are where to listen, `hosts` the names and addresses in the server's certificate,
+    `kek` the file of the key-encryption key, `enforcer` this gateway's name in records. `witness` is
+    the URL of a witness ('' for none) and `witness_key` its verifier key.
+    """
+
+    trust_domain: str
+    host: str
+    port: int
+    hosts: tuple[str, ...]
+    kek: Path
+    enforcer: str = "gateway-1"
+    witness: str = ""
+    witness_key: str = ""
+
+    def dump(self) -> str:
+        """The text of `nomoat.toml` for this configuration (JSON strings are TOML basic strings)."""
+        lines = [
+            "# NoMoat: what this data directory is. Unknown fields refuse to start.",
+            f"trust_domain = {json.dumps(self.trust_domain)}",
+            f"listen = {json.dumps(f'{self.host}:{self.port}')}",
+            f"hosts = {json.dumps(list(self.hosts))}",
+            f"kek = {json.dumps(str(self.kek))}",
+            f"enforcer = {json.dumps(self.enforcer)}",
+        ]
+        if self.witness:
+            lines += [f"witness = {json.dumps(self.witness)}", f"witness_key = {json.dumps(self.witness_key)}"]
+        return "\n".join(lines) + "\n"
+
+
+_REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
+_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key"})
+
+
+def load_configuration(directory: Path) -> Configuration:
+    """Read a data directory's configuration.
+
+    Raises `Unavailable` when there is none, `Malformed` when it is not exactly a configuration.
+    """
+    path = directory / FILE
+    try:
+        if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise Malformed(f"{FILE} can be written by others; run: chmod 600 {FILE}")
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise Unavailable("configuration", f"{directory} is not a data directory; run: nomoat init DIR") from None
+    except OSError as error:
+        raise Unavailable("configuration", f"{FILE} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"{FILE} is not TOML: {error}") from None
+    return _parse(table)
+
+
+def _parse(table: dict[str, object]) -> Configuration:
+    if unknown := set(table) - _REQUIRED - _OPTIONAL:
+        raise Malformed(f"{FILE} has an unknown field {min(unknown)!r}; remove it")
+    if missing := _REQUIRED - set(table):
+        raise Malformed(f"{FILE} lacks the field {min(missing)!r}")
+    hosts = table.pop("hosts")
+    if not isinstance(hosts, list) or not hosts or not all(isinstance(host, str) for host in hosts):
+        raise Malformed(f"{FILE}: hosts is a list of names and addresses")
+    texts = {name: value for name, value in table.items() if isinstance(value, str)}
+    if len(texts) != len(table):
+        raise Malformed(f"{FILE}: {min(set(table) - set(texts))} is a text")
+    host, port = parse_listen(texts["listen"])
+    if bool(texts.get("witness")) != bool(texts.get("witness_key")):
+        raise Malformed(f"{FILE}: witness and witness_key belong together")
+    return Configuration(
+        trust_domain=parse_trust_domain(texts["trust_domain"]),
+        host=host,
+        port=port,
+        hosts=tuple(hosts),
+        kek=Path(texts["kek"]),
+        enforcer=parse_subject_name(texts.get("enforcer", "gateway-1")),
+        witness=texts.get("witness", ""),
+        witness_key=texts.get("witness_key", ""),
+    )
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Parse `ADDRESS:PORT` (`[::1]:8443` for IPv6). Raises `Malformed`."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise Malformed(f"{text!r:.60} is not ADDRESS:PORT, such as 127.0.0.1:8443") from None
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise Malformed(f"{text!r:.60} is not ADDRESS:PORT, such as 127.0.0.1:8443")
+    return host, int(port)

@@ -1,0 +1,114 @@
+"""The HTTP server's connections: uvicorn's, plus what the path must know of them.
+
+Rules: the client certificate comes from this connection's handshake and nowhere else. Header floods,
+unparsable requests and clients that never finish their headers are ended and counted.
+"""
+
+import asyncio
+import os
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from typing import Any, Final, final
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from nomoat.core.connection import Connection
+from nomoat.protocols.http.application import CONNECTION
+
+MOST_HEADERS: Final = 100
+MOST_HEADER_BYTES: Final = 32 * 1024
+HEADER_TIMEOUT_S: Final = 15.0
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with a time of zero: reset instead of drain
+
+Counted = Callable[[str, str], None]  # (source, reason)
+
+
+@final
+class GatewayConnection(HttpToolsProtocol):
+    """One client connection; `count` is told of requests that never become one."""
+
+    def __init__(
+        self,
+        count: Counted,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._count = count
+        self._header_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._overflow = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        source = self.client[0] if self.client else "unknown"
+        self._connection = Connection(source, certificate, abort=lambda: _reset(transport))
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.closed = True
+        self._disarm()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._header_bytes = 0
+        self._arm()
+        self.scope["state"][CONNECTION] = self._connection
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._admit_header(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._admit_header(len(name) + len(value))
+
+    def on_headers_complete(self) -> None:
+        self._disarm()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        self._count(self._connection.source, "header-overflow" if self._overflow else "unparsable-request")
+        super().send_400_response("The headers are too large." if self._overflow else msg)
+
+    def _admit_header(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > MOST_HEADER_BYTES or len(self.headers) > MOST_HEADERS:
+            self._overflow = True
+            raise httptools.HttpParserError("too many or too large headers")
+
+    def _arm(self) -> None:
+        self._disarm()
+        self._timer = self.loop.call_later(HEADER_TIMEOUT_S, self._late)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late(self) -> None:
+        self._count(self._connection.source, "headers-too-late")
+        self._connection.cut()
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Drop the connection and what the kernel still holds for the client."""
+    handle = transport.get_extra_info("socket")
+    if handle is not None and (number := handle.fileno()) >= 0:
+        with socket.socket(fileno=os.dup(number)) as duplicate:
+            duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
