@@ -57,7 +57,7 @@ class Application:
             raise
         except NoMoatError as error:
             await self._fail(exchange, error, protocol)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the outermost boundary: a bug of ours ends here, closed
             _log.exception("a bug of ours; the request was not served")
             await self._fail(exchange, Misuse("unexpected"), protocol)
 

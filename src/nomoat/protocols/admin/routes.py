@@ -1,0 +1,90 @@
+"""JSON → administrative Operations, and their results back. Bodies are parsed after authentication."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from nomoat.core.errors import Malformed
+from nomoat.core.operation import ApplyDirectory, ApplyPolicy, Enroll, ReadLog, Revoke
+from nomoat.core.principal import Principal
+from nomoat.guard import Guard
+from nomoat.protocols.http.exchange import Exchange
+from nomoat.protocols.http.fields import require_only, text, truth, whole
+from nomoat.protocols.http.routes import Route
+from nomoat.resources.directory import Declarations
+from nomoat.resources.identities import Identities
+from nomoat.resources.log import LogReading
+from nomoat.resources.policies import Policies
+
+LARGEST_DOCUMENT = 8 << 20  # bytes of JSON around a declaration or a set of policies
+
+
+def admin_routes(
+    guard: Guard, declarations: Declarations, policies: Policies, identities: Identities, log: LogReading
+) -> list[Route]:
+    """The routes of administration."""
+
+    async def directory(exchange: Exchange, _: Mapping[str, str]) -> None:
+        async def parse(_: Principal) -> ApplyDirectory:
+            body = await exchange.json(LARGEST_DOCUMENT)
+            require_only(body, "document", "dry_run", "base")
+            base = whole(body, "base", least=0, most=1 << 62) if body.get("base") is not None else None
+            return ApplyDirectory(text(body, "document", longest=LARGEST_DOCUMENT), truth(body, "dry_run"), base)
+
+        async with guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, asdict(await declarations.apply(permit)))
+
+    async def policy(exchange: Exchange, _: Mapping[str, str]) -> None:
+        async def parse(_: Principal) -> ApplyPolicy:
+            body = await exchange.json(LARGEST_DOCUMENT)
+            require_only(body, "files", "dry_run", "base")
+            return ApplyPolicy(_files(body.get("files")), truth(body, "dry_run"), text(body, "base", ""))
+
+        async with guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, asdict(await policies.apply(permit)))
+
+    async def enroll(exchange: Exchange, _: Mapping[str, str]) -> None:
+        async def parse(_: Principal) -> Enroll:
+            body = await exchange.json()
+            require_only(body, "subject")
+            return Enroll(text(body, "subject", longest=256))
+
+        async with guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, await identities.enroll(permit))
+
+    async def revoke(exchange: Exchange, _: Mapping[str, str]) -> None:
+        async def parse(_: Principal) -> Revoke:
+            body = await exchange.json()
+            require_only(body, "kind", "name")
+            return Revoke(text(body, "kind", longest=32), text(body, "name", longest=256))
+
+        async with guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, await identities.revoke(permit))
+
+    async def read_log(exchange: Exchange, _: Mapping[str, str]) -> None:
+        async def parse(_: Principal) -> ReadLog:
+            body = await exchange.json()
+            require_only(body, "query", "after", "limit")
+            return ReadLog(
+                text(body, "query", ""),
+                whole(body, "after", -1, least=-1, most=1 << 62),
+                whole(body, "limit", 50, least=1, most=1000),
+            )
+
+        async with guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, await log.read(permit))
+
+    return [
+        Route("POST", "/v1/directory", "admin", ApplyDirectory, directory),
+        Route("POST", "/v1/policy", "admin", ApplyPolicy, policy),
+        Route("POST", "/v1/enroll", "admin", Enroll, enroll),
+        Route("POST", "/v1/revoke", "admin", Revoke, revoke),
+        Route("POST", "/v1/log", "admin", ReadLog, read_log),
+    ]
+
+
+def _files(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict):
+        raise Malformed("files is an object of file names and Cedar texts")
+    if not all(isinstance(content, str) for content in value.values()):
+        raise Malformed("every file of a policy set is a text")
+    return tuple(sorted((str(name), str(content)) for name, content in value.items()))
