@@ -1,5 +1,5 @@
 """Administration over JSON: the directory, the policies, enrolment, revocation, the log."""
 
-from nomoat.protocols.admin.routes import admin_routes
+from nomoat.protocols.admin.routes import Administration
 
-__all__ = ["admin_routes"]
+__all__ = ["Administration"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import final
 
 from nomoat.core.errors import Malformed
 from nomoat.core.operation import ApplyDirectory, ApplyPolicy, Enroll, ReadLog, Revoke
@@ -18,49 +19,57 @@ from nomoat.resources.policies import Policies
 LARGEST_DOCUMENT = 8 << 20  # bytes of JSON around a declaration or a set of policies
 
 
-def admin_routes(
-    guard: Guard, declarations: Declarations, policies: Policies, identities: Identities, log: LogReading
-) -> list[Route]:
-    """The routes of administration."""
+@final
+class Administration:
+    """The administrative enforcement point: each method serves one route."""
 
-    async def directory(exchange: Exchange, _: Mapping[str, str]) -> None:
+    def __init__(
+        self, guard: Guard, declarations: Declarations, policies: Policies, identities: Identities, log: LogReading
+    ) -> None:
+        self._guard = guard
+        self._declarations = declarations
+        self._policies = policies
+        self._identities = identities
+        self._log = log
+
+    async def _directory(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> ApplyDirectory:
             body = await exchange.json(LARGEST_DOCUMENT)
             require_only(body, "document", "dry_run", "base")
             base = whole(body, "base", least=0, most=1 << 62) if body.get("base") is not None else None
             return ApplyDirectory(text(body, "document", longest=LARGEST_DOCUMENT), truth(body, "dry_run"), base)
 
-        async with guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, asdict(await declarations.apply(permit)))
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, asdict(await self._declarations.apply(permit)))
 
-    async def policy(exchange: Exchange, _: Mapping[str, str]) -> None:
+    async def _policy(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> ApplyPolicy:
             body = await exchange.json(LARGEST_DOCUMENT)
             require_only(body, "files", "dry_run", "base")
             return ApplyPolicy(_files(body.get("files")), truth(body, "dry_run"), text(body, "base", ""))
 
-        async with guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, asdict(await policies.apply(permit)))
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, asdict(await self._policies.apply(permit)))
 
-    async def enroll(exchange: Exchange, _: Mapping[str, str]) -> None:
+    async def _enroll(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> Enroll:
             body = await exchange.json()
             require_only(body, "subject")
             return Enroll(text(body, "subject", longest=256))
 
-        async with guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, await identities.enroll(permit))
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, await self._identities.enroll(permit))
 
-    async def revoke(exchange: Exchange, _: Mapping[str, str]) -> None:
+    async def _revoke(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> Revoke:
             body = await exchange.json()
             require_only(body, "kind", "name")
             return Revoke(text(body, "kind", longest=32), text(body, "name", longest=256))
 
-        async with guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, await identities.revoke(permit))
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, await self._identities.revoke(permit))
 
-    async def read_log(exchange: Exchange, _: Mapping[str, str]) -> None:
+    async def _read_log(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> ReadLog:
             body = await exchange.json()
             require_only(body, "query", "after", "limit")
@@ -70,16 +79,18 @@ def admin_routes(
                 whole(body, "limit", 50, least=1, most=1000),
             )
 
-        async with guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, await log.read(permit))
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, await self._log.read(permit))
 
-    return [
-        Route("POST", "/v1/directory", "admin", ApplyDirectory, directory),
-        Route("POST", "/v1/policy", "admin", ApplyPolicy, policy),
-        Route("POST", "/v1/enroll", "admin", Enroll, enroll),
-        Route("POST", "/v1/revoke", "admin", Revoke, revoke),
-        Route("POST", "/v1/log", "admin", ReadLog, read_log),
-    ]
+    def routes(self) -> list[Route]:
+        """The routes of this protocol."""
+        return [
+            Route("POST", "/v1/directory", "admin", ApplyDirectory, self._directory),
+            Route("POST", "/v1/policy", "admin", ApplyPolicy, self._policy),
+            Route("POST", "/v1/enroll", "admin", Enroll, self._enroll),
+            Route("POST", "/v1/revoke", "admin", Revoke, self._revoke),
+            Route("POST", "/v1/log", "admin", ReadLog, self._read_log),
+        ]
 
 
 def _files(value: object) -> tuple[tuple[str, str], ...]:

@@ -1,5 +1,5 @@
 """Becoming and staying someone: one-time codes, certificates, access tokens, who one is."""
 
-from nomoat.protocols.workload.routes import workload_routes
+from nomoat.protocols.workload.routes import IdentityEndpoints
 
-__all__ = ["workload_routes"]
+__all__ = ["IdentityEndpoints"]

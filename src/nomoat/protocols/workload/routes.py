@@ -1,6 +1,7 @@
 """JSON → the Operations of identity. Only the trust anchor and the checkpoint are public."""
 
 from collections.abc import Callable, Mapping
+from typing import final
 
 from nomoat.core.operation import IssueToken, JoinWorkload, RegisterDevice, RenewCertificate, Whoami
 from nomoat.core.principal import Principal
@@ -13,37 +14,40 @@ from nomoat.resources.identities import Identities
 PEM_LIMIT = 16 * 1024  # characters of a certificate signing request
 
 
-def workload_routes(
-    guard: Guard, identities: Identities, authority: bytes, checkpoint: Callable[[], bytes]
-) -> list[Route]:
-    """The routes of identity. `authority` is the trust domain's CA certificate (PEM)."""
+@final
+class IdentityEndpoints:
+    """The enforcement point for becoming and staying someone: each method serves one route.
 
-    async def ca(exchange: Exchange, _: Mapping[str, str]) -> None:
-        await exchange.answer(200, authority, content_type="application/x-pem-file")
+    `authority` is the trust domain's CA certificate (PEM), `checkpoint` returns the log's newest one.
+    """
 
-    async def latest(exchange: Exchange, _: Mapping[str, str]) -> None:
-        await exchange.answer(200, checkpoint(), content_type="text/plain; charset=utf-8")
+    def __init__(self, guard: Guard, identities: Identities, authority: bytes, checkpoint: Callable[[], bytes]) -> None:
+        self._guard = guard
+        self._identities = identities
+        self._authority = authority
+        self._checkpoint = checkpoint
 
-    async def request_of(exchange: Exchange) -> bytes:
-        body = await exchange.json()
-        require_only(body, "csr")
-        return text(body, "csr", longest=PEM_LIMIT).encode()
+    async def _ca(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        await exchange.answer(200, self._authority, content_type="application/x-pem-file")
 
-    async def device(exchange: Exchange, _: Mapping[str, str]) -> None:
+    async def _latest(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        await exchange.answer(200, self._checkpoint(), content_type="text/plain; charset=utf-8")
+
+    async def _device(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> RegisterDevice:
-            return RegisterDevice(await request_of(exchange))
+            return RegisterDevice(await _request_of(exchange))
 
-        async with guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, await identities.register_device(permit))
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, await self._identities.register_device(permit))
 
-    async def workload(exchange: Exchange, _: Mapping[str, str]) -> None:
+    async def _workload(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> JoinWorkload:
-            return JoinWorkload(await request_of(exchange))
+            return JoinWorkload(await _request_of(exchange))
 
-        async with guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, await identities.join_workload(permit))
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, await self._identities.join_workload(permit))
 
-    async def certificate(exchange: Exchange, _: Mapping[str, str]) -> None:
+    async def _certificate(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> RenewCertificate:
             body = await exchange.json()
             require_only(body, "csr", "restart")
@@ -51,30 +55,38 @@ def workload_routes(
                 text(body, "csr", longest=PEM_LIMIT).encode(), truth(body, "restart", default=False)
             )
 
-        async with guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, await identities.renew_certificate(permit))
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, await self._identities.renew_certificate(permit))
 
-    async def token(exchange: Exchange, _: Mapping[str, str]) -> None:
+    async def _token(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> IssueToken:
             body = await exchange.json()
             require_only(body, "bound")
             return IssueToken(truth(body, "bound", default=False))
 
-        async with guard.admit(exchange.presented, parse) as permit:
+        async with self._guard.admit(exchange.presented, parse) as permit:
             # RFC 6749, section 5.1: an answer with a token must not be cached.
-            issued = await identities.issue_token(permit)
+            issued = await self._identities.issue_token(permit)
             await exchange.answer_json(200, issued, headers={"Cache-Control": "no-store"})
 
-    async def whoami(exchange: Exchange, _: Mapping[str, str]) -> None:
-        async with guard.admit(exchange.presented, Whoami()) as permit:
-            await exchange.answer_json(200, await identities.whoami(permit))
+    async def _whoami(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        async with self._guard.admit(exchange.presented, Whoami()) as permit:
+            await exchange.answer_json(200, await self._identities.whoami(permit))
 
-    return [
-        Route("GET", "/v1/ca", "workload", None, ca),
-        Route("GET", "/v1/checkpoint", "workload", None, latest),
-        Route("POST", "/v1/device", "workload", RegisterDevice, device),
-        Route("POST", "/v1/workload", "workload", JoinWorkload, workload),
-        Route("POST", "/v1/certificate", "workload", RenewCertificate, certificate),
-        Route("POST", "/v1/token", "workload", IssueToken, token),
-        Route("GET", "/v1/whoami", "workload", Whoami, whoami),
-    ]
+    def routes(self) -> list[Route]:
+        """The routes of this protocol."""
+        return [
+            Route("GET", "/v1/ca", "workload", None, self._ca),
+            Route("GET", "/v1/checkpoint", "workload", None, self._latest),
+            Route("POST", "/v1/device", "workload", RegisterDevice, self._device),
+            Route("POST", "/v1/workload", "workload", JoinWorkload, self._workload),
+            Route("POST", "/v1/certificate", "workload", RenewCertificate, self._certificate),
+            Route("POST", "/v1/token", "workload", IssueToken, self._token),
+            Route("GET", "/v1/whoami", "workload", Whoami, self._whoami),
+        ]
+
+
+async def _request_of(exchange: Exchange) -> bytes:
+    body = await exchange.json()
+    require_only(body, "csr")
+    return text(body, "csr", longest=PEM_LIMIT).encode()
