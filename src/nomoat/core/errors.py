@@ -59,12 +59,13 @@ class Revoked(Refused):
 class NotFound(Refused):
     """There is no such thing, or none that this caller may discover: the same answer for both.
 
-    `kind` is `repository`, `revision` or `entry`.
+    `kind` is `repository`, `revision` or `entry`; `version` is the commit that lacks an entry.
     """
 
-    def __init__(self, reason: str, *, kind: str, detail: str = "") -> None:
+    def __init__(self, reason: str, *, kind: str, detail: str = "", version: str = "") -> None:
         super().__init__(reason, detail=detail)
         self.kind = kind
+        self.version = version
 
 
 class Malformed(Refused):

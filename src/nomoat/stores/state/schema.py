@@ -151,6 +151,17 @@ blob: Final = Table(
     sqlite_strict=True,
 )
 
+# Who sent all of a content to its repository, and so holds it already: only they may give it a path.
+upload: Final = Table(
+    "upload",
+    metadata,
+    Column("blob", Text, _refers_to("blob.id"), primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("at", SECONDS, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 # A commit; its files are those of `parent` with the rows of `change` applied.
 revision: Final = Table(
     "revision",

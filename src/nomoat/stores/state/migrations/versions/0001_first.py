@@ -133,6 +133,16 @@ def _make_held() -> None:
         sqlite_strict=True,
     )
     op.create_table(
+        "upload",
+        sa.Column("blob", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("at", _SECONDS, nullable=False),
+        _reference("fk_upload_blob", "blob", "blob.id"),
+        sa.PrimaryKeyConstraint("blob", "subject", name="pk_upload"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "revision",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("repository", sa.Text(), nullable=False),
