@@ -1,0 +1,13 @@
+"""The policy decision: (Principal, Target, Context, snapshot) to Allow or Deny, by Cedar.
+
+Start at `engine.py` (one decision), then `entities.py` (what Cedar is told), `compilation.py` (what an
+administrator's files must pass) and `index.py` (why a thousand policies cost like fifty).
+"""
+
+from nomoat.policy.compilation import compile_policies
+from nomoat.policy.engine import decide
+from nomoat.policy.plan import PolicyChange, plan
+from nomoat.policy.snapshot import PolicySnapshot
+from nomoat.policy.starter import starter_policies
+
+__all__ = ["PolicyChange", "PolicySnapshot", "compile_policies", "decide", "plan", "starter_policies"]

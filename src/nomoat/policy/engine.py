@@ -1,0 +1,100 @@
+"""The decision: whether this caller may do this to these targets, in these circumstances.
+
+Rules: a pure function of its arguments. Deny unless every target is permitted and none forbidden.
+Whatever cannot be evaluated denies: a policy that errs (Cedar alone would skip it, forbids
+included), a shape or size that policies cannot be asked about, an action or kind that the schema
+does not know, no target at all. Only the detail, which is for the log, says what it was.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import orjson
+
+from nomoat.core.decision import Allow, Context, Decision, Deny
+from nomoat.core.operation import Target
+from nomoat.core.principal import Principal
+from nomoat.policy import cedar
+from nomoat.policy.entities import PRINCIPAL_TYPES, Caller, Traits, caller, circumstances, entities, traits
+from nomoat.policy.index import PolicyIndex
+from nomoat.policy.snapshot import PolicySnapshot
+
+__all__ = ["MAX_TARGETS", "PolicySnapshot", "decide"]
+
+MAX_TARGETS: Final = 10_000
+MAX_DETAIL: Final = 500
+
+# What a principal or target of a wrong shape raises on its way into Cedar.
+UNFIT: Final = (ValueError, TypeError, AttributeError, OverflowError)
+
+NOTHING_PERMITS: Final = "no policy permits it"
+NOT_EVALUATED: Final = "it could not be evaluated"
+
+
+def decide(
+    snapshot: PolicySnapshot, who: Principal, action: str, targets: Sequence[Target], context: Context
+) -> Decision:
+    """Decide one action on targets that belong together: allowed only if each of them is.
+
+    `Allow.policies` are the permits of all targets, `Deny.policies` the forbids of the first target
+    that is refused; both sorted. Never raises for what its arguments contain.
+    """
+    try:
+        if not targets:
+            return Deny((), snapshot.digest, NOT_EVALUATED, "no target")
+        if len(targets) > MAX_TARGETS:
+            return Deny((), snapshot.digest, f"it is about more than {MAX_TARGETS} things at once")
+        asked = _Question(snapshot.index, caller(who), action, circumstances(context))
+        permits: set[str] = set()
+        answered: set[Traits] = set()
+        for number, target in enumerate(targets):
+            on = traits(target, snapshot.index.known)
+            if on in answered:
+                continue
+            answer = asked.about(on)
+            if answer.errors or not answer.allowed:
+                return _deny(snapshot, answer, target.name if number else "")
+            permits.update(answer.applied)
+            answered.add(on)
+    except UNFIT as error:
+        return Deny((), snapshot.digest, NOT_EVALUATED, f"{type(error).__name__}: {error}"[:MAX_DETAIL])
+    return Allow(tuple(sorted(permits)), snapshot.digest)
+
+
+class _Question:
+    """One caller, action and context, to be asked about one target after the other."""
+
+    __slots__ = ("_action", "_caller", "_circumstances", "_index", "_principal")
+
+    def __init__(self, index: PolicyIndex, who: Caller, action: str, given: Mapping[str, object]) -> None:
+        self._index = index
+        self._caller = who
+        self._principal = (PRINCIPAL_TYPES[who[0]], who[1])
+        self._action = action
+        self._circumstances = given
+
+    def about(self, on: Traits) -> cedar.Evaluation:
+        resource, above = on[0], on[1]
+        applicable = self._index.slice(self._action, self._principal, self._caller[2], resource, above)
+        context = {name: self._circumstances[name] for name in applicable.reads}
+        request = {
+            "principal": {"type": self._principal[0], "id": self._principal[1]},
+            "action": {"type": cedar.ACTION, "id": self._action},
+            "resource": {"type": resource[0], "id": resource[1]},
+            "context": orjson.dumps(context).decode(),
+        }
+        return cedar.evaluate(request, applicable.policies, entities(self._caller, on))
+
+
+def _deny(snapshot: PolicySnapshot, answer: cedar.Evaluation, name: str) -> Deny:
+    """Say no. `name` is the target's, where it is not the one that the refusal speaks of anyway."""
+    forbids = () if answer.allowed else tuple(sorted(answer.applied))
+    if forbids:
+        reason = f"refused by {', '.join(forbids)}"
+    elif answer.errors:
+        reason = NOT_EVALUATED
+    else:
+        reason = NOTHING_PERMITS
+    if name:
+        reason += f" (on {name:.600})"
+    return Deny(forbids, snapshot.digest, reason, "; ".join(sorted(answer.errors))[:MAX_DETAIL])

@@ -1,0 +1,209 @@
+"""What Cedar is told of a caller, a target and the circumstances.
+
+Rules: built from typed values alone, so that nothing a client wrote can become an entity, an
+attribute or an extension call: names, labels and facts end up as JSON strings in places where the
+schema wants strings. Every string, every collection and the whole are capped, because Cedar's cost
+grows with them. What does not fit raises `Unrepresentable`, and `decide` refuses.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from typing import Final, TypeAlias
+
+from nomoat.core.decision import Context
+from nomoat.core.names import Classification
+from nomoat.core.operation import Target
+from nomoat.core.principal import Binding, Principal, PrincipalKind
+from nomoat.policy import cedar
+from nomoat.policy.cedar import GROUP, PERSON, WORKLOAD, Uid
+
+MAX_STRING: Final = 2_048  # characters; a file's id is a repository's id, a commit and 512 bytes of path
+MAX_GROUPS: Final = 256
+MAX_LABELS: Final = 256
+MAX_FACTS: Final = 16
+MAX_TOTAL: Final = 65_536  # characters of all strings of a caller and a target together
+MAX_INTEGER: Final = 2**63 - 1  # Cedar's Long
+
+HANDLES: Final = 2_048  # about 11 KiB each: the schema's actions are in every one
+
+PRINCIPAL_TYPES: Final = {PrincipalKind.PERSON: PERSON, PrincipalKind.WORKLOAD: WORKLOAD}
+CONTAINERS: Final = {"NoMoat::File": ("NoMoat::Dataset", "NoMoat::Model")}
+"""The types that lie in another, and in which: the schema's `in`. Each needs exactly one parent."""
+
+_REPOSITORY_KINDS: Final = {"NoMoat::Dataset": "dataset", "NoMoat::Model": "model"}
+_RESERVED: Final = frozenset(
+    {"classification", "labels", "owner_group", "owner_person", "repository_kind", "__entity", "__extn", "__expr"}
+)
+
+Caller: TypeAlias = tuple[PrincipalKind, str, frozenset[str], Classification, str]
+"""What policies can see of a principal: kind, name, groups, clearance, segment."""
+
+Facts: TypeAlias = tuple[tuple[str, str | int | bool], ...]
+Traits: TypeAlias = tuple[Uid, tuple[Uid, ...], Classification, frozenset[str], str, str, Facts, tuple[type, ...]]
+"""What policies can see of a target: entity, entities above it, labels and so on. The last part is
+the types of the facts, which tells True from 1: they are equal."""
+
+
+class Unrepresentable(ValueError):
+    """The caller, target or context has a shape or a size that policies cannot be asked about."""
+
+
+def caller(who: Principal) -> Caller:
+    """The part of a principal that decisions depend on; hashable. Raises `Unrepresentable`."""
+    # Types first: "person" == PrincipalKind.PERSON and True == 1, so a cache could not tell them apart.
+    if type(who.kind) is not PrincipalKind:
+        raise Unrepresentable("unknown kind of principal")
+    if type(who.clearance) is not Classification:
+        raise Unrepresentable("the clearance is not a classification")
+    return (who.kind, who.name, who.groups, who.clearance, who.segment)
+
+
+def traits(target: Target, known: Callable[[Uid], Uid]) -> Traits:
+    """The part of a target that decisions depend on; hashable. Raises `Unrepresentable`.
+
+    `known` maps an entity to the one that stands for it (`PolicyIndex.known`).
+    """
+    if type(target.id) is not str or not target.id:
+        raise Unrepresentable("a target without an id")
+    if type(target.classification) is not Classification:
+        raise Unrepresentable("the classification is not a classification")
+    return (
+        known((f"NoMoat::{target.kind}", target.id)),
+        tuple([known((f"NoMoat::{kind}", name)) for kind, name in target.parents]),
+        target.classification,
+        target.labels,
+        target.owner_group,
+        target.owner_person,
+        target.facts,
+        tuple([type(value) for _, value in target.facts]),
+    )
+
+
+@lru_cache(maxsize=HANDLES)
+def entities(who: Caller, on: Traits) -> cedar.Entities:
+    """The parsed entities of one caller and one target.
+
+    Raises `Unrepresentable`, or `ValueError` when the schema does not take them.
+    """
+    budget = _Budget(MAX_TOTAL)
+    return cedar.parse_entities([_principal_entity(who, budget), _target_entity(on, budget)])
+
+
+class _Budget:
+    """Counts the characters that go into one evaluation."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, characters: int) -> None:
+        self._left = characters
+
+    def text(self, value: object, what: str) -> str:
+        """`value`, if it is a string within the limits."""
+        if not isinstance(value, str):
+            raise Unrepresentable(f"{what} is not text")
+        if len(value) > MAX_STRING:
+            raise Unrepresentable(f"{what} has more than {MAX_STRING} characters")
+        self._left -= len(value)
+        if self._left < 0:
+            raise Unrepresentable(f"caller and target have more than {MAX_TOTAL} characters together")
+        return str(value)
+
+    def texts(self, values: frozenset[str], most: int, what: str) -> list[str]:
+        """`values`, if it is a set of at most `most` such strings; sorted."""
+        if len(values) > most:
+            raise Unrepresentable(f"more than {most} {what}")
+        return sorted(self.text(value, what) for value in values)
+
+
+def _principal_entity(who: Caller, budget: _Budget) -> dict[str, object]:
+    kind, name, groups, clearance, segment = who
+    if not name:
+        raise Unrepresentable("a principal without a name")
+    return {
+        "uid": _entity((PRINCIPAL_TYPES[kind], name), budget),
+        "attrs": {
+            "subject": f"{kind.value}:{name}",
+            "clearance": clearance.value,
+            "segment": budget.text(segment, "the segment"),
+        },
+        "parents": [{"type": GROUP, "id": group} for group in budget.texts(groups, MAX_GROUPS, "groups")],
+    }
+
+
+def _target_entity(on: Traits, budget: _Budget) -> dict[str, object]:
+    uid, above, classification, labels, owner_group, owner_person, facts, _ = on
+    _check_parents(uid[0], above)
+    attributes: dict[str, object] = {
+        "classification": classification.value,
+        "labels": budget.texts(labels, MAX_LABELS, "labels"),
+        "repository_kind": _REPOSITORY_KINDS.get(above[0][0] if above else uid[0], ""),
+    }
+    if owner_group:
+        attributes["owner_group"] = _entity((GROUP, owner_group), budget)
+    if owner_person:
+        attributes["owner_person"] = _entity((PERSON, owner_person), budget)
+    if len(facts) > MAX_FACTS:
+        raise Unrepresentable(f"more than {MAX_FACTS} facts")
+    for name, value in facts:
+        # A fact may add what the schema declares for its kind; it may never replace what is above.
+        if name in _RESERVED or name in attributes:
+            raise Unrepresentable("a fact under a name that is taken")
+        attributes[budget.text(name, "a fact's name")] = _fact(value, budget)
+    return {
+        "uid": _entity(uid, budget),
+        "attrs": attributes,
+        "parents": [_entity(parent, budget) for parent in above],
+    }
+
+
+def _check_parents(type: str, above: tuple[Uid, ...]) -> None:
+    """A target must lie where its kind lies: one that does not would silently escape forbids with `in`."""
+    containers = CONTAINERS.get(type, ())
+    if len(above) != (1 if containers else 0) or any(parent not in containers for parent, _ in above):
+        raise Unrepresentable(f"a {type:.80} that lies in {[parent[:80] for parent, _ in above[:4]]}")
+
+
+def _entity(uid: Uid, budget: _Budget) -> dict[str, str]:
+    return {"type": budget.text(uid[0], "a type"), "id": budget.text(uid[1], "an id")}
+
+
+def _fact(value: object, budget: _Budget) -> str | int | bool:
+    """A fact's value; floats and nulls have no meaning in Cedar and would leave no decision."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return _integer(value, "a fact")
+    return budget.text(value, "a fact")
+
+
+def _integer(value: object, what: str) -> int:
+    if type(value) is not int or not -MAX_INTEGER <= value <= MAX_INTEGER:
+        raise Unrepresentable(f"{what} is not a whole number of 64 bits")
+    return value
+
+
+def circumstances(context: Context) -> dict[str, object]:
+    """The context as Cedar's JSON. Raises `Unrepresentable`."""
+    if type(context.binding) is not Binding or type(context.obtained) is not Binding:
+        raise Unrepresentable("unknown binding of the credential")
+    return {
+        "at": _integer(context.at, "the time"),
+        "binding": context.binding.value,
+        "obtained": context.obtained.value,
+        "auth_age": _integer(context.auth_age, "the age of the authentication"),
+        "source": {"__extn": {"fn": "ip", "arg": _address(context.source)}},
+        "session": _Budget(MAX_STRING).text(context.session, "the session"),
+    }
+
+
+@lru_cache(maxsize=1_024)
+def _address(source: str) -> str:
+    """The peer's address as Cedar writes it: no zone, and IPv4 where it came mapped into IPv6."""
+    try:
+        address = ip_address(source)
+    except ValueError:
+        raise Unrepresentable("the source is not an IP address") from None
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or IPv6Address(int(address))
+    return str(address)

@@ -1,0 +1,169 @@
+"""The index: for each kind of request, the few policies that can apply to it, parsed and kept.
+
+Cedar evaluates every policy of a set for every request. The scope of a policy (its principal, action
+and resource, before `when`) says of most policies that they cannot apply, and it depends on little:
+the action, the kind and groups of the caller, the kind of the target, and the ids that policies name.
+Requests that agree in these share a *slice*: the policies whose scope holds, without their scope.
+
+Rules: a clause of a scope either certainly holds (and is left out of the slice), certainly does not
+(and the policy is left out), or is not understood here (and stays for Cedar to evaluate). A scope
+cannot err, so leaving out a policy whose scope does not hold hides no error. Conditions are never
+touched. INVARIANT (same answer): a slice decides, and errs, exactly like the whole set; a property
+test compares them.
+
+An id that no policy names cannot change a decision, so all of them are one (`anonymous`): a thousand
+files with the same labels are one target to policies. That holds for targets because the only other
+way to compare an entity, an attribute that holds one, exists for groups and people alone.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, TypeAlias, final
+
+from nomoat.policy import cedar
+from nomoat.policy.cedar import ACTION, GROUP, Est, Policy, Uid
+
+SLICES: Final = 1_024  # kinds of request
+SHARED: Final = 256  # selections of policies; kinds of request that select the same share one
+
+CIRCUMSTANCES: Final = ("at", "auth_age", "binding", "obtained", "session", "source")
+ALL: Final[Policy] = {"op": "All"}
+
+Holds: TypeAlias = bool | None
+"""Whether a clause certainly holds, certainly does not, or (None) is left to Cedar."""
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """The policies `ids` without their scopes, and the attributes of the context that they read."""
+
+    policies: cedar.PolicySet
+    ids: tuple[str, ...]
+    reads: tuple[str, ...]
+
+
+@final
+class PolicyIndex:
+    """An index over policies in Cedar's JSON form, by id. Immutable but for its bounded caches."""
+
+    __slots__ = ("_anonymous", "_cut", "_find", "_groups", "_named", "_policies")
+
+    def __init__(self, policies: Mapping[str, Policy]) -> None:
+        self._policies = policies
+        self._named = frozenset(uid for policy in policies.values() for uid in _literals(policy))
+        self._groups = frozenset(name for kind, name in self._named if kind == GROUP)
+        taken = {name for _, name in self._named}
+        self._anonymous = next(name for number in range(len(taken) + 1) if (name := f"unnamed-{number}") not in taken)
+        self._find = lru_cache(maxsize=SLICES)(self._search)
+        self._cut = lru_cache(maxsize=SHARED)(self._parse)
+
+    def known(self, uid: Uid) -> Uid:
+        """`uid` if a policy names it, otherwise the one that stands for all others of its type."""
+        return uid if uid in self._named else (uid[0], self._anonymous)
+
+    def slice(self, action: str, principal: Uid, groups: frozenset[str], resource: Uid, above: Iterable[Uid]) -> Slice:
+        """The slice that decides such a request exactly as all policies would.
+
+        `groups` are the names of the caller's groups, `above` the entities that the target lies in.
+        """
+        return self._find(
+            action,
+            self.known(principal),
+            groups & self._groups,
+            self.known(resource),
+            frozenset([uid for uid in above if uid in self._named]),
+        )
+
+    def _search(
+        self, action: str, principal: Uid, groups: frozenset[str], resource: Uid, above: frozenset[Uid]
+    ) -> Slice:
+        parents = frozenset((GROUP, name) for name in groups)
+        actions = frozenset((ACTION, name) for name in cedar.groups_of_actions().get(action, ()))
+        chosen: list[tuple[str, tuple[str, ...]]] = []
+        for name, policy in self._policies.items():
+            scope: dict[str, Holds] = {
+                "principal": holds(policy["principal"], principal, parents),
+                "action": holds(policy["action"], (ACTION, action), actions),
+                "resource": holds(policy["resource"], resource, above),
+            }
+            if False not in scope.values():
+                chosen.append((name, tuple(clause for clause, certain in scope.items() if certain)))
+        return self._cut(tuple(chosen))
+
+    def _parse(self, chosen: tuple[tuple[str, tuple[str, ...]], ...]) -> Slice:
+        """Parse the chosen policies, each without the clauses of its scope that certainly hold."""
+        policies: dict[str, Policy] = {}
+        reads: set[str] = set()
+        for name, certain in chosen:
+            policy = self._policies[name]
+            reads.update(context_reads(policy["conditions"]))
+            policies[name] = {**policy, **dict.fromkeys(certain, ALL), "annotations": {}}
+        return Slice(cedar.parse_policy_set(policies), tuple(policies), tuple(sorted(reads)))
+
+
+def holds(clause: Est, uid: Uid, above: frozenset[Uid]) -> Holds:
+    """Whether a clause of a scope holds for an entity and all that is above it."""
+    certain: Holds = None
+    match clause:
+        case {"op": "All"}:
+            certain = True
+        case {"op": "==", "entity": {"type": str(type), "id": str(id)}}:
+            certain = (type, id) == uid
+        case {"op": "in", "entity": {"type": str(type), "id": str(id)}}:
+            certain = (type, id) == uid or (type, id) in above
+        case {"op": "in", "entities": [*entities]}:
+            certain = _any(holds({"op": "in", "entity": entity}, uid, above) for entity in entities)
+        case {"op": "is", "entity_type": str(type), "in": {"entity": entity}}:
+            certain = type == uid[0] and holds({"op": "in", "entity": entity}, uid, above)
+        case {"op": "is", "entity_type": str(type), **rest} if not rest:
+            certain = type == uid[0]
+        case _:
+            pass
+    return certain
+
+
+def _any(parts: Iterable[Holds]) -> Holds:
+    known = set(parts)
+    return True if True in known else None if None in known else False
+
+
+def context_reads(conditions: Est) -> frozenset[str]:
+    """The attributes of the context that conditions may read: all, if they use the context as a whole."""
+    reads: set[str] = set()
+    attributes = whole = 0
+    for node in _nodes(conditions):
+        match node:
+            case {".": {"left": {"Var": "context"}, "attr": str(name)}} | {
+                "has": {"left": {"Var": "context"}, "attr": str(name)}
+            }:
+                attributes += 1
+                reads.add(name)
+            case {"Var": "context"}:
+                whole += 1  # also once for each of the above
+            case _:
+                pass
+    return frozenset(reads) if whole == attributes else frozenset(CIRCUMSTANCES)
+
+
+def _literals(policy: Est) -> Iterator[Uid]:
+    """Every entity that a policy names, in its scope or its conditions."""
+    for node in _nodes(policy):
+        match node:
+            case {"type": str(type), "id": str(id)}:
+                yield type, id
+            case _:
+                pass
+
+
+def _nodes(root: Est) -> Iterator[Est]:
+    """Every part of a policy, without recursion: how deep it is nested is its author's choice."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, Mapping):
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)

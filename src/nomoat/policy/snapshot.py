@@ -1,0 +1,25 @@
+"""PolicySnapshot: one version of the policies, compiled, immutable, known by its digest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+from nomoat.policy.cedar import Policy
+from nomoat.policy.index import PolicyIndex
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class PolicySnapshot:
+    """The policies in force at one time; `compile_policies` makes it.
+
+    `digest` is `sha256:` and the hexadecimal hash of file names and texts, `ids` the sorted ids,
+    `files` what was compiled. `places` gives the file of each id, `policies` its JSON form.
+    """
+
+    digest: str
+    ids: tuple[str, ...]
+    files: Mapping[str, str] = field(repr=False)
+    places: Mapping[str, str] = field(repr=False)
+    policies: Mapping[str, Policy] = field(repr=False)
+    index: PolicyIndex = field(repr=False)
