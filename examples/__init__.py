@@ -1,0 +1,1 @@
+"""Examples that run against a live gateway: `python -m examples.NAME` runs one."""
