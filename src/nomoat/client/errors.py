@@ -1,0 +1,49 @@
+"""What can go wrong on the caller's side, beyond the errors of the path.
+
+Rules: every message says what happened in one sentence, and `advice` what to do or run next.
+
+    Refused
+    ├── NotLoggedIn         the profile holds no log-in, or it ended and cannot renew itself
+    ├── BadProfile          the profile's files are damaged, or others could read them
+    └── Untrusted           what answered is not the gateway that the code or the profile names
+    LogContradicted     the gateway's log contradicts a checkpoint that this profile keeps
+"""
+
+from nomoat.core.errors import NoMoatError, Refused
+
+
+class NotLoggedIn(Refused):
+    """Nobody is logged in under the profile, or its log-in is over."""
+
+    def __init__(self, profile: str, reason: str = "", *, advice: str = "nomoat login URL --code CODE") -> None:
+        super().__init__(reason or f"nobody is logged in under the profile {profile!r}")
+        self.advice = advice
+
+
+class BadProfile(Refused):
+    """The profile's files cannot be used as they are."""
+
+    def __init__(self, profile: str, reason: str, *, advice: str = "nomoat login URL --code CODE") -> None:
+        super().__init__(f"the profile {profile!r} cannot be used: {reason}")
+        self.advice = advice
+
+
+class Untrusted(Refused):
+    """The other side is not the gateway that it should be; nothing secret was sent to it."""
+
+    def __init__(self, reason: str, *, advice: str = "") -> None:
+        super().__init__(reason)
+        self.advice = advice
+
+
+class LogContradicted(NoMoatError):
+    """The gateway signed a log that cannot be the one seen before: rolled back, forked, or another key.
+
+    `reason` is the sentence, `kept` and `offered` are the numbers of records of the two checkpoints.
+    """
+
+    def __init__(self, reason: str, *, kept: int = 0, offered: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kept = kept
+        self.offered = offered

@@ -1,0 +1,186 @@
+"""The gateway's own routes (besides the protocols of stock clients), as typed calls.
+
+Rules: one method for each route; it parses the answer completely or raises. It decides nothing: who
+may do what is the gateway's to say, what an answer proves is `session`'s.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+from nomoat.client.transport import Answer, Transport
+from nomoat.core.errors import Unavailable
+
+ValueT = TypeVar("ValueT", str, int, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate and what belongs to it, as issued at log-in and at renewal (PEM and text)."""
+
+    certificate: str
+    ca: str
+    subject: str
+    device: str
+    session: str
+    spiffe_id: str
+    trust_domain: str
+    log_key: str
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token, its life in seconds, and the checkpoint that came with it."""
+
+    access_token: str = field(repr=False)
+    expires_in: int
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One line of a plan: `change` is `add`, `change` or `remove`; `kind`, `name`, `detail` say of what."""
+
+    change: str
+    kind: str
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryAnswer:
+    """The directory's plan; `generation` is the one it was made against, or the new one once applied."""
+
+    generation: int
+    plan: tuple[Planned, ...]
+    applied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAnswer:
+    """The policies' plan; `digest` is the proposed set's, `active` the one in force."""
+
+    digest: str
+    active: str
+    plan: tuple[Planned, ...]
+    applied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Readable records, oldest first, and the number of records in the whole log."""
+
+    records: tuple[Mapping[str, object], ...]
+    size: int
+
+
+class Gateway:
+    """The routes of one gateway over one transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def register(self, kind: str, code: str, request: str) -> Issued:
+        """Turn a one-time code and a signing request (PEM) into a certificate; `kind` is `device` or `workload`."""
+        body = {"csr": request}
+        return _issued(self._transport.call("POST", f"/v1/{kind}", body, authorization=f"NoMoat-Code {code}"))
+
+    def renew(self, request: str, *, assertion: str = "", restart: bool = False) -> Issued:
+        """Issue the next certificate, over mutual TLS or by a device's assertion.
+
+        `restart` starts a new session (a person's explicit log-in).
+        """
+        authorization = f"NoMoat-Device {assertion}" if assertion else ""
+        body = {"csr": request, "restart": restart}
+        return _issued(self._transport.call("POST", "/v1/certificate", body, authorization=authorization))
+
+    def token(self, *, bound: bool) -> Token:
+        """Issue an access token, `bound` to the certificate of this connection or to nothing."""
+        answer = self._transport.call("POST", "/v1/token", {"bound": bound})
+        return Token(
+            _field(answer, "access_token", str), _field(answer, "expires_in", int), _field(answer, "checkpoint", str)
+        )
+
+    def checkpoint(self) -> str:
+        """Return the log's newest checkpoint (a C2SP signed note), unverified."""
+        return self._transport.get_text("/v1/checkpoint", limit=64 * 1024)
+
+    def whoami(self) -> Answer:
+        """Return how the gateway knows the caller."""
+        return self._transport.call("GET", "/v1/whoami")
+
+    def enroll(self, subject: str) -> tuple[str, int]:
+        """Make a one-time code for `person:NAME` or `workload:NAME`; returns it and its life in seconds."""
+        answer = self._transport.call("POST", "/v1/enroll", {"subject": subject})
+        return _field(answer, "code", str), _field(answer, "expires_in", int)
+
+    def revoke(self, kind: str, name: str) -> Answer:
+        """End a person, workload, device or session; returns what ended."""
+        return self._transport.call("POST", "/v1/revoke", {"kind": kind, "name": name})
+
+    def apply_directory(self, document: str, *, dry_run: bool, base: int | None = None) -> DirectoryAnswer:
+        """Plan or apply a directory (TOML); `base` is the generation that the shown plan was made against."""
+        body = {"document": document, "dry_run": dry_run, "base": base}
+        answer = self._transport.call("POST", "/v1/directory", body)
+        plan = tuple(
+            Planned(
+                _field(row, "change", str), _field(row, "kind", str), _field(row, "name", str), _optional(row, "detail")
+            )
+            for row in _rows(answer, "plan")
+        )
+        return DirectoryAnswer(_field(answer, "generation", int), plan, _field(answer, "applied", bool))
+
+    def apply_policy(self, files: Mapping[str, str], *, dry_run: bool, base: str = "") -> PolicyAnswer:
+        """Plan or apply policies; `base` is the digest of the set that the shown plan was made against."""
+        body = {"files": dict(files), "dry_run": dry_run, "base": base}
+        answer = self._transport.call("POST", "/v1/policy", body)
+        plan = tuple(
+            Planned(_field(row, "change", str), "policy", _field(row, "id", str), _field(row, "file", str))
+            for row in _rows(answer, "plan")
+        )
+        digest, active = _field(answer, "digest", str), _field(answer, "active", str)
+        return PolicyAnswer(digest, active, plan, _field(answer, "applied", bool))
+
+    def log(self, query: str, *, after: int = -1, limit: int) -> Records:
+        """Read records that match `query`: the newest `limit`, or the next ones after index `after`."""
+        answer = self._transport.call("POST", "/v1/log", {"query": query, "after": after, "limit": limit})
+        return Records(tuple(_rows(answer, "records")), _field(answer, "size", int))
+
+
+def _issued(answer: Answer) -> Issued:
+    return Issued(
+        certificate=_field(answer, "certificate", str),
+        ca=_field(answer, "ca", str),
+        subject=_field(answer, "subject", str),
+        device=_optional(answer, "device"),  # a workload has none
+        session=_field(answer, "session", str),
+        spiffe_id=_field(answer, "spiffe_id", str),
+        trust_domain=_field(answer, "trust_domain", str),
+        log_key=_field(answer, "log_key", str),
+        checkpoint=_field(answer, "checkpoint", str),
+    )
+
+
+def _field(answer: Answer, name: str, kind: type[ValueT]) -> ValueT:
+    value = answer.get(name)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise Unavailable("gateway", f"its answer has no proper {name!r}")
+    return value
+
+
+def _optional(answer: Answer, name: str) -> str:
+    value = answer.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _rows(answer: Answer, name: str) -> Sequence[Answer]:
+    rows = answer.get(name)
+    if not isinstance(rows, list):
+        raise Unavailable("gateway", f"its answer has no proper {name!r}")
+    checked: list[Answer] = []
+    for row in cast("list[object]", rows):
+        if not isinstance(row, dict):
+            raise Unavailable("gateway", f"its answer has no proper {name!r}")
+        checked.append(cast("dict[str, object]", row))
+    return checked

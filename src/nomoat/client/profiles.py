@@ -1,0 +1,196 @@
+"""Profiles: what one identity at one gateway needs, in files that only its owner can read.
+
+Rules: directories are 0700 and files 0600, from the moment they exist; files that others could
+read are refused, not repaired. A file is replaced whole or not at all, and `profile.toml` is written
+last, so that its presence means that a log-in was finished.
+
+    <home>/profiles/<name>/  device.key       P-256 private key (PEM)
+                             certificate.pem  the newest X.509-SVID for it
+                             ca.pem           the trust domain's CA, pinned at log-in
+                             profile.toml     where, who, and the key that signs the gateway's log
+                             checkpoint       the newest checkpoint of that log ever seen
+                             hub/token        the access token that Hugging Face clients read
+"""
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import stat
+import tomllib
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from nomoat.client.errors import BadProfile, NotLoggedIn
+from nomoat.core.errors import Malformed
+
+DEFAULT: Final = "default"
+
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?")
+
+
+def home(environment: Mapping[str, str]) -> Path:
+    """Return where profiles live: `NOMOAT_HOME`, else `nomoat` under the XDG configuration directory."""
+    if chosen := environment.get("NOMOAT_HOME"):
+        return Path(chosen).expanduser().absolute()
+    base = environment.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser().absolute() / "nomoat"
+
+
+def parse_profile_name(text: str) -> str:
+    """Parse a profile's name (64 characters; letters, digits, `._@-`); raise `Malformed` otherwise."""
+    if not _NAME.fullmatch(text) or ".." in text:
+        raise Malformed("a profile's name has at most 64 letters, digits and '._@-'")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Where a profile is logged in, as whom, and whose log it follows.
+
+    `device` is empty for a workload. `log_key` is the verifier key (C2SP signed-note) of the
+    gateway's log, pinned at log-in.
+    """
+
+    url: str
+    trust_domain: str
+    subject: str
+    spiffe_id: str
+    device: str
+    session: str
+    log_key: str
+
+    @property
+    def is_person(self) -> bool:
+        """Whether a person's device is logged in (and not a workload)."""
+        return self.subject.startswith("person:")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One profile's directory. Nothing is read or written until a method is called."""
+
+    name: str
+    directory: Path
+
+    @classmethod
+    def named(cls, name: str, environment: Mapping[str, str]) -> "Profile":
+        """Return the profile called `name` ('' for `NOMOAT_PROFILE`, else `default`)."""
+        chosen = parse_profile_name(name or environment.get("NOMOAT_PROFILE") or DEFAULT)
+        return cls(chosen, home(environment) / "profiles" / chosen)
+
+    @property
+    def key_path(self) -> Path:
+        """The device key's file."""
+        return self.directory / "device.key"
+
+    @property
+    def certificate_path(self) -> Path:
+        """The certificate's file."""
+        return self.directory / "certificate.pem"
+
+    @property
+    def ca_path(self) -> Path:
+        """The file of the trust domain's CA."""
+        return self.directory / "ca.pem"
+
+    @property
+    def token_path(self) -> Path:
+        """The token file, alone in its directory: clients keep other files beside it."""
+        return self.directory / "hub" / "token"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The file of the kept checkpoint."""
+        return self.directory / "checkpoint"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a log-in was finished here."""
+        return (self.directory / "profile.toml").is_file()
+
+    def create(self) -> None:
+        """Make the profile's directory, private to its owner."""
+        for directory in (self.directory.parent.parent, self.directory.parent, self.directory, self.token_path.parent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (self.directory, self.token_path.parent):
+            directory.chmod(0o700)
+
+    def identity(self) -> Identity:
+        """Read who is logged in; raise `NotLoggedIn` or `BadProfile`."""
+        try:
+            document = tomllib.loads(self.read("profile.toml").decode())
+        except FileNotFoundError:
+            raise NotLoggedIn(self.name) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadProfile(self.name, f"profile.toml does not parse: {error}") from None
+        expected = {field.name for field in fields(Identity)}
+        if set(document) != expected or not all(isinstance(value, str) for value in document.values()):
+            raise BadProfile(self.name, f"profile.toml must hold exactly {', '.join(sorted(expected))}")
+        return Identity(**document)
+
+    def keep_identity(self, identity: Identity) -> None:
+        """Write who is logged in; this finishes a log-in."""
+        lines = [f"{key} = {_toml_string(value)}\n" for key, value in asdict(identity).items()]
+        self.write("profile.toml", "".join(lines).encode())
+
+    def read(self, file: str) -> bytes:
+        """Read one of the profile's files; raise `BadProfile` if others could read it too."""
+        path = self.directory / file
+        with path.open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            if status.st_uid != os.geteuid():
+                raise BadProfile(self.name, f"{path} belongs to another user")
+            if stat.S_IMODE(status.st_mode) & 0o077:
+                raise BadProfile(self.name, f"{path} can be read by others", advice=f"chmod 600 {path}")
+            return stream.read()
+
+    def write(self, file: str, data: bytes) -> None:
+        """Replace one of the profile's files, whole or not at all, and durably."""
+        path = self.directory / file
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(parent)
+        finally:
+            os.close(parent)
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Exclude other processes that use this profile, for the time of a read and a write."""
+        descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def all_profiles(environment: Mapping[str, str]) -> list[Profile]:
+    """Return every profile of this user with a finished log-in, by name."""
+    root = home(environment) / "profiles"
+    if not root.is_dir():
+        return []
+    found = (Profile(entry.name, entry) for entry in sorted(root.iterdir()) if _NAME.fullmatch(entry.name))
+    return [profile for profile in found if profile.exists]
+
+
+def _toml_string(value: str) -> str:
+    """Write a TOML basic string. A JSON string is one, as long as nothing needs a surrogate pair."""
+    if not value.isprintable():
+        raise Malformed("a profile holds printable text only")
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,151 @@
+"""A profile in use: its certificate kept fresh, its requests made, every checkpoint kept.
+
+Rules: requests go over mutual TLS with the profile's certificate, renewed once half of its life is
+over. A person's device renews with an assertion signed by its key, at any time while its session
+lives; a workload renews over the certificate that it still has, and needs a new code after that.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from nomoat.client import credentials
+from nomoat.client.checkpoints import Keeper
+from nomoat.client.errors import BadProfile, LogContradicted, NotLoggedIn, Untrusted
+from nomoat.client.gateway import Gateway, Issued, Records, Token
+from nomoat.client.profiles import Identity, Profile
+from nomoat.client.transport import Transport, pinned_context
+from nomoat.core.errors import Unavailable
+
+Clock = Callable[[], float]
+
+
+class Session:
+    """One profile's requests to its gateway. Close it, or use it as a context manager."""
+
+    def __init__(self, profile: Profile, clock: Clock) -> None:
+        """Open a logged-in profile; raises `NotLoggedIn` or `BadProfile`, and makes no request yet."""
+        self.profile = profile
+        self.identity: Identity = profile.identity()
+        self._clock = clock
+        self._ca = profile.read("ca.pem").decode()
+        try:
+            self._key = credentials.parse_key(profile.read("device.key"))
+        except ValueError as error:
+            raise BadProfile(profile.name, f"device.key is damaged ({error})") from None
+        self._keeper = Keeper(profile, self.identity)
+        self._transport: Transport | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway's routes over mutual TLS, with a certificate that is not about to expire."""
+        if self.renewal_due <= self._clock():
+            self._renew_in_time()
+        if self._transport is None:
+            context = pinned_context(self._ca)
+            context.load_cert_chain(self.profile.certificate_path, self.profile.key_path)
+            self._transport = Transport(self.identity.url, context)
+        return Gateway(self._transport)
+
+    @property
+    def renewal_due(self) -> float:
+        """When half of the certificate's life is over (Unix seconds)."""
+        begin, end = credentials.validity(self.profile.read("certificate.pem"))
+        return begin + (end - begin) / 2
+
+    def token(self, *, bound: bool = False) -> Token:
+        """Issue an access token of the gateway's choice of life (at most 15 minutes)."""
+        gateway = self.gateway
+        watch = self._keeper.watch()
+        token = gateway.token(bound=bound)
+        watch.keep(token.checkpoint)
+        return token
+
+    def records(self, query: str, *, after: int = -1, limit: int) -> Records:
+        """Read records from the gateway, and keep the checkpoint of the log that it read them from."""
+        gateway = self.gateway
+        watch = self._keeper.watch()
+        records = gateway.log(query, after=after, limit=limit)
+        watch.keep(gateway.checkpoint())
+        return records
+
+    def restart(self) -> None:
+        """Start a new session for a person's device whose last one ended (an explicit log-in)."""
+        if not self.identity.is_person:
+            raise NotLoggedIn(self.profile.name, "a workload's session starts with a code only")
+        self._renew(restart=True)
+
+    def renew(self) -> None:
+        """Replace the certificate now; raises `NotLoggedIn` if only a new code can help."""
+        self._renew(restart=False)
+
+    def _renew_in_time(self) -> None:
+        """Renew; while the old certificate is still good, a gateway that is unavailable does not matter."""
+        _, end = credentials.validity(self.profile.read("certificate.pem"))
+        try:
+            self._renew(restart=False)
+        except Unavailable:
+            if end <= self._clock():
+                raise
+
+    def _renew(self, *, restart: bool) -> None:
+        identity, request = self.identity, credentials.signing_request(self._key)
+        watch = self._keeper.watch()
+        if identity.is_person:
+            assertion = credentials.device_assertion(
+                self._key, device=identity.device, trust_domain=identity.trust_domain, now=self._clock()
+            )
+            # Without the certificate: an expired one would end the handshake before the assertion is read.
+            with Transport(identity.url, pinned_context(self._ca)) as transport:
+                issued = Gateway(transport).renew(request, assertion=assertion, restart=restart)
+        else:
+            issued = self._renew_over_certificate(request)
+        self._check(issued)
+        watch.keep(issued.checkpoint)
+        self._replace(issued)
+
+    def _renew_over_certificate(self, request: str) -> Issued:
+        _, end = credentials.validity(self.profile.read("certificate.pem"))
+        if end <= self._clock():
+            raise NotLoggedIn(
+                self.profile.name,
+                f"the certificate of {self.identity.subject} has expired, and a workload renews before that",
+                advice=f"nomoat enroll {self.identity.subject.removeprefix('workload:')} --workload, then log in with it",
+            )
+        context = pinned_context(self._ca)
+        context.load_cert_chain(self.profile.certificate_path, self.profile.key_path)
+        with Transport(self.identity.url, context) as transport:
+            return Gateway(transport).renew(request)
+
+    def _check(self, issued: Issued) -> None:
+        """Check a renewed certificate against what this profile pinned."""
+        if issued.ca.strip() != self._ca.strip():
+            raise Untrusted("the gateway now names another CA", advice="if it was set up anew, log in with a new code")
+        if issued.log_key != self.identity.log_key:
+            raise LogContradicted("the gateway now signs its log with another key")
+        if (issued.spiffe_id, issued.subject) != (self.identity.spiffe_id, self.identity.subject):
+            raise Untrusted("the renewed certificate is for somebody else")
+        credentials.verify_issued(issued.certificate, ca=self._ca, key=self._key, spiffe_id=self.identity.spiffe_id)
+
+    def _replace(self, issued: Issued) -> None:
+        """Keep a checked certificate; the next request uses it."""
+        self.profile.write("certificate.pem", issued.certificate.encode())
+        if issued.session != self.identity.session:
+            self.identity = replace(self.identity, session=issued.session)
+            self.profile.keep_identity(self.identity)
+        self.close()

@@ -1,0 +1,90 @@
+"""What `nomoat env hub` says is what an unmodified Hugging Face client does."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from nomoat.client.environment import hub
+from nomoat.client.profiles import Identity, Profile
+
+IDENTITY = Identity(
+    "https://gateway.example:8443", "acme.example", "person:a", "spiffe://acme.example/a", "d", "s", "k"
+)
+
+PROBE = """
+import json
+from huggingface_hub import constants, get_token
+from huggingface_hub.utils import build_hf_headers
+print(json.dumps({"endpoint": constants.ENDPOINT, "token": get_token(), "xet": constants.HF_HUB_DISABLE_XET,
+                  "headers": build_hf_headers(), "telemetry": constants.HF_HUB_DISABLE_TELEMETRY}))
+"""
+
+# Every variable by which huggingface_hub could come to another token, endpoint or none at all.
+HOSTILE = {
+    "HF_TOKEN": "hf_other",
+    "HUGGING_FACE_HUB_TOKEN": "hf_older",
+    "HF_OIDC_RESOURCE": "somebody",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+    "HUGGINGFACE_CO_STAGING": "1",
+    "HF_ENDPOINT": "https://huggingface.co",
+    "HF_TOKEN_PATH": "/nonexistent",
+    "HF_HUB_DISABLE_XET": "0",
+}
+
+
+def profile_in(directory: Path) -> Profile:
+    profile = Profile("p", directory / "it's a 'b'")
+    profile.create()
+    profile.write("hub/token", b"eyJ.token.one")
+    return profile
+
+
+def probe(environment: dict[str, str]) -> dict[str, object]:
+    done = subprocess.run([sys.executable, "-c", PROBE], env=environment, capture_output=True, text=True, check=True)
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def expect(answer: dict[str, object]) -> None:
+    headers = answer.pop("headers")
+    assert isinstance(headers, dict)
+    assert headers["authorization"] == "Bearer eyJ.token.one"
+    assert answer == {"endpoint": IDENTITY.url, "token": "eyJ.token.one", "xet": True, "telemetry": True}
+
+
+def test_no_other_setting_overrides_ours(tmp_path: Path) -> None:
+    settings = hub(profile_in(tmp_path), IDENTITY)
+    expect(probe(settings.applied({"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **HOSTILE})))
+
+
+def test_the_shell_lines_say_the_same(tmp_path: Path) -> None:
+    settings = hub(profile_in(tmp_path), IDENTITY)
+    script = f'set -eu\n{settings.shell()}\nexec "$PYTHON" -c "$PROBE"\n'
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "PROBE": PROBE, **HOSTILE}
+    done = subprocess.run(["/bin/sh", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    expect(json.loads(done.stdout))
+
+
+def test_the_token_itself_is_in_no_variable(tmp_path: Path) -> None:
+    settings = hub(profile_in(tmp_path), IDENTITY)
+    assert "eyJ" not in settings.shell()
+
+
+def test_a_replaced_token_is_used_by_the_next_request_of_a_running_program(tmp_path: Path) -> None:
+    profile = profile_in(tmp_path)
+    program = "from huggingface_hub import get_token\nfor _ in range(2):\n  print(get_token(), flush=True); input()\n"
+    environment = hub(profile, IDENTITY).applied({"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == "eyJ.token.one\n"
+        profile.write("hub/token", b"eyJ.token.two")
+        child.stdin.write("\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "eyJ.token.two\n"
+        child.stdin.write("\n")
+        child.stdin.close()
+        assert child.wait(10) == 0
