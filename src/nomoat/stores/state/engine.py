@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from nomoat.core.errors import Conflict, Misuse, Unavailable
+from nomoat.stores.disk import sync_directory
 
 T = TypeVar("T")
 
@@ -76,37 +77,51 @@ class State:
 
     @classmethod
     def create(cls, path: Path, key: bytes) -> "State":
-        """Make an empty database at `path` (mode 0600) and open it.
+        """Make an empty database at `path` (mode 0600), which appears whole or not at all, and open it.
 
         `key` is 32 bytes. Raises `Conflict` when something is there already, `Unavailable` when the
         file cannot be made.
         """
+        unfinished = path.with_name(f".{path.name}.unfinished")
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            unfinished.unlink(missing_ok=True)
+            os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            try:
+                cls._opened(unfinished, key).close()  # closing moves everything from the -wal file into this one
+                os.link(unfinished, path)  # unlike rename, never replaces
+            finally:
+                unfinished.unlink()
+            sync_directory(path.parent)
         except FileExistsError:
             raise Conflict("there is a state already; it is never overwritten") from None
         except OSError as error:
             raise Unavailable("state", f"the database cannot be made: {error.strerror}") from error
-        return cls.open(path, key)
+        return cls._opened(path, key)
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> "State":
         """Open the database at `path` with its 32-byte `key` and bring it to the newest schema.
 
-        Raises `Unavailable` when it is missing (an empty one in its place would forget every
+        Raises `Unavailable` when it is missing or empty (a new one in its place would forget every
         revocation), when the key is another one, when the file is damaged, or when a newer NoMoat
         wrote it.
         """
-        if len(key) != KEY_SIZE:
-            raise Misuse(f"the key of the state has {len(key)} bytes instead of {KEY_SIZE}")
         try:
-            mode = path.stat().st_mode
-            if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            status = path.stat()
+            if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 path.chmod(0o600)  # SQLite gives its -wal and -shm files the mode of the database
         except FileNotFoundError:
             raise Unavailable("state", "there is no database in the data directory") from None
         except OSError as error:
             raise Unavailable("state", f"the database cannot be opened: {error.strerror}") from error
+        if status.st_size == 0:
+            raise Unavailable("state", "the database was cut to nothing: restore it from its copy")
+        return cls._opened(path, key)
+
+    @classmethod
+    def _opened(cls, path: Path, key: bytes) -> "State":
+        if len(key) != KEY_SIZE:
+            raise Misuse(f"the key of the state has {len(key)} bytes instead of {KEY_SIZE}")
         state = cls(path, key)
         try:
             with _guarded(), state._writer.begin() as connection:
@@ -133,7 +148,6 @@ class State:
         changes nothing of this. An exception of `fn` rolls the transaction back and is raised. Raises
         `Unavailable` when the database fails: nothing was kept.
         """
-        self._require_open()
         return await asyncio.shield(asyncio.get_running_loop().create_task(self._write(fn, then)))
 
     def close(self) -> None:
@@ -148,6 +162,7 @@ class State:
             raise Unavailable("state", "the database is closed")
 
     async def _write(self, fn: Callable[[Connection], T], then: Callable[[T], None] | None) -> T:
+        self._require_open()
         result = await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, fn)
         if then is not None:
             then(result)
