@@ -5,9 +5,9 @@ administrator's files must pass) and `index.py` (why a thousand policies cost li
 """
 
 from nomoat.policy.compilation import compile_policies
+from nomoat.policy.defaults import starter_policies
 from nomoat.policy.engine import decide
 from nomoat.policy.plan import PolicyChange, plan
 from nomoat.policy.snapshot import PolicySnapshot
-from nomoat.policy.starter import starter_policies
 
 __all__ = ["PolicyChange", "PolicySnapshot", "compile_policies", "decide", "plan", "starter_policies"]

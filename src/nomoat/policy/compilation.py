@@ -23,6 +23,7 @@ MAX_FILES: Final = 256
 MAX_TEXT: Final = 2 * 1024 * 1024  # characters of all files together
 MAX_POLICIES: Final = 5_000
 MAX_POLICY_TEXT: Final = 16 * 1024  # characters of one policy
+MAX_BRACKETS: Final = 128  # of one policy: a thousand within each other overflow the stack of Cedar's parser
 
 _FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,92}\.cedar")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -82,8 +83,12 @@ def _compile_file(file: str, text: str) -> list[tuple[Clause, str, Policy]]:
             raise TooLarge(f"more than {MAX_POLICIES} policies")
         if len(clause.text) > MAX_POLICY_TEXT:
             raise TooLarge(f"{clause.position()}: a policy of more than {MAX_POLICY_TEXT} characters")
+        if sum(map(clause.text.count, "([{")) > MAX_BRACKETS:
+            _refuse(clause, f"more than {MAX_BRACKETS} opening brackets", "Write it as several policies.")
         policy = _parse(clause)
         compiled.append((clause, _id(clause, policy), policy))
+    if not compiled:
+        return compiled
     # INVARIANT (same text): what was cut into policies is what Cedar reads in the file as a whole.
     if cedar.parse_text(text) != ([policy for _, _, policy in compiled], 0):
         raise Malformed(f"{file}: its policies cannot be told apart; end each one with a semicolon")
@@ -105,6 +110,11 @@ def _parse(clause: Clause) -> Policy:
         )
     if len(policies) != 1:
         _refuse(clause, "this is not one policy", "Write permit (…) or forbid (…), ended with a semicolon.")
+    try:
+        cedar.parse_policy_set({"alone": policies[0]})
+    except (ValueError, TypeError):  # the JSON form of Cedar's parser and ours each have a limit of depth
+        advice = "Use [..].contains(..), several when clauses, or several policies."
+        _refuse(clause, "a condition with too many operators in a row", advice)
     return policies[0]
 
 

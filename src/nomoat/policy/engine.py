@@ -15,11 +15,12 @@ from nomoat.core.decision import Allow, Context, Decision, Deny
 from nomoat.core.operation import Target
 from nomoat.core.principal import Principal
 from nomoat.policy import cedar
+from nomoat.policy.compilation import compile_policies
 from nomoat.policy.entities import PRINCIPAL_TYPES, Caller, Traits, caller, circumstances, entities, traits
 from nomoat.policy.index import PolicyIndex
 from nomoat.policy.snapshot import PolicySnapshot
 
-__all__ = ["MAX_TARGETS", "PolicySnapshot", "decide"]
+__all__ = ["MAX_TARGETS", "PolicySnapshot", "compile_policies", "decide"]
 
 MAX_TARGETS: Final = 10_000
 MAX_DETAIL: Final = 500

@@ -25,7 +25,7 @@ MAX_FACTS: Final = 16
 MAX_TOTAL: Final = 65_536  # characters of all strings of a caller and a target together
 MAX_INTEGER: Final = 2**63 - 1  # Cedar's Long
 
-HANDLES: Final = 2_048  # about 11 KiB each: the schema's actions are in every one
+HANDLES: Final = 1_024  # about 11 KiB each: the schema's actions are in every one
 
 PRINCIPAL_TYPES: Final = {PrincipalKind.PERSON: PERSON, PrincipalKind.WORKLOAD: WORKLOAD}
 CONTAINERS: Final = {"NoMoat::File": ("NoMoat::Dataset", "NoMoat::Model")}
@@ -64,13 +64,11 @@ def traits(target: Target, known: Callable[[Uid], Uid]) -> Traits:
 
     `known` maps an entity to the one that stands for it (`PolicyIndex.known`).
     """
-    if type(target.id) is not str or not target.id:
-        raise Unrepresentable("a target without an id")
     if type(target.classification) is not Classification:
         raise Unrepresentable("the classification is not a classification")
     return (
-        known((f"NoMoat::{target.kind}", target.id)),
-        tuple([known((f"NoMoat::{kind}", name)) for kind, name in target.parents]),
+        known(_uid(target.kind, target.id)),
+        tuple([known(_uid(kind, name)) for kind, name in target.parents]),
         target.classification,
         target.labels,
         target.owner_group,
@@ -78,6 +76,13 @@ def traits(target: Target, known: Callable[[Uid], Uid]) -> Traits:
         target.facts,
         tuple([type(value) for _, value in target.facts]),
     )
+
+
+def _uid(kind: str, name: str) -> Uid:
+    # Checked before the index may put another id in its place.
+    if type(name) is not str or not 0 < len(name) <= MAX_STRING:
+        raise Unrepresentable(f"an id that is not text of 1 to {MAX_STRING} characters")
+    return f"NoMoat::{kind}", name
 
 
 @lru_cache(maxsize=HANDLES)
@@ -111,6 +116,8 @@ class _Budget:
 
     def texts(self, values: frozenset[str], most: int, what: str) -> list[str]:
         """`values`, if it is a set of at most `most` such strings; sorted."""
+        if type(values) is not frozenset:
+            raise Unrepresentable(f"{what} are not a set")
         if len(values) > most:
             raise Unrepresentable(f"more than {most} {what}")
         return sorted(self.text(value, what) for value in values)
@@ -146,9 +153,11 @@ def _target_entity(on: Traits, budget: _Budget) -> dict[str, object]:
     if len(facts) > MAX_FACTS:
         raise Unrepresentable(f"more than {MAX_FACTS} facts")
     for name, value in facts:
-        # A fact may add what the schema declares for its kind; it may never replace what is above.
+        # A fact may add what the schema declares for its kind, or repeat what is known; never replace it.
         if name in _RESERVED or name in attributes:
-            raise Unrepresentable("a fact under a name that is taken")
+            if attributes.get(name) != value:
+                raise Unrepresentable(f"a fact contradicts the target's {name:.40}")
+            continue
         attributes[budget.text(name, "a fact's name")] = _fact(value, budget)
     return {
         "uid": _entity(uid, budget),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 # What can hide a semicolon: a string with escapes, a comment to the end of the line.
-_TOKEN: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|;|\s+|[^\s;"/]+|.', re.DOTALL)
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\r\n]*|;|\s+|[^\s;"/]+|.', re.DOTALL)
 _QUOTED: Final = re.compile(r"`([^`]+)`")
 
 
