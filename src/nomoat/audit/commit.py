@@ -1,0 +1,345 @@
+"""Group commit: records that come while the disk is busy share the next write and sync.
+
+Rules: one batch is with the writer thread at a time, the next one gathers meanwhile. After any error
+the log is down: accesses are refused, outcomes and priority records are kept, the failed batch is
+settled and a new segment begun; each second it tries again. With a full disk it goes on, on reserved
+space, for outcomes and priority records only. Refusals are counted and recorded when it is over.
+The event loop owns everything here; `Tail.commit`, `settle`, `roll` and `publish` run in the thread.
+"""
+
+from asyncio import AbstractEventLoop, Event, TimerHandle
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, final
+
+from nomoat.audit.entries import SealedRecord
+from nomoat.audit.outage import Mode, Outage
+from nomoat.audit.segments import OpenAccess
+from nomoat.audit.tail import Batch, Item, Tail
+from nomoat.core.errors import Unavailable
+from nomoat.core.record import Json, Receipt, Record, RecordKind
+from nomoat.stores.segments import Reserve, WriterThread, is_full
+
+OUTCOME_DELAY: Final = 0.02
+"""Seconds that a record without a waiter waits for company."""
+PENDING_LIMIT: Final = 16 * 1024
+HELD_LIMIT: Final = 64 * 1024
+RESERVE_SLICE: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Sizes in bytes, times in seconds."""
+
+    segment_size: int = 64 * 1024 * 1024
+    reserve_size: int = 4 * 1024 * 1024
+    probe_interval: float = 1.0
+    publish_interval: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What group commit asks of the log.
+
+    `seal` makes an item record number `index` and returns it with its time (Unix milliseconds), or
+    None when it will come again. `behind` is by how many seconds the clock is behind the records (0:
+    it is not), `now` the present as a record's time.
+    """
+
+    seal: Callable[[Item, int], tuple[SealedRecord, int] | None]
+    behind: Callable[[], int]
+    now: Callable[[], str]
+
+
+@final
+class GroupCommit:
+    """The way of records to the disk, and what happens when the disk does not take them."""
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        tail: Tail,
+        writer: WriterThread,
+        reserve: Reserve,
+        gate: Gate,
+        settings: LogSettings,
+    ) -> None:
+        self._loop = loop
+        self._tail = tail
+        self._writer = writer
+        self._reserve = reserve
+        self._gate = gate
+        self._settings = settings
+        self._pending = Batch(tail.frontier.size)
+        self._failed: Batch | None = None
+        self._full = False
+        self._held: deque[Item] = deque()
+        self._mode = Mode.NORMAL
+        self._outage: Outage | None = None
+        self._busy = False
+        self._soon = False
+        self._later: TimerHandle | None = None
+        self._probe: TimerHandle | None = None
+        self._publishing: TimerHandle | None = None
+        self._quiet = Event()
+
+    @property
+    def mode(self) -> Mode:
+        """What is taken at present."""
+        return self._mode
+
+    def submit(self, item: Item) -> None:
+        """Take an item with a waiter into the next batch. Raises `Unavailable` and counts the refusal."""
+        if self._mode is not Mode.NORMAL and not (item.record.priority and self._mode is Mode.RESERVED):
+            raise self._refusal("log", self._outage.reason if self._outage else "it is being mended")
+        if behind := self._gate.behind():
+            raise self._refusal("clock", f"the clock is {behind} s behind the newest record")
+        if len(self._pending.items) >= PENDING_LIMIT:
+            raise self._refusal("log", "too many requests wait to be recorded")
+        self.enter(item)
+
+    def offer(self, item: Item) -> None:
+        """Take an item that must be kept: now, or when it is possible again."""
+        if self._mode is Mode.DOWN or self._gate.behind() or len(self._pending.items) >= PENDING_LIMIT:
+            self.hold(item)
+        else:
+            self.enter(item)
+
+    def enter(self, item: Item) -> None:
+        """Seal an item into the pending batch and see that the batch will be written."""
+        batch = self._pending
+        sealed = self._gate.seal(item, batch.first + len(batch.items))
+        if sealed is None:
+            return
+        batch.add(item, *sealed)
+        if self._busy:
+            return
+        if item.waiter is None:
+            if self._later is None:
+                self._later = self._loop.call_later(OUTCOME_DELAY, self._flush)
+        elif not self._soon:
+            # Whoever is ready in this turn of the loop still gets into this batch.
+            self._soon = True
+            self._loop.call_soon(self._flush)
+
+    def hold(self, item: Item) -> None:
+        """Keep an item in memory until the log can take it."""
+        if len(self._held) < HELD_LIMIT:
+            self._held.append(item)
+        else:
+            self._begin_outage("log", "too many outcomes wait to be recorded").lost += 1
+        self._watch()
+
+    async def drain(self) -> None:
+        """Return when everything taken is durable, or cannot be for now."""
+        while self._busy or (self._pending.items and self._mode is not Mode.DOWN):
+            self._quiet.clear()
+            self._flush()
+            if self._busy:
+                await self._quiet.wait()
+
+    def stop(self) -> None:
+        """Cancel what is scheduled. What is still held then is lost; its accesses close at the next start."""
+        for timer in (self._later, self._probe, self._publishing):
+            if timer is not None:
+                timer.cancel()
+        for item in self._held:
+            _fail(item, Unavailable("log", "it is closed"))
+
+    # -- The writer's turn ----------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Hand the pending batch to the writer thread, unless that has one."""
+        if self._later is not None:
+            self._later.cancel()
+        self._soon, self._later = False, None
+        if self._busy or self._mode is Mode.DOWN:
+            return
+        batch = self._pending
+        if not batch.items:
+            self._quiet.set()
+            return
+        self._pending = Batch(batch.first + len(batch.items))
+        self._tail.prepare(batch)
+        self._busy = True
+        self._writer.submit(partial(self._tail.commit, batch), partial(self._committed, batch))
+
+    def _committed(self, batch: Batch, result: bytes | Exception) -> None:
+        self._busy = False
+        if isinstance(result, Exception):
+            self._break(batch, result)
+            return
+        self._tail.advance(batch, result)
+        if self._tail.segment.length >= self._settings.segment_size:
+            self._busy = True
+            self._writer.submit(self._tail.roll, self._rolled)
+        else:
+            self._flush()
+        # The disk is busy with the next batch while the waiters of this one go on.
+        for item, receipt in batch.receipts():
+            self._acknowledge(item, receipt)
+        if self._publishing is None:
+            self._publishing = self._loop.call_later(self._settings.publish_interval, self._publish)
+
+    def _rolled(self, result: Exception | None) -> None:
+        self._busy = False
+        if isinstance(result, Exception):
+            self._break(None, result)
+        else:
+            self._flush()
+
+    def _publish(self) -> None:
+        self._publishing = None
+        # The file is a convenience for copying; a disk that cannot take it shows at the next commit.
+        self._writer.submit(self._tail.publish, lambda _: None)
+
+    def _acknowledge(self, item: Item, receipt: Receipt) -> None:
+        """Tell the waiter that the record is durable; if it is gone, nobody will close the access."""
+        if item.waiter is None:
+            return
+        if not item.waiter.done():
+            item.waiter.set_result(receipt)
+        elif (access := self._tail.open.get(receipt.index)) is not None:
+            self.offer(interrupted(access))
+
+    # -- Faults ---------------------------------------------------------------------------------------
+
+    def _break(self, batch: Batch | None, error: Exception) -> None:
+        """After a failed write: refuse accesses, keep what must be kept, begin to mend."""
+        self._full = is_full(error)
+        self._mode = Mode.DOWN
+        self._begin_outage("log", _reason(error))
+        pending, self._failed = self._pending, batch
+        for item in [*(batch.items if batch else ()), *pending.items]:
+            if not _must_be_kept(item):
+                _fail(item, self._refusal("log", _reason(error)))
+        self._held.extend(filter(_must_be_kept, pending.items))
+        self._mend()
+
+    def _mend(self) -> None:
+        """Settle the failed batch and go on in a new segment; on a full disk, with space from the reserve."""
+        batch, tail, reserve, full = self._failed, self._tail, self._reserve, self._full
+
+        def job() -> None:
+            if batch is not None:
+                tail.settle(batch)
+            if full:
+                reserve.release(RESERVE_SLICE)
+            tail.roll()
+
+        self._busy = True
+        self._writer.submit(job, self._mended)
+
+    def _mended(self, result: Exception | None) -> None:
+        self._busy = False
+        batch = self._failed
+        if batch is not None and batch.kept is not None:
+            self._failed = None
+            self._account(batch, batch.kept)
+        if isinstance(result, Exception):
+            self._still_down(result)
+            return
+        self._pending = Batch(self._tail.frontier.size)
+        if self._full:
+            self._mode = Mode.RESERVED
+            self._release_held()
+        else:
+            self._recover()
+        self._watch()
+        self._flush()
+
+    def _still_down(self, error: Exception) -> None:
+        self._full = is_full(error)
+        if self._full and self._reserve.held:
+            self._mend()
+            return
+        self._begin_outage("log", _reason(error)).reason = _reason(error)
+        for item in self._held:
+            _fail(item, self._refusal("log", _reason(error)))
+        self._held = deque(item for item in self._held if item.waiter is None)
+        self._quiet.set()
+        self._watch()
+
+    def _account(self, batch: Batch, kept: int) -> None:
+        """Of a settled batch, the first `kept` records stayed and are durable; the others come again."""
+        again: list[Item] = []
+        for number, (item, receipt) in enumerate(batch.receipts()):
+            if number < kept:
+                self._acknowledge(item, receipt)
+            elif _must_be_kept(item):
+                again.append(item)
+        self._held.extendleft(reversed(again))
+
+    def _recover(self) -> None:
+        """Everything is taken again: first the record of the outage, then what was held."""
+        self._mode = Mode.NORMAL
+        outage, self._outage = self._outage, None
+        if outage is not None:
+            self.enter(Item(outage.record()))
+        self._release_held()
+
+    def _release_held(self) -> None:
+        held, self._held = self._held, deque()
+        for item in held:
+            self.offer(item)
+
+    def _watch(self) -> None:
+        """Look again after the probe interval, as long as something is amiss."""
+        if self._probe is None and (self._outage is not None or self._held):
+            self._probe = self._loop.call_later(self._settings.probe_interval, self._look)
+
+    def _look(self) -> None:
+        self._probe = None
+        if self._busy:
+            pass
+        elif self._mode is Mode.DOWN:
+            self._mend()
+        elif self._mode is Mode.RESERVED:
+            self._busy = True
+            self._writer.submit(self._reserve.fill, self._filled)
+        elif not self._gate.behind():
+            self._recover()
+        self._watch()
+
+    def _filled(self, result: Exception | None) -> None:
+        """On the reserve: the disk has room again when the reserve could be filled."""
+        self._busy = False
+        if not isinstance(result, Exception):
+            self._recover()
+        self._flush()
+
+    def _begin_outage(self, part: str, reason: str) -> Outage:
+        if self._outage is None:
+            self._outage = Outage(part, reason, since=self._gate.now())
+            self._watch()
+        return self._outage
+
+    def _refusal(self, part: str, reason: str) -> Unavailable:
+        """Count a refusal; return what to raise."""
+        self._begin_outage(part, reason).refused += 1
+        return Unavailable(part, reason)
+
+
+def interrupted(access: OpenAccess) -> Item:
+    """The outcome of an access that nobody will close any more."""
+    content: dict[str, Json] = {"outcome": "interrupted"}
+    record = Record(RecordKind.OUTCOME, "", access.what, on="", decision="", content=content, of=access.opening)
+    return Item(record, access=access)
+
+
+def _must_be_kept(item: Item) -> bool:
+    """Whether a record is tried again after a failure: nobody waits for it, or it has priority."""
+    return item.waiter is None or item.record.priority
+
+
+def _fail(item: Item, error: Unavailable) -> None:
+    if item.waiter is not None and not item.waiter.done():
+        item.waiter.set_exception(error)
+
+
+def _reason(error: Exception) -> str:
+    if is_full(error):
+        return "the disk is full"
+    return f"it cannot be written ({error.strerror if isinstance(error, OSError) else type(error).__name__})"

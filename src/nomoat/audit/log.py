@@ -1,0 +1,243 @@
+"""The log: records go in, durable receipts come out.
+
+Rules: a receipt exists only after `fdatasync`. `post` never blocks. When the log cannot be written
+nothing is promised: accesses are refused with `Unavailable`, and it recovers by itself. Time never
+goes back by more than 5 s between records: with a clock that did, nothing is recorded or served.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from time import gmtime, strftime
+from typing import Final, final
+
+from nomoat.audit.checkpoint import NoteSigner, VerifierKey
+from nomoat.audit.commit import Gate, GroupCommit, LogSettings, interrupted
+from nomoat.audit.entries import MissingKey, Pseudonyms, SealedRecord, Sealer, SubjectKeys
+from nomoat.audit.outage import Mode, system_record
+from nomoat.audit.recovery import Recovered, recover
+from nomoat.audit.tail import Item
+from nomoat.audit.tree import Head, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion
+from nomoat.core.errors import Misuse, Unavailable
+from nomoat.core.record import Receipt, Record
+from nomoat.stores.segments import Files, Reserve, WriterThread
+
+CLOCK_TOLERANCE_MS: Final = 5000
+
+
+@final
+class Log:
+    """An append-only log in one directory, of which this process is the only writer."""
+
+    def __init__(
+        self,
+        recovered: Recovered,
+        sealer: Sealer,
+        keys: SubjectKeys,
+        clock: Callable[[], float],
+        reserve: Reserve,
+        settings: LogSettings,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._tail = recovered.tail
+        self._sealer = sealer
+        self._keys = keys
+        self._clock = clock
+        self._reserve = reserve
+        self._latest = recovered.tail.latest
+        self._second = -1
+        self._prefix = ""
+        self._fetching: dict[str, list[Item]] = {}
+        self._fetches: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._writer = WriterThread(loop, "audit-log")
+        gate = Gate(self._seal, self._behind, lambda: self._stamp(int(clock() * 1000)))
+        self._commit = GroupCommit(loop, self._tail, self._writer, reserve, gate, settings)
+
+    @classmethod
+    async def open(
+        cls,
+        directory: Path,
+        *,
+        signing_key: bytes,
+        origin: str,
+        pseudonym_key: bytes,
+        subject_keys: SubjectKeys,
+        clock: Callable[[], float],
+        enforcer: str = "gateway-1",
+        files: Files | None = None,
+        settings: LogSettings | None = None,
+    ) -> "Log":
+        """Open the log in `directory`, or begin one; what a crash left is put in order first.
+
+        `signing_key` is an Ed25519 private key (32 bytes), `origin` the log's name in checkpoints,
+        `pseudonym_key` at least 32 secret bytes, `clock` returns Unix seconds. Accesses that were
+        open when the last process ended get an outcome, `interrupted`. Raises `Corrupt` when the
+        directory holds what no crash leaves, `Unavailable` when it cannot be read or written.
+        """
+        files, settings = files or Files(), settings or LogSettings()
+        signer = NoteSigner(origin, signing_key)
+        try:
+            recovered = await asyncio.to_thread(recover, directory, files, signer, subject_keys)
+            reserve = Reserve(files, directory / "reserve", settings.reserve_size)
+        except OSError as error:
+            raise Unavailable("log", f"its directory cannot be used ({error.strerror})") from error
+        sealer = Sealer(origin, enforcer, Pseudonyms(pseudonym_key), subject_keys)
+        log = cls(recovered, sealer, subject_keys, clock, reserve, settings)
+        await log._begin(recovered)
+        return log
+
+    # -- Records in -----------------------------------------------------------------------------------
+
+    def submit(self, record: Record) -> "asyncio.Future[Receipt]":
+        """Take a record; the future is done when it is durable, or fails with `Unavailable`.
+
+        Raises at once: `Unavailable` when the log takes no such record now, `TooLarge` or `Misuse`
+        for its content. A record whose future was cancelled may be kept all the same; an access it
+        opened is then closed as interrupted.
+        """
+        if self._closed:
+            raise Unavailable("log", "it is closed")
+        waiter: asyncio.Future[Receipt] = self._loop.create_future()
+        self._commit.submit(Item(record, waiter))
+        return waiter
+
+    async def append(self, record: Record) -> Receipt:
+        """Keep a record; on return it is durable. Raises as `submit` does."""
+        return await self.submit(record)
+
+    def post(self, record: Record) -> None:
+        """Take a record that nobody waits for; it goes to the disk within 20 ms.
+
+        When it cannot be written it is kept in memory and tried again; when there is no room for
+        that either, it is counted, and a record says so as soon as there can be one.
+        """
+        if self._closed:
+            raise Misuse("a record was posted to a closed log")
+        self._commit.offer(Item(record))
+
+    # -- What it holds --------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """How many durable records there are."""
+        return self._tail.frontier.size
+
+    @property
+    def mode(self) -> Mode:
+        """What it takes at present."""
+        return self._commit.mode
+
+    @property
+    def verifier_key(self) -> VerifierKey:
+        """The public key that its checkpoints verify with."""
+        return self._tail.signer.key
+
+    def checkpoint(self) -> bytes:
+        """Return the newest checkpoint (C2SP signed note); what it covers is durable."""
+        return self._tail.note
+
+    def consistency(self, old_size: int) -> list[bytes]:
+        """Prove that the first `old_size` records are a prefix of what `checkpoint()` covers.
+
+        Raises `Misuse` for a size beyond it, `Corrupt` when the stored tree does not hold.
+        """
+        head, read = self._tail.signed, self._tail.hashes.read
+        proof = consistency_proof(old_size, head.size, read)
+        verify_consistency(Head(old_size, root_at(old_size, read)), head, proof)
+        return proof
+
+    def inclusion(self, index: int) -> list[bytes]:
+        """Prove that record `index` is in what `checkpoint()` covers: its audit path. Raises as above."""
+        head, read = self._tail.signed, self._tail.hashes.read
+        proof = inclusion_proof(index, head.size, read)
+        verify_inclusion(read(0, index), index, head, proof)
+        return proof
+
+    async def close(self) -> None:
+        """Write what was taken, the log's own last record and its checkpoint, and let go of the files."""
+        if self._closed:
+            return
+        await asyncio.gather(*self._fetches)
+        self.post(system_record("LogClosed", {}))
+        self._closed = True
+        await self._commit.drain()
+        self._commit.stop()
+        published: asyncio.Future[object] = self._loop.create_future()
+        self._writer.submit(self._tail.publish, published.set_result)
+        await published
+        self._writer.stop()
+        self._reserve.close()
+        self._tail.close()
+
+    # -- Sealing --------------------------------------------------------------------------------------
+
+    async def _begin(self, recovered: Recovered) -> None:
+        """Record the start, and close what the last process left open."""
+        left = list(self._tail.open.values())
+        content = {"cut_bytes": recovered.cut, "unacknowledged": recovered.unacknowledged, "interrupted": len(left)}
+        self.post(system_record("LogOpened", dict(content)))
+        for access in left:
+            self._commit.offer(interrupted(access))
+        await asyncio.gather(*self._fetches)
+        await self._commit.drain()
+
+    def _seal(self, item: Item, index: int) -> tuple[SealedRecord, int] | None:
+        now = int(self._clock() * 1000)
+        at, record, access = self._stamp(now), item.record, item.access
+        try:
+            if access is None:
+                sealed = self._sealer.seal(record, index, at)
+            else:
+                sealed = self._sealer.seal_pseudonymous(record, index, at, access.who, access.on, access.session)
+        except MissingKey as missing:
+            self._fetch(missing.pseudonym, item)
+            return None
+        self._latest = max(self._latest, now)
+        return sealed, now
+
+    def _behind(self) -> int:
+        now = int(self._clock() * 1000)
+        return 0 if now >= self._latest - CLOCK_TOLERANCE_MS else (self._latest - now) // 1000
+
+    def _stamp(self, now: int) -> str:
+        """Return a time in Unix milliseconds as RFC 3339, UTC."""
+        second, millisecond = divmod(now, 1000)
+        if second != self._second:
+            self._second, self._prefix = second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+        return f"{self._prefix}.{millisecond:03d}Z"
+
+    def _fetch(self, pseudonym: str, item: Item) -> None:
+        """Have a new subject's key made; its records go on when it is there."""
+        if pseudonym in self._fetching:
+            self._fetching[pseudonym].append(item)
+            return
+        self._fetching[pseudonym] = [item]
+        task = self._loop.create_task(self._make_key(pseudonym))
+        self._fetches.add(task)
+        task.add_done_callback(self._fetches.discard)
+
+    async def _make_key(self, pseudonym: str) -> None:
+        failure: Unavailable | None = None
+        try:
+            await self._keys.create(pseudonym)
+        except Unavailable as error:
+            failure = error
+        for item in self._fetching.pop(pseudonym):
+            self._proceed(item, failure)
+
+    def _proceed(self, item: Item, failure: Unavailable | None) -> None:
+        waiter = item.waiter
+        if waiter is None:
+            if failure is None:
+                self._commit.offer(item)
+            else:
+                self._commit.hold(item)
+        elif not waiter.done():
+            try:
+                if failure is not None:
+                    raise failure
+                self._commit.submit(item)
+            except Unavailable as error:
+                waiter.set_exception(error)

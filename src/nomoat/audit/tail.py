@@ -1,0 +1,156 @@
+"""The durable end of the log: the newest segment, the tree over it, and the accesses still open.
+
+Rules: knows nothing of waiting. Tree, size and open accesses advance only when bytes are durable.
+INVARIANT (signed order): every checkpoint that leaves this process covers durable records only.
+INVARIANT (one batch): a batch is written only after the one before it was synced, so at most one
+batch can be torn. `commit`, `settle` and `roll` run in the writer thread, one at a time.
+"""
+
+import contextlib
+from asyncio import Future
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from nomoat.audit.checkpoint import NoteSigner, sign_checkpoint
+from nomoat.audit.entries import SealedRecord
+from nomoat.audit.hashes import StoredHashes
+from nomoat.audit.segments import FrameKind, OpenAccess, SegmentHeader, encode_frame, segment_path
+from nomoat.audit.tree import Frontier, Head, leaf_hash
+from nomoat.core.record import Receipt, Record, RecordKind
+from nomoat.stores.segments import Files, Segment
+
+CHECKPOINT_FILE: Final = "checkpoint"
+
+
+class Item(NamedTuple):
+    """A record on its way to the disk. `access` gives the pseudonyms when the names are not known."""
+
+    record: Record
+    waiter: "Future[Receipt] | None" = None
+    access: OpenAccess | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records that are written and synced together; `kept` is set once a failed one was settled."""
+
+    first: int
+    items: list[Item] = field(default_factory=list[Item])
+    sealed: list[SealedRecord] = field(default_factory=list[SealedRecord])
+    frames: list[bytes] = field(default_factory=list[bytes])
+    leaves: list[bytes] = field(default_factory=list[bytes])
+    latest: int = 0
+    kept: int | None = None
+
+    def add(self, item: Item, sealed: SealedRecord, at: int) -> None:
+        """Add the record that becomes number `first + len(items)`, made at Unix millisecond `at`."""
+        self.items.append(item)
+        self.sealed.append(sealed)
+        self.frames.append(encode_frame(FrameKind.RECORD, sealed.entry, sealed.box))
+        self.leaves.append(leaf_hash(sealed.entry))
+        self.latest = max(self.latest, at)
+
+    def receipts(self) -> Iterator[tuple[Item, Receipt]]:
+        """Yield each item with what proves its keeping."""
+        for index, (item, leaf) in enumerate(zip(self.items, self.leaves, strict=True), self.first):
+            yield item, Receipt(index, leaf)
+
+
+@dataclass(slots=True)
+class Tail:
+    """What is durable. `signed` is the head that `note` is the signed checkpoint of."""
+
+    directory: Path
+    files: Files
+    signer: NoteSigner
+    segment: Segment
+    ordinal: int
+    frontier: Frontier
+    open: dict[int, OpenAccess]
+    latest: int
+    hashes: StoredHashes
+    note: bytes
+    signed: Head
+    grown: Frontier = field(default_factory=Frontier)
+    completed: list[bytes] = field(default_factory=list[bytes])
+
+    def prepare(self, batch: Batch) -> None:
+        """Grow a copy of the tree by the batch. In the loop: there it costs half (GIL hand-over)."""
+        self.grown = self.frontier.copy()
+        self.completed = self.grown.extend(batch.leaves)
+
+    def commit(self, batch: Batch) -> bytes:
+        """Write the batch and a checkpoint of the tree with it; return the checkpoint, durable.
+
+        Raises `OSError`: then nothing is known of the batch until `settle`.
+        """
+        note = sign_checkpoint(self.signer, self.grown.head())
+        self.segment.append(b"".join([*batch.frames, encode_frame(FrameKind.CHECKPOINT, note, b"")]))
+        self.hashes.add(self.completed)
+        return note
+
+    def advance(self, batch: Batch, note: bytes) -> None:
+        """Count a committed batch."""
+        self.frontier = self.grown
+        self.note, self.signed = note, self.frontier.head()
+        self._count(batch, len(batch.items))
+
+    def settle(self, batch: Batch) -> None:
+        """After a failed commit: keep the whole records that reached the file, cut the rest, durably.
+
+        Sets `batch.kept`; their checkpoint is signed anew when the next segment begins. Raises
+        `OSError`; may be called again.
+        """
+        if batch.kept is not None:
+            return
+        found, length, kept = self.segment.tail(), 0, 0
+        for frame in batch.frames:
+            if found[length : length + len(frame)] != frame:
+                break
+            length, kept = length + len(frame), kept + 1
+        self.segment.settle(found[:length])
+        self.hashes.add(self.frontier.extend(batch.leaves[:kept]))
+        self._count(batch, kept)
+        batch.kept = kept
+
+    def roll(self) -> None:
+        """Go on in a new segment, whose header makes the older ones unnecessary for recovery.
+
+        Raises `OSError`; may be called again.
+        """
+        note = sign_checkpoint(self.signer, self.frontier.head())
+        header = SegmentHeader(self.ordinal + 1, self.frontier, note, self.latest, tuple(self.open.values()))
+        segment = Segment.create(self.files, segment_path(self.directory, self.ordinal + 1), header.encode())
+        old, self.segment, self.ordinal = self.segment, segment, self.ordinal + 1
+        self.note, self.signed = note, self.frontier.head()
+        old.close()
+        # Only a cache: after a crash, hashes before the newest segment are found whole or made anew.
+        with contextlib.suppress(OSError):
+            self.hashes.sync()
+
+    def publish(self) -> bytes:
+        """Replace the file that people copy checkpoints from; return what it holds. Raises `OSError`."""
+        note = self.note
+        self.files.replace(self.directory / CHECKPOINT_FILE, note)
+        return note
+
+    def close(self) -> None:
+        """Close the files."""
+        self.segment.close()
+        self.hashes.close()
+
+    def _count(self, batch: Batch, kept: int) -> None:
+        self.latest = max(self.latest, batch.latest)
+        for index, item, sealed in zip(range(batch.first, batch.first + kept), batch.items, batch.sealed, strict=False):
+            count_open(self.open, index, item.record, sealed)
+
+
+def count_open(accesses: dict[int, OpenAccess], index: int, record: Record, sealed: SealedRecord) -> None:
+    """Add an allowed opening to the open accesses, or take away the one that an outcome closes."""
+    if record.kind is RecordKind.OPENING:
+        if record.decision == "allow":
+            accesses[index] = OpenAccess(index, sealed.who, sealed.on, sealed.session, record.what)
+    elif record.kind is RecordKind.OUTCOME and record.of is not None:
+        accesses.pop(record.of, None)
