@@ -33,6 +33,7 @@ def test_no_function_is_long() -> None:
     long = {
         f"{relative(path)}:{node.lineno} {node.name}": length
         for path, tree in trees()
+        if "migrations" not in path.parts  # a migration is a list of what it makes
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > LONGEST_FUNCTION

@@ -1,0 +1,39 @@
+"""Every Operation is known everywhere that it must be: to policy, to the documents and to the tests."""
+
+import dataclasses
+import re
+
+import pytest
+
+from nomoat.core.operation import Operation
+from nomoat.policy.cedar import SCHEMA_TEXT
+from tests.architecture.test_resources import OPERATIONS
+from tests.architecture.tree import ROOT
+
+# Actions of the schema that are no Operation: the question of discovery, and the groups of actions.
+BESIDES = {"Discover", "Read", "Write", "Administer", "Audit", "Identify"}
+
+
+def test_every_operation_is_an_action_of_the_schema_and_nothing_else_is() -> None:
+    declared = re.findall(r'^ *action ((?:"\w+"(?:, )?)+)', SCHEMA_TEXT, re.MULTILINE)
+    actions = {name for names in declared for name in re.findall(r"\w+", names)}
+    assert actions == set(OPERATIONS) | BESIDES
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda each: each.__name__)
+def test_an_operation_is_frozen_and_named_after_itself(operation: type[Operation]) -> None:
+    assert dataclasses.is_dataclass(operation)
+    assert operation.__dataclass_params__.frozen  # type: ignore[attr-defined]  # typeshed leaves it out
+    assert "__slots__" in vars(operation)
+    assert operation.action == operation.__name__
+
+
+def test_every_operation_is_documented() -> None:
+    documents = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md")))
+    assert [name for name in OPERATIONS if not re.search(rf"\b{name}\b", documents)] == []
+
+
+def test_every_operation_is_attempted_by_a_test_of_behaviour() -> None:
+    elsewhere = [path for path in sorted((ROOT / "tests").rglob("*.py")) if "architecture" not in path.parts]
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in elsewhere)
+    assert [name for name in OPERATIONS if not re.search(rf"\b{name}\b", tests)] == []
