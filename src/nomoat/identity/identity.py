@@ -46,7 +46,8 @@ class Issued:
 class Identity:
     """Everything about who is who, for one trust domain.
 
-    `token_key` signs access tokens (P-256, PKCS #8, DER), `directory` returns the newest snapshot.
+    `token_key` signs access tokens (P-256, PKCS #8, DER), which live `token_life` seconds;
+    `directory` returns the newest snapshot.
     Construct it once, before the first request.
     """
 
@@ -58,6 +59,7 @@ class Identity:
         state: State,
         directory: Callable[[], Directory],
         clock: Callable[[], float],
+        token_life: float = TOKEN_LIFE,
     ) -> None:
         now = clock()
         self.authority = authority
@@ -80,6 +82,7 @@ class Identity:
         )
         self._directory = directory
         self._clock = clock
+        self._token_life = token_life
 
     # -- Coming in ----------------------------------------------------------------------------------
 
@@ -156,7 +159,7 @@ class Identity:
             obtained=who.binding,
             bound=who.certificate if bound else None,
             now=now,
-            lifetime=min(TOKEN_LIFE, session.expires_at - now),
+            lifetime=min(self._token_life, session.expires_at - now),
         )
 
     # -- Uploading ----------------------------------------------------------------------------------

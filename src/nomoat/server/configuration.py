@@ -13,8 +13,10 @@ from typing import Final
 
 from nomoat.core.errors import Malformed, Unavailable
 from nomoat.core.names import parse_subject_name, parse_trust_domain
+from nomoat.identity.tokens import TOKEN_LIFE
 
 FILE: Final = "nomoat.toml"
+SHORTEST_TOKEN_LIFE: Final = 10  # seconds: clients renew at half of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Configuration:
 
     `host` and `port` are where to listen, `hosts` the names and addresses in the server's certificate,
     `kek` the file of the key-encryption key, `enforcer` this gateway's name in records. `witness` is
-    the URL of a witness ('' for none) and `witness_key` its verifier key.
+    the URL of a witness ('' for none) and `witness_key` its verifier key. `token_lifetime_s` is how
+    long access tokens live, in seconds.
     """
 
     trust_domain: str
@@ -34,6 +37,7 @@ class Configuration:
     enforcer: str = "gateway-1"
     witness: str = ""
     witness_key: str = ""
+    token_lifetime_s: int = TOKEN_LIFE
 
     def dump(self) -> str:
         """The text of `nomoat.toml` for this configuration (JSON strings are TOML basic strings)."""
@@ -47,11 +51,13 @@ class Configuration:
         ]
         if self.witness:
             lines += [f"witness = {json.dumps(self.witness)}", f"witness_key = {json.dumps(self.witness_key)}"]
+        if self.token_lifetime_s != TOKEN_LIFE:
+            lines += [f"token_lifetime_s = {self.token_lifetime_s}"]
         return "\n".join(lines) + "\n"
 
 
 _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
-_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key"})
+_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key", "token_lifetime_s"})
 
 
 def load_configuration(directory: Path) -> Configuration:
@@ -81,6 +87,9 @@ def _parse(table: dict[str, object]) -> Configuration:
     hosts = table.pop("hosts")
     if not isinstance(hosts, list) or not hosts or not all(isinstance(host, str) for host in hosts):
         raise Malformed(f"{FILE}: hosts is a list of names and addresses")
+    token_lifetime = table.pop("token_lifetime_s", TOKEN_LIFE)
+    if type(token_lifetime) is not int or not SHORTEST_TOKEN_LIFE <= token_lifetime <= TOKEN_LIFE:
+        raise Malformed(f"{FILE}: token_lifetime_s is a number from {SHORTEST_TOKEN_LIFE} to {TOKEN_LIFE}")
     texts = {name: value for name, value in table.items() if isinstance(value, str)}
     if len(texts) != len(table):
         raise Malformed(f"{FILE}: {min(set(table) - set(texts))} is a text")
@@ -96,6 +105,7 @@ def _parse(table: dict[str, object]) -> Configuration:
         enforcer=parse_subject_name(texts.get("enforcer", "gateway-1")),
         witness=texts.get("witness", ""),
         witness_key=texts.get("witness_key", ""),
+        token_lifetime_s=token_lifetime,
     )
 
 
