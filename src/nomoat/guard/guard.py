@@ -163,14 +163,14 @@ class Guard:
                 raise
             decision = self._decide(principal, resolved, context)
             record = opening(principal, resolved, decision, context, presented)
-            receipt = await self._durable(record, lease)
+            receipt = await self._log.append(record)  # when cancelled here, the log itself closes what it kept
             if lease.revoked or self._epoch() != epoch:
                 self._overtaken(record, receipt)
                 continue
             if isinstance(decision, Deny):
-                refusal = self._refusal(principal, resolved, decision, context)
-                refusal.record = receipt.index
-                raise refusal
+                denied = self._refusal(principal, resolved, decision, context)
+                denied.record = receipt.index
+                raise denied
             return Permit(SEAL, resolved, decision, receipt, lease)
         raise Unavailable("policy", "too much changed while the request was decided; try again")
 
@@ -192,20 +192,6 @@ class Guard:
         if not within:
             return Deny((), policies.digest, "this credential serves another purpose", "confined credential")
         return decide(policies, principal, operation.action, resolved.targets, context)
-
-    async def _durable(self, record: Record, lease: Lease) -> Receipt:
-        """Step 4. A revocation may cancel the wait, never the record: then its outcome follows it."""
-        kept = self._log.submit(record)
-        try:
-            return await asyncio.shield(kept)
-        except asyncio.CancelledError:
-            ending = "cut" if lease.revoked else "interrupted"
-            kept.add_done_callback(lambda done: self._follow(record, done, ending))
-            raise
-
-    def _follow(self, record: Record, kept: "asyncio.Future[Receipt]", ending: str) -> None:
-        if not kept.cancelled() and kept.exception() is None and record.decision == "allow":
-            self._log.post(outcome(record.subject, record.what, kept.result(), ending, 0, {}, 0.0))
 
     def _overtaken(self, record: Record, receipt: Receipt) -> None:
         """Step 5: the recorded decision was not acted on, and the log says so."""

@@ -37,14 +37,18 @@ class Applied:
 class Policies:
     """The policies in force. `current` is the snapshot that every decision reads."""
 
-    def __init__(self, state: State, clock: Callable[[], float], changed: Callable[[], None]) -> None:
+    def __init__(self, state: State, clock: Callable[[], float]) -> None:
         self._state = state
         self._clock = clock
-        self._changed = changed
+        self._listeners: list[Callable[[], None]] = []
         files = state.read(_newest)
         if files is None:
             raise Unavailable("policy", "no policies were ever applied; run: nomoat init")
         self.current = compile_policies(files)
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` in the event loop after each change, before the change is answered."""
+        self._listeners.append(listener)
 
     def resolve(self, principal: Principal, operation: ApplyPolicy) -> Resolved[ApplyPolicy]:
         """Resolve policy texts to a compiled set. Raises `Malformed`, or `Conflict` when the base moved."""
@@ -74,7 +78,8 @@ class Policies:
 
     def _swap(self, policies: PolicySnapshot) -> None:
         self.current = policies
-        self._changed()
+        for listener in self._listeners:
+            listener()
 
     def _require_a_way_back(self, author: Principal, candidate: PolicySnapshot, target: Target) -> None:
         now = int(self._clock())

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import final
 
 from nomoat.core.errors import Malformed
-from nomoat.core.operation import ApplyDirectory, ApplyPolicy, Enroll, ReadLog, Revoke
+from nomoat.core.operation import ApplyDirectory, ApplyPolicy, Enroll, Revoke
 from nomoat.core.principal import Principal
 from nomoat.guard import Guard
 from nomoat.protocols.http.exchange import Exchange
@@ -13,7 +13,6 @@ from nomoat.protocols.http.fields import require_only, text, truth, whole
 from nomoat.protocols.http.routes import Route
 from nomoat.resources.directory import Declarations
 from nomoat.resources.identities import Identities
-from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
 
 LARGEST_DOCUMENT = 8 << 20  # bytes of JSON around a declaration or a set of policies
@@ -23,14 +22,11 @@ LARGEST_DOCUMENT = 8 << 20  # bytes of JSON around a declaration or a set of pol
 class Administration:
     """The administrative enforcement point: each method serves one route."""
 
-    def __init__(
-        self, guard: Guard, declarations: Declarations, policies: Policies, identities: Identities, log: LogReading
-    ) -> None:
+    def __init__(self, guard: Guard, declarations: Declarations, policies: Policies, identities: Identities) -> None:
         self._guard = guard
         self._declarations = declarations
         self._policies = policies
         self._identities = identities
-        self._log = log
 
     async def _directory(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> ApplyDirectory:
@@ -49,7 +45,8 @@ class Administration:
             return ApplyPolicy(_files(body.get("files")), truth(body, "dry_run"), text(body, "base", ""))
 
         async with self._guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, asdict(await self._policies.apply(permit)))
+            applied = await self._policies.apply(permit)
+            await exchange.answer_json(200, {**asdict(applied), "plan": [change._asdict() for change in applied.plan]})
 
     async def _enroll(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> Enroll:
@@ -69,19 +66,6 @@ class Administration:
         async with self._guard.admit(exchange.presented, parse) as permit:
             await exchange.answer_json(200, await self._identities.revoke(permit))
 
-    async def _read_log(self, exchange: Exchange, _: Mapping[str, str]) -> None:
-        async def parse(_: Principal) -> ReadLog:
-            body = await exchange.json()
-            require_only(body, "query", "after", "limit")
-            return ReadLog(
-                text(body, "query", ""),
-                whole(body, "after", -1, least=-1, most=1 << 62),
-                whole(body, "limit", 50, least=1, most=1000),
-            )
-
-        async with self._guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, await self._log.read(permit))
-
     def routes(self) -> list[Route]:
         """The routes of this protocol."""
         return [
@@ -89,7 +73,6 @@ class Administration:
             Route("POST", "/v1/policy", "admin", ApplyPolicy, self._policy),
             Route("POST", "/v1/enroll", "admin", Enroll, self._enroll),
             Route("POST", "/v1/revoke", "admin", Revoke, self._revoke),
-            Route("POST", "/v1/log", "admin", ReadLog, self._read_log),
         ]
 
 

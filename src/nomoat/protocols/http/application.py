@@ -71,7 +71,8 @@ class Application:
         if exchange.started:
             exchange.presented.connection.cut()
             return
-        headers = {**headers_of(error), **self._error_headers.get(protocol, lambda _: {})(error)}
+        own = self._error_headers.get(protocol)
+        headers = {**headers_of(error), **(own(error) if own else {})}
         record = error.record if isinstance(error, Refused) else None
         known = None if isinstance(error, NotFound) else record
         try:

@@ -4,12 +4,19 @@ Rules: exactly one `Authorization` header, of a known scheme, or none. Forwardin
 query strings carry no identity here.
 """
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from nomoat.core.connection import Bearer, Connection, Credential, DeviceAssertion, OneTimeCode, Presented
 from nomoat.core.errors import Malformed
 
 LONGEST_CREDENTIAL = 8192  # characters
 
-_SCHEMES = {"bearer": Bearer, "nomoat-code": OneTimeCode, "nomoat-device": DeviceAssertion}
+_SCHEMES: Final[Mapping[str, Callable[[str], Credential]]] = {
+    "bearer": Bearer,
+    "nomoat-code": OneTimeCode,
+    "nomoat-device": DeviceAssertion,
+}
 
 
 def parse_presented(

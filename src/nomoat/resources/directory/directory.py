@@ -34,11 +34,15 @@ class Applied:
 class Declarations:
     """What is declared now. `current` is the snapshot that every decision reads."""
 
-    def __init__(self, state: State, clock: Callable[[], float], changed: Callable[[], None]) -> None:
+    def __init__(self, state: State, clock: Callable[[], float]) -> None:
         self._state = state
         self._clock = clock
-        self._changed = changed
+        self._listeners: list[Callable[[], None]] = []
         self.current = state.read(_newest)
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` in the event loop after each change, before the change is answered."""
+        self._listeners.append(listener)
 
     def resolve(self, principal: Principal, operation: ApplyDirectory) -> Resolved[ApplyDirectory]:
         """Resolve a declaration to its plan. Raises `Malformed`, or `Conflict` when the base moved."""
@@ -69,7 +73,8 @@ class Declarations:
 
     def _swap(self, directory: Directory) -> None:
         self.current = directory
-        self._changed()
+        for listener in self._listeners:
+            listener()
 
 
 def declare(connection: Connection, text: str, at: float, by: str) -> Directory:

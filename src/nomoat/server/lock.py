@@ -1,0 +1,26 @@
+"""The lock of a data directory: one process at a time, and the kernel lets go when that one dies."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nomoat.core.errors import Unavailable
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold `directory` alone. Raises `Unavailable` when another process holds it."""
+    try:
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable("data directory", f"its lock cannot be opened: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Unavailable("data directory", "another gateway is using it; stop that one first") from None
+        yield
+    finally:
+        os.close(descriptor)
