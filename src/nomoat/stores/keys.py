@@ -163,12 +163,13 @@ def _write_new(path: Path, content: bytes, what: str) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(descriptor)
-            os.link(unfinished, path)  # unlike rename, never replaces
+            try:
+                os.link(unfinished, path)  # unlike rename, never replaces
+            except FileExistsError:
+                raise Conflict(f"{what} exists already; it is never overwritten") from None
         finally:
             unfinished.unlink()
         sync_directory(path.parent)
-    except FileExistsError:
-        raise Conflict(f"{what} exists already; it is never overwritten") from None
     except OSError as error:
         raise Unavailable("keys", f"{what} cannot be written: {error.strerror}") from error
 
