@@ -1,0 +1,152 @@
+"""Results → what the Hub answers: JSON and headers as huggingface_hub reads them.
+
+Rules: nothing is said that the permit's resource did not give. `xetHash` is never said: a client that
+has hf_xet would look for the content elsewhere.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, cast
+from urllib.parse import quote
+
+from nomoat.core.errors import Malformed
+from nomoat.core.names import RepositoryKind, parse_path
+from nomoat.protocols.http.exchange import Exchange
+from nomoat.resources.repositories.listing import Entry
+from nomoat.resources.repositories.reading import Content, Description, FoundFile
+from nomoat.resources.repositories.writing import GrantedUpload
+
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
+
+
+def origin_of(exchange: Exchange) -> str:
+    """Where this client reaches the gateway, for the addresses in its answer (`https://host:port`)."""
+    host = exchange.header("host") or ""
+    if not _HOST.fullmatch(host):
+        raise Malformed("the Host header is not a host")
+    return f"https://{host}"
+
+
+def described_repository(description: Description) -> dict[str, object]:
+    """A repository as `model_info` and `dataset_info` read it."""
+    return {
+        "_id": description.id[:24],
+        "id": str(description.name),
+        "author": description.name.namespace,
+        "sha": description.revision.id,
+        "createdAt": _moment(description.created_at),
+        "lastModified": _moment(description.revision.at),
+        "private": True,
+        "gated": False,
+        "disabled": False,
+        "downloads": 0,
+        "likes": 0,
+        "tags": [],
+        "siblings": [{"rfilename": path} for path in description.paths],
+        **({"modelId": str(description.name)} if description.name.kind is RepositoryKind.MODEL else {}),
+    }
+
+
+def described_branches(description: Description) -> dict[str, object]:
+    """A repository's branches as `list_repo_refs` reads them."""
+    branches = [
+        {"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit}
+        for name, commit in sorted(description.branches.items())
+    ]
+    return {"branches": branches, "converts": [], "tags": [], "pullRequests": []}
+
+
+def described_entry(entry: Entry, commit: str) -> dict[str, object]:
+    """A file or folder as `list_repo_tree` reads it. A folder's id stands for its path at this commit."""
+    if entry.file is None:
+        identifier = hashlib.sha256(f"{commit}:{entry.path}".encode()).hexdigest()[:40]
+        return {"type": "directory", "path": entry.path, "oid": identifier, "size": 0}
+    file = entry.file
+    described: dict[str, object] = {"type": "file", "path": entry.path, "size": file.size, "oid": file.git_oid}
+    if not file.git_oid:
+        pointer = _pointer(file.digest, file.size)
+        described["oid"] = hashlib.sha1(b"blob %d\0" % len(pointer) + pointer, usedforsecurity=False).hexdigest()
+        described["lfs"] = {"oid": file.digest, "size": file.size, "pointerSize": len(pointer)}
+    return described
+
+
+def file_headers(found: FoundFile) -> dict[str, str]:
+    """The headers that tell a download what the file is, in the answers to HEAD and GET."""
+    file = found.file
+    etag = f'"{file.git_oid or file.digest}"'
+    return {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(file.size),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.path.rpartition('/')[2], safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-store",
+        "ETag": etag,
+        "X-Repo-Commit": found.commit,
+        "X-Linked-Etag": etag,
+        "X-Linked-Size": str(file.size),
+    }
+
+
+def content_headers(content: Content) -> tuple[int, dict[str, str]]:
+    """The status and headers of an answer with a content, or with a part of it (RFC 9110, section 15.3.7)."""
+    headers = file_headers(content.found)
+    if content.parts is None:
+        return 416, {**headers, "Content-Length": "0", "Content-Range": f"bytes */{content.found.file.size}"}
+    if not content.partial:
+        return 200, headers
+    span = f"bytes {content.first}-{content.last}/{content.found.file.size}"
+    return 206, {**headers, "Content-Length": str(content.length), "Content-Range": span}
+
+
+def granted_object(granted: GrantedUpload, prefix: str) -> dict[str, object]:
+    """One object of an LFS batch answer (Git LFS API, `batch`); without actions when nothing is to be sent."""
+    answered: dict[str, object] = {"oid": granted.digest, "size": granted.size, "authenticated": True}
+    if granted.secret:
+        href = f"{prefix}/{granted.digest}/{granted.size}/{granted.secret}"
+        answered["actions"] = {"upload": {"href": href, "header": {}}}
+    return answered
+
+
+def described_caller(caller: Mapping[str, object]) -> dict[str, object]:
+    """The caller as `whoami` reads it, with everything the gateway says beside it."""
+    subject, groups = str(caller["subject"]), cast("list[str]", caller["groups"])
+    name = subject.partition(":")[2]
+    orgs = [{"type": "org", "name": group} for group in groups]
+    token = {"displayName": "NoMoat access token", "role": "fineGrained"}
+    return {
+        "type": "user",
+        "id": subject,
+        "name": name,
+        "fullname": name,
+        "orgs": orgs,
+        "auth": {"type": "access_token", "accessToken": token},
+        "nomoat": caller,
+    }
+
+
+def write_cursor(path: str) -> str:
+    """Where a listing goes on, as text for a query."""
+    return base64.urlsafe_b64encode(path.encode()).decode().rstrip("=")
+
+
+def parse_cursor(text: str) -> str:
+    """Parse what `write_cursor` wrote; raise `Malformed` for anything else."""
+    try:
+        path = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise Malformed("the cursor of a listing is taken from the answer before") from None
+    return parse_path(path)
+
+
+def _pointer(digest: str, size: int) -> bytes:
+    """The Git LFS pointer file of a content (Git LFS specification, version 1)."""
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {size}\n".encode()
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,117 @@
+"""The Hub's routes: those of datasets, those of models, and those of neither."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import final
+
+from nomoat.core.connection import Capability
+from nomoat.core.errors import Malformed
+from nomoat.core.names import RepositoryKind, parse_digest, parse_repository_name
+from nomoat.core.operation import CreateRepository, UploadBlob, Whoami
+from nomoat.core.permit import Permit
+from nomoat.core.principal import Principal
+from nomoat.guard import Guard
+from nomoat.protocols.http.exchange import JSON_LIMIT, Exchange
+from nomoat.protocols.http.routes import Route
+from nomoat.protocols.hub.answers import described_caller, origin_of
+from nomoat.protocols.hub.bodies import parse_creation
+from nomoat.protocols.hub.commits import LARGEST_FILE
+from nomoat.protocols.hub.endpoints import RepositoryEndpoints
+from nomoat.resources.repositories import Writing
+
+_WEB = {RepositoryKind.DATASET: "/datasets", RepositoryKind.MODEL: ""}
+
+
+@final
+class DatasetEndpoints(RepositoryEndpoints):
+    """What is served of datasets."""
+
+    kind = RepositoryKind.DATASET
+    api = "/api/datasets"
+    web = _WEB[RepositoryKind.DATASET]
+
+    def routes(self) -> list[Route]:
+        """The routes of datasets."""
+        return self._listed()
+
+
+@final
+class ModelEndpoints(RepositoryEndpoints):
+    """What is served of models."""
+
+    kind = RepositoryKind.MODEL
+    api = "/api/models"
+    web = _WEB[RepositoryKind.MODEL]
+
+    def routes(self) -> list[Route]:
+        """The routes of models."""
+        return self._listed()
+
+
+@final
+class HubEndpoints:
+    """What is served beside single repositories: who one is, creation, and uploads by one-use URL.
+
+    `whoami` describes the caller for a permit.
+    """
+
+    def __init__(
+        self, guard: Guard, writing: Writing, whoami: Callable[[Permit[Whoami]], Awaitable[Mapping[str, object]]]
+    ) -> None:
+        self._guard = guard
+        self._writing = writing
+        self._describe_caller = whoami
+
+    async def _whoami(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        async with self._guard.admit(exchange.presented, Whoami()) as permit:
+            await exchange.answer_json(200, described_caller(await self._describe_caller(permit)))
+
+    async def _create(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        origin = origin_of(exchange)
+
+        async def parse(_: Principal) -> CreateRepository:
+            return CreateRepository(await parse_creation(exchange))
+
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            name = await self._writing.create_repository(permit)
+            url = f"{origin}{_WEB[name.kind]}/{name}"
+            await exchange.answer_json(200, {"url": url, "name": str(name), "id": str(name)})
+
+    async def _upload(self, exchange: Exchange, values: Mapping[str, str]) -> None:
+        # The URL is the credential: a stock client sends no other one here.
+        exchange.presented = replace(exchange.presented, credential=Capability(values["secret"]))
+        operation = _upload_of(values)
+        async with self._guard.admit(exchange.presented, operation) as permit:
+            declared = exchange.header("content-length")
+            if declared is not None and declared != str(operation.size):
+                raise Malformed(f"the body has {declared:.20} bytes instead of the announced {operation.size}")
+            await self._writing.upload_blob(permit, exchange.stream())
+            await exchange.answer(200, b"", content_type="application/octet-stream")
+
+    async def _validate_card(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        """Answer the same to everybody: a model card is text here, and its author's business."""
+        await exchange.body(JSON_LIMIT)
+        await exchange.answer_json(200, {"errors": [], "warnings": []})
+
+    def routes(self) -> list[Route]:
+        """The routes of neither datasets nor models."""
+        upload = "/lfs/{kind}/{namespace}/{name}/{digest}/{size}/{secret}"
+        return [
+            Route("GET", "/api/whoami-v2", "hub", Whoami, self._whoami),
+            Route("POST", "/api/repos/create", "hub", CreateRepository, self._create),
+            Route("POST", "/api/validate-yaml", "hub", None, self._validate_card),
+            Route("PUT", upload, "hub", UploadBlob, self._upload),
+        ]
+
+
+def _upload_of(values: Mapping[str, str]) -> UploadBlob:
+    kind, size = values["kind"], values["size"]
+    if (
+        kind not in set(RepositoryKind)
+        or not size.isascii()
+        or not size.isdigit()
+        or len(size) > len(str(LARGEST_FILE))
+    ):
+        raise Malformed("this is no upload URL")
+    name = parse_repository_name(RepositoryKind(kind), f"{values['namespace']}/{values['name']}")
+    return UploadBlob(name, parse_digest(values["digest"]), int(size))

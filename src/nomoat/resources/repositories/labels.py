@@ -1,0 +1,76 @@
+"""What a repository's declaration says of its files: targets with classification, labels and owner.
+
+Rules: a file has its repository's labels and classification, unless a rule says otherwise for its
+path. Of several matching rules the labels are joined and the last stated classification holds. What
+a file is called decides; whether it exists does not.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from nomoat.core.directory import Repository
+from nomoat.core.names import RepositoryKind
+from nomoat.core.operation import Target
+
+_ENTITY = {RepositoryKind.DATASET: "Dataset", RepositoryKind.MODEL: "Model"}
+_SHOWN = 8  # characters of a commit id in a record's line
+
+
+def repository_target(repository: Repository, *, version: str = "") -> Target:
+    """The target for a repository as a whole; `version` is the commit that a read is about."""
+    name = repository.name
+    return Target(
+        kind=_ENTITY[name.kind],
+        id=str(name),
+        name=f"{name}@{version[:_SHOWN]}" if version else str(name),
+        version=version,
+        classification=repository.classification,
+        labels=repository.labels,
+        owner_group=repository.owner_group,
+        owner_person=repository.owner_person,
+        facts=(("repository_kind", name.kind.value),),
+    )
+
+
+def file_target(repository: Repository, path: str, *, version: str = "") -> Target:
+    """The target for one file; `version` is the commit that a read is about ('' for a write)."""
+    name, classification, labels = repository.name, repository.classification, repository.labels
+    for rule in repository.files:
+        if matches(rule.glob, path):
+            labels |= rule.labels
+            classification = classification if rule.classification is None else rule.classification
+    return Target(
+        kind="File",
+        id=f"{name.kind}:{name}:{path}",
+        name=f"{name}@{version[:_SHOWN]}:{path}" if version else f"{name}:{path}",
+        version=version,
+        classification=classification,
+        labels=labels,
+        owner_group=repository.owner_group,
+        owner_person=repository.owner_person,
+        parents=((_ENTITY[name.kind], str(name)),),
+        facts=(("repository_kind", name.kind.value),),
+    )
+
+
+def matches(glob: str, path: str) -> bool:
+    """Whether a path matches a rule's glob: `fnmatch` in each segment, `**` for any number of segments.
+
+    `*` does not cross a slash; a final `**` stands for at least one segment. Case matters.
+    """
+    return _matches(glob.split("/"), path.split("/"))
+
+
+def _matches(globs: Sequence[str], parts: Sequence[str]) -> bool:
+    # reached[n]: the globs so far can match the first n parts. Linear in globs times parts, whatever
+    # the globs are: a path is the client's, and must not be able to make this slow.
+    reached = [True] + [False] * len(parts)
+    for position, glob in enumerate(globs):
+        if glob != "**":
+            reached = [False] + [
+                before and fnmatchcase(part, glob) for before, part in zip(reached, parts, strict=False)
+            ]
+        elif True in reached:
+            first = reached.index(True) + (position == len(globs) - 1)
+            reached = [place >= first for place in range(len(reached))]
+    return reached[-1]

@@ -1,0 +1,148 @@
+"""Reading datasets and models: descriptions, listings and contents, each for a permit.
+
+Rules: what is read is the blob that the decision was about, whatever its name means by now. Every
+byte was authenticated before it is given out, and the permit is asked before each part. Who is
+allowed to read a path hears whether it is there; nobody else does.
+"""
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import final
+
+from nomoat.core.errors import NotFound
+from nomoat.core.names import RepositoryName
+from nomoat.core.operation import DescribeFile, DescribeRepository, ListFiles, Operation, ReadFile
+from nomoat.core.permit import Permit
+from nomoat.resources.repositories.listing import Listing, below
+from nomoat.resources.repositories.resolution import FilePlace, RepositoryPlace, place_in
+from nomoat.stores.objects import Blob, Objects
+from nomoat.stores.revisions import Revision, Snapshot, StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A repository at a revision. `branches` maps names to commit ids, `paths` are its files, sorted."""
+
+    id: str
+    name: RepositoryName
+    created_at: float
+    branches: Mapping[str, str]
+    revision: Revision
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """One file of the revision `commit`."""
+
+    path: str
+    commit: str
+    file: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a file that were asked for.
+
+    `first` and `last` are inclusive; an empty file has `last` -1. `partial` tells that a range was asked
+    for; one that the file does not have leaves `parts` None (RFC 9110, section 14.1.1).
+    """
+
+    found: FoundFile
+    first: int
+    last: int
+    partial: bool
+    parts: Iterator[bytes] | None
+
+    @property
+    def length(self) -> int:
+        """How many bytes `parts` gives."""
+        return self.last - self.first + 1
+
+
+@final
+class Reading:
+    """What may be read of datasets and models."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def describe_repository(self, permit: Permit[DescribeRepository]) -> Description:
+        """Describe a repository at a revision. Raises `NotFound` when it has no such revision."""
+        place = place_in(permit.claim(DescribeRepository), RepositoryPlace)
+        snapshot, created = _snapshot(place), place.created
+        return Description(
+            created.id, created.name, created.created_at, created.branches, snapshot.revision, tuple(snapshot.paths)
+        )
+
+    def list_files(self, permit: Permit[ListFiles]) -> Listing:
+        """List what lies under a path. Raises `NotFound` when there is no such revision or folder."""
+        resolved = permit.claim(ListFiles)
+        snapshot, under = _snapshot(place_in(resolved, RepositoryPlace)), resolved.operation.under
+        paths = below(snapshot.paths, under)
+        if under and not paths:
+            raise _no_entry(under, snapshot.revision.id)
+        return Listing(snapshot.revision.id, under, snapshot.files, paths)
+
+    def describe_file(self, permit: Permit[DescribeFile]) -> FoundFile:
+        """Describe one file. Raises `NotFound` when there is no such revision or file."""
+        return _file(place_in(permit.claim(DescribeFile), FilePlace))
+
+    @contextmanager
+    def read_file(self, permit: Permit[ReadFile]) -> Generator[Content]:
+        """Open a file's content for the time of the `with`.
+
+        Raises `NotFound` when there is no such revision or file, `Corrupt` when what is stored does not
+        verify: here, or at the first part that does not.
+        """
+        resolved = permit.claim(ReadFile)
+        place, operation = place_in(resolved, FilePlace), resolved.operation
+        found = _file(place)
+        size = found.file.size
+        partial = operation.first is not None
+        span = _span(operation.first, operation.last, size) if partial else (0, size - 1)
+        if span is None:
+            permit.note(range="not satisfiable")
+            yield Content(found, 0, -1, partial, None)
+            return
+        with self._objects.open(found.file.blob, place.repository, found.file.digest) as blob:
+            yield Content(found, *span, partial, _checked(permit, blob, *span))
+
+
+def _checked(permit: Permit[Operation], blob: Blob, first: int, last: int) -> Iterator[bytes]:
+    segments = blob.segments(first, last)
+    while True:
+        permit.check()
+        part = next(segments, None)
+        if part is None:
+            return
+        permit.note(bytes=len(part))
+        yield part
+
+
+def _span(first: int | None, last: int | None, size: int) -> tuple[int, int] | None:
+    """The bytes, inclusive, that a range means in a content of `size` bytes; None when it has none of them."""
+    if first is None or first >= size:
+        return None
+    if first < 0:
+        return (max(0, size + first), size - 1) if size else None
+    return first, size - 1 if last is None else min(last, size - 1)
+
+
+def _snapshot(place: RepositoryPlace) -> Snapshot:
+    if place.snapshot is None:
+        raise NotFound("Revision not found", kind="revision")
+    return place.snapshot
+
+
+def _file(place: FilePlace) -> FoundFile:
+    if not place.commit:
+        raise NotFound("Revision not found", kind="revision")
+    if place.file is None:
+        raise _no_entry(place.path, place.commit)
+    return FoundFile(place.path, place.commit, place.file)
+
+
+def _no_entry(path: str, commit: str) -> NotFound:
+    return NotFound(f"Entry not found: {path}", kind="entry", version=commit)

@@ -1,0 +1,224 @@
+"""Names of repositories, revisions and files → what they mean now, for the guard to decide on.
+
+Rules: one look at one directory and one catalogue, without waiting. A repository is there when it is
+declared and was created; otherwise the answer is the one for a repository that may not be discovered.
+Of a file or revision that is missing, nothing is said here: the path's own rules decide first, and
+only who is allowed to read it hears from the resource that there is none.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias, TypeVar, final
+
+from nomoat.core.directory import Directory, Repository
+from nomoat.core.errors import Malformed, Misuse, NotFound
+from nomoat.core.names import RepositoryName
+from nomoat.core.operation import (
+    Change,
+    CreateRepository,
+    DescribeFile,
+    DescribeRepository,
+    GrantUpload,
+    ListFiles,
+    Operation,
+    OpT,
+    PlanUpload,
+    ReadFile,
+    Resolved,
+    Target,
+    UploadBlob,
+    WriteFile,
+)
+from nomoat.core.principal import Principal
+from nomoat.resources.repositories.labels import file_target, repository_target
+from nomoat.resources.repositories.listing import at, below
+from nomoat.stores.catalog import Catalog, CreatedRepository
+from nomoat.stores.revisions import Snapshot, StoredFile
+
+MISSING: Final = "Repository not found"
+MOST_CHANGES: Final = 2_000  # files in one commit
+
+Place = TypeVar("Place")
+Resolver: TypeAlias = Callable[[Principal, Any], Resolved[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryPlace:
+    """A repository, and the revision that was asked for (None: it has no such revision)."""
+
+    created: CreatedRepository
+    snapshot: Snapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlace:
+    """A file at a revision. No `commit`: no such revision; no `file`: it does not have the file."""
+
+    repository: str
+    path: str
+    commit: str
+    file: StoredFile | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPlace:
+    """Where a commit goes, and the files that it sets and removes, folders taken apart.
+
+    `missing` are paths that it removes and that are not there. Without `head` there is no such branch.
+    An `excessive` commit touches more files than may be decided on at once.
+    """
+
+    created: CreatedRepository
+    head: Snapshot | None
+    files: Mapping[str, Change]
+    removed: frozenset[str]
+    folders: frozenset[str]
+    missing: frozenset[str]
+    excessive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreationPlace:
+    """A declared repository; `exists` tells whether it was created already."""
+
+    name: RepositoryName
+    exists: bool
+
+
+def place_in(resolved: Resolved[Operation], kind: type[Place]) -> Place:
+    """The coordinates of a claimed permit. Raises `Misuse` when they are of another kind."""
+    place = resolved.coordinates.get("place")
+    if not isinstance(place, kind):
+        raise Misuse(f"{resolved.operation.action} resolved to something else than {kind.__name__}")
+    return place
+
+
+@final
+class Resolution:
+    """The resolvers of everything that is about datasets and models."""
+
+    def __init__(self, directory: Callable[[], Directory], catalog: Catalog) -> None:
+        self._directory = directory
+        self._catalog = catalog
+
+    @property
+    def resolvers(self) -> Mapping[type[Operation], Resolver]:
+        """The resolver of each operation."""
+        return {
+            DescribeRepository: self.describe_repository,
+            ListFiles: self.list_files,
+            DescribeFile: self.describe_file,
+            ReadFile: self.read_file,
+            CreateRepository: self.create_repository,
+            PlanUpload: self.plan_upload,
+            GrantUpload: self.grant_upload,
+            UploadBlob: self.upload_blob,
+            WriteFile: self.write_file,
+        }
+
+    def describe_repository(self, _: Principal, operation: DescribeRepository) -> Resolved[DescribeRepository]:
+        """Resolve a repository's revision. Raises `NotFound` when there is no such repository."""
+        return self._whole(operation, operation.repository, operation.revision)
+
+    def list_files(self, _: Principal, operation: ListFiles) -> Resolved[ListFiles]:
+        """Resolve a revision whose files are listed. Raises `NotFound` when there is no such repository."""
+        return self._whole(operation, operation.repository, operation.revision)
+
+    def describe_file(self, _: Principal, operation: DescribeFile) -> Resolved[DescribeFile]:
+        """Resolve one file of a revision. Raises `NotFound` when there is no such repository."""
+        return self._file(operation, operation.repository, operation.revision, operation.path)
+
+    def read_file(self, _: Principal, operation: ReadFile) -> Resolved[ReadFile]:
+        """Resolve one file of a revision. Raises `NotFound` when there is no such repository."""
+        return self._file(operation, operation.repository, operation.revision, operation.path)
+
+    def create_repository(self, _: Principal, operation: CreateRepository) -> Resolved[CreateRepository]:
+        """Resolve a repository to be created. Raises `NotFound` when it is not declared."""
+        declared = self._directory().repositories.get(operation.repository)
+        if declared is None:
+            raise NotFound(MISSING, kind="repository", detail="not declared")
+        place = CreationPlace(declared.name, self._catalog.find(declared.name) is not None)
+        return _resolved(operation, (repository_target(declared),), place, declared)
+
+    def plan_upload(self, _: Principal, operation: PlanUpload) -> Resolved[PlanUpload]:
+        """Resolve files that are to be uploaded: each is decided now, before anything was sent."""
+        declared, created = self._repository(operation.repository)
+        targets = tuple(file_target(declared, path) for path, _ in operation.files)
+        place = RepositoryPlace(created, self._head(created, operation.revision))
+        return _resolved(operation, targets or (repository_target(declared),), place, declared)
+
+    def grant_upload(self, _: Principal, operation: GrantUpload) -> Resolved[GrantUpload]:
+        """Resolve the repository that contents go to. Raises `NotFound` when there is no such repository."""
+        return self._destination(operation, operation.repository)
+
+    def upload_blob(self, _: Principal, operation: UploadBlob) -> Resolved[UploadBlob]:
+        """Resolve the repository that a content goes to. Raises `NotFound` when there is no such repository."""
+        return self._destination(operation, operation.repository)
+
+    def write_file(self, _: Principal, operation: WriteFile) -> Resolved[WriteFile]:
+        """Resolve a commit to every file that it changes; a removed folder is the files that it has.
+
+        Raises `NotFound` when there is no such repository, `Malformed` for a commit that contradicts
+        itself or changes nothing, or too much.
+        """
+        _require_consistent(operation.changes)  # before anything of the repository can be told from it
+        declared, created = self._repository(operation.repository)
+        place = _commit_place(created, self._head(created, operation.revision), operation.changes)
+        paths = sorted({*place.files, *place.removed, *place.missing})
+        # Of more files than can be decided nothing is written; the resource says so to who may write.
+        whole = len(paths) > MOST_CHANGES
+        targets = [repository_target(declared)] if whole else [file_target(declared, path) for path in paths]
+        return _resolved(operation, tuple(targets), replace(place, excessive=whole), declared)
+
+    def _whole(self, operation: OpT, name: RepositoryName, revision: str) -> Resolved[OpT]:
+        declared, created = self._repository(name)
+        snapshot = self._catalog.snapshot(created, revision)
+        target = repository_target(declared, version=snapshot.revision.id if snapshot else "")
+        return _resolved(operation, (target,), RepositoryPlace(created, snapshot), declared)
+
+    def _file(self, operation: OpT, name: RepositoryName, revision: str, path: str) -> Resolved[OpT]:
+        declared, created = self._repository(name)
+        snapshot = self._catalog.snapshot(created, revision)
+        commit = snapshot.revision.id if snapshot else ""
+        file = snapshot.files.get(path) if snapshot else None
+        target = file_target(declared, path, version=commit)
+        return _resolved(operation, (target,), FilePlace(created.id, path, commit, file), declared)
+
+    def _destination(self, operation: OpT, name: RepositoryName) -> Resolved[OpT]:
+        declared, created = self._repository(name)
+        return _resolved(operation, (repository_target(declared),), RepositoryPlace(created), declared)
+
+    def _head(self, created: CreatedRepository, branch: str) -> Snapshot | None:
+        """The head of a branch; a commit id names no branch."""
+        return self._catalog.snapshot(created, branch) if branch in created.branches else None
+
+    def _repository(self, name: RepositoryName) -> tuple[Repository, CreatedRepository]:
+        declared, created = self._directory().repositories.get(name), self._catalog.find(name)
+        if declared is None or created is None:
+            raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
+        return declared, created
+
+
+def _resolved(operation: OpT, targets: tuple[Target, ...], place: object, declared: Repository) -> Resolved[OpT]:
+    return Resolved(operation, targets, {"place": place}, repository_target(declared), MISSING)
+
+
+def _require_consistent(changes: tuple[Change, ...]) -> None:
+    if not 0 < len(changes) <= MOST_CHANGES:
+        raise Malformed(f"a commit changes from 1 to {MOST_CHANGES} files")
+    if len({change.path for change in changes if not change.removal}) != sum(not change.removal for change in changes):
+        raise Malformed("a commit sets each file once")
+
+
+def _commit_place(created: CreatedRepository, head: Snapshot | None, changes: tuple[Change, ...]) -> CommitPlace:
+    """Take a commit's changes apart. What it sets wins over what it removes, as in git."""
+    paths = head.paths if head else ()
+    files = {change.path: change for change in changes if not change.removal}
+    removed, missing = set[str](), set[str]()
+    for change in changes:
+        if change.removal:
+            found = below(paths, change.path) if change.folder else at(paths, change.path)
+            removed.update(found)
+            missing.update([] if found else [change.path])
+    folders = frozenset(change.path for change in changes if change.removal and change.folder)
+    return CommitPlace(created, head, files, frozenset(removed - files.keys()), folders, frozenset(missing))

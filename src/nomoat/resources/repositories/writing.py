@@ -1,0 +1,275 @@
+"""Writing datasets and models: creation, uploads and commits, each for a permit.
+
+Rules: a content belongs to the repository it was sent to, and gets a path only from who sent all of
+it there. Whether somebody else has sent it is told to nobody. A commit is one transaction, and every
+file of it was decided on its own labels before.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Final, Protocol, final
+
+from nomoat.core.errors import Conflict, NotFound, Refused, TooLarge
+from nomoat.core.names import RepositoryName
+from nomoat.core.operation import CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
+from nomoat.core.permit import Permit
+from nomoat.core.principal import Principal
+from nomoat.resources.repositories.listing import at, below
+from nomoat.resources.repositories.resolution import (
+    MOST_CHANGES,
+    CommitPlace,
+    CreationPlace,
+    RepositoryPlace,
+    place_in,
+)
+from nomoat.stores.catalog import Catalog
+from nomoat.stores.objects import Objects
+from nomoat.stores.revisions import Draft, Snapshot, StoredFile
+
+INLINE_LIMIT: Final = 1 << 20  # bytes of a file that is to come with the commit
+_TEXTS: Final = frozenset(
+    [
+        ".bib",
+        ".c",
+        ".cfg",
+        ".conf",
+        ".cpp",
+        ".css",
+        ".csv",
+        ".gitattributes",
+        ".gitignore",
+        ".go",
+        ".h",
+        ".html",
+        ".ini",
+        ".ipynb",
+        ".java",
+        ".jinja",
+        ".js",
+        ".json",
+        ".jsonl",
+        ".lock",
+        ".md",
+        ".mdx",
+        ".py",
+        ".r",
+        ".rs",
+        ".rst",
+        ".sh",
+        ".sql",
+        ".svg",
+        ".tex",
+        ".toml",
+        ".ts",
+        ".tsv",
+        ".txt",
+        ".xml",
+        ".yaml",
+        ".yml",
+    ]
+)
+_SYNCED_AT_ONCE: Final = 8  # inline contents of one commit whose files are being synced
+
+
+class Capabilities(Protocol):
+    """The part of identity's upload capabilities that is needed here."""
+
+    def issue(self, who: Principal, operation: UploadBlob, now: float, /) -> str:
+        """Make the secret of a one-use upload URL."""
+        ...
+
+    def consume(self, who: Principal, /) -> None:
+        """Spend the capability that `who` came with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """How one file is to be sent: with the commit (`inline`), or to an upload URL before it."""
+
+    path: str
+    inline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedUpload:
+    """One content that may be sent; without a `secret` the caller has sent it before."""
+
+    digest: str
+    size: int
+    secret: str = field(repr=False)
+
+
+@final
+class Writing:
+    """What may be written to datasets and models."""
+
+    def __init__(
+        self, catalog: Catalog, objects: Objects, capabilities: Capabilities, clock: Callable[[], float]
+    ) -> None:
+        self._catalog = catalog
+        self._objects = objects
+        self._capabilities = capabilities
+        self._clock = clock
+
+    async def create_repository(self, permit: Permit[CreateRepository]) -> RepositoryName:
+        """Create a declared repository and return its name. Raises `Conflict` when it exists."""
+        place = place_in(permit.claim(CreateRepository), CreationPlace)
+        if place.exists:
+            raise Conflict(f"{place.name} exists already")
+        await self._catalog.create(place.name, permit.principal.subject, self._clock())
+        return place.name
+
+    def plan_upload(self, permit: Permit[PlanUpload]) -> list[PlannedFile]:
+        """Say how files are to be sent. Raises `NotFound` when there is no such branch."""
+        resolved = permit.claim(PlanUpload)
+        _head(place_in(resolved, RepositoryPlace).snapshot)
+        return [PlannedFile(path, _comes_inline(path, size)) for path, size in resolved.operation.files]
+
+    def grant_upload(self, permit: Permit[GrantUpload]) -> list[GrantedUpload]:
+        """Make a one-use secret for every content that the caller has not sent to this repository yet."""
+        resolved = permit.claim(GrantUpload)
+        repository, contents = resolved.operation.repository, resolved.operation.contents
+        created, principal, now = place_in(resolved, RepositoryPlace).created, permit.principal, self._clock()
+        sent = self._catalog.sent(created.id, principal.subject, (digest for digest, _ in contents))
+        granted: list[GrantedUpload] = []
+        for digest, size in contents:
+            done = digest in sent and sent[digest].size == size
+            wanted = UploadBlob(repository, digest, size)
+            secret = "" if done else self._capabilities.issue(principal, wanted, now)
+            granted.append(GrantedUpload(digest, size, secret))
+        permit.note(granted=str(sum(bool(each.secret) for each in granted)))
+        return granted
+
+    async def upload_blob(self, permit: Permit[UploadBlob], body: AsyncIterator[bytes]) -> None:
+        """Store one content, read once from `body`.
+
+        Raises `Malformed` when it is not the announced one; then nothing of it stays, and the upload
+        URL is still good.
+        """
+        resolved = permit.claim(UploadBlob)
+        operation, repository = resolved.operation, place_in(resolved, RepositoryPlace).created.id
+        with self._objects.begin(repository, operation.digest, operation.size) as upload:
+            async for chunk in body:
+                permit.check()
+                upload.write(chunk)
+                permit.note(bytes=len(chunk))
+                await asyncio.sleep(0)  # a fast sender must not starve small requests
+            permit.check()
+            blob = await upload.finish()
+        file = StoredFile(operation.digest, operation.size, "", blob)
+        kept = await self._catalog.keep(repository, file, permit.principal.subject, self._clock())
+        self._capabilities.consume(permit.principal)
+        if not kept:
+            await self._objects.remove(blob.id)
+
+    async def write_file(self, permit: Permit[WriteFile]) -> str:
+        """Commit changes to a branch and return the id of its head, new if anything changed.
+
+        Raises `NotFound` when there is no such branch or a file to remove is missing, `Conflict` when
+        the branch changed meanwhile or a path would be both file and folder, `Malformed` when the
+        caller has not sent a content that the commit names.
+        """
+        resolved = permit.claim(WriteFile)
+        operation, place = resolved.operation, place_in(resolved, CommitPlace)
+        head = _require_possible(place, operation.parent)
+        author, at_ = permit.principal.subject, self._clock()
+        contents = {change.path: change.content for change in place.files.values() if change.content is not None}
+        digests = {path: hashlib.sha256(content).hexdigest() for path, content in contents.items()}
+        inline = await self._store(place.created.id, author, {digests[path]: contents[path] for path in contents})
+        draft = Draft(
+            repository=place.created.id,
+            branch=operation.revision,
+            base=head,
+            strict=bool(operation.parent),
+            title=operation.title,
+            author=author,
+            at=at_,
+            files={
+                path: (digests[path], len(contents[path])) if path in contents else (change.digest, change.size)
+                for path, change in place.files.items()
+            },
+            removed=place.removed,
+            folders=place.folders,
+            inline=inline,
+        )
+        try:
+            permit.check()
+            done = await self._catalog.commit(operation.repository, draft)
+        except Refused:  # rolled back: nothing refers to them
+            await self._remove(file.blob.id for file in inline.values())
+            raise
+        await self._remove(done.spare)
+        permit.note(bytes=sum(map(len, contents.values())), commit=done.revision.id, files=str(len(done.changes)))
+        return done.revision.id
+
+    async def _store(self, repository: str, author: str, contents: Mapping[str, bytes]) -> dict[str, StoredFile]:
+        """Store the inline contents, by digest, that their author has not sent before."""
+        sent = self._catalog.sent(repository, author, contents)
+        limit = asyncio.Semaphore(_SYNCED_AT_ONCE)
+        stored: dict[str, StoredFile] = {}
+
+        async def store(digest: str) -> None:
+            content = contents[digest]
+            async with limit:
+                with self._objects.begin(repository, digest, len(content)) as upload:
+                    upload.write(content)
+                    blob = await upload.finish()
+            stored[digest] = StoredFile(digest, len(content), _git_oid(content), blob)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for digest in contents.keys() - sent.keys():
+                    group.create_task(store(digest))
+        except ExceptionGroup as failures:
+            await self._remove(file.blob.id for file in stored.values())
+            raise failures.exceptions[0] from None
+        return stored
+
+    async def _remove(self, blobs: Iterable[str]) -> None:
+        for blob in blobs:
+            await self._objects.remove(blob)
+
+
+def _require_possible(place: CommitPlace, parent: str) -> Snapshot:
+    """The head that the commit was decided on, if it can take it."""
+    head = _head(place.head)
+    if place.excessive:
+        raise TooLarge(f"a commit changes at most {MOST_CHANGES} files")
+    if parent and parent != head.revision.id:
+        raise Conflict("the branch has another head than the parent commit that was named; look at what is new")
+    if place.missing:
+        path = min(place.missing)
+        raise NotFound(f"Entry not found: {path}", kind="entry", version=head.revision.id)
+    _require_paths_apart(place, head)
+    return head
+
+
+def _require_paths_apart(place: CommitPlace, head: Snapshot) -> None:
+    """Raise `Conflict` when a path would be a file and a folder at once."""
+    new = sorted(place.files)
+    for path in new:
+        clashes = [*below(new, path), *(each for each in below(head.paths, path) if each not in place.removed)]
+        above = ["/".join(PurePosixPath(path).parts[:depth]) for depth in range(1, len(PurePosixPath(path).parts))]
+        clashes += [folder for folder in above if folder not in place.removed and at(head.paths, folder)]
+        if clashes:
+            raise Conflict(f"{path} and {clashes[0]} cannot both be there: one is the other's folder")
+
+
+def _head(snapshot: Snapshot | None) -> Snapshot:
+    if snapshot is None:
+        raise NotFound("Revision not found: there is no such branch", kind="revision")
+    return snapshot
+
+
+def _comes_inline(path: str, size: int) -> bool:
+    name = PurePosixPath(path).name
+    return size == 0 or (size <= INLINE_LIMIT and (PurePosixPath(path).suffix or name).lower() in _TEXTS)
+
+
+def _git_oid(content: bytes) -> str:
+    """The git object id of a content: clients know an inline file by it. It protects nothing."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

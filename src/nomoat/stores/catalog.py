@@ -1,0 +1,168 @@
+"""The catalogue: which repositories were created, where their branches point, and what files they have.
+
+Rules: names, branches and heads are in memory whole, files of revisions in a bounded cache; both
+follow the state in the order of its commits, in the event loop. It knows no policy and no contents.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from secrets import token_hex
+from types import MappingProxyType
+from typing import Final, final
+
+from sqlalchemy import Connection, insert, select
+
+from nomoat.core.errors import Conflict
+from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
+from nomoat.stores.objects import Objects
+from nomoat.stores.revisions import (
+    Committed,
+    Draft,
+    Revision,
+    Snapshot,
+    StoredFile,
+    begin_history,
+    commit,
+    keep_content,
+    load_snapshot,
+    sent_contents,
+    snapshot_of,
+)
+from nomoat.stores.state import State
+from nomoat.stores.state.schema import blob, branch, repository
+
+MAIN: Final = "main"  # the branch that a new repository has
+CACHED_FILES: Final = 50_000  # in all cached snapshots together, about 40 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedRepository:
+    """A repository by its immutable id. `branches` maps names to commit ids; `created_at` is Unix seconds."""
+
+    id: str
+    name: RepositoryName
+    created_at: float
+    branches: Mapping[str, str]
+
+
+@final
+class Catalog:
+    """The repositories of one state. `generation` moves whenever a repository is created or changes."""
+
+    def __init__(self, state: State, cached_files: int = CACHED_FILES) -> None:
+        self._state = state
+        self._created = state.read(_all)
+        self._cached: OrderedDict[str, Snapshot] = OrderedDict()
+        self._room = cached_files  # what is left of it
+        self.generation = 0
+
+    def find(self, name: RepositoryName) -> CreatedRepository | None:
+        """The repository of this name, or None when none was created."""
+        return self._created.get(name)
+
+    def snapshot(self, of: CreatedRepository, named: str) -> Snapshot | None:
+        """The revision that a branch name or commit id of the repository means, or None.
+
+        Raises `Unavailable` when the state fails.
+        """
+        commit_id = of.branches.get(named, named)
+        if not is_commit_id(commit_id):
+            return None
+        cached = self._cached.get(commit_id)
+        if cached is None:
+            cached = self._state.read(lambda connection: load_snapshot(connection, of.id, commit_id))
+            if cached is not None:
+                self._cache(cached)
+        elif cached.revision.repository != of.id:
+            return None
+        else:
+            self._cached.move_to_end(commit_id)
+        return cached
+
+    def sent(self, repository_id: str, subject: str, digests: Iterable[str]) -> Mapping[str, StoredFile]:
+        """Those of the contents that `subject` has sent to the repository, by digest."""
+        wanted = set(digests)
+        return self._state.read(lambda connection: sent_contents(connection, repository_id, subject, wanted))
+
+    async def create(self, name: RepositoryName, subject: str, at: float) -> CreatedRepository:
+        """Create a repository with an empty branch `main`. Raises `Conflict` when there is one already."""
+        return await self._state.write(lambda connection: _create(connection, name, subject, at), self._add)
+
+    async def keep(self, repository_id: str, file: StoredFile, subject: str, at: float) -> bool:
+        """Note durably that `subject` sent a content; return whether its blob is the one that is kept."""
+        return await self._state.write(lambda connection: keep_content(connection, repository_id, file, subject, at))
+
+    async def commit(self, name: RepositoryName, draft: Draft) -> Committed:
+        """Make a draft the head of its branch, all of it or nothing.
+
+        Raises `Conflict` when the branch changed meanwhile, `Malformed` when the draft names a content
+        that its author has not sent.
+        """
+        return await self._state.write(
+            lambda connection: commit(connection, draft), lambda done: self._advance(name, draft, done)
+        )
+
+    def strays(self, blobs: Iterable[str]) -> list[str]:
+        """Those of the blob ids that the state does not know."""
+        known = self._state.read(lambda connection: set(connection.scalars(select(blob.c.id))))
+        return [each for each in blobs if each not in known]
+
+    def _add(self, created: CreatedRepository) -> None:
+        self._created[created.name] = created
+        self.generation += 1
+
+    def _advance(self, name: RepositoryName, draft: Draft, done: Committed) -> None:
+        if not done.changes:
+            return
+        before = self._created[name]
+        self._created[name] = replace(
+            before, branches=MappingProxyType({**before.branches, draft.branch: done.revision.id})
+        )
+        parent = self._cached.get(done.revision.parent)
+        if parent is not None:
+            self._cache(snapshot_of(done.revision, {**parent.files, **done.changes}))
+        self.generation += 1
+
+    def _cache(self, snapshot: Snapshot) -> None:
+        if snapshot.revision.id in self._cached:
+            return
+        self._cached[snapshot.revision.id] = snapshot
+        self._room -= 1 + len(snapshot.paths)
+        while self._room < 0 and len(self._cached) > 1:
+            _, oldest = self._cached.popitem(last=False)
+            self._room += 1 + len(oldest.paths)
+
+
+async def remove_strays(catalog: Catalog, objects: Objects) -> int:
+    """Remove the blobs that a crash left without a row in the state; return how many there were.
+
+    To be called before anything is served: a blob on its way in has no row yet either.
+    """
+    strays = catalog.strays(objects.ids())
+    for stray in strays:
+        await objects.remove(stray)
+    return len(strays)
+
+
+def _all(connection: Connection) -> dict[RepositoryName, CreatedRepository]:
+    branches: dict[str, dict[str, str]] = {}
+    for row in connection.execute(select(branch)):
+        branches.setdefault(row.repository, {})[row.name] = row.revision
+    created: dict[RepositoryName, CreatedRepository] = {}
+    for row in connection.execute(select(repository)):
+        name = RepositoryName(RepositoryKind(row.kind), row.namespace, row.name)
+        heads = MappingProxyType(branches.get(row.id, {}))
+        created[name] = CreatedRepository(row.id, name, row.created_at, heads)
+    return created
+
+
+def _create(connection: Connection, name: RepositoryName, subject: str, at: float) -> CreatedRepository:
+    same = (repository.c.kind == name.kind, repository.c.namespace == name.namespace, repository.c.name == name.name)
+    if connection.scalar(select(repository.c.id).where(*same)) is not None:
+        raise Conflict(f"{name} exists already")
+    identifier = token_hex(16)
+    row = {"kind": name.kind.value, "namespace": name.namespace, "name": name.name}
+    connection.execute(insert(repository).values(id=identifier, **row, created_at=at, created_by=subject))
+    first: Revision = begin_history(connection, identifier, MAIN, subject, at)
+    return CreatedRepository(identifier, name, at, MappingProxyType({MAIN: first.id}))

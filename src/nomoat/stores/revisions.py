@@ -1,0 +1,286 @@
+"""Revisions in the state: a commit is its parent and what it changes; a snapshot is all of its files.
+
+Rules: everything here runs inside a transaction of the caller's. History is linear within a branch.
+A commit names contents of its own repository only, and only such that its author has sent whole:
+whoever just knows a digest, from a listing or another repository, cannot give it a path of theirs.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from sqlalchemy import Connection, Row, insert, literal, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_or
+
+from nomoat.core.errors import Conflict, Malformed
+from nomoat.stores.objects import StoredBlob
+from nomoat.stores.state.schema import blob, branch, change, revision, upload
+
+MOST_REBASED: Final = 1000  # commits that may have come between a decision and its commit
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One content in a repository.
+
+    `digest` is its SHA-256 (hexadecimal), `size` its length in bytes, `git_oid` its git object id when
+    it came inline with a commit, '' when it was uploaded as LFS.
+    """
+
+    digest: str
+    size: int
+    git_oid: str
+    blob: StoredBlob
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One commit of the repository with the id `repository`; `at` is Unix seconds."""
+
+    id: str
+    repository: str
+    parent: str
+    title: str
+    author: str
+    at: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All files of a revision; `paths` is sorted."""
+
+    revision: Revision
+    files: Mapping[str, StoredFile]
+    paths: Sequence[str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A commit to be made.
+
+    `base` is the head of the branch that it was decided on, `strict` whether that must still be the
+    head. `files` maps paths to the (SHA-256, size in bytes) that they become (size -1: as uploaded),
+    `removed` are paths and `folders` removed folders, whose files at `base` are among `removed`.
+    `inline` are the contents that came with the commit and are not in the state yet.
+    """
+
+    repository: str
+    branch: str
+    base: Snapshot
+    strict: bool
+    title: str
+    author: str
+    at: float
+    files: Mapping[str, tuple[str, int]]
+    removed: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()
+    inline: Mapping[str, StoredFile] = field(default_factory=dict[str, StoredFile])
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a draft became.
+
+    `revision` is the new head, or the one that it was decided on when it changes nothing (`changes` is
+    empty). `spare` are the ids of inline blobs that are not kept, because the content was there.
+    """
+
+    revision: Revision
+    changes: Mapping[str, StoredFile | None]
+    spare: Sequence[str] = ()
+
+
+def commit(connection: Connection, draft: Draft) -> Committed:
+    """Make a draft the head of its branch.
+
+    Raises `Conflict` when the branch is another one by now in what the draft touches (or at all, when
+    it is strict), `Malformed` when its author has not sent a content that it names.
+    """
+    head = connection.scalar(
+        select(branch.c.revision).where(branch.c.repository == draft.repository, branch.c.name == draft.branch)
+    )
+    if head != draft.base.revision.id:
+        _require_apart(connection, draft, head or "")
+    spare = [
+        file.blob.id
+        for file in draft.inline.values()
+        if not keep_content(connection, draft.repository, file, draft.author, draft.at)
+    ]
+    contents = _contents(connection, draft)
+    before = draft.base.files
+    changes: dict[str, StoredFile | None] = {
+        path: contents[digest]
+        for path, (digest, _) in draft.files.items()
+        if path not in before or before[path].digest != digest
+    }
+    changes.update(dict.fromkeys(draft.removed))
+    if not changes:
+        return Committed(draft.base.revision, {}, spare)
+    made = _revision(draft, head or "", changes)
+    connection.execute(insert(revision).values(_row(made)))
+    connection.execute(
+        insert(change),
+        [{"revision": made.id, "path": path, "blob": file and file.blob.id} for path, file in changes.items()],
+    )
+    # INVARIANT (head): a branch moves from the very commit that this one is the child of.
+    moved = connection.execute(
+        update(branch)
+        .where(branch.c.repository == draft.repository, branch.c.name == draft.branch, branch.c.revision == head)
+        .values(revision=made.id)
+    )
+    if moved.rowcount != 1:
+        raise Conflict(_MOVED)
+    return Committed(made, changes, spare)
+
+
+def begin_history(connection: Connection, repository: str, name: str, author: str, at: float) -> Revision:
+    """Make the first, empty commit of a repository and a branch `name` that points to it."""
+    first = Revision(_identify(repository, "", _FIRST, author, at, {}), repository, "", _FIRST, author, at)
+    connection.execute(insert(revision).values(_row(first)))
+    connection.execute(insert(branch).values(repository=repository, name=name, revision=first.id))
+    return first
+
+
+def keep_content(connection: Connection, repository: str, file: StoredFile, subject: str, at: float) -> bool:
+    """Note that `subject` sent a content; return whether its blob is the one that is kept.
+
+    The first blob of a content stays: another one of the same content is not needed.
+    """
+    known = connection.scalar(select(blob.c.id).where(blob.c.repository == repository, blob.c.digest == file.digest))
+    if known is None:
+        connection.execute(
+            insert(blob).values(
+                id=file.blob.id,
+                repository=repository,
+                digest=file.digest,
+                size=file.size,
+                git_oid=file.git_oid,
+                wrapped_key=file.blob.wrapped_key,
+                created_at=at,
+            )
+        )
+    sent = {"blob": known or file.blob.id, "subject": subject, "at": at}
+    connection.execute(insert_or(upload).values(sent).on_conflict_do_nothing())
+    return known is None
+
+
+def sent_contents(
+    connection: Connection, repository: str, subject: str, digests: Iterable[str]
+) -> dict[str, StoredFile]:
+    """Those of the contents that `subject` has sent to the repository, by digest."""
+    rows = connection.execute(
+        select(blob)
+        .join(upload, upload.c.blob == blob.c.id)
+        .where(blob.c.repository == repository, upload.c.subject == subject, blob.c.digest.in_(set(digests)))
+    )
+    return {row.digest: _stored(row) for row in rows}
+
+
+def load_snapshot(connection: Connection, repository: str, commit_id: str) -> Snapshot | None:
+    """The files of a commit of this repository: of each path, the newest change up to it."""
+    row = connection.execute(
+        select(revision).where(revision.c.id == commit_id, revision.c.repository == repository)
+    ).one_or_none()
+    if row is None:
+        return None
+    start = select(revision.c.id, revision.c.parent, literal(0).label("depth")).where(revision.c.id == commit_id)
+    chain = start.cte(recursive=True)
+    chain = chain.union_all(
+        select(revision.c.id, revision.c.parent, chain.c.depth + 1).join(chain, revision.c.id == chain.c.parent)
+    )
+    changes = connection.execute(
+        select(change.c.path, blob)
+        .select_from(chain.join(change, change.c.revision == chain.c.id).outerjoin(blob, blob.c.id == change.c.blob))
+        .order_by(chain.c.depth)
+    )
+    files: dict[str, StoredFile | None] = {}
+    for each in changes:
+        if each.path not in files:
+            files[each.path] = None if each.id is None else _stored(each)
+    return snapshot_of(_read(row), files)
+
+
+def snapshot_of(made: Revision, files: Mapping[str, StoredFile | None]) -> Snapshot:
+    """A snapshot of a revision from its files; None is a removed one."""
+    there = {path: file for path, file in files.items() if file is not None}
+    return Snapshot(made, there, sorted(there))
+
+
+_FIRST: Final = "Create the repository"
+_MOVED: Final = "the branch changed meanwhile; look at what is new and commit again"
+
+
+def _contents(connection: Connection, draft: Draft) -> Mapping[str, StoredFile]:
+    """The contents that the draft names, all of them sent by its author."""
+    sent = sent_contents(connection, draft.repository, draft.author, (digest for digest, _ in draft.files.values()))
+    for path, (digest, size) in draft.files.items():
+        if digest not in sent or size not in (-1, sent[digest].size):
+            # One answer for a content that nobody has sent and for one that somebody else has.
+            raise Malformed(f"the content sha256:{digest[:12]}… of {path} was not uploaded; upload the file again")
+    return sent
+
+
+def _require_apart(connection: Connection, draft: Draft, head: str) -> None:
+    """Raise `Conflict` unless all that came between leaves alone what the draft was decided on."""
+    if draft.strict:
+        raise Conflict(_MOVED)
+    touched = [*draft.files, *draft.removed, *draft.folders]
+    at, steps = head, 0
+    while at != draft.base.revision.id:
+        parent = connection.scalar(select(revision.c.parent).where(revision.c.id == at))
+        if parent is None or steps == MOST_REBASED:
+            raise Conflict(_MOVED)
+        for path in connection.scalars(select(change.c.path).where(change.c.revision == at)):
+            if any(_related(path, ours) for ours in touched):
+                raise Conflict(f"{path} changed meanwhile; look at what is new and commit again")
+        at, steps = parent, steps + 1
+
+
+def _related(path: str, other: str) -> bool:
+    """Whether two paths are the same, or one would be a folder of the other."""
+    return path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/")
+
+
+def _revision(draft: Draft, parent: str, changes: Mapping[str, StoredFile | None]) -> Revision:
+    identifier = _identify(draft.repository, parent, draft.title, draft.author, draft.at, changes)
+    return Revision(identifier, draft.repository, parent, draft.title, draft.author, draft.at)
+
+
+def _identify(
+    repository: str, parent: str, title: str, author: str, at: float, changes: Mapping[str, StoredFile | None]
+) -> str:
+    """The id of a commit: the first 40 hexadecimal digits of the SHA-256 over everything it says.
+
+    It has the form of a git commit id, because clients demand that, and is none.
+    """
+    said = [
+        repository,
+        parent,
+        title,
+        author,
+        at,
+        sorted((path, file and file.digest) for path, file in changes.items()),
+    ]
+    return hashlib.sha256(b"nomoat-commit-v1\n" + json.dumps(said).encode()).hexdigest()[:40]
+
+
+def _row(made: Revision) -> dict[str, object]:
+    return {
+        "id": made.id,
+        "repository": made.repository,
+        "parent": made.parent or None,
+        "title": made.title,
+        "author": made.author,
+        "at": made.at,
+    }
+
+
+def _read(row: "Row[tuple[object, ...]]") -> Revision:
+    return Revision(row.id, row.repository, row.parent or "", row.title, row.author, row.at)
+
+
+def _stored(row: "Row[tuple[object, ...]]") -> StoredFile:
+    return StoredFile(row.digest, row.size, row.git_oid, StoredBlob(row.id, row.size, row.wrapped_key))
