@@ -6,7 +6,7 @@ from typing import final
 
 from nomoat.core.connection import Capability
 from nomoat.core.errors import Malformed
-from nomoat.core.names import RepositoryKind, parse_digest, parse_repository_name
+from nomoat.core.names import RepositoryKind, RepositoryName, parse_digest, parse_repository_name
 from nomoat.core.operation import CreateRepository, UploadBlob, Whoami
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
@@ -80,7 +80,7 @@ class HubEndpoints:
     async def _upload(self, exchange: Exchange, values: Mapping[str, str]) -> None:
         # The URL is the credential: a stock client sends no other one here.
         exchange.presented = replace(exchange.presented, credential=Capability(values["secret"]))
-        operation = _upload_of(values)
+        operation = UploadBlob(_repository_of(values), parse_digest(values["digest"]), _size_of(values))
         async with self._guard.admit(exchange.presented, operation) as permit:
             declared = exchange.header("content-length")
             if declared is not None and declared != str(operation.size):
@@ -104,14 +104,14 @@ class HubEndpoints:
         ]
 
 
-def _upload_of(values: Mapping[str, str]) -> UploadBlob:
-    kind, size = values["kind"], values["size"]
-    if (
-        kind not in set(RepositoryKind)
-        or not size.isascii()
-        or not size.isdigit()
-        or len(size) > len(str(LARGEST_FILE))
-    ):
-        raise Malformed("this is no upload URL")
-    name = parse_repository_name(RepositoryKind(kind), f"{values['namespace']}/{values['name']}")
-    return UploadBlob(name, parse_digest(values["digest"]), int(size))
+def _repository_of(values: Mapping[str, str]) -> RepositoryName:
+    if values["kind"] not in set(RepositoryKind):
+        raise Malformed("there are datasets and models here")
+    return parse_repository_name(RepositoryKind(values["kind"]), f"{values['namespace']}/{values['name']}")
+
+
+def _size_of(values: Mapping[str, str]) -> int:
+    size = values["size"]
+    if not size.isascii() or not size.isdigit() or len(size) > len(str(LARGEST_FILE)):
+        raise Malformed("a size is a number of bytes")
+    return int(size)

@@ -10,13 +10,13 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from nomoat.core.errors import Conflict, NotFound, Refused, TooLarge
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 from nomoat.core.permit import Permit
-from nomoat.core.principal import Principal
+from nomoat.identity.capabilities import Capabilities
 from nomoat.resources.repositories.listing import at, below
 from nomoat.resources.repositories.resolution import (
     MOST_CHANGES,
@@ -72,18 +72,6 @@ _TEXTS: Final = frozenset(
     ]
 )
 _SYNCED_AT_ONCE: Final = 8  # inline contents of one commit whose files are being synced
-
-
-class Capabilities(Protocol):
-    """The part of identity's upload capabilities that is needed here."""
-
-    def issue(self, who: Principal, operation: UploadBlob, now: float, /) -> str:
-        """Make the secret of a one-use upload URL."""
-        ...
-
-    def consume(self, who: Principal, /) -> None:
-        """Spend the capability that `who` came with."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
