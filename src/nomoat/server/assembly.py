@@ -35,6 +35,7 @@ from nomoat.resources.policies import Policies
 from nomoat.server.configuration import Configuration
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
+from nomoat.stores.segments import Files
 from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
 
@@ -68,8 +69,12 @@ class _Stores:
 
 
 @asynccontextmanager
-async def open_gateway(directory: Path, configuration: Configuration, clock: Clock) -> AsyncGenerator[Gateway]:
+async def open_gateway(
+    directory: Path, configuration: Configuration, clock: Clock, files: Files | None = None
+) -> AsyncGenerator[Gateway]:
     """Wire the gateway of a data directory whose lock the caller holds, and close it on the way out.
+
+    `files` are the log's calls on the file system (None: the real ones).
 
     Raises `Unavailable` or `Corrupt` when a part cannot be opened.
     """
@@ -90,6 +95,7 @@ async def open_gateway(directory: Path, configuration: Configuration, clock: Clo
             subject_keys=stores.subject_keys,
             clock=clock,
             enforcer=configuration.enforcer,
+            files=files,
         )
         try:
             gateway = _wire(configuration, stores, log, clock)
