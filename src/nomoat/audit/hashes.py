@@ -8,13 +8,11 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
+from nomoat.audit.segments import TREE_FILE
 from nomoat.audit.tree import HASH_SIZE, Frontier, position, stored
 from nomoat.core.errors import Corrupt
 from nomoat.stores.segments import Files
-
-FILE_NAME: Final = "tree"
 
 
 class StoredHashes:
@@ -25,7 +23,7 @@ class StoredHashes:
 
     def __init__(self, files: Files, directory: Path) -> None:
         self._files = files
-        self._descriptor = files.open(directory / FILE_NAME, os.O_RDWR | os.O_CREAT)
+        self._descriptor = files.open(directory / TREE_FILE, os.O_RDWR | os.O_CREAT)
         self._unsaved = b""
         self._saved = 0
 

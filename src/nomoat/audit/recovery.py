@@ -10,7 +10,7 @@ boxes open with our keys, so that nobody can have a forged record signed by stop
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, cast
+from typing import cast
 
 import orjson
 
@@ -18,6 +18,8 @@ from nomoat.audit.checkpoint import NoteSigner, sign_checkpoint, verify_checkpoi
 from nomoat.audit.entries import SubjectKeys, open_box
 from nomoat.audit.hashes import StoredHashes
 from nomoat.audit.segments import (
+    CHECKPOINT_FILE,
+    WITNESSED_FILE,
     DamagedFrame,
     Frame,
     FrameKind,
@@ -30,14 +32,11 @@ from nomoat.audit.segments import (
     read_header,
     segment_path,
 )
-from nomoat.audit.tail import CHECKPOINT_FILE, Tail
+from nomoat.audit.tail import Tail
 from nomoat.audit.tree import Frontier, leaf_hash, root_at
 from nomoat.core.errors import Corrupt, Malformed
 from nomoat.core.record import RecordKind
 from nomoat.stores.segments import Files, Segment
-
-WITNESSED_FILE: Final = "checkpoint.witnessed"
-"""The newest checkpoint that a witness cosigned; beside `CHECKPOINT_FILE` in the log's directory."""
 
 
 @dataclass(frozen=True, slots=True)

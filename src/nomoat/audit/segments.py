@@ -22,6 +22,12 @@ from nomoat.core.errors import Corrupt, Malformed
 
 MAGIC: Final = b"nomoat log segment 1\n"
 SUFFIX: Final = ".segment"
+CHECKPOINT_FILE: Final = "checkpoint"
+"""The newest checkpoint, about once a second, for copying."""
+WITNESSED_FILE: Final = "checkpoint.witnessed"
+"""The newest checkpoint that a witness cosigned."""
+TREE_FILE: Final = "tree"
+"""The hashes of all complete subtrees, in the order of `tree.position`: derived, never trusted."""
 ENTRY_LIMIT: Final = 0xFFFF
 """Bytes of one leaf entry, as in a tlog-tiles entry bundle (c2sp.org/tlog-tiles)."""
 BODY_LIMIT: Final = 1 << 24

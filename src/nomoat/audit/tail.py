@@ -11,17 +11,15 @@ from asyncio import Future
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from nomoat.audit.checkpoint import NoteSigner, sign_checkpoint
 from nomoat.audit.entries import SealedRecord
 from nomoat.audit.hashes import StoredHashes
-from nomoat.audit.segments import FrameKind, OpenAccess, SegmentHeader, encode_frame, segment_path
+from nomoat.audit.segments import CHECKPOINT_FILE, FrameKind, OpenAccess, SegmentHeader, encode_frame, segment_path
 from nomoat.audit.tree import Frontier, Head, leaf_hash
 from nomoat.core.record import Receipt, Record, RecordKind
 from nomoat.stores.segments import Files, Segment
-
-CHECKPOINT_FILE: Final = "checkpoint"
 
 
 class Item(NamedTuple):
