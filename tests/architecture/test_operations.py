@@ -6,9 +6,9 @@ import re
 import pytest
 
 from nomoat.core.operation import Operation
-from nomoat.policy.cedar import SCHEMA_TEXT
-from tests.architecture.test_resources import OPERATIONS
-from tests.architecture.tree import ROOT
+from nomoat.policy.cedar import SCHEMA_TEXT, groups_of_actions
+from tests.architecture.test_resources import OPERATIONS, doors, permitted
+from tests.architecture.tree import ROOT, modules
 
 # Actions of the schema that are no Operation: the question of discovery, and the groups of actions.
 BESIDES = {"Discover", "Read", "Write", "Administer", "Audit", "Identify"}
@@ -28,9 +28,19 @@ def test_an_operation_is_frozen_and_named_after_itself(operation: type[Operation
     assert operation.action == operation.__name__
 
 
-def test_every_operation_is_documented() -> None:
-    documents = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md")))
-    assert [name for name in OPERATIONS if not re.search(rf"\b{name}\b", documents)] == []
+def test_the_reference_says_of_every_operation_its_group_and_who_serves_it() -> None:
+    reference = (ROOT / "docs" / "reference" / "operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| .+ \| (\w+) \| `([\w.]+)` \|$", reference, re.MULTILINE)
+    served = {
+        operation.__name__: door.name
+        for module in modules("nomoat.resources")
+        for door in doors(module, module.__name__)
+        if (operation := permitted(door.function))
+    }
+    groups = {name: sorted(above - {name}) for name, above in groups_of_actions().items()}
+    assert [name for name, _, _ in rows] == list(OPERATIONS)
+    assert {name: [group] for name, group, _ in rows} == {name: groups[name] for name in OPERATIONS}
+    assert [name for name, _, method in rows if not served[name].endswith(f".{method}")] == []
 
 
 def test_every_operation_is_attempted_by_a_test_of_behaviour() -> None:

@@ -22,7 +22,10 @@ OPERATIONS = {
 
 # Public methods that give access to nothing and so need no permit, each with its reason. Besides these,
 # a resolver (it returns `Resolved`: what a name means, for the guard to decide on) needs none.
-EXEMPT: dict[str, str] = {}
+EXEMPT = {
+    "nomoat.resources.directory.directory.Declarations.listen": "tells the guard when to look again, and nothing else",
+    "nomoat.resources.policies.Policies.listen": "the same",
+}
 
 
 class Door(NamedTuple):
@@ -36,6 +39,8 @@ def doors(namespace: object, module: str) -> Iterator[Door]:
     """The public methods, of classes and static ones too, of the public classes that a module defines."""
     for class_name, defined in vars(namespace).items():
         if not inspect.isclass(defined) or defined.__module__ != module or class_name.startswith("_"):
+            continue
+        if getattr(defined, "_is_protocol", False):  # a port: what a resource needs, not what it offers
             continue
         for name, attribute in vars(defined).items():
             function = attribute.__func__ if isinstance(attribute, classmethod | staticmethod) else attribute

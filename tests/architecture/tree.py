@@ -51,10 +51,13 @@ def imported_modules(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def modules(package: str = "nomoat") -> list[ModuleType]:
-    """Import every module of a package of ours (which none may refuse) and return them."""
+    """Import every module of a package of ours and return them; scripts and migrations are no modules to import."""
     root = importlib.import_module(package)
-    found = pkgutil.walk_packages(root.__path__, f"{package}.")
-    return [root, *(importlib.import_module(each.name) for each in found if not each.name.endswith("__main__"))]
+    names = [each.name for each in pkgutil.walk_packages(root.__path__, f"{package}.")]
+    return [
+        root,
+        *(importlib.import_module(name) for name in names if not {"__main__", "migrations"} & {*name.split(".")}),
+    ]
 
 
 def is_inside(name: str, packages: tuple[str, ...]) -> bool:
