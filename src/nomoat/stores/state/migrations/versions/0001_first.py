@@ -126,10 +126,10 @@ def _make_held() -> None:
         sa.Column("git_oid", sa.Text(), nullable=False),
         sa.Column("wrapped_key", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", _SECONDS, nullable=False),
-        sa.CheckConstraint("size >= 0", name="ck_blob_size"),
-        _reference("fk_blob_repository", "repository", "repository.id"),
         sa.PrimaryKeyConstraint("id", name="pk_blob"),
         sa.UniqueConstraint("repository", "digest", name="uq_blob_repository_digest"),
+        sa.CheckConstraint("size >= 0", name=op.f("ck_blob_size")),
+        _reference("fk_blob_repository", "repository", "repository.id"),
         sqlite_strict=True,
     )
     op.create_table(
@@ -150,8 +150,8 @@ def _make_held() -> None:
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("author", sa.Text(), nullable=False),
         sa.Column("at", _SECONDS, nullable=False),
-        _reference("fk_revision_parent", "parent", "revision.id"),
         _reference("fk_revision_repository", "repository", "repository.id"),
+        _reference("fk_revision_parent", "parent", "revision.id"),
         sa.PrimaryKeyConstraint("id", name="pk_revision"),
         sqlite_strict=True,
     )
@@ -161,8 +161,8 @@ def _make_held() -> None:
         sa.Column("revision", sa.Text(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("blob", sa.Text()),
-        _reference("fk_change_blob", "blob", "blob.id"),
         _reference("fk_change_revision", "revision", "revision.id"),
+        _reference("fk_change_blob", "blob", "blob.id"),
         sa.PrimaryKeyConstraint("revision", "path", name="pk_change"),
         sqlite_strict=True,
         sqlite_with_rowid=False,
