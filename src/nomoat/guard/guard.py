@@ -23,6 +23,7 @@ from nomoat.core._seal import SEAL
 from nomoat.core.connection import Presented
 from nomoat.core.decision import Context, Decision, Deny
 from nomoat.core.errors import (
+    Conflict,
     Disconnected,
     NoMoatError,
     NotFound,
@@ -234,6 +235,8 @@ class Guard:
                 principal = self._authenticator.refresh(lease.principal)
                 resolved = self._resolve(principal, operation)
                 decision = self._decide(principal, resolved, self._context(presented, principal))
+            except Conflict:
+                continue  # the change that is being answered right now: its base moved, not its permission
             except NoMoatError:
                 lease.revoke("the access is no longer possible")
             else:

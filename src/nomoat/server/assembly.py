@@ -28,10 +28,14 @@ from nomoat.identity import CertificateAuthority, Identity, TrustDomain
 from nomoat.protocols.admin import Administration
 from nomoat.protocols.http.application import Application
 from nomoat.protocols.http.routes import Route
+from nomoat.protocols.hub.commits import ContentBudget
+from nomoat.protocols.hub.errors import error_headers
+from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.directory import Declarations
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.policies import Policies
+from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
 from nomoat.server.configuration import Configuration
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
@@ -131,6 +135,8 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         clock=clock,
         token_life=configuration.token_lifetime_s,
     )
+    catalog = Catalog(state)
+    reading, writing = Reading(stores.objects), Writing(catalog, stores.objects, identity.capabilities, clock)
     identities = Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock)
     resolvers: dict[type[Operation], Resolver[Any]] = {
         ApplyDirectory: declarations.resolve,
@@ -138,6 +144,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         Enroll: identities.resolve_enroll,
         Revoke: identities.resolve_revoke,
     }
+    resolvers.update(Resolution(lambda: declarations.current, catalog).resolvers)
     for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
         resolvers[operation] = identities.resolve_self
 
@@ -149,6 +156,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
             identity.sessions.generation,
             declarations.current.generation,
             policies.current.digest,
+            catalog.generation,
         ),
         log=log,
         clock=clock,
@@ -164,13 +172,17 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
     declarations.listen(end_the_undeclared)
     policies.listen(guard.reexamine)
     identity.sessions.listen(lambda ended: guard.end_sessions(ended, "the session was revoked"))
+    budget = ContentBudget()
     routes = (
         *Administration(guard, declarations, policies, identities).routes(),
         *IdentityEndpoints(guard, identities, root.encode(), log.checkpoint).routes(),
+        *HubEndpoints(guard, writing, identities.whoami).routes(),
+        *DatasetEndpoints(guard, reading, writing, budget).routes(),
+        *ModelEndpoints(guard, reading, writing, budget).routes(),
     )
     return Gateway(
         configuration=configuration,
-        application=Application(guard, routes),
+        application=Application(guard, routes, {"hub": error_headers}),
         routes=routes,
         resolvers=resolvers,
         guard=guard,
