@@ -70,7 +70,7 @@ def entries_of(listing: Listing, paths: Sequence[str]) -> list[Entry]:
     for path in paths:
         if path in listing.files:
             found.append(Entry(path, listing.files[path]))
-        elif below(listing.paths, path):
+        elif path and below(listing.paths, path):
             found.append(Entry(path, None))
     return found
 

@@ -1,0 +1,220 @@
+"""A gateway in this process with repositories, and the few people and workloads that use them."""
+
+import asyncio
+import functools
+import hashlib
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from nomoat.core.connection import Capability, Presented
+from nomoat.core.names import RepositoryKind, RepositoryName
+from nomoat.core.operation import (
+    Change,
+    CreateRepository,
+    DescribeRepository,
+    GrantUpload,
+    Operation,
+    ReadFile,
+    UploadBlob,
+    WriteFile,
+)
+from nomoat.core.permit import Permit
+from nomoat.core.principal import PrincipalKind
+from nomoat.guard import Guard
+from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
+from nomoat.stores.keys import KeyEncryptionKey
+from nomoat.stores.objects import Objects
+from nomoat.stores.state import State
+from tests.guard.world import Actor, World, world
+
+OpT = TypeVar("OpT", bound=Operation)
+
+DIGITS = RepositoryName(RepositoryKind.DATASET, "acme", "digits")
+SECRETS = RepositoryName(RepositoryKind.DATASET, "acme", "secrets")
+READER = RepositoryName(RepositoryKind.MODEL, "acme", "digit-reader")
+UNDECLARED = RepositoryName(RepositoryKind.DATASET, "acme", "nothing")
+
+DECLARATION = """
+[[group]]
+name = "data-scientists"
+[[group]]
+name = "data-engineers"
+
+[[person]]
+name = "scientist"
+groups = ["data-scientists"]
+clearance = "internal"
+[[person]]
+name = "visitor"
+clearance = "restricted"
+
+[[workload]]
+name = "ingest"
+segment = "ingestion"
+clearance = "restricted"
+[[workload]]
+name = "ingest-low"
+segment = "ingestion"
+clearance = "internal"
+[[workload]]
+name = "train"
+segment = "training"
+clearance = "confidential"
+
+[[dataset]]
+name = "acme/digits"
+classification = "confidential"
+owner = "group:data-engineers"
+files = [
+  { path = "metrics.json", labels = ["metrics"], classification = "internal" },
+  { path = "open/**", classification = "public" },
+]
+[[dataset]]
+name = "acme/secrets"
+classification = "restricted"
+[[dataset]]
+name = "acme/shelf"
+classification = "internal"
+[[model]]
+name = "acme/digit-reader"
+classification = "confidential"
+"""
+
+
+def digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+async def body_of(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+@dataclass
+class Yard:
+    """The gateway, its repositories, and who uses them."""
+
+    world: World
+    state: State
+    objects: Objects
+    catalog: Catalog
+    reading: Reading
+    writing: Writing
+    guard: Guard
+    resolution: Resolution
+    root: Path
+    ingest: Actor = field(init=False)
+    train: Actor = field(init=False)
+    scientist: Actor = field(init=False)
+    visitor: Actor = field(init=False)
+
+    # -- one line for each operation ------------------------------------------------------------------
+
+    async def create(self, name: RepositoryName, by: Actor | None = None) -> None:
+        async with self.guard.admit((by or self.ingest).present(), CreateRepository(name)) as permit:
+            await self.writing.create_repository(permit)
+
+    async def grant(self, name: RepositoryName, content: bytes, by: Actor | None = None) -> str:
+        wanted = GrantUpload(name, ((digest_of(content), len(content)),))
+        async with self.guard.admit((by or self.ingest).present(), wanted) as permit:
+            (granted,) = self.writing.grant_upload(permit)
+            return granted.secret
+
+    async def put(
+        self, name: RepositoryName, content: bytes, secret: str, body: AsyncIterator[bytes] | None = None
+    ) -> None:
+        wanted = UploadBlob(name, digest_of(content), len(content))
+        async with self.guard.admit(self.by_url(secret), wanted) as permit:
+            await self.writing.upload_blob(permit, body or body_of(content))
+
+    def by_url(self, secret: str) -> Presented:
+        return replace(self.ingest.present(bound=False), credential=Capability(secret))
+
+    async def upload(self, name: RepositoryName, content: bytes, by: Actor | None = None) -> Change:
+        if secret := await self.grant(name, content, by):
+            await self.put(name, content, secret)
+        return Change("", digest=digest_of(content), size=len(content))
+
+    async def commit(self, name: RepositoryName, *changes: Change, by: Actor | None = None, parent: str = "") -> str:
+        operation = WriteFile(name, "main", changes, "test", parent)
+        async with self.guard.admit((by or self.ingest).present(), operation) as permit:
+            return await self.writing.write_file(permit)
+
+    async def write(self, name: RepositoryName, files: dict[str, bytes], by: Actor | None = None) -> str:
+        return await self.commit(name, *(Change(path, content=content) for path, content in files.items()), by=by)
+
+    async def read(self, name: RepositoryName, path: str, by: Actor | None = None, revision: str = "main") -> bytes:
+        async with self.guard.admit((by or self.ingest).present(), ReadFile(name, revision, path)) as permit:
+            with self.reading.read_file(permit) as content:
+                assert content.parts is not None
+                return b"".join(content.parts)
+
+    async def head(self, name: RepositoryName, by: Actor | None = None) -> str:
+        async with self.guard.admit((by or self.ingest).present(), DescribeRepository(name, "main")) as permit:
+            return self.reading.describe_repository(permit).revision.id
+
+    async def permitted(self, operation: OpT, by: Actor) -> Permit[OpT]:
+        """Whether the operation is allowed; the permit is over."""
+        async with self.guard.admit(by.present(), operation) as permit:
+            return permit
+
+
+@asynccontextmanager
+async def yard(tmp_path: Path) -> AsyncGenerator[Yard]:
+    async with world(tmp_path) as there:
+        gateway = there.gateway
+        kek = KeyEncryptionKey.load(tmp_path / "kek")
+        state = State.create(tmp_path / "repositories.db", kek.derive("repositories"))
+        objects, catalog = Objects(tmp_path / "objects", kek), Catalog(state)
+        resolution = Resolution(lambda: gateway.declarations.current, catalog)
+        guard = Guard(
+            authenticator=gateway.identity.authenticator,
+            resolvers={**gateway.resolvers, **resolution.resolvers},
+            policies=lambda: gateway.policies.current,
+            epoch=lambda: (
+                gateway.identity.sessions.generation,
+                gateway.declarations.current.generation,
+                gateway.policies.current.digest,
+                catalog.generation,
+            ),
+            log=gateway.log,
+            clock=there.clock,
+        )
+        gateway.declarations.listen(guard.reexamine)
+        gateway.policies.listen(guard.reexamine)
+        gateway.identity.sessions.listen(lambda ended: guard.end_sessions(ended, "the session was revoked"))
+        writing = Writing(catalog, objects, gateway.identity.capabilities, there.clock)
+        found = Yard(there, state, objects, catalog, Reading(objects), writing, guard, resolution, tmp_path)
+        await there.declare(DECLARATION)
+        found.ingest = await there.joined(PrincipalKind.WORKLOAD, "ingest")
+        found.train = await there.joined(PrincipalKind.WORKLOAD, "train")
+        found.scientist = await there.joined(PrincipalKind.PERSON, "scientist")
+        found.visitor = await there.joined(PrincipalKind.PERSON, "visitor")
+        for name in (DIGITS, SECRETS):
+            await found.create(name)
+        await found.create(READER, by=found.train)
+        try:
+            yield found
+        finally:
+            state.close()
+
+
+def in_yard(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run a coroutine test with a fresh yard as its first argument."""
+
+    @functools.wraps(test)
+    def run(tmp_path: Path, **arguments: object) -> None:
+        async def inside() -> None:
+            async with yard(tmp_path) as there:
+                await test(there, **arguments)
+
+        asyncio.run(inside())
+
+    parameters = [p for name, p in inspect.signature(test).parameters.items() if name != "there"]
+    path = inspect.Parameter("tmp_path", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    run.__signature__ = inspect.Signature([path, *parameters])  # type: ignore[attr-defined]  # pytest reads it
+    return run
