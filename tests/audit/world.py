@@ -1,12 +1,19 @@
 """What the tests of the audit room build on: keys, a clock that stands, subject keys in memory."""
 
+import asyncio
+import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nomoat.audit.checkpoint import NoteSigner, VerifierKey
 from nomoat.audit.commit import LogSettings
+from nomoat.audit.entries import open_box
+from nomoat.audit.leaf import Leaf, parse_leaf
 from nomoat.audit.log import Log
+from nomoat.audit.segments import FrameKind, iterate_frames, list_segments, read_header
 from nomoat.core.record import Json, Receipt, Record, RecordKind
 from nomoat.stores.segments import Files
 
@@ -45,6 +52,10 @@ class World:
     keys: MemoryKeys = field(default_factory=MemoryKeys)
     clock: Clock = field(default_factory=Clock)
 
+    @property
+    def key(self) -> VerifierKey:
+        return NoteSigner(ORIGIN, self.signing_key).key
+
     async def open(self, *, files: Files | None = None, settings: LogSettings = FAST) -> Log:
         return await Log.open(
             self.directory,
@@ -69,3 +80,88 @@ def opening(
 
 def outcome(receipt: Receipt, ending: str = "complete", subject: str = "person:scientist") -> Record:
     return Record(RecordKind.OUTCOME, subject, "ReadFile", "", "", {"outcome": ending}, of=receipt.index)
+
+
+class FaultyFiles(Files):
+    """A file system that fails when told to, before or after it did what it was asked.
+
+    `arm` makes calls of one kind fail: `before` does nothing, `after` does it all and says no,
+    `half` writes a part and then fails. `times` says how often. Without `room`
+    nothing can be allocated.
+    """
+
+    def __init__(self) -> None:
+        self.kind = ""
+        self.when = ""
+        self.error = 0
+        self.times = 0
+        self.room = True
+
+    def arm(self, kind: str, when: str, error: int, times: int = 1) -> None:
+        self.kind, self.when, self.error, self.times = kind, when, error, times
+
+    def disarm(self) -> None:
+        self.times = 0
+
+    @contextmanager
+    def _maybe(self, kind: str) -> Iterator[bool]:
+        """Yield whether to act only by half; raise before or after."""
+        due = self.times > 0 and kind == self.kind
+        if due:
+            self.times -= 1
+            if self.when == "before":
+                raise OSError(self.error, os.strerror(self.error))
+        yield due and self.when == "half"
+        if due and self.when == "after":
+            raise OSError(self.error, os.strerror(self.error))
+
+    def open(self, path: Path, flags: int) -> int:
+        with self._maybe("open"):
+            return super().open(path, flags)
+
+    def write(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
+        with self._maybe("write") as half:
+            if half:
+                # A short write, as of a disk that is nearly full, and then the error.
+                self.kind, self.when, self.times = "write", "before", self.times + 1
+                return super().write(descriptor, data[: len(data) // 2 + 1], offset)
+            return super().write(descriptor, data, offset)
+
+    def sync(self, descriptor: int) -> None:
+        with self._maybe("sync"):
+            super().sync(descriptor)
+
+    def sync_directory(self, directory: Path) -> None:
+        with self._maybe("sync_directory"):
+            super().sync_directory(directory)
+
+    def allocate(self, descriptor: int, start: int, length: int) -> None:
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().allocate(descriptor, start, length)
+
+    def truncate(self, descriptor: int, length: int) -> None:
+        with self._maybe("truncate"):
+            super().truncate(descriptor, length)
+
+
+def kept_records(world: World) -> list[tuple[Leaf, Mapping[str, Json]]]:
+    """Every record in the log with its readable content, oldest first."""
+    found: list[tuple[Leaf, Mapping[str, Json]]] = []
+    for _, path in list_segments(world.directory):
+        data = path.read_bytes()
+        _, start = read_header(data)
+        for frame in iterate_frames(data, start):
+            if frame.kind == FrameKind.RECORD:
+                leaf = parse_leaf(frame.entry)
+                found.append(
+                    (leaf, open_box(ORIGIN, leaf.fields, frame.body, world.keys.keys[str(leaf.fields["who"])]))
+                )
+    return found
+
+
+async def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for something that happens in the background; fail when it does not."""
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - nothing to wait on: the log tells nobody that it recovered
+            await asyncio.sleep(0.002)

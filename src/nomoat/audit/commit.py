@@ -24,19 +24,19 @@ from nomoat.stores.segments import Reserve, WriterThread, is_full
 
 OUTCOME_DELAY: Final = 0.02
 """Seconds that a record without a waiter waits for company."""
-PENDING_LIMIT: Final = 16 * 1024
-HELD_LIMIT: Final = 64 * 1024
 RESERVE_SLICE: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """Sizes in bytes, times in seconds."""
+    """Sizes in bytes, times in seconds; limits are numbers of records that wait in memory."""
 
     segment_size: int = 64 * 1024 * 1024
     reserve_size: int = 4 * 1024 * 1024
     probe_interval: float = 1.0
     publish_interval: float = 1.0
+    pending_limit: int = 16 * 1024
+    held_limit: int = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +96,13 @@ class GroupCommit:
             raise self._refusal("log", self._outage.reason if self._outage else "it is being mended")
         if behind := self._gate.behind():
             raise self._refusal("clock", f"the clock is {behind} s behind the newest record")
-        if len(self._pending.items) >= PENDING_LIMIT:
+        if len(self._pending.items) >= self._settings.pending_limit:
             raise self._refusal("log", "too many requests wait to be recorded")
         self.enter(item)
 
     def offer(self, item: Item) -> None:
         """Take an item that must be kept: now, or when it is possible again."""
-        if self._mode is Mode.DOWN or self._gate.behind() or len(self._pending.items) >= PENDING_LIMIT:
+        if self._mode is Mode.DOWN or self._gate.behind() or len(self._pending.items) >= self._settings.pending_limit:
             self.hold(item)
         else:
             self.enter(item)
@@ -126,7 +126,7 @@ class GroupCommit:
 
     def hold(self, item: Item) -> None:
         """Keep an item in memory until the log can take it."""
-        if len(self._held) < HELD_LIMIT:
+        if len(self._held) < self._settings.held_limit:
             self._held.append(item)
         else:
             self._begin_outage("log", "too many outcomes wait to be recorded").lost += 1
@@ -146,7 +146,7 @@ class GroupCommit:
             if timer is not None:
                 timer.cancel()
         for item in self._held:
-            _fail(item, Unavailable("log", "it is closed"))
+            self._refuse(item, "it is closed")
 
     # -- The writer's turn ----------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class GroupCommit:
         pending, self._failed = self._pending, batch
         for item in [*(batch.items if batch else ()), *pending.items]:
             if not _must_be_kept(item):
-                _fail(item, self._refusal("log", _reason(error)))
+                self._refuse(item, _reason(error))
         self._held.extend(filter(_must_be_kept, pending.items))
         self._mend()
 
@@ -252,12 +252,9 @@ class GroupCommit:
 
     def _still_down(self, error: Exception) -> None:
         self._full = is_full(error)
-        if self._full and self._reserve.held:
-            self._mend()
-            return
         self._begin_outage("log", _reason(error)).reason = _reason(error)
         for item in self._held:
-            _fail(item, self._refusal("log", _reason(error)))
+            self._refuse(item, _reason(error))
         self._held = deque(item for item in self._held if item.waiter is None)
         self._quiet.set()
         self._watch()
@@ -292,15 +289,15 @@ class GroupCommit:
 
     def _look(self) -> None:
         self._probe = None
-        if self._busy:
-            pass
-        elif self._mode is Mode.DOWN:
-            self._mend()
-        elif self._mode is Mode.RESERVED:
-            self._busy = True
-            self._writer.submit(self._reserve.fill, self._filled)
-        elif not self._gate.behind():
-            self._recover()
+        if self._mode is Mode.NORMAL:
+            if not self._gate.behind():
+                self._recover()
+        elif not self._busy:
+            if self._mode is Mode.DOWN:
+                self._mend()
+            else:
+                self._busy = True
+                self._writer.submit(self._reserve.fill, self._filled)
         self._watch()
 
     def _filled(self, result: Exception | None) -> None:
@@ -315,6 +312,11 @@ class GroupCommit:
             self._outage = Outage(part, reason, since=self._gate.now())
             self._watch()
         return self._outage
+
+    def _refuse(self, item: Item, reason: str) -> None:
+        """Tell the waiter, if there is one, that the record will not be kept."""
+        if item.waiter is not None and not item.waiter.done():
+            item.waiter.set_exception(self._refusal("log", reason))
 
     def _refusal(self, part: str, reason: str) -> Unavailable:
         """Count a refusal; return what to raise."""
@@ -332,11 +334,6 @@ def interrupted(access: OpenAccess) -> Item:
 def _must_be_kept(item: Item) -> bool:
     """Whether a record is tried again after a failure: nobody waits for it, or it has priority."""
     return item.waiter is None or item.record.priority
-
-
-def _fail(item: Item, error: Unavailable) -> None:
-    if item.waiter is not None and not item.waiter.done():
-        item.waiter.set_exception(error)
 
 
 def _reason(error: Exception) -> str:
