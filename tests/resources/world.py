@@ -25,10 +25,7 @@ from nomoat.core.operation import (
 from nomoat.core.permit import Permit
 from nomoat.core.principal import PrincipalKind
 from nomoat.guard import Guard
-from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
-from nomoat.stores.keys import KeyEncryptionKey
-from nomoat.stores.objects import Objects
-from nomoat.stores.state import State
+from nomoat.resources.repositories import Catalog, Reading, Writing
 from tests.guard.world import Actor, World, world
 
 OpT = TypeVar("OpT", bound=Operation)
@@ -99,18 +96,39 @@ class Yard:
     """The gateway, its repositories, and who uses them."""
 
     world: World
-    state: State
-    objects: Objects
-    catalog: Catalog
-    reading: Reading
-    writing: Writing
-    guard: Guard
-    resolution: Resolution
-    root: Path
     ingest: Actor = field(init=False)
     train: Actor = field(init=False)
     scientist: Actor = field(init=False)
     visitor: Actor = field(init=False)
+
+    @property
+    def guard(self) -> Guard:
+        return self.world.gateway.guard
+
+    @property
+    def reading(self) -> Reading:
+        return self.world.gateway.reading
+
+    @property
+    def writing(self) -> Writing:
+        return self.world.gateway.writing
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.writing._catalog
+
+    async def low_ingestion(self) -> Actor:
+        """A second ingestion job, cleared for internal things only."""
+        return await self.world.joined(PrincipalKind.WORKLOAD, "ingest-low")
+
+    def blob_of(self, name: RepositoryName, path: str) -> Path:
+        """The file on disk that holds what `path` has now."""
+        created = self.catalog.find(name)
+        assert created
+        snapshot = self.catalog.snapshot(created, "main")
+        assert snapshot
+        blob = snapshot.files[path].blob.id
+        return self.world.directory / "objects" / blob[:2] / blob
 
     # -- one line for each operation ------------------------------------------------------------------
 
@@ -148,10 +166,16 @@ class Yard:
         return await self.commit(name, *(Change(path, content=content) for path, content in files.items()), by=by)
 
     async def read(self, name: RepositoryName, path: str, by: Actor | None = None, revision: str = "main") -> bytes:
+        parts: list[bytes] = []
+        await self.read_into(parts, name, path, by, revision)
+        return b"".join(parts)
+
+    async def read_into(
+        self, parts: list[bytes], name: RepositoryName, path: str, by: Actor | None = None, revision: str = "main"
+    ) -> None:
         async with self.guard.admit((by or self.ingest).present(), ReadFile(name, revision, path)) as permit:
             with self.reading.read_file(permit) as content:
-                assert content.parts is not None
-                return b"".join(content.parts)
+                parts.extend(content.parts or ())
 
     async def head(self, name: RepositoryName, by: Actor | None = None) -> str:
         async with self.guard.admit((by or self.ingest).present(), DescribeRepository(name, "main")) as permit:
@@ -166,29 +190,7 @@ class Yard:
 @asynccontextmanager
 async def yard(tmp_path: Path) -> AsyncGenerator[Yard]:
     async with world(tmp_path) as there:
-        gateway = there.gateway
-        kek = KeyEncryptionKey.load(tmp_path / "kek")
-        state = State.create(tmp_path / "repositories.db", kek.derive("repositories"))
-        objects, catalog = Objects(tmp_path / "objects", kek), Catalog(state)
-        resolution = Resolution(lambda: gateway.declarations.current, catalog)
-        guard = Guard(
-            authenticator=gateway.identity.authenticator,
-            resolvers={**gateway.resolvers, **resolution.resolvers},
-            policies=lambda: gateway.policies.current,
-            epoch=lambda: (
-                gateway.identity.sessions.generation,
-                gateway.declarations.current.generation,
-                gateway.policies.current.digest,
-                catalog.generation,
-            ),
-            log=gateway.log,
-            clock=there.clock,
-        )
-        gateway.declarations.listen(guard.reexamine)
-        gateway.policies.listen(guard.reexamine)
-        gateway.identity.sessions.listen(lambda ended: guard.end_sessions(ended, "the session was revoked"))
-        writing = Writing(catalog, objects, gateway.identity.capabilities, there.clock)
-        found = Yard(there, state, objects, catalog, Reading(objects), writing, guard, resolution, tmp_path)
+        found = Yard(there)
         await there.declare(DECLARATION)
         found.ingest = await there.joined(PrincipalKind.WORKLOAD, "ingest")
         found.train = await there.joined(PrincipalKind.WORKLOAD, "train")
@@ -197,10 +199,7 @@ async def yard(tmp_path: Path) -> AsyncGenerator[Yard]:
         for name in (DIGITS, SECRETS):
             await found.create(name)
         await found.create(READER, by=found.train)
-        try:
-            yield found
-        finally:
-            state.close()
+        yield found
 
 
 def in_yard(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
