@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -80,6 +82,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End orderly; uvicorn would raise the signal again and die of it before the log is closed."""
+        del frame
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def _listen(host: str, port: int) -> socket.socket:
