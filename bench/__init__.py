@@ -1,1 +1,1 @@
-"""The figures against their targets: `python -m bench` measures them in one run."""
+"""`make bench`: the figures that NoMoat promises, measured as ratios in one run on this machine."""

@@ -1,0 +1,69 @@
+"""The bare handler to compare with: the same server and TLS, and nothing between request and answer."""
+
+import datetime
+import ipaddress
+import ssl
+import sys
+import tempfile
+from pathlib import Path
+
+import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+BODY = b'{"accuracy": 0.97}'
+HEADERS = [(b"content-type", b"application/octet-stream"), (b"content-length", str(len(BODY)).encode())]
+
+
+async def application(scope, receive, send) -> None:
+    """Answer everything with the small file."""
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.body", "body": BODY})
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for loopback."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bare")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, secret = directory / "cert.pem", directory / "key.pem"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return certificate, secret
+
+
+def main() -> None:
+    """Serve on the port that the command line names."""
+    port = int(sys.argv[1])
+    with tempfile.TemporaryDirectory() as name:
+        chain, key = certificate(Path(name))
+        config = uvicorn.Config(
+            application,
+            host="127.0.0.1",
+            port=port,
+            http="httptools",
+            loop="uvloop",
+            lifespan="off",
+            access_log=False,
+            log_level="critical",
+            ssl_certfile=chain,
+            ssl_keyfile=key,
+            ssl_cert_reqs=ssl.CERT_NONE,
+        )
+        print(f"https://127.0.0.1:{port}", flush=True)
+        uvicorn.Server(config).run()
+
+
+if __name__ == "__main__":
+    main()
