@@ -60,6 +60,8 @@ class Gateway:
     authority: CertificateAuthority
     declarations: Declarations
     policies: Policies
+    reading: Reading
+    writing: Writing
     keys: KeyStore
     clock: Clock
 
@@ -191,6 +193,8 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         authority=authority,
         declarations=declarations,
         policies=policies,
+        reading=reading,
+        writing=writing,
         keys=keys,
         clock=clock,
     )
