@@ -57,14 +57,12 @@ class Peers:
     def _verify(self, certificate: bytes) -> Peer:
         try:
             leaf = x509.load_der_x509_certificate(certificate)
-            leaf.verify_directly_issued_by(self._root)
+            self._require_issued_here(leaf)
             require_p256(leaf.public_key())
             basic = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value
             usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
             purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
             names = list(leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
-        except InvalidSignature:
-            raise Unauthenticated("the certificate is not by this trust domain's CA", kind="wrong-issuer") from None
         except (ValueError, TypeError, UnsupportedAlgorithm, Malformed, x509.ExtensionNotFound):
             raise Unauthenticated("the certificate is not an X.509-SVID of this gateway", kind="malformed") from None
         if basic.ca or usage.key_cert_sign or usage.crl_sign or not usage.digital_signature:
@@ -83,3 +81,9 @@ class Peers:
             not_after=int(leaf.not_valid_after_utc.timestamp()),
             thumbprint=thumbprint(certificate),
         )
+
+    def _require_issued_here(self, leaf: x509.Certificate) -> None:
+        try:
+            leaf.verify_directly_issued_by(self._root)
+        except (InvalidSignature, ValueError, TypeError):  # a signature, name or algorithm that is not the CA's
+            raise Unauthenticated("the certificate is not by this trust domain's CA", kind="wrong-issuer") from None

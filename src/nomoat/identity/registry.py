@@ -157,6 +157,16 @@ class Registry:
             if (code.kind, code.subject) == (kind, subject)
         )
 
+    def subject_of(self, kind: Revocable, name: str) -> str:
+        """Return whose a revocable thing is, as `person:NAME` or `workload:NAME`; '' when it is not known."""
+        if kind is Revocable.SESSION:
+            session = self._sessions.get(name)
+            return "" if session is None else f"{session.kind}:{session.subject}"
+        if kind is Revocable.DEVICE:
+            device = self._devices.get(name)
+            return "" if device is None else f"person:{device.person}"
+        return f"{kind}:{name}"
+
     def subjects(self) -> set[tuple[PrincipalKind, str]]:
         """Everybody who has a session, a device or a code that is not revoked."""
         held = {(session.kind, session.subject) for session in self._sessions.values() if not session.revoked}
