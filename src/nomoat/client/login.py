@@ -50,11 +50,14 @@ def log_in(profile: Profile, url: str, code: str) -> LoggedIn:
         )
     profile.create()
     key = credentials.create_key()
-    profile.write("device.key.new", credentials.write_key(key))
-    with Transport(address, pinned_context(ca)) as transport:
-        issued = Gateway(transport).register(_ROUTES[parsed.kind], code, credentials.signing_request(key))
-    identity = _check(issued, address, ca, key)
-    _finish(profile, identity, issued, key)
+    try:
+        profile.write("device.key.new", credentials.write_key(key))
+        with Transport(address, pinned_context(ca)) as transport:
+            issued = Gateway(transport).register(_ROUTES[parsed.kind], code, credentials.signing_request(key))
+        identity = _check(issued, address, ca, key)
+        _finish(profile, identity, issued, key)
+    finally:
+        (profile.directory / "device.key.new").unlink(missing_ok=True)
     _, end = credentials.validity(issued.certificate.encode())
     return LoggedIn(identity, end)
 
@@ -100,5 +103,4 @@ def _finish(profile: Profile, identity: Identity, issued: Issued, key: credentia
     profile.write("ca.pem", issued.ca.encode())
     profile.write("certificate.pem", issued.certificate.encode())
     profile.write("device.key", credentials.write_key(key))
-    (profile.directory / "device.key.new").unlink(missing_ok=True)
     profile.keep_identity(identity)

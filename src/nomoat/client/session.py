@@ -125,7 +125,7 @@ class Session:
             raise NotLoggedIn(
                 self.profile.name,
                 f"the certificate of {self.identity.subject} has expired, and a workload renews before that",
-                advice=f"nomoat enroll {self.identity.subject.removeprefix('workload:')} --workload, then log in with it",
+                advice=f"nomoat enroll --workload {self.identity.subject.removeprefix('workload:')}, and log in with that code",
             )
         context = pinned_context(self._ca)
         context.load_cert_chain(self.profile.certificate_path, self.profile.key_path)

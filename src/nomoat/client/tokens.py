@@ -57,7 +57,11 @@ class Refresher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._thread.join(timeout=5)
+        self.join(5.0)
+
+    def join(self, timeout: float) -> None:
+        """Wait until the refreshing has ended, at most `timeout` seconds."""
+        self._thread.join(timeout)
 
     def _run(self) -> None:
         told, retry = "", SHORTEST_WAIT

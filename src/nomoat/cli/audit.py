@@ -1,0 +1,198 @@
+"""`audit`: who saw this, and the proof of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Event
+
+import click
+
+from nomoat.cli import output, records
+from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
+from nomoat.cli.problems import ExitCode
+from nomoat.client.gateway import Records
+from nomoat.client.verification import Verified, verify
+from nomoat.core.errors import NotFound
+
+FOLLOW_S = 1.0
+PAGE = 1000
+SHOWN_PROBLEMS = 20
+
+Record = Mapping[str, object]
+
+
+@click.group()
+def audit() -> None:
+    """Search, show and verify the records of every access."""
+
+
+@audit.command()
+@click.argument("query", default="")
+@click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="At most this many.")
+@profile_option
+@json_option
+@pass_invocation
+def search(invocation: Invocation, query: str, limit: int) -> None:
+    """Print the newest records that match QUERY.
+
+    For example: 'on acme/digits by person since 7d', or 'refused by workload:train'. Reading the log
+    is itself recorded.
+    """
+    with invocation.session() as session:
+        found = session.records(query, limit=limit)
+    if invocation.as_json:
+        output.document({"records": [dict(record) for record in found.records], "size": found.size})
+        return
+    _table(found.records)
+    output.say(
+        f"{len(found.records)} of {found.size} records" + (", the newest" if len(found.records) == limit else "")
+    )
+
+
+@audit.command()
+@click.argument("number", type=click.IntRange(0))
+@profile_option
+@json_option
+@pass_invocation
+def show(invocation: Invocation, number: int) -> None:
+    """Print everything that record NUMBER holds, and how its access ended."""
+    with invocation.session() as session:
+        found = session.records(f"record {number}", limit=PAGE)
+    if not found.records:
+        raise NotFound(f"the log has no record {number} that you may read", kind="entry")
+    if invocation.as_json:
+        output.document([dict(record) for record in found.records])
+        return
+    for record in found.records:
+        output.facts(list(records.facts(record)))
+        output.answer("")
+
+
+@audit.command()
+@click.argument("query", default="")
+@click.option("--follow", "-f", is_flag=True, help="Keep printing new ones until interrupted.")
+@click.option("-n", "number", type=click.IntRange(1, PAGE), default=10, show_default=True, help="Start with this many.")
+@profile_option
+@json_option
+@pass_invocation
+def tail(invocation: Invocation, query: str, follow: bool, number: int) -> None:
+    """Print the newest records, one a line, and follow the log with -f."""
+    with invocation.session() as session:
+        found = session.records(query, limit=number)
+        newest = _print_lines(invocation, found, -1)
+        while follow:
+            Event().wait(FOLLOW_S)
+            newest = _print_lines(invocation, session.records(query, after=newest, limit=PAGE), newest)
+
+
+@audit.command(name="verify")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--key", metavar="KEY", default="", help="The log's verifier key, or a file with it.")
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A checkpoint that somebody kept; repeat for several.",
+)
+@click.option("--witness-key", "witnesses", metavar="KEY", multiple=True, help="A witness's verifier key, or a file.")
+@json_option
+@pass_invocation
+def verify_command(
+    invocation: Invocation, directory: Path, key: str, checkpoints: tuple[Path, ...], witnesses: tuple[str, ...]
+) -> int:
+    """Verify a log offline: a data directory, its log, or a copy of either.
+
+    Needs no server and no secret. Finds every record that was changed, dropped, moved or added. With
+    a checkpoint that somebody kept, it also finds a log that was cut, rolled back or forked; the
+    checkpoints of your own profiles are used by themselves.
+    """
+    done = verify(directory, invocation.environment, key=key, checkpoints=checkpoints, witnesses=witnesses)
+    if invocation.as_json:
+        output.document(_verification(done))
+    else:
+        _print_verification(done)
+    return ExitCode.DONE if done.report.consistent else ExitCode.VERIFICATION_FAILED
+
+
+def _table(found: tuple[Record, ...]) -> None:
+    output.table(records.COLUMNS, [records.row(record) for record in found], right=["#"])
+
+
+def _print_lines(invocation: Invocation, found: Records, newest: int) -> int:
+    """Print records one a line; return the number of the newest record seen."""
+    for record in found.records:
+        if invocation.as_json:
+            output.document(dict(record), indent=None)
+        else:
+            output.answer("  ".join(records.row(record)))
+        number = record.get("n")
+        newest = max(newest, number) if isinstance(number, int) else newest
+    return newest
+
+
+def _print_verification(done: Verified) -> None:
+    report = done.report
+    output.facts(
+        [
+            ("log", report.origin),
+            ("key", done.key_from),
+            ("kept checkpoints", ", ".join(done.kept_from) or "none"),
+            ("records", f"{report.records} in {report.segments} segments, {report.checkpoints} signed checkpoints"),
+            ("time", f"{report.oldest} to {report.newest}"),
+            ("open accesses", str(report.open)),
+        ]
+    )
+    if report.unsigned or report.unfinished:
+        output.answer(
+            f"behind the last checkpoint: {report.unsigned} records and {report.unfinished} bytes, never acknowledged"
+        )
+    for problem in list(report.problems)[:SHOWN_PROBLEMS]:
+        output.answer(f"  {problem.fault}: {problem}")
+    if (more := len(report.problems) - SHOWN_PROBLEMS) > 0:
+        output.answer(f"  and {more} more")
+    output.answer(sentence(done))
+    if report.consistent and report.proven is None:
+        output.say("  next   give a checkpoint that somebody kept: --checkpoint FILE")
+    if not done.trusted_key:
+        output.say("  next   the key lay beside the log; give the one that you know: --key KEY")
+
+
+def sentence(done: Verified) -> str:
+    """Return the result in one sentence."""
+    report = done.report
+    witnessed = " and witnessed" if report.witnessed is not None else ""
+    counted = f"{report.head.size} records, checkpoint signed{witnessed}, {len(report.gaps)} gaps"
+    if not report.consistent:
+        return f"log NOT VERIFIED: {report.first_bad}"
+    if report.proven is None:
+        return f"consistent, completeness unproven: {counted}, but no checkpoint that somebody kept"
+    return f"log verified: {counted}, complete up to the kept checkpoint of {report.proven}"
+
+
+def _verification(done: Verified) -> dict[str, object]:
+    report = done.report
+    return {
+        "status": report.status,
+        "consistent": report.consistent,
+        "origin": report.origin,
+        "size": report.head.size,
+        "root": report.head.root.hex(),
+        "records": report.records,
+        "segments": report.segments,
+        "checkpoints": report.checkpoints,
+        "unsigned": report.unsigned,
+        "unfinished": report.unfinished,
+        "open": report.open,
+        "oldest": report.oldest,
+        "newest": report.newest,
+        "proven": report.proven,
+        "witnessed": report.witnessed,
+        "gaps": [list(gap) for gap in report.gaps],
+        "problems": [
+            {"fault": str(problem.fault), "first": problem.first, "last": problem.last, "detail": problem.detail}
+            for problem in report.problems
+        ],
+        "key_from": done.key_from,
+        "trusted_key": done.trusted_key,
+        "kept_from": list(done.kept_from),
+    }

@@ -1,0 +1,138 @@
+"""`enroll`, `login`, `whoami`, `revoke`: becoming someone, being someone, and ending that."""
+
+import getpass
+import sys
+from typing import cast
+
+import click
+
+from nomoat.cli import output
+from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
+from nomoat.client.login import log_in, log_in_again
+from nomoat.core.names import parse_subject_name
+
+KINDS = ("person", "workload", "device", "session")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--workload", is_flag=True, help="The code is for a workload, which joins with it, not for a person.")
+@profile_option
+@json_option
+@pass_invocation
+def enroll(invocation: Invocation, name: str, workload: bool) -> None:
+    """Print a one-time code for a declared person or workload.
+
+    Hand it over by a channel that you trust: whoever uses it first becomes NAME. A second use is
+    refused and ends what the first one made.
+    """
+    kind = "workload" if workload else "person"
+    subject = f"{kind}:{parse_subject_name(name)}"
+    with invocation.session() as session:
+        code, life = session.gateway.enroll(subject)
+        url = session.identity.url
+    if invocation.as_json:
+        output.document({"subject": subject, "code": code, "expires_in": life, "url": url})
+        return
+    output.answer(code)
+    output.say(f"one use, within {life // 60} minutes, by {subject}")
+    output.say(f"  next   nomoat login {url} --code CODE")
+
+
+@click.command()
+@click.argument("url", required=False)
+@click.option("--code", metavar="CODE", help="The one-time code; '-' reads it from standard input.")
+@profile_option
+@json_option
+@pass_invocation
+def login(invocation: Invocation, url: str | None, code: str | None) -> None:
+    """Turn a one-time code into a profile, or start a new session.
+
+    With URL and a code, makes a key that never leaves this machine and a profile with it. The code
+    names the gateway's certificate authority, so nobody in between can take its place. Without URL,
+    a person's registered device starts a new session after the last one ended.
+    """
+    profile = invocation.profile
+    if url is None:
+        if code is not None:
+            raise click.UsageError("a code goes with the gateway's address: nomoat login URL --code CODE")
+        done = log_in_again(profile, invocation.clock)
+    else:
+        done = log_in(profile, url, _read_code(code))
+    identity = done.identity
+    if invocation.as_json:
+        output.document(
+            {
+                "profile": profile.name,
+                "subject": identity.subject,
+                "spiffe_id": identity.spiffe_id,
+                "trust_domain": identity.trust_domain,
+                "session": identity.session,
+                "expires_at": int(done.expires_at),
+                "directory": str(profile.directory),
+            }
+        )
+        return
+    output.answer(f"logged in to {identity.trust_domain} as {identity.subject} (profile {profile.name!r})")
+    output.say(f"  certificate until {output.local_time(done.expires_at)}, renewed by itself")
+    output.say("  next   nomoat whoami, nomoat exec -- COMMAND")
+
+
+@click.command()
+@profile_option
+@json_option
+@pass_invocation
+def whoami(invocation: Invocation) -> None:
+    """Print how the gateway knows you, at this moment."""
+    with invocation.session() as session:
+        known = session.gateway.whoami()
+    if invocation.as_json:
+        output.document(dict(known))
+    else:
+        output.facts([(name, _readable(name, value)) for name, value in known.items()])
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("name")
+@profile_option
+@json_option
+@pass_invocation
+def revoke(invocation: Invocation, kind: str, name: str) -> None:
+    """End a person, workload, device or session, everywhere, now.
+
+    The next request of every session that ends is refused, and running transfers are cut.
+    """
+    with invocation.session() as session:
+        done = session.gateway.revoke(kind, name)
+    if invocation.as_json:
+        output.document(dict(done))
+        return
+    ended = _names(done.get("ended"))
+    output.answer(f"revoked {kind} {name}: {len(ended)} session{'' if len(ended) == 1 else 's'} ended")
+    for session_id in ended:
+        output.answer(f"  {session_id}")
+
+
+def _read_code(code: str | None) -> str:
+    """Return the code from the option, standard input (`-`), or a prompt that does not show it."""
+    if code == "-":
+        return sys.stdin.readline().strip()
+    if code:
+        return code
+    if not sys.stdin.isatty():
+        raise click.UsageError("a code is needed: nomoat login URL --code CODE (or --code - to read it)")
+    return getpass.getpass("one-time code: ").strip()
+
+
+def _names(value: object) -> list[str]:
+    return [str(name) for name in cast("list[object]", value)] if isinstance(value, list) else []
+
+
+def _readable(name: str, value: object) -> str:
+    """Write one fact about the caller as a person reads it."""
+    if name == "expires_at" and isinstance(value, (int, float)):
+        return output.local_time(value)
+    if isinstance(value, list):
+        return ", ".join(_names(cast("object", value))) or "none"
+    return str(value) if value not in (None, "") else "none"

@@ -1,0 +1,132 @@
+"""`init` and `serve`: making a trust domain and running its gateway."""
+
+import getpass
+import ipaddress
+from pathlib import Path
+
+import click
+import uvloop
+
+from nomoat.cli import output
+from nomoat.cli.invocation import Invocation, json_option, pass_invocation
+from nomoat.client.profiles import home
+from nomoat.core.names import parse_trust_domain
+from nomoat.identity.tokens import TOKEN_LIFE
+from nomoat.server.configuration import SHORTEST_TOKEN_LIFE, Configuration, parse_listen
+from nomoat.server.initialize import Initialized, initialize
+from nomoat.server.serve import serve as serve_directory
+
+DATA = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("directory", type=DATA)
+@click.option("--trust-domain", default="nomoat.internal", show_default=True, help="The name of what you protect.")
+@click.option("--admin", metavar="NAME", default="", help="The first administrator [default: your user name].")
+@click.option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8443", show_default=True, help="Where to serve.")
+@click.option("--host", "hosts", metavar="NAME", multiple=True, help="A name or address by which clients reach it.")
+@click.option(
+    "--kek",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the key-encryption key goes, outside DIRECTORY [default: keys/TRUST_DOMAIN.kek in the configuration].",
+)
+@click.option("--witness", metavar="URL", default="", help="A witness that co-signs the log's checkpoints.")
+@click.option("--witness-key", metavar="KEY", default="", help="The witness's verifier key.")
+@click.option(
+    "--token-life",
+    metavar="SECONDS",
+    type=click.IntRange(SHORTEST_TOKEN_LIFE, TOKEN_LIFE),
+    default=TOKEN_LIFE,
+    show_default=True,
+    help="How long access tokens live.",
+)
+@json_option
+@pass_invocation
+def init(
+    invocation: Invocation,
+    directory: Path,
+    trust_domain: str,
+    admin: str,
+    listen: str,
+    hosts: tuple[str, ...],
+    kek: Path | None,
+    witness: str,
+    witness_key: str,
+    token_life: int,
+) -> None:
+    """Make a trust domain: its keys, its empty state and log, and one code for the first administrator.
+
+    The key-encryption key lies outside DIRECTORY. Who has both can read everything; who has only one
+    of them, nothing. Back them up apart.
+    """
+    address, port = parse_listen(listen)
+    configuration = Configuration(
+        trust_domain=parse_trust_domain(trust_domain),
+        host=address,
+        port=port,
+        hosts=hosts or _default_hosts(address),
+        kek=(kek or home(invocation.environment) / "keys" / f"{trust_domain}.kek").absolute(),
+        witness=witness,
+        witness_key=witness_key,
+        token_lifetime_s=token_life,
+    )
+    administrator = admin or getpass.getuser()
+    made = uvloop.run(initialize(directory.absolute(), configuration, administrator, invocation.clock))
+    _report(invocation, directory.absolute(), configuration, administrator, made)
+
+
+@click.command()
+@click.argument("directory", type=DATA)
+@json_option
+@pass_invocation
+def serve(invocation: Invocation, directory: Path) -> None:
+    """Run the gateway of a data directory until it is interrupted."""
+
+    def ready(url: str) -> None:
+        if invocation.as_json:
+            output.document({"url": url}, indent=None)
+        else:
+            output.answer(f"serving {url}")
+            output.say("  ends with an interrupt (ctrl-c)")
+
+    uvloop.run(serve_directory(directory.absolute(), invocation.clock, ready))
+
+
+def _report(
+    invocation: Invocation, directory: Path, configuration: Configuration, administrator: str, made: Initialized
+) -> None:
+    """Print what was made, and what to do with it."""
+    name = configuration.hosts[0]
+    # Port 0 lets the system choose one: `serve` says which.
+    url = f"https://{f'[{name}]' if ':' in name else name}:{configuration.port}" if configuration.port else "URL"
+    if invocation.as_json:
+        output.document(
+            {
+                "directory": str(directory),
+                "trust_domain": configuration.trust_domain,
+                "kek": str(configuration.kek),
+                "administrator": f"person:{administrator}",
+                "code": made.code,
+                "url": url if configuration.port else None,
+                "log_key": made.log_key,
+            }
+        )
+        return
+    output.answer(f"made the trust domain spiffe://{configuration.trust_domain} in {directory}")
+    output.facts(
+        [
+            ("  key-encryption key", str(configuration.kek)),
+            ("  log's verifier key", made.log_key),
+            (f"  code for {administrator}", f"{made.code}   (one use, within 10 minutes)"),
+        ]
+    )
+    output.say(f"  next   nomoat serve {directory}")
+    output.say(f"         nomoat login {url} --code CODE")
+
+
+def _default_hosts(address: str) -> tuple[str, ...]:
+    """Return the names in the server's certificate that follow from where it listens."""
+    parsed = ipaddress.ip_address(address)
+    if parsed.is_unspecified:
+        raise click.UsageError(f"clients cannot reach a gateway at {address}: say its name with --host NAME")
+    return (address, "localhost") if parsed.is_loopback else (address,)

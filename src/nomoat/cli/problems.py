@@ -1,0 +1,102 @@
+"""How a failure is told: one sentence, why, what to do next, and an exit code that a script can read.
+
+Rules: one table from the errors to words and codes. Never a traceback, unless NOMOAT_DEBUG=1 asks.
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Mapping
+from enum import IntEnum
+
+import click
+
+from nomoat.cli.output import say
+from nomoat.client.errors import BadProfile, LogContradicted, NotLoggedIn, Untrusted
+from nomoat.core.errors import Corrupt, NoMoatError, NotPermitted, Refused, Unavailable
+
+
+class ExitCode(IntEnum):
+    """What the command's exit code means."""
+
+    DONE = 0
+    REFUSED = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+    VERIFICATION_FAILED = 4
+    INTERNAL = 70  # EX_SOFTWARE of sysexits.h
+    INTERRUPTED = 130  # 128 + SIGINT
+
+
+def tell(error: BaseException, *, as_json: bool, environment: Mapping[str, str]) -> ExitCode:
+    """Print what went wrong on standard error and return the exit code for it."""
+    if isinstance(error, click.ClickException):
+        return _tell_usage(error, as_json=as_json)
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        say("interrupted")
+        return ExitCode.INTERRUPTED
+    if environment.get("NOMOAT_DEBUG") == "1":
+        traceback.print_exception(error)
+    word, reason, code = _classify(error)
+    record = error.record if isinstance(error, Refused) else None
+    advice = _advice(error)
+    if as_json:
+        said = {"error": reason, "outcome": word, "record": record, "next": advice or None, "exit": int(code)}
+        sys.stderr.write(json.dumps(said) + "\n")
+        return code
+    sentence, why = _apart(error, reason)
+    say(f"{word}: {sentence}")
+    if why:
+        say(f"  why    {why}")
+    if record is not None:
+        say(f"  record {record}   (nomoat audit show {record})")
+    if advice:
+        say(f"  next   {advice}")
+    return code
+
+
+def _classify(error: BaseException) -> tuple[str, str, ExitCode]:
+    """Return the word, the sentence and the exit code of an error."""
+    match error:
+        case Refused():
+            return "refused", error.reason, ExitCode.REFUSED
+        case Unavailable():
+            return "unavailable", error.reason, ExitCode.UNAVAILABLE
+        case LogContradicted():
+            return "LOG CONTRADICTED", error.reason, ExitCode.VERIFICATION_FAILED
+        case Corrupt():
+            return "verification failed", str(error), ExitCode.VERIFICATION_FAILED
+        case NoMoatError():
+            return "internal error, please report", str(error), ExitCode.INTERNAL
+        case _:
+            detail = "NOMOAT_DEBUG=1 shows the details"
+            return "internal error, please report", f"{type(error).__name__} ({detail})", ExitCode.INTERNAL
+
+
+def _apart(error: BaseException, reason: str) -> tuple[str, str]:
+    """Part a decision's sentence into what was refused and why; other sentences stay whole."""
+    if not isinstance(error, NotPermitted) or ": " not in reason:
+        return reason, ""
+    sentence, _, why = reason.rpartition(": ")  # the first part may name a file with a colon in it
+    return sentence, why
+
+
+def _advice(error: BaseException) -> str:
+    match error:
+        case NotLoggedIn() | BadProfile() | Untrusted():
+            return error.advice
+        case Unavailable():
+            return "nothing was done without a record of it; it is safe to try again"
+        case LogContradicted():
+            return "stop trusting this gateway, keep this profile's checkpoint, and run: nomoat audit verify COPY"
+        case _:
+            return ""
+
+
+def _tell_usage(error: click.ClickException, *, as_json: bool) -> ExitCode:
+    if as_json:
+        said = {"error": error.format_message(), "outcome": "usage", "exit": int(ExitCode.USAGE)}
+        sys.stderr.write(json.dumps(said) + "\n")
+    else:
+        error.show(file=sys.stderr)
+    return ExitCode.USAGE

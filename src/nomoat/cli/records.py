@@ -1,0 +1,82 @@
+"""Records as people read them: one row in a table, or every fact of one record.
+
+Rules: a record's shape is the log's; whatever is missing here stays blank, whatever is unknown is
+still shown. Files keep times in UTC, tables show them in local time.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final, cast
+
+COLUMNS: Final = ("#", "when", "who", "what", "on", "decision", "why")
+
+_DECISIONS: Final = {"allow": "allowed", "deny": "refused"}
+
+
+def row(record: Mapping[str, object]) -> tuple[str, ...]:
+    """Return a record's cells under `COLUMNS`."""
+    return (
+        str(record.get("n", "")),
+        _local(record.get("at")),
+        _who(record),
+        _text(record.get("what")) or _text(record.get("kind")),
+        _on(record.get("on")),
+        _DECISIONS.get(_text(record.get("decision")), _text(record.get("outcome"))),
+        _why(record),
+    )
+
+
+def facts(record: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield every fact of a record under a readable name, the ones asked for most first."""
+    first = ("n", "at", "kind", "who", "what", "on", "decision", "why", "policies")
+    names = [name for name in first if name in record] + [name for name in record if name not in first]
+    for name in names:
+        yield from _flatten(name, record[name])
+
+
+def _flatten(name: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, item in cast("Mapping[str, object]", value).items():
+            yield from _flatten(f"{name}.{key}", item)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        yield name, ", ".join(str(item) for item in cast("Sequence[object]", value)) or "none"
+    elif name == "at":
+        yield name, f"{value} ({_local(value)} here)"
+    else:
+        yield name, "none" if value in (None, "") else str(value)
+
+
+def _who(record: Mapping[str, object]) -> str:
+    who = _fields(record.get("who"))
+    if not who:
+        return _text(record.get("who")) or _text(record.get("subject"))
+    chain = who.get("chain")
+    links = [str(link) for link in cast("list[object]", chain)] if isinstance(chain, list) else []
+    return " < ".join([f"{_text(who.get('kind'))} {_text(who.get('name'))}".strip(), *links])
+
+
+def _on(value: object) -> str:
+    on = _fields(value)
+    return _text(on.get("name")) or _text(on.get("requested")) if on else _text(value)
+
+
+def _why(record: Mapping[str, object]) -> str:
+    if why := _text(record.get("why")):
+        return why
+    policies = record.get("policies")
+    return ", ".join(str(name) for name in cast("list[object]", policies)) if isinstance(policies, list) else ""
+
+
+def _fields(value: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return "" if value is None or isinstance(value, (Mapping, list)) else str(value)
+
+
+def _local(value: object) -> str:
+    try:
+        return datetime.fromisoformat(str(value)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return _text(value)

@@ -1,0 +1,87 @@
+"""The root of the `nomoat` command: which commands there are, in which order help shows them.
+
+Rules: a command's module is imported when the command is used, so that `nomoat token` does not load
+a server. This is the one place that catches everything.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from nomoat import __version__
+from nomoat.cli.invocation import Invocation
+from nomoat.cli.problems import ExitCode, tell
+
+# Section -> command -> where it is.
+SECTIONS: Final[dict[str, dict[str, str]]] = {
+    "run it": {
+        "init": "nomoat.cli.operate:init",
+        "serve": "nomoat.cli.operate:serve",
+    },
+    "be someone": {
+        "enroll": "nomoat.cli.being:enroll",
+        "login": "nomoat.cli.being:login",
+        "whoami": "nomoat.cli.being:whoami",
+        "token": "nomoat.cli.tools:token",
+        "env": "nomoat.cli.tools:env",
+        "exec": "nomoat.cli.tools:execute",
+        "revoke": "nomoat.cli.being:revoke",
+    },
+    "declare": {"apply": "nomoat.cli.declare:apply"},
+    "decide": {"policy": "nomoat.cli.policy:policy"},
+    "answer": {"audit": "nomoat.cli.audit:audit"},
+}
+
+
+class SectionedGroup(click.Group):
+    """A group whose commands are found by name in `SECTIONS` and listed in its order."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return [name for section in SECTIONS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        for section in SECTIONS.values():
+            if cmd_name in section:
+                module, _, attribute = section[cmd_name].partition(":")
+                command: object = getattr(importlib.import_module(module), attribute)
+                if isinstance(command, click.Command):
+                    return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, names in SECTIONS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(section):
+                formatter.write_dl([(name, command.get_short_help_str(70)) for name, command in commands if command])
+
+
+@click.command(cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="nomoat", message="%(prog)s %(version)s")
+def nomoat() -> None:
+    """Zero trust for AI pipelines: every access authenticated, decided, recorded, and only then served.
+
+    Exit codes: 0 done, 1 refused, 2 wrong usage, 3 unavailable, 4 verification failed.
+    """
+
+
+def run(arguments: Sequence[str], invocation: Invocation) -> int:
+    """Run the command with `arguments` (without the program's name) and return its exit code."""
+    try:
+        # Outside click's own error handling: this command words its errors and exit codes itself.
+        result: object = nomoat.main(list(arguments), prog_name="nomoat", standalone_mode=False, obj=invocation)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader left; Python would complain about the flush at exit
+        return ExitCode.DONE
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the boundary: nobody above can word it
+        return tell(error, as_json=invocation.as_json, environment=invocation.environment)
+    return result if isinstance(result, int) else ExitCode.DONE
+
+
+def main() -> None:
+    """Run the command of this process and exit."""
+    sys.exit(run(sys.argv[1:], Invocation()))

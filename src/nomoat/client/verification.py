@@ -1,0 +1,113 @@
+"""Offline verification at the caller's side: which key, which kept checkpoints, and what they prove.
+
+Rules: a key that this user pinned or gave comes before one that lies beside the log, because whoever
+could rewrite the log could have replaced that one too. Every checkpoint that a profile of this user
+keeps of the log is brought to bear, whether it was asked for or not.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nomoat.audit.checkpoint import WITNESS_KEY, VerifierKey, parse_checkpoint, parse_verifier_key
+from nomoat.audit.report import Report
+from nomoat.audit.segments import CHECKPOINT_FILE
+from nomoat.audit.verification import verify_directory
+from nomoat.client.profiles import Profile, all_profiles
+from nomoat.core.errors import Malformed, NoMoatError
+
+KEY_BESIDE: Final = Path("public") / "log.vkey"
+LONGEST_TEXT: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was verified with what. `trusted_key` is False if the key lay beside the log itself.
+
+    `key_from` and `kept_from` say where the key and the kept checkpoints came from.
+    """
+
+    report: Report
+    trusted_key: bool
+    key_from: str
+    kept_from: tuple[str, ...]
+
+
+def verify(
+    directory: Path,
+    environment: Mapping[str, str],
+    *,
+    key: str = "",
+    checkpoints: Sequence[Path] = (),
+    witnesses: Sequence[str] = (),
+) -> Verified:
+    """Verify a log, a data directory or a copy of either.
+
+    `key` and `witnesses` are verifier keys or files with one, `checkpoints` files with checkpoints
+    that somebody kept. Raises `Malformed` when there is no log, or no key for it.
+    """
+    log = directory / "log" if (directory / "log").is_dir() else directory
+    profiles = _followers(environment)
+    chosen, source, trusted = _choose_key(directory, log, key, profiles)
+    kept = {str(path): _read(path) for path in checkpoints}
+    for profile, followed in profiles:
+        if followed == chosen and profile.checkpoint_path.is_file():
+            kept[f"profile {profile.name!r}"] = profile.read("checkpoint")
+    keys = [parse_verifier_key(_text(witness), WITNESS_KEY) for witness in witnesses]
+    report = verify_directory(log, chosen, list(kept.values()), keys)
+    return Verified(report, trusted, source, tuple(kept))
+
+
+def _followers(environment: Mapping[str, str]) -> list[tuple[Profile, VerifierKey]]:
+    """Return the profiles that can be read, with the log key that each pinned."""
+    found: list[tuple[Profile, VerifierKey]] = []
+    for profile in all_profiles(environment):
+        try:
+            found.append((profile, parse_verifier_key(profile.identity().log_key)))
+        except NoMoatError:
+            continue  # a damaged profile knows nothing; the command that uses it says so
+    return found
+
+
+def _choose_key(
+    directory: Path, log: Path, given: str, profiles: Sequence[tuple[Profile, VerifierKey]]
+) -> tuple[VerifierKey, str, bool]:
+    """Return the key to verify with, where it is from, and whether it is independent of the log."""
+    if given:
+        return parse_verifier_key(_text(given)), "given", True
+    origin = _origin(log)
+    pinned = {str(key): (key, profile) for profile, key in profiles if key.name == origin}
+    if len(pinned) > 1:
+        raise Malformed(f"profiles pinned different keys for the log {origin!r}; say which: --key KEY")
+    for key, profile in pinned.values():
+        return key, f"pinned by profile {profile.name!r}", True
+    if (directory / KEY_BESIDE).is_file():
+        return parse_verifier_key(_text(str(directory / KEY_BESIDE))), f"{KEY_BESIDE} beside the log", False
+    raise Malformed("the log's public key is needed: --key KEY (a verifier key, or a file with one)")
+
+
+def _origin(log: Path) -> str:
+    """Return what the log calls itself; '' if it does not say. Nothing is believed because of it."""
+    try:
+        return parse_checkpoint(_read(log / CHECKPOINT_FILE)).origin
+    except (OSError, Malformed):
+        return ""
+
+
+def _text(given: str) -> str:
+    """Return a key given as text or as a file's name."""
+    if "+" in given and not Path(given).exists():
+        return given
+    try:
+        return _read(Path(given)).decode()
+    except (OSError, UnicodeDecodeError):
+        raise Malformed(f"{given!r:.80} is neither a verifier key nor a file with one") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(LONGEST_TEXT)
+    except OSError as error:
+        raise Malformed(f"{path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,103 @@
+"""Becoming someone, being someone, ending it: the command against a real gateway."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.cli.live import Caller, Live
+
+
+def test_who_logged_in_is_known(admin: Caller) -> None:
+    known = admin.nomoat("whoami", "--json").json()
+    assert known["subject"] == "person:ann"
+    assert known["groups"] == ["administrators", "auditors"]
+    assert known["binding"] == "mtls"
+    said = admin.nomoat("whoami")
+    assert said.code == 0
+    assert "person:ann" in said.out
+
+
+def test_a_workload_joins_with_its_code(live: Live, admin: Caller) -> None:
+    train = live.workload(admin, "train")
+    assert train.nomoat("whoami", "--json").json()["spiffe_id"] == "spiffe://acme.example/train"
+
+
+def test_every_file_of_a_profile_is_private(admin: Caller) -> None:
+    files = [path for path in admin.profile.rglob("*") if path.is_file()]
+    assert {"device.key", "certificate.pem", "ca.pem", "profile.toml", "checkpoint"} <= {path.name for path in files}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_enroll_prints_the_code_alone(live: Live, admin: Caller) -> None:
+    live.declare(admin, '[[person]]\nname = "bob"\n')
+    said = admin.nomoat("enroll", "bob")
+    assert said.out.startswith("nmp-")
+    assert said.out.count("\n") == 1
+    assert f"nomoat login {live.url} --code CODE" in said.err
+
+
+def test_a_code_works_once_and_a_second_use_ends_what_the_first_made(live: Live, admin: Caller, tmp_path: Path) -> None:
+    live.declare(admin, '[[person]]\nname = "carol"\n')
+    code = admin.nomoat("enroll", "carol").out.strip()
+    carol, thief = Caller(tmp_path / "carol"), Caller(tmp_path / "thief")
+    assert carol.nomoat("login", live.url, "--code", code).code == 0
+    assert carol.nomoat("whoami").code == 0
+    stolen = thief.nomoat("login", live.url, "--code", code)
+    assert stolen.code == 1
+    assert stolen.err.startswith("refused: ")
+    assert not (thief.profile / "profile.toml").exists()
+    assert not (thief.profile / "device.key.new").exists(), "a key of a failed log-in was left"
+    assert carol.nomoat("whoami").code == 1
+
+
+def test_a_code_of_another_gateway_is_not_sent(live: Live, tmp_path: Path) -> None:
+    other = Live(tmp_path / "other")
+    said = Caller(tmp_path / "me").nomoat("login", live.url, "--code", str(other.made["code"]))
+    assert said.code == 1
+    assert "the code was not sent" in said.err
+
+
+@pytest.mark.parametrize("kind", ["person", "device", "session"])
+def test_a_revocation_holds_for_the_next_request(live: Live, admin: Caller, kind: str) -> None:
+    who = live.person(admin, f"revoked-{kind}")
+    known = who.nomoat("whoami", "--json").json()
+    name = f"revoked-{kind}" if kind == "person" else str(known[kind])
+    done = admin.nomoat("revoke", kind, name, "--json").json()
+    assert done["ended"] == [known["session"]]
+    said = who.nomoat("whoami")
+    assert said.code == 1
+    assert "revoked" in said.err
+
+
+def test_a_device_starts_a_new_session_and_a_revoked_one_does_not(live: Live, admin: Caller) -> None:
+    who = live.person(admin, "dora")
+    session = str(who.nomoat("whoami", "--json").json()["session"])
+    assert admin.nomoat("revoke", "session", session).code == 0
+    assert who.nomoat("login").code == 0
+    again = who.nomoat("whoami", "--json").json()
+    assert again["session"] != session
+    assert admin.nomoat("revoke", "device", str(again["device"])).code == 0
+    assert who.nomoat("login").code == 1
+
+
+def test_who_may_not_administer_is_refused_with_a_record(live: Live, admin: Caller) -> None:
+    who = live.person(admin, "eve")
+    said = who.nomoat("enroll", "eve")
+    assert said.code == 1
+    lines = said.err.splitlines()
+    assert lines[0] == "refused: eve may not Enroll person:eve"
+    assert lines[1] == "  why    no policy permits it"
+    assert lines[2].startswith("  record ")
+    refusal = json.loads(who.nomoat("enroll", "eve", "--json").err)
+    assert isinstance(refusal["record"], int)
+
+
+def test_many_commands_of_one_profile_at_once(live: Live, admin: Caller) -> None:
+    who = live.person(admin, "fay")
+    processes = [who.start("token") for _ in range(6)]
+    for process in processes:
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert out.startswith("ey")

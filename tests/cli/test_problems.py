@@ -1,0 +1,113 @@
+"""A failure is told in one sentence with what to do next, and its exit code is what a script needs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nomoat.cli import root as cli
+from nomoat.cli.invocation import Invocation
+from nomoat.cli.output import printable, table
+from nomoat.cli.problems import ExitCode, tell
+from nomoat.client.errors import LogContradicted, NotLoggedIn
+from nomoat.core.errors import Corrupt, Malformed, Misuse, NotPermitted, Unavailable
+
+
+def refused() -> NotPermitted:
+    error = NotPermitted("ann may not ReadFile acme/digits@3f9c:a: b.csv: no policy permits it")
+    error.record = 45
+    return error
+
+
+def test_a_refusal_reads_as_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tell(refused(), as_json=False, environment={}) == 1
+    assert capsys.readouterr().err == (
+        "refused: ann may not ReadFile acme/digits@3f9c:a: b.csv\n"
+        "  why    no policy permits it\n"
+        "  record 45   (nomoat audit show 45)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "beginning"),
+    [
+        (refused(), ExitCode.REFUSED, "refused: ann may not"),
+        (Malformed("p.cedar:3:1: this policy has no id"), ExitCode.REFUSED, "refused: p.cedar:3:1: this policy"),
+        (NotLoggedIn("work"), ExitCode.REFUSED, "refused: nobody is logged in under the profile 'work'"),
+        (Unavailable("log", "no space left"), ExitCode.UNAVAILABLE, "unavailable: no space left"),
+        (Corrupt("blob 3"), ExitCode.VERIFICATION_FAILED, "verification failed: blob 3"),
+        (LogContradicted("the log was rolled back"), ExitCode.VERIFICATION_FAILED, "LOG CONTRADICTED: the log"),
+        (Misuse("claimed twice"), ExitCode.INTERNAL, "internal error, please report"),
+        (ZeroDivisionError("secret detail"), ExitCode.INTERNAL, "internal error, please report: ZeroDivisionError"),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED, "interrupted"),
+    ],
+)
+def test_each_failure_has_a_word_and_a_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: ExitCode, beginning: str
+) -> None:
+    assert tell(error, as_json=False, environment={}) == code
+    said = capsys.readouterr()
+    assert said.err.startswith(beginning)
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    assert "secret detail" not in said.err
+
+
+def test_details_only_for_who_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(ZeroDivisionError("secret detail"), as_json=False, environment={"NOMOAT_DEBUG": "1"})
+    assert "secret detail" in capsys.readouterr().err
+
+
+def test_an_error_for_a_program_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(refused(), as_json=True, environment={})
+    said = json.loads(capsys.readouterr().err)
+    assert said == {
+        "error": "ann may not ReadFile acme/digits@3f9c:a: b.csv: no policy permits it",
+        "outcome": "refused",
+        "record": 45,
+        "next": None,
+        "exit": 1,
+    }
+
+
+def test_a_command_s_failure_arrives_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    environment = {"NOMOAT_HOME": str(tmp_path)}
+    assert cli.run(["whoami"], Invocation(environment)) == 1
+    assert "next   nomoat login URL --code CODE" in capsys.readouterr().err
+    assert cli.run(["whoami", "--json", "--profile", "p"], Invocation(environment)) == 1
+    assert json.loads(capsys.readouterr().err)["error"] == "nobody is logged in under the profile 'p'"
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["whoami", "--nonsense"], ["exec"], ["revoke", "dog", "rex"]])
+def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(arguments, Invocation({})) == 2
+    assert "Usage: nomoat" in capsys.readouterr().err
+
+
+def test_the_installed_command_exits_with_the_code(tmp_path: Path) -> None:
+    environment = {"NOMOAT_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-m", "nomoat.cli", "token"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = f"{sys.executable} -m nomoat.cli --help | head -c 1"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_names_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "a\x1b[2Jb\x9b31mc\u202ed\r\n[red]e"
+    assert printable(evil) == "a\\x1b[2Jb\\x9b31mc\\u202ed\\r\\n[red]e"
+    table(["name"], [[evil]])
+    assert capsys.readouterr().out == f"name\n{printable(evil)}\n"
+
+
+def test_nothing_is_cut_when_piped(capsys: pytest.CaptureFixture[str]) -> None:
+    table(["#", "name"], [["7", "x" * 500], ["12", "y"]], right=["#"])
+    assert capsys.readouterr().out.splitlines() == [" #  name", " 7  " + "x" * 500, "12  y"]
