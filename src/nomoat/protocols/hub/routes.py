@@ -5,18 +5,20 @@ from dataclasses import replace
 from typing import final
 
 from nomoat.core.connection import Capability
-from nomoat.core.errors import Malformed
+from nomoat.core.errors import Conflict, Malformed
 from nomoat.core.names import RepositoryKind, RepositoryName, parse_digest, parse_repository_name
 from nomoat.core.operation import CreateRepository, UploadBlob, Whoami
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.guard import Guard
+from nomoat.protocols.http.errors import sentence
 from nomoat.protocols.http.exchange import JSON_LIMIT, Exchange
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.answers import described_caller, origin_of
 from nomoat.protocols.hub.bodies import parse_creation
 from nomoat.protocols.hub.commits import LARGEST_FILE
 from nomoat.protocols.hub.endpoints import RepositoryEndpoints
+from nomoat.protocols.hub.errors import error_headers
 from nomoat.resources.repositories import Writing
 
 _WEB = {RepositoryKind.DATASET: "/datasets", RepositoryKind.MODEL: ""}
@@ -67,15 +69,20 @@ class HubEndpoints:
             await exchange.answer_json(200, described_caller(await self._describe_caller(permit)))
 
     async def _create(self, exchange: Exchange, _: Mapping[str, str]) -> None:
-        origin = origin_of(exchange)
+        origin, named = origin_of(exchange), list[RepositoryName]()
 
         async def parse(_: Principal) -> CreateRepository:
-            return CreateRepository(await parse_creation(exchange))
+            named.append(await parse_creation(exchange))
+            return CreateRepository(named[0])
 
-        async with self._guard.admit(exchange.presented, parse) as permit:
-            name = await self._writing.create_repository(permit)
-            url = f"{origin}{_WEB[name.kind]}/{name}"
-            await exchange.answer_json(200, {"url": url, "name": str(name), "id": str(name)})
+        try:
+            async with self._guard.admit(exchange.presented, parse) as permit:
+                await self._writing.create_repository(permit)
+        except Conflict as conflict:  # a client that does not mind reads on
+            told = {"error": sentence(conflict), "record": conflict.record}
+            await exchange.answer_json(409, {**told, **_address(origin, named[0])}, headers=error_headers(conflict))
+        else:
+            await exchange.answer_json(200, _address(origin, named[0]))
 
     async def _upload(self, exchange: Exchange, values: Mapping[str, str]) -> None:
         # The URL is the credential: a stock client sends no other one here.
@@ -102,6 +109,10 @@ class HubEndpoints:
             Route("POST", "/api/validate-yaml", "hub", None, self._validate_card),
             Route("PUT", upload, "hub", UploadBlob, self._upload),
         ]
+
+
+def _address(origin: str, name: RepositoryName) -> dict[str, str]:
+    return {"url": f"{origin}{_WEB[name.kind]}/{name}", "name": str(name), "id": str(name)}
 
 
 def _repository_of(values: Mapping[str, str]) -> RepositoryName:

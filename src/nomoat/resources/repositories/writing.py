@@ -13,7 +13,6 @@ from pathlib import PurePosixPath
 from typing import Final, final
 
 from nomoat.core.errors import Conflict, NotFound, Refused, TooLarge
-from nomoat.core.names import RepositoryName
 from nomoat.core.operation import CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 from nomoat.core.permit import Permit
 from nomoat.identity.capabilities import Capabilities
@@ -103,13 +102,12 @@ class Writing:
         self._capabilities = capabilities
         self._clock = clock
 
-    async def create_repository(self, permit: Permit[CreateRepository]) -> RepositoryName:
-        """Create a declared repository and return its name. Raises `Conflict` when it exists."""
+    async def create_repository(self, permit: Permit[CreateRepository]) -> None:
+        """Create a declared repository. Raises `Conflict` when it exists."""
         place = place_in(permit.claim(CreateRepository), CreationPlace)
         if place.exists:
             raise Conflict(f"{place.name} exists already")
         await self._catalog.create(place.name, permit.principal.subject, self._clock())
-        return place.name
 
     def plan_upload(self, permit: Permit[PlanUpload]) -> list[PlannedFile]:
         """Say how files are to be sent. Raises `NotFound` when there is no such branch."""

@@ -1,0 +1,146 @@
+"""A gateway in a process of its own over TLS, and stock clients in processes of theirs."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+
+from nomoat.client import environment
+from nomoat.client.login import log_in
+from nomoat.client.profiles import Profile
+from nomoat.client.session import Session
+from nomoat.client.tokens import write_token
+from nomoat.client.transport import pinned_context
+from nomoat.server.configuration import Configuration
+from nomoat.server.initialize import initialize
+from tests.resources.world import DECLARATION
+
+ADMIN = "admin@acme.example"
+SERVE = """
+import asyncio, sys, time
+from pathlib import Path
+import uvloop
+from nomoat.server.serve import serve
+uvloop.run(serve(Path(sys.argv[1]), time.time, lambda url: print(url, flush=True)))
+"""
+OUTSIDE = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Live:
+    """A running gateway. `url` is where, `process` what serves it."""
+
+    root: Path
+    directory: Path
+    url: str
+    process: subprocess.Popen[str]
+    profiles: dict[str, Profile] = field(default_factory=dict[str, Profile])
+
+    @property
+    def admin(self) -> Session:
+        return Session(self.profiles[ADMIN], time.time)
+
+    def declare(self, document: str) -> None:
+        with self.admin as session:
+            session.gateway.apply_directory(document, dry_run=False)
+
+    def join(self, subject: str) -> Profile:
+        """Enrol and log in `person:NAME` or `workload:NAME`, and give it a token."""
+        name = subject.partition(":")[2]
+        with self.admin as session:
+            code, _ = session.gateway.enroll(subject)
+        profile = self._profile(name)
+        log_in(profile, self.url, code)
+        self.refresh(name)
+        return profile
+
+    def refresh(self, name: str) -> None:
+        with Session(self.profiles[name], time.time) as session:
+            write_token(session, time.time)
+
+    def _profile(self, name: str) -> Profile:
+        self.profiles[name] = Profile.named(name.replace("@", "-"), {"NOMOAT_HOME": str(self.root / "home")})
+        return self.profiles[name]
+
+    def settings(self, name: str, **more: str) -> dict[str, str]:
+        """The environment of a stock client: what `nomoat env hub` prints, and a home of its own."""
+        profile = self.profiles[name]
+        plain = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+        home = {"HF_HOME": str(self.root / "hf" / name), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+        return environment.hub(profile, profile.identity()).applied(plain) | home | more
+
+    def stock(self, name: str, script: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a script that knows nothing of this project as `name`."""
+        return subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            env=self.settings(name, **more),
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def done(self, name: str, script: str, **more: str) -> str:
+        """Run such a script, which must succeed; return what it printed."""
+        finished = self.stock(name, script, **more)
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    def http(self, name: str = "") -> httpx2.Client:
+        """A plain HTTP client with the token of `name` ('' for none)."""
+        profile = self.profiles[name or ADMIN]
+        headers = {"Authorization": f"Bearer {profile.read('hub/token').decode()}"} if name else {}
+        context = pinned_context(profile.read("ca.pem").decode())
+        return httpx2.Client(base_url=self.url, verify=context, headers=headers, timeout=30)
+
+    def records(self, query: str, limit: int = 1000) -> list[dict[str, object]]:
+        with self.admin as session:
+            return [dict(record) for record in session.gateway.log(query, limit=limit).records]
+
+    @property
+    def resident(self) -> int:
+        """The most memory that the gateway has had resident, in bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) << 10
+
+
+@contextmanager
+def gateway(root: Path) -> Generator[Live]:
+    directory = root / "gateway"
+    configuration = Configuration("acme.example", "127.0.0.1", 0, ("127.0.0.1",), root / "kek")
+    made = asyncio.run(initialize(directory, configuration, ADMIN, time.time))
+    with (root / "stderr").open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(directory)], stdout=subprocess.PIPE, stderr=errors, text=True, cwd=OUTSIDE
+        )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert url, (root / "stderr").read_text()
+        live = Live(root, directory, url, process)
+        log_in(live._profile(ADMIN), url, made.code)
+        live.declare(DECLARATION)
+        for subject in ("workload:ingest", "workload:train", "person:scientist", "person:visitor"):
+            live.join(subject)
+        yield live
+        assert process.poll() is None, (root / "stderr").read_text()
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stdout.close() if process.stdout else None
+    assert (root / "stderr").read_text() == ""
+
+
+def printed(text: str) -> object:
+    """What a script printed as JSON on its last line."""
+    return json.loads(text.splitlines()[-1])
