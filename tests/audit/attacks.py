@@ -27,6 +27,8 @@ def segments(directory: Path) -> list[Path]:
 def take_apart(path: Path) -> list[Part]:
     """All frames after the header."""
     data = path.read_bytes()
+    if not data:
+        return []  # the writer died between making the file and its first bytes
     _, start = read_header(data)
     return [Part(frame.kind, frame.entry, frame.body) for frame in iterate_frames(data, start)]
 

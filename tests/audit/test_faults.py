@@ -70,7 +70,7 @@ def test_the_fault_table(tmp_path: Path, kind: str, when: str, error: int, times
     records = kept_records(world)
     assert [leaf.number for leaf, _ in records] == list(range(report.records))
     assert len({receipt.index for receipt in acknowledged}) == len(acknowledged)
-    outages = [content for leaf, content in records if leaf.fields["what"] == "LogRecovered"]
+    outages = [content for leaf, content in records if leaf.fields["what"] == "LogOutage"]
     assert sum(int(str(content["refused"])) for content in outages) == refused
     assert all(content["outcomes_lost"] == 0 for content in outages)
     closed = {leaf.of for leaf, _ in records if leaf.of is not None}
@@ -105,7 +105,7 @@ def test_nothing_is_acknowledged_while_a_sync_fails(tmp_path: Path) -> None:
         await log.close()
 
     asyncio.run(run())
-    recovered = [content for leaf, content in kept_records(world) if leaf.fields["what"] == "LogRecovered"]
+    recovered = [content for leaf, content in kept_records(world) if leaf.fields["what"] == "LogOutage"]
     assert [content["refused"] for content in recovered] == [5]
     assert "Input/output error" in str(recovered[0]["why"])
 
@@ -162,7 +162,7 @@ def test_outcomes_beyond_memory_are_counted(tmp_path: Path) -> None:
         await log.close()
 
     asyncio.run(run())
-    content = next(content for leaf, content in kept_records(world) if leaf.fields["what"] == "LogRecovered")
+    content = next(content for leaf, content in kept_records(world) if leaf.fields["what"] == "LogOutage")
     assert content["outcomes_lost"] == 7
 
 
@@ -193,7 +193,7 @@ def test_on_a_full_disk_priority_and_outcomes_live_on_the_reserve(tmp_path: Path
     assert report.consistent, report.problems
     records = kept_records(world)
     revoked = next(leaf for leaf, _ in records if leaf.fields["what"] == "Revoke")
-    recovered, content = next((leaf, c) for leaf, c in records if leaf.fields["what"] == "LogRecovered")
+    recovered, content = next((leaf, c) for leaf, c in records if leaf.fields["what"] == "LogOutage")
     assert revoked.number < recovered.number
     assert content["refused"] == 2
     assert content["why"] == "the disk is full"
@@ -223,7 +223,7 @@ def test_a_clock_set_back_refuses_until_it_catches_up(tmp_path: Path) -> None:
 
     asyncio.run(run())
     records = kept_records(world)
-    content = next(content for leaf, content in records if leaf.fields["what"] == "LogRecovered")
+    content = next(content for leaf, content in records if leaf.fields["what"] == "LogOutage")
     assert (content["part"], content["refused"]) == ("clock", 1)
     assert len([leaf for leaf, _ in records if leaf.of is not None]) == 2
     assert verify_directory(world.directory, world.key).consistent
@@ -259,7 +259,7 @@ def test_too_many_waiting_records_are_refused_and_counted(tmp_path: Path) -> Non
         return results.count(None)
 
     assert asyncio.run(run()) == 40
-    recovered = [content for leaf, content in kept_records(world) if leaf.fields["what"] == "LogRecovered"]
+    recovered = [content for leaf, content in kept_records(world) if leaf.fields["what"] == "LogOutage"]
     assert [content["refused"] for content in recovered] == [40]
 
 

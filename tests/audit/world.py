@@ -3,14 +3,16 @@
 import asyncio
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from nomoat.audit.checkpoint import NoteSigner, VerifierKey
 from nomoat.audit.commit import LogSettings
-from nomoat.audit.entries import open_box
+from nomoat.audit.entries import SubjectKeys, open_box
 from nomoat.audit.leaf import Leaf, parse_leaf
 from nomoat.audit.log import Log
 from nomoat.audit.segments import FrameKind, iterate_frames, list_segments, read_header
@@ -18,7 +20,7 @@ from nomoat.core.record import Json, Receipt, Record, RecordKind
 from nomoat.stores.segments import Files
 
 ORIGIN = "acme.example/log"
-FAST = LogSettings(probe_interval=0.01, publish_interval=0.01, reserve_size=64 * 1024)
+FAST = LogSettings(probe_interval=0.01, publish_interval=0.01, reserve_size=64 * 1024, reserve_slice=16 * 1024)
 
 
 class MemoryKeys:
@@ -32,6 +34,16 @@ class MemoryKeys:
 
     async def create(self, pseudonym: str) -> bytes:
         return self.keys.setdefault(pseudonym, os.urandom(32))
+
+
+class DerivedKeys:
+    """Subject keys that another process derives as well, so that a log outlives its writer."""
+
+    def find(self, pseudonym: str) -> bytes | None:
+        return sha256(pseudonym.encode()).digest()
+
+    async def create(self, pseudonym: str) -> bytes:
+        return sha256(pseudonym.encode()).digest()
 
 
 @dataclass
@@ -49,7 +61,7 @@ class World:
     directory: Path
     signing_key: bytes = field(default_factory=lambda: os.urandom(32))
     pseudonym_key: bytes = field(default_factory=lambda: os.urandom(32))
-    keys: MemoryKeys = field(default_factory=MemoryKeys)
+    keys: SubjectKeys = field(default_factory=MemoryKeys)
     clock: Clock = field(default_factory=Clock)
 
     @property
@@ -154,10 +166,17 @@ def kept_records(world: World) -> list[tuple[Leaf, Mapping[str, Json]]]:
         for frame in iterate_frames(data, start):
             if frame.kind == FrameKind.RECORD:
                 leaf = parse_leaf(frame.entry)
-                found.append(
-                    (leaf, open_box(ORIGIN, leaf.fields, frame.body, world.keys.keys[str(leaf.fields["who"])]))
-                )
+                key = world.keys.find(str(leaf.fields["who"]))
+                assert key is not None
+                found.append((leaf, open_box(ORIGIN, leaf.fields, frame.body, key)))
     return found
+
+
+def shared_world(directory: Path) -> World:
+    """The same log in every process, with the real time."""
+    world = World(directory, bytes(range(32)), bytes(range(32, 64)), DerivedKeys())
+    world.clock.now = time.time()
+    return world
 
 
 async def until(true: Callable[[], bool], seconds: float = 10) -> None:

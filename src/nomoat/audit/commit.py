@@ -24,7 +24,7 @@ from nomoat.stores.segments import Reserve, WriterThread, is_full
 
 OUTCOME_DELAY: Final = 0.02
 """Seconds that a record without a waiter waits for company."""
-RESERVE_SLICE: Final = 256 * 1024
+_DISK_FULL: Final = "the disk is full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class LogSettings:
 
     segment_size: int = 64 * 1024 * 1024
     reserve_size: int = 4 * 1024 * 1024
+    reserve_slice: int = 256 * 1024
     probe_interval: float = 1.0
     publish_interval: float = 1.0
     pending_limit: int = 16 * 1024
@@ -84,6 +85,12 @@ class GroupCommit:
         self._probe: TimerHandle | None = None
         self._publishing: TimerHandle | None = None
         self._quiet = Event()
+
+    def begin_full(self) -> None:
+        """Start on the reserve: there was no room to fill it."""
+        self._full = True
+        self._mode = Mode.RESERVED
+        self._begin_outage("log", _DISK_FULL)
 
     @property
     def mode(self) -> Mode:
@@ -139,6 +146,12 @@ class GroupCommit:
             self._flush()
             if self._busy:
                 await self._quiet.wait()
+
+    def conclude(self) -> None:
+        """Record an outage that lasts until the end, so that its refusals are told."""
+        outage, self._outage = self._outage, None
+        if outage is not None:
+            self.offer(Item(outage.record()))
 
     def stop(self) -> None:
         """Cancel what is scheduled. What is still held then is lost; its accesses close at the next start."""
@@ -226,7 +239,7 @@ class GroupCommit:
             if batch is not None:
                 tail.settle(batch)
             if full:
-                reserve.release(RESERVE_SLICE)
+                reserve.release()
             tail.roll()
 
         self._busy = True
@@ -338,5 +351,5 @@ def _must_be_kept(item: Item) -> bool:
 
 def _reason(error: Exception) -> str:
     if is_full(error):
-        return "the disk is full"
+        return _DISK_FULL
     return f"it cannot be written ({error.strerror if isinstance(error, OSError) else type(error).__name__})"

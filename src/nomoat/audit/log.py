@@ -20,7 +20,7 @@ from nomoat.audit.tail import Item
 from nomoat.audit.tree import Head, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion
 from nomoat.core.errors import Misuse, Unavailable
 from nomoat.core.record import Receipt, Record
-from nomoat.stores.segments import Files, Reserve, WriterThread
+from nomoat.stores.segments import Files, Reserve, WriterThread, is_full
 
 CLOCK_TOLERANCE_MS: Final = 5000
 
@@ -80,11 +80,14 @@ class Log:
         signer = NoteSigner(origin, signing_key)
         try:
             recovered = await asyncio.to_thread(recover, directory, files, signer, subject_keys)
-            reserve = Reserve(files, directory / "reserve", settings.reserve_size)
+            reserve = Reserve(files, directory / "reserve", settings.reserve_size, settings.reserve_slice)
+            full = not await asyncio.to_thread(_fill, reserve)
         except OSError as error:
             raise Unavailable("log", f"its directory cannot be used ({error.strerror})") from error
         sealer = Sealer(origin, enforcer, Pseudonyms(pseudonym_key), subject_keys)
         log = cls(recovered, sealer, subject_keys, clock, reserve, settings)
+        if full:
+            log._commit.begin_full()
         await log._begin(recovered)
         return log
 
@@ -160,6 +163,7 @@ class Log:
         if self._closed:
             return
         await asyncio.gather(*self._fetches)
+        self._commit.conclude()
         self.post(system_record("LogClosed", {}))
         self._closed = True
         await self._commit.drain()
@@ -241,3 +245,14 @@ class Log:
                 self._commit.submit(item)
             except Unavailable as error:
                 waiter.set_exception(error)
+
+
+def _fill(reserve: Reserve) -> bool:
+    """Fill the reserve; return whether the disk had the room. Raises `OSError` for anything else."""
+    try:
+        reserve.fill()
+    except OSError as error:
+        if not is_full(error):
+            raise
+        return False
+    return True

@@ -43,7 +43,7 @@ class Outage:
             "refused": self.refused,
             "outcomes_lost": self.lost,
         }
-        return system_record("LogRecovered", content)
+        return system_record("LogOutage", content)
 
 
 def system_record(what: str, content: dict[str, Json]) -> Record:

@@ -169,12 +169,13 @@ class Segment:
 class Reserve:
     """Space on the disk held for what must be written when the disk is full.
 
-    `size` is what it should hold, in bytes; it gives its space back in slices.
+    `size` is what it should hold, in bytes; it gives its space back in slices of `slice` bytes.
     """
 
-    def __init__(self, files: Files, path: Path, size: int) -> None:
+    def __init__(self, files: Files, path: Path, size: int, slice: int) -> None:
         self._files = files
         self._size = size
+        self._slice = slice
         self._descriptor = files.open(path, os.O_RDWR | os.O_CREAT)
 
     @property
@@ -183,27 +184,26 @@ class Reserve:
         return os.fstat(self._descriptor).st_size
 
     def fill(self) -> None:
-        """Take its space again. Raises `OSError`, without change, when there is none."""
+        """Take its space again. Raises `OSError`, without change, unless a slice more is free.
+
+        Without that margin a disk with a few free pages would be called full and not full in turn.
+        """
         held = self.held
-        if held >= self._size:
-            return
         try:
-            self._files.allocate(self._descriptor, held, self._size - held)
+            self._files.allocate(self._descriptor, held, max(0, self._size - held) + self._slice)
+            self._files.truncate(self._descriptor, max(self._size, held))
             self._files.sync(self._descriptor)
         except OSError:
             with contextlib.suppress(OSError):
                 self._files.truncate(self._descriptor, held)
             raise
 
-    def release(self, size: int) -> bool:
-        """Give `size` bytes back to the file system; return whether there was anything to give."""
-        held = self.held
-        if held == 0:
-            return False
-        self._files.truncate(self._descriptor, max(0, held - size))
-        # Some file systems hand freed blocks out only once the change itself is on the disk.
-        self._files.sync(self._descriptor)
-        return True
+    def release(self) -> None:
+        """Give a slice, or what is left, back to the file system."""
+        if held := self.held:
+            self._files.truncate(self._descriptor, max(0, held - self._slice))
+            # Some file systems hand freed blocks out only once the change itself is on the disk.
+            self._files.sync(self._descriptor)
 
     def close(self) -> None:
         """Close the file; the space stays held."""
