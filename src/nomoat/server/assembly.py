@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nomoat.audit.log import Log
+from nomoat.audit.reading import LogReader
 from nomoat.core.operation import (
     ApplyDirectory,
     ApplyPolicy,
@@ -16,6 +17,7 @@ from nomoat.core.operation import (
     IssueToken,
     JoinWorkload,
     Operation,
+    ReadLog,
     RegisterDevice,
     RenewCertificate,
     Revoke,
@@ -26,6 +28,7 @@ from nomoat.guard import Guard
 from nomoat.guard.guard import Resolver
 from nomoat.identity import CertificateAuthority, Identity, TrustDomain
 from nomoat.protocols.admin import Administration
+from nomoat.protocols.admin.log import LogEndpoint
 from nomoat.protocols.http.application import Application
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.commits import ContentBudget
@@ -34,6 +37,7 @@ from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEnd
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.directory import Declarations
 from nomoat.resources.identities import Anchor, Identities
+from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
 from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
 from nomoat.server.configuration import Configuration
@@ -96,7 +100,7 @@ async def open_gateway(
         log = await Log.open(
             directory / "log",
             signing_key=stores.keys.load("log"),
-            origin=f"{configuration.trust_domain}/log",
+            origin=origin_of(configuration),
             pseudonym_key=stores.keys.load("pseudonyms"),
             subject_keys=stores.subject_keys,
             clock=clock,
@@ -104,7 +108,7 @@ async def open_gateway(
             files=files,
         )
         try:
-            gateway = _wire(configuration, stores, log, clock)
+            gateway = _wire(directory / "log", configuration, stores, log, clock)
             await log.append(system_record("Start", {"trust_domain": configuration.trust_domain}))
             flushing = asyncio.create_task(gateway.guard.strangers.run())
             try:
@@ -121,7 +125,7 @@ async def open_gateway(
         state.close()
 
 
-def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock) -> Gateway:
+def _wire(directory: Path, configuration: Configuration, stores: _Stores, log: Log, clock: Clock) -> Gateway:
     state, keys = stores.state, stores.keys
     trust_domain = TrustDomain(configuration.trust_domain)
     root = keys.load("authority-certificate").decode("ascii")
@@ -140,11 +144,14 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
     catalog = Catalog(state)
     reading, writing = Reading(stores.objects), Writing(catalog, stores.objects, identity.capabilities, clock)
     identities = Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock)
+    reader = LogReader(directory, origin_of(configuration), stores.subject_keys)
+    log_reading = LogReading(log, reader, clock)
     resolvers: dict[type[Operation], Resolver[Any]] = {
         ApplyDirectory: declarations.resolve,
         ApplyPolicy: policies.resolve,
         Enroll: identities.resolve_enroll,
         Revoke: identities.resolve_revoke,
+        ReadLog: log_reading.resolve,
     }
     resolvers.update(Resolution(lambda: declarations.current, catalog).resolvers)
     for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
@@ -177,6 +184,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
     budget = ContentBudget()
     routes = (
         *Administration(guard, declarations, policies, identities).routes(),
+        *LogEndpoint(guard, log_reading).routes(),
         *IdentityEndpoints(guard, identities, root.encode(), log.checkpoint).routes(),
         *HubEndpoints(guard, writing, identities.whoami).routes(),
         *DatasetEndpoints(guard, reading, writing, budget).routes(),
@@ -198,6 +206,11 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         keys=keys,
         clock=clock,
     )
+
+
+def origin_of(configuration: Configuration) -> str:
+    """The name of a trust domain's log in its checkpoints."""
+    return f"{configuration.trust_domain}/log"
 
 
 def system_record(what: str, content: Mapping[str, Json]) -> Record:

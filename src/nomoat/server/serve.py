@@ -57,6 +57,7 @@ async def _run(gateway: Gateway, listener: socket.socket, ready: Callable[[str],
         server_header=False,
         access_log=False,
         log_config=None,
+        log_level="error",  # what does not parse is counted in our log, not printed for each one
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         ssl_context_factory=lambda _config, _default: tls.context,

@@ -1,0 +1,149 @@
+"""The filter language of `audit search`: a few words, all of which must hold.
+
+    on NAME           the thing (acme/digits, acme/digits:metrics.json), in any version, and what is in it
+    by KIND|NAME      person, workload, unauthenticated, system; ann@acme.example; person:ann@acme.example
+    what ACTION       ReadFile, Revoke, …
+    allowed, refused  the decision
+    since AGE|TIME    90s, 15m, 12h, 7d, 4w; or 2026-11-22, 2026-11-22T19:31Z
+    record N          one record
+
+Rules: pure. A word nobody knows is refused with its position, never ignored: a filter that silently
+did not apply would make an auditor believe in a wrong answer. Names with spaces stand in "quotes".
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from nomoat.core.errors import Malformed
+from nomoat.core.record import Json
+
+QUERY_LIMIT: Final = 2000
+_TOKEN: Final = re.compile(r'"([^"]*)"|(\S+)')
+_AGE: Final = re.compile(r"(\d{1,6})([smhdw])")
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_VERSION: Final = re.compile(r"@[^:]*")
+_INSIDE: Final = ("@", ":", " ")
+
+ReadableRecord = Mapping[str, Json]
+
+
+class _Token(NamedTuple):
+    text: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parsed filter. `since` is in Unix seconds; an empty word, None or `since` 0 filters nothing."""
+
+    on: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    what: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
+    since: float = 0.0
+    record: int | None = None
+
+    def matches_entry(self, number: int, what: str, decision: str) -> bool:
+        """Whether what stands in the leaf entry may match; the rest needs the content."""
+        return (
+            (self.record is None or number == self.record)
+            and all(word == what for word in self.what)
+            and all(word == decision for word in self.decisions)
+        )
+
+    def matches_content(self, record: ReadableRecord) -> bool:
+        """Whether the readable record matches."""
+        return all(_is_on(record, name) for name in self.on) and all(_is_by(record, name) for name in self.by)
+
+
+def parse_query(text: str, now: float) -> Query:
+    """Parse a filter; ages count back from `now` (Unix seconds).
+
+    Raises `Malformed`, which says at which position what was expected.
+    """
+    if len(text) > QUERY_LIMIT:
+        raise Malformed(f"a query has at most {QUERY_LIMIT} characters")
+    tokens = iter(
+        _Token(found[1] if found[1] is not None else found[2], found.start() + 1) for found in _TOKEN.finditer(text)
+    )
+    words: dict[str, list[str]] = {"on": [], "by": [], "what": []}
+    decisions: list[str] = []
+    since, record = 0.0, None
+    for token in tokens:
+        if token.text in words:
+            words[token.text].append(_argument(tokens, token, "a name").text)
+        elif token.text in _DECISIONS:
+            decisions.append(_DECISIONS[token.text])
+        elif token.text == "since":
+            since = max(since, _parse_since(_argument(tokens, token, "an age or a time"), now))
+        elif token.text == "record":
+            record = _parse_number(_argument(tokens, token, "a number"))
+        else:
+            raise Malformed(
+                f"at position {token.position}: {token.text[:40]!r} is no word of a query "
+                "(on NAME, by KIND or NAME, what ACTION, allowed, refused, since AGE or TIME, record N)"
+            )
+    return Query(tuple(words["on"]), tuple(words["by"]), tuple(words["what"]), tuple(decisions), since, record)
+
+
+_DECISIONS: Final = {"allowed": "allow", "refused": "deny"}
+
+
+def _argument(tokens: Iterator[_Token], word: _Token, expected: str) -> _Token:
+    found = next(tokens, None)
+    if found is None:
+        raise Malformed(f"at position {word.position}: after '{word.text}' comes {expected}")
+    return found
+
+
+def _parse_since(token: _Token, now: float) -> float:
+    if age := _AGE.fullmatch(token.text):
+        return now - int(age[1]) * _UNITS[age[2]]
+    try:
+        moment = datetime.fromisoformat(token.text)
+    except ValueError:
+        raise Malformed(
+            f"at position {token.position}: {token.text[:40]!r} is no age (90s, 15m, 12h, 7d, 4w) and no time "
+            "(2026-11-22, 2026-11-22T19:31Z)"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _parse_number(token: _Token) -> int:
+    if not (token.text.isascii() and token.text.isdigit() and len(token.text) <= 18):
+        raise Malformed(f"at position {token.position}: {token.text[:40]!r} is no record's number")
+    return int(token.text)
+
+
+def _is_on(record: ReadableRecord, wanted: str) -> bool:
+    return any(_is_within(name, wanted) for name in _names(record))
+
+
+def _names(record: ReadableRecord) -> Iterator[str]:
+    """Yield every name that a record says it is on."""
+    on, everything = record.get("on"), record.get("all")
+    if isinstance(on, str):
+        yield on
+    if isinstance(on, Mapping):
+        yield from (value for key in ("name", "requested") if isinstance(value := on.get(key), str))
+    names = everything.get("names") if isinstance(everything, Mapping) else None
+    if isinstance(names, Sequence):
+        yield from (name for name in names if isinstance(name, str))
+
+
+def _is_within(name: str, wanted: str) -> bool:
+    return any(
+        candidate == wanted or (candidate.startswith(wanted) and candidate[len(wanted)] in _INSIDE)
+        for candidate in (name, _VERSION.sub("", name, count=1))
+    )
+
+
+def _is_by(record: ReadableRecord, wanted: str) -> bool:
+    who = record.get("who")
+    if not isinstance(who, Mapping):
+        return False
+    kind, name = who.get("kind"), who.get("name")
+    return wanted in {kind, name, f"{kind}:{name}"}
