@@ -123,9 +123,10 @@ def gateway(root: Path) -> Generator[Live]:
         process = subprocess.Popen(
             [sys.executable, "-c", SERVE, str(directory)], stdout=subprocess.PIPE, stderr=errors, text=True, cwd=OUTSIDE
         )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
+        with process.stdout as said:
+            url = said.readline().strip()
         assert url, (root / "stderr").read_text()
         live = Live(root, directory, url, process)
         log_in(live._profile(ADMIN), url, made.code)
@@ -137,7 +138,6 @@ def gateway(root: Path) -> Generator[Live]:
     finally:
         process.terminate()
         process.wait(20)
-        process.stdout.close() if process.stdout else None
     assert (root / "stderr").read_text() == ""
 
 

@@ -139,7 +139,9 @@ def parse_cursor(text: str) -> str:
     try:
         path = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        raise Malformed("the cursor of a listing is taken from the answer before") from None
+        path = ""
+    if not path or write_cursor(path) != text:
+        raise Malformed("the cursor of a listing is taken from the answer before it")
     return parse_path(path)
 
 

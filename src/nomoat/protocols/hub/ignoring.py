@@ -70,7 +70,8 @@ def _parse(line: str) -> _Rule:
     folders_only = pattern.endswith("/")
     pattern = pattern.rstrip("/")
     anchored = "/" in pattern
-    glob = re.sub(r"\\(.)", r"[\1]", pattern.removeprefix("/"))  # fnmatch has no backslash of its own
+    # fnmatch has no backslash of its own: what it would take for a wildcard goes into brackets.
+    glob = re.sub(r"\\([*?[])", r"[\1]", pattern.removeprefix("/")).replace("\\", "")
     return _Rule(glob, anchored, folders_only, brings_back)
 
 
