@@ -15,11 +15,13 @@ from nomoat.audit.checkpoint import NoteSigner, VerifierKey
 from nomoat.audit.commit import Gate, GroupCommit, LogSettings, interrupted
 from nomoat.audit.entries import MissingKey, Pseudonyms, SealedRecord, Sealer, SubjectKeys
 from nomoat.audit.outage import Mode, system_record
+from nomoat.audit.query import parse_query
+from nomoat.audit.reading import Reader
 from nomoat.audit.recovery import Recovered, recover
 from nomoat.audit.tail import Item
 from nomoat.audit.tree import Head, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion
 from nomoat.core.errors import Misuse, Unavailable
-from nomoat.core.record import Receipt, Record
+from nomoat.core.record import Json, Receipt, Record
 from nomoat.stores.segments import Files, Reserve, WriterThread, is_full
 
 CLOCK_TOLERANCE_MS: Final = 5000
@@ -45,6 +47,7 @@ class Log:
         self._keys = keys
         self._clock = clock
         self._reserve = reserve
+        self._reader = Reader(self._tail.directory, self.verifier_key.name, sealer.pseudonyms, keys)
         self._latest = recovered.tail.latest
         self._second = -1
         self._prefix = ""
@@ -157,6 +160,15 @@ class Log:
         proof = inclusion_proof(index, head.size, read)
         verify_inclusion(read(0, index), index, head, proof)
         return proof
+
+    async def read(self, text: str, *, after: int = -1, limit: int = 100) -> list[dict[str, Json]]:
+        """Return the newest `limit` readable records after number `after` that match, oldest first.
+
+        `text` is a query (see `nomoat.audit.query`). Raises `Malformed` for what is none, and as
+        `Reader.search` does. Work is done in a thread.
+        """
+        query = parse_query(text, self._clock())
+        return await asyncio.to_thread(self._reader.search, query, after=after, limit=limit, size=self.size)
 
     async def close(self) -> None:
         """Write what was taken, the log's own last record and its checkpoint, and let go of the files."""

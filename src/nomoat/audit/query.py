@@ -12,7 +12,7 @@ did not apply would make an auditor believe in a wrong answer. Names with spaces
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -101,7 +101,7 @@ def _argument(tokens: Iterator[_Token], word: _Token, expected: str) -> _Token:
 
 def _parse_since(token: _Token, now: float) -> float:
     if age := _AGE.fullmatch(token.text):
-        return now - int(age[1]) * _UNITS[age[2]]
+        return max(0.0, now - int(age[1]) * _UNITS[age[2]])
     try:
         moment = datetime.fromisoformat(token.text)
     except ValueError:
@@ -109,7 +109,7 @@ def _parse_since(token: _Token, now: float) -> float:
             f"at position {token.position}: {token.text[:40]!r} is no age (90s, 15m, 12h, 7d, 4w) and no time "
             "(2026-11-22, 2026-11-22T19:31Z)"
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 def _parse_number(token: _Token) -> int:
@@ -146,4 +146,4 @@ def _is_by(record: ReadableRecord, wanted: str) -> bool:
     if not isinstance(who, Mapping):
         return False
     kind, name = who.get("kind"), who.get("name")
-    return wanted in {kind, name, f"{kind}:{name}"}
+    return wanted in (kind, name, f"{kind}:{name}")

@@ -5,9 +5,8 @@ commitment; what does not is shown as damaged, what has no key any more as erase
 Memory holds one segment and the results. Reading changes nothing; whoever reads is recorded elsewhere.
 """
 
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple, cast, final
 
@@ -16,9 +15,9 @@ import orjson
 from nomoat.audit.entries import Pseudonyms, SubjectKeys, open_box
 from nomoat.audit.outage import SYSTEM
 from nomoat.audit.query import Query
-from nomoat.audit.segments import FrameKind, iterate_frames, list_segments, read_header
+from nomoat.audit.segments import DamagedFrame, FrameKind, iterate_frames, list_segments, read_header
 from nomoat.core.errors import Corrupt
-from nomoat.core.record import Json, RecordKind
+from nomoat.core.record import Json
 
 UNAUTHENTICATED: Final = "unauthenticated"
 _CLOCK_TOLERANCE_S: Final = 5
@@ -26,21 +25,11 @@ _CLOCK_TOLERANCE_S: Final = 5
 Fields = Mapping[str, Json]
 
 
-class _Found(NamedTuple):
-    """A record that matches, and the outcome of its access once that is seen."""
+class _Sealed(NamedTuple):
+    """A record as it lies in the log."""
 
     fields: Fields
-    content: Fields
-
-
-@dataclass(slots=True)
-class _Search:
-    """One search under way: from the newest segment back."""
-
-    query: Query
-    after: int
-    size: int
-    outcomes: dict[int, dict[str, Json]]
+    box: bytes
 
 
 @final
@@ -61,30 +50,89 @@ class Reader:
         """Return the newest `limit` records that match, oldest of them first.
 
         Only records after number `after` and below `size` (the log's durable size) count. How an
-        access ended stands in its opening's record, under `outcome`; outcomes are no records of
-        their own here unless asked for by number. Raises `Unavailable` when the keys cannot be read.
+        access ended stands in its opening's record, under `outcome`; an outcome is no record of its
+        own here unless asked for by number. Raises `Unavailable` when the keys cannot be read,
+        `Corrupt` when a segment cannot.
         """
-        search = _Search(query, after, size, {})
+        search = _Search(self, query, after, size)
         found: list[dict[str, Json]] = []
         for _, path in reversed(list_segments(self._directory)):
-            data = path.read_bytes()
-            header, start = read_header(data)
-            found = self._search_segment(search, data, start, limit - len(found)) + found
-            reached = header.frontier.size
-            older = header.latest / 1000 + _CLOCK_TOLERANCE_S
-            if len(found) >= limit or reached <= after + 1 or older < query.since:
+            try:
+                header, start = read_header(data := path.read_bytes())
+            except DamagedFrame:
+                continue  # it is only being made
+            found = search.segment(data, start, header.frontier.size, limit - len(found)) + found
+            before = header.frontier.size
+            if len(found) >= limit or before <= after + 1 or (query.record is not None and before <= query.record):
                 break
-            if query.record is not None and reached <= query.record:
+            if header.latest / 1000 + _CLOCK_TOLERANCE_S < query.since:
                 break
         return found
 
-    def _search_segment(self, search: _Search, data: bytes, start: int, limit: int) -> list[dict[str, Json]]:
-        found: deque[dict[str, Json]] = deque(maxlen=limit)
+    def readable(self, sealed: _Sealed) -> dict[str, Json]:
+        """Return a record as people read it: entry and content in one."""
+        fields = sealed.fields
+        record: dict[str, Json] = {name: fields[name] for name in ("n", "at", "enforcer", "kind", "what", "decision")}
+        if "of" in fields:
+            record["of"] = fields["of"]
+        pseudonym = str(fields["who"])
+        record["who"] = {"kind": self._nameless.get(pseudonym, ""), "pseudonym": pseudonym}
+        return record | self.content(sealed)
+
+    def content(self, sealed: _Sealed) -> dict[str, Json]:
+        """Return what the box holds, or what happened to it."""
+        key = self._keys.find(str(sealed.fields["who"]))
+        if key is None:
+            return {"erased": True}
+        try:
+            return dict(open_box(self._origin, sealed.fields, sealed.box, key))
+        except Corrupt as error:
+            return {"damaged": str(error)}
+
+
+class _Search:
+    """One search under way, from the newest segment back to older ones."""
+
+    def __init__(self, reader: Reader, query: Query, after: int, size: int) -> None:
+        self._reader = reader
+        self._query = query
+        self._after = after
+        self._size = size
+        self._since = datetime.fromtimestamp(query.since, UTC).isoformat(timespec="milliseconds")
+        # Outcomes whose openings lie in an older segment: no more than were in flight when it ended.
+        self._later: dict[int, _Sealed] = {}
+
+    def segment(self, data: bytes, start: int, first: int, limit: int) -> list[dict[str, Json]]:
+        """Return the newest `limit` matches of one segment, whose first record is number `first`."""
+        found: dict[int, dict[str, Json]] = {}
         for frame in iterate_frames(data, start):
             if frame.kind != FrameKind.RECORD:
                 continue
-            fields = cast("Fields", orjson.loads(frame.entry))
-            number, of = fields["n"], fields.get("of")
-            if not isinstance(number, int) or not search.after < number < search.size:
-                continue
-    ...
+            sealed = _Sealed(cast("Fields", orjson.loads(frame.entry)), frame.body)
+            number, of = sealed.fields["n"], sealed.fields.get("of")
+            if not isinstance(number, int) or number >= self._size:
+                break
+            if isinstance(of, int) and number != self._query.record:
+                if of in found:
+                    found[of]["outcome"] = self._reader.content(sealed)
+                elif of < first:
+                    self._later[of] = sealed
+            elif number > self._after and (record := self._match(number, sealed)) is not None:
+                found[number] = record
+                if len(found) > limit:
+                    del found[next(iter(found))]
+        return list(found.values())
+
+    def _match(self, number: int, sealed: _Sealed) -> dict[str, Json] | None:
+        fields, outcome = sealed.fields, self._later.pop(number, None)
+        # Times of one fixed width sort as text.
+        if str(fields["at"]) < self._since:
+            return None
+        if not self._query.matches_entry(number, str(fields["what"]), str(fields["decision"])):
+            return None
+        record = self._reader.readable(sealed)
+        if not self._query.matches_content(record):
+            return None
+        if outcome is not None:
+            record["outcome"] = self._reader.content(outcome)
+        return record
