@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from nomoat.audit.log import Log
-from nomoat.audit.reading import LogReader
 from nomoat.core.operation import (
     ApplyDirectory,
     ApplyPolicy,
@@ -100,7 +99,7 @@ async def open_gateway(
         log = await Log.open(
             directory / "log",
             signing_key=stores.keys.load("log"),
-            origin=origin_of(configuration),
+            origin=f"{configuration.trust_domain}/log",
             pseudonym_key=stores.keys.load("pseudonyms"),
             subject_keys=stores.subject_keys,
             clock=clock,
@@ -108,7 +107,7 @@ async def open_gateway(
             files=files,
         )
         try:
-            gateway = _wire(directory / "log", configuration, stores, log, clock)
+            gateway = _wire(configuration, stores, log, clock)
             await log.append(system_record("Start", {"trust_domain": configuration.trust_domain}))
             flushing = asyncio.create_task(gateway.guard.strangers.run())
             try:
@@ -125,7 +124,7 @@ async def open_gateway(
         state.close()
 
 
-def _wire(directory: Path, configuration: Configuration, stores: _Stores, log: Log, clock: Clock) -> Gateway:
+def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock) -> Gateway:
     state, keys = stores.state, stores.keys
     trust_domain = TrustDomain(configuration.trust_domain)
     root = keys.load("authority-certificate").decode("ascii")
@@ -144,8 +143,7 @@ def _wire(directory: Path, configuration: Configuration, stores: _Stores, log: L
     catalog = Catalog(state)
     reading, writing = Reading(stores.objects), Writing(catalog, stores.objects, identity.capabilities, clock)
     identities = Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock)
-    reader = LogReader(directory, origin_of(configuration), stores.subject_keys)
-    log_reading = LogReading(log, reader, clock)
+    log_reading = LogReading(log)
     resolvers: dict[type[Operation], Resolver[Any]] = {
         ApplyDirectory: declarations.resolve,
         ApplyPolicy: policies.resolve,
@@ -206,11 +204,6 @@ def _wire(directory: Path, configuration: Configuration, stores: _Stores, log: L
         keys=keys,
         clock=clock,
     )
-
-
-def origin_of(configuration: Configuration) -> str:
-    """The name of a trust domain's log in its checkpoints."""
-    return f"{configuration.trust_domain}/log"
 
 
 def system_record(what: str, content: Mapping[str, Json]) -> Record:
