@@ -114,8 +114,8 @@ def test_erased_and_damaged_content_is_told(tmp_path: Path) -> None:
 
     async def write() -> None:
         log = await world.open()
-        await log.append(opening("person:ann"))
-        await log.append(opening("person:bob"))
+        await log.append(opening("person:ann", decision="deny"))
+        await log.append(opening("person:bob", decision="deny"))
         await log.close()
 
     async def read() -> list[dict[str, Json]]:

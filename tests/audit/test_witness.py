@@ -1,0 +1,338 @@
+"""The witness signs one history of a log, whatever it is asked; and a log has itself witnessed."""
+
+import asyncio
+import errno
+import os
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nomoat.audit.checkpoint import (
+    WITNESS_KEY,
+    NoteSigner,
+    VerifierKey,
+    add_signatures,
+    parse_checkpoint,
+    sign_checkpoint,
+    verify_cosignature,
+)
+from nomoat.audit.cosigning import Cosigner
+from nomoat.audit.tree import EMPTY_ROOT, Frontier, Head, consistency_proof, leaf_hash, position, root_at
+from nomoat.audit.witness import (
+    BODY_LIMIT,
+    SIZE_TYPE,
+    Message,
+    Scope,
+    Witness,
+    WitnessAnswer,
+    WitnessApplication,
+    WitnessState,
+)
+from nomoat.core.errors import Conflict, Corrupt, NoMoatError, Unavailable
+from tests.audit.world import Clock, FaultyFiles, World, opening
+
+LOG = NoteSigner("acme.example/log", bytes(range(32)))
+COSIGNER = NoteSigner("witness.example/w1", bytes(range(32, 64)), WITNESS_KEY)
+
+
+class TreeLog:
+    """A log as a witness sees one: heads and proofs. `salt` makes another history."""
+
+    def __init__(self, salt: str = "", shared: int = 0) -> None:
+        leaves = [leaf_hash(f"{n}{salt if n >= shared else ''}".encode()) for n in range(64)]
+        self._stored = Frontier().extend(leaves)
+        self.size = 64
+
+    def _read(self, level: int, index: int) -> bytes:
+        return self._stored[position(level, index)]
+
+    def head(self, size: int) -> Head:
+        return Head(size, root_at(size, self._read))
+
+    def note(self, size: int, signer: NoteSigner = LOG) -> bytes:
+        return sign_checkpoint(signer, self.head(size))
+
+    def proof(self, old: int, new: int) -> list[bytes]:
+        return consistency_proof(old, new, self._read)
+
+    @property
+    def verifier_key(self) -> VerifierKey:
+        return LOG.key
+
+    def checkpoint(self) -> bytes:
+        return self.note(self.size)
+
+    def consistency(self, old_size: int) -> list[bytes]:
+        return self.proof(old_size, self.size)
+
+
+def request(old: int, proof: Sequence[bytes], note: bytes) -> bytes:
+    return f"old {old}\n".encode() + b"".join(b64encode(step) + b"\n" for step in proof) + b"\n" + note
+
+
+@pytest.fixture
+def witness(tmp_path: Path) -> Witness:
+    return make(tmp_path)
+
+
+def make(directory: Path, files: FaultyFiles | None = None) -> Witness:
+    path = directory / "state"
+    state = WitnessState.open(path, files) if path.exists() else WitnessState.create(path, files)
+    return Witness(COSIGNER, state, [LOG.key], Clock())
+
+
+def cosigned(note: bytes, answer: WitnessAnswer) -> int:
+    assert answer.status == 200, answer
+    return verify_cosignature(add_signatures(parse_checkpoint(note), answer.body), COSIGNER.key)
+
+
+# -- The protocol --------------------------------------------------------------------------------------
+
+
+def test_a_log_that_grows_is_cosigned(witness: Witness) -> None:
+    log = TreeLog()
+    for old, new in ((0, 5), (5, 5), (5, 8), (8, 64)):
+        note = log.note(new)
+        assert cosigned(note, witness.add_checkpoint(request(old, log.proof(old, new), note))) == 1_795_000_000
+
+
+def test_another_old_size_is_a_conflict_that_says_the_size(witness: Witness) -> None:
+    log = TreeLog()
+    witness.add_checkpoint(request(0, [], log.note(5)))
+    for old, new in ((0, 8), (4, 8), (6, 8)):
+        answer = witness.add_checkpoint(request(old, log.proof(old, new), log.note(new)))
+        assert (answer.status, answer.body, answer.content_type) == (409, b"5\n", SIZE_TYPE)
+
+
+def test_a_fork_is_refused(witness: Witness) -> None:
+    log, fork = TreeLog(), TreeLog("fork", shared=3)
+    witness.add_checkpoint(request(0, [], log.note(5)))
+    assert witness.add_checkpoint(request(5, fork.proof(5, 9), fork.note(9))).status == 422
+    assert witness.add_checkpoint(request(5, log.proof(5, 9), fork.note(9))).status == 422
+    assert witness.add_checkpoint(request(5, [], fork.note(9))).status == 422
+    assert witness.add_checkpoint(request(5, [], fork.note(5))).status == 409
+    assert witness.add_checkpoint(request(5, log.proof(5, 9), log.note(9))).status == 200
+
+
+def test_a_rollback_is_refused(witness: Witness) -> None:
+    log = TreeLog()
+    witness.add_checkpoint(request(0, [], log.note(9)))
+    assert witness.add_checkpoint(request(9, [], log.note(5))).status == 400
+    assert witness.add_checkpoint(request(0, [], log.note(5))).status == 409
+    assert witness.add_checkpoint(request(5, [], log.note(5))).status == 409
+
+
+def test_old_size_zero(witness: Witness) -> None:
+    log = TreeLog()
+    assert witness.add_checkpoint(request(0, [bytes(32)], log.note(5))).status == 422
+    assert witness.add_checkpoint(request(0, log.proof(3, 5), log.note(5))).status == 422
+    forged_empty = sign_checkpoint(LOG, Head(0, bytes(32)))
+    assert witness.add_checkpoint(request(0, [], forged_empty)).status in {409, 422}
+    empty = sign_checkpoint(LOG, Head(0, EMPTY_ROOT))
+    assert witness.add_checkpoint(request(0, [], empty)).status == 200
+    assert witness.add_checkpoint(request(0, [], log.note(5))).status == 200
+
+
+def test_an_unknown_log_and_a_foreign_key(witness: Witness) -> None:
+    log = TreeLog()
+    stranger = NoteSigner("other.example/log", os.urandom(32))
+    assert witness.add_checkpoint(request(0, [], log.note(5, stranger))).status == 404
+    impostor = NoteSigner(LOG.key.name, os.urandom(32))
+    assert witness.add_checkpoint(request(0, [], log.note(5, impostor))).status == 403
+    assert witness.add_checkpoint(request(0, [], log.note(5))).status == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"old 0\n",
+        b"old 00\n\n" + TreeLog().note(5),
+        b"old -1\n\n" + TreeLog().note(5),
+        b"new 0\n\n" + TreeLog().note(5),
+        b"old 0\nnot base64\n\n" + TreeLog().note(5),
+        b"old 0\n" + (b64encode(bytes(32)) + b"\n") * 64 + b"\n" + TreeLog().note(5),
+        b"old 0\n" + b64encode(bytes(31)) + b"\n\n" + TreeLog().note(5),
+        b"old 0\n\nnonsense",
+        b"old \xff\n\n" + TreeLog().note(5),
+    ],
+)
+def test_what_is_not_a_request(witness: Witness, body: bytes) -> None:
+    assert witness.add_checkpoint(body).status == 400
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_get_an_answer(body: bytes) -> None:
+    answer = Witness(COSIGNER, WitnessState(FaultyFiles(), Path("/nonexistent"), {}), [LOG.key], Clock())
+    assert answer.add_checkpoint(body).status == 400
+
+
+# -- Its memory ----------------------------------------------------------------------------------------
+
+
+def test_a_restart_remembers(tmp_path: Path) -> None:
+    log, fork = TreeLog(), TreeLog("fork")
+    make(tmp_path).add_checkpoint(request(0, [], log.note(5)))
+    again = make(tmp_path)
+    assert again.add_checkpoint(request(0, [], fork.note(7))).status == 409
+    assert again.add_checkpoint(request(5, log.proof(5, 7), log.note(7))).status == 200
+
+
+@pytest.mark.parametrize("kind", ["open", "write", "sync", "sync_directory"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_nothing_is_signed_that_is_not_kept(tmp_path: Path, kind: str, when: str) -> None:
+    log, fork, files = TreeLog(), TreeLog("fork"), FaultyFiles()
+    witness = make(tmp_path, files)
+    witness.add_checkpoint(request(0, [], log.note(5)))
+    files.arm(kind, when, errno.EIO, times=10**9)
+    answer = witness.add_checkpoint(request(5, log.proof(5, 9), log.note(9)))
+    assert answer.status == 503
+    files.disarm()
+    for survivor in (witness, make(tmp_path)):
+        assert survivor.add_checkpoint(request(5, fork.proof(5, 9), fork.note(9))).status in {409, 422}
+
+
+def test_a_lost_or_broken_state_does_not_sign(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    with pytest.raises(Unavailable):
+        WitnessState.open(path)
+    WitnessState.create(path)
+    with pytest.raises(Conflict):
+        WitnessState.create(path)
+    for content in (b"", b"[]", b'{"a": "1"}', b'{"a": "x AAAA"}'):
+        path.write_bytes(content)
+        with pytest.raises(Corrupt):
+            WitnessState.open(path)
+
+
+# -- Over HTTP -----------------------------------------------------------------------------------------
+
+
+def call(witness: Witness, body: bytes, path: str = "/add-checkpoint", method: str = "POST") -> WitnessAnswer:
+    """Speak ASGI to the application, the body in two parts."""
+    sent: list[Message] = []
+    parts: list[Message] = [
+        {"type": "http.request", "body": body[:10], "more_body": True},
+        {"type": "http.request", "body": body[10:], "more_body": False},
+    ]
+    scope: Scope = {"type": "http", "path": path, "method": method}
+
+    async def receive() -> Message:
+        return parts.pop(0) if parts else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(WitnessApplication(witness)(scope, receive, send))
+    headers = dict(sent[0]["headers"])
+    assert int(headers[b"content-length"]) == len(sent[1]["body"])
+    return WitnessAnswer(sent[0]["status"], sent[1]["body"], headers[b"content-type"].decode())
+
+
+def test_over_http(witness: Witness) -> None:
+    log = TreeLog()
+    assert cosigned(log.note(5), call(witness, request(0, [], log.note(5)))) > 0
+    assert call(witness, request(0, [], log.note(5))) == WitnessAnswer(409, b"5\n", SIZE_TYPE)
+    assert call(witness, b"", method="GET").status == 405
+    assert call(witness, b"", path="/").status == 404
+    assert call(witness, b"x" * (BODY_LIMIT + 1)).status == 413
+
+
+# -- The gateway's side --------------------------------------------------------------------------------
+
+
+def test_a_log_has_itself_witnessed(tmp_path: Path) -> None:
+    world = World(tmp_path / "log")
+
+    async def run() -> None:
+        log = await world.open()
+        witness = Witness(COSIGNER, WitnessState.create(tmp_path / "state"), [log.verifier_key], world.clock)
+
+        async def post(body: bytes) -> WitnessAnswer:
+            return witness.add_checkpoint(body)
+
+        cosigner = Cosigner(log, world.directory, COSIGNER.key, post)
+        for _ in range(5):
+            await log.append(opening())
+            assert (await cosigner.refresh()).size == log.size
+        # Another process, which does not know where the witness is.
+        (world.directory / "checkpoint.witnessed").unlink()
+        await log.append(opening())
+        cosigner = Cosigner(log, world.directory, COSIGNER.key, post)
+        assert cosigner.newest is None
+        assert (await cosigner.refresh()).size == log.size
+        again = Cosigner(log, world.directory, COSIGNER.key, post)
+        assert again.newest is not None
+        assert again.newest.size == log.size
+        await log.close()
+
+    asyncio.run(run())
+
+
+def test_a_log_that_was_rolled_back_or_forked_is_told(tmp_path: Path) -> None:
+    witness = make(tmp_path)
+    log, fork, short = TreeLog(), TreeLog("fork"), TreeLog()
+    short.size, fork.size = 20, 64
+    witness.add_checkpoint(request(0, [], log.note(30)))
+
+    async def post(body: bytes) -> WitnessAnswer:
+        return witness.add_checkpoint(body)
+
+    for other in (short, fork):
+        with pytest.raises(Corrupt):
+            asyncio.run(Cosigner(other, tmp_path, COSIGNER.key, post).refresh())
+    same_size = TreeLog("fork")
+    same_size.size = 30
+    with pytest.raises(Corrupt):
+        asyncio.run(Cosigner(same_size, tmp_path, COSIGNER.key, post).refresh())
+    assert asyncio.run(Cosigner(log, tmp_path, COSIGNER.key, post).refresh()).size == 64
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        WitnessAnswer(500, b""),
+        WitnessAnswer(403, b""),
+        WitnessAnswer(200, b""),
+        WitnessAnswer(200, b"nonsense"),
+        WitnessAnswer(200, COSIGNER.cosign(b"something else", 1)),
+        WitnessAnswer(200, NoteSigner(COSIGNER.key.name, os.urandom(32), WITNESS_KEY).cosign(b"x", 1)),
+        WitnessAnswer(409, b"soon\n", SIZE_TYPE),
+    ],
+)
+def test_an_answer_that_proves_nothing_is_not_kept(tmp_path: Path, answer: WitnessAnswer) -> None:
+    async def post(_body: bytes) -> WitnessAnswer:
+        return answer
+
+    cosigner = Cosigner(TreeLog(), tmp_path, COSIGNER.key, post)
+    with pytest.raises(Unavailable):
+        asyncio.run(cosigner.refresh())
+    assert cosigner.newest is None
+    assert not (tmp_path / "checkpoint.witnessed").exists()
+
+
+def test_running_goes_on_after_failures(tmp_path: Path) -> None:
+    witness = make(tmp_path)
+    failures: list[NoMoatError] = []
+
+    async def run() -> Cosigner:
+        answers = iter([WitnessAnswer(500, b"")])
+
+        async def post(body: bytes) -> WitnessAnswer:
+            return next(answers, None) or witness.add_checkpoint(body)
+
+        cosigner = Cosigner(TreeLog(), tmp_path, COSIGNER.key, post)
+        running = asyncio.create_task(cosigner.run(0.001, failures.append))
+        async with asyncio.timeout(10):
+            while cosigner.newest is None:  # noqa: ASYNC110 - it tells only of failures
+                await asyncio.sleep(0.001)
+        running.cancel()
+        return cosigner
+
+    cosigner = asyncio.run(run())
+    assert len(failures) == 1
+    assert cosigner.newest is not None
