@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nomoat.audit.log import Log
+from nomoat.core.errors import NoMoatError
 from nomoat.core.operation import (
     ApplyDirectory,
     ApplyPolicy,
@@ -46,6 +48,8 @@ from nomoat.stores.segments import Files
 from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
 
+_log = logging.getLogger("nomoat")
+
 Clock = Callable[[], float]
 
 
@@ -60,7 +64,6 @@ class Gateway:
     guard: Guard
     log: Log
     identity: Identity
-    authority: CertificateAuthority
     declarations: Declarations
     policies: Policies
     reading: Reading
@@ -75,6 +78,18 @@ class _Stores:
     state: State
     objects: Objects
     subject_keys: StoredSubjectKeys
+
+
+@dataclass(frozen=True, slots=True)
+class _Resources:
+    declarations: Declarations
+    policies: Policies
+    identity: Identity
+    identities: Identities
+    catalog: Catalog
+    reading: Reading
+    writing: Writing
+    log: LogReading
 
 
 @asynccontextmanager
@@ -125,69 +140,23 @@ async def open_gateway(
 
 
 def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock) -> Gateway:
-    state, keys = stores.state, stores.keys
-    trust_domain = TrustDomain(configuration.trust_domain)
-    root = keys.load("authority-certificate").decode("ascii")
-    authority = CertificateAuthority.from_keys(trust_domain, keys.load("authority"), root)
-
-    declarations = Declarations(state, clock)
-    policies = Policies(state, clock)
-    identity = Identity(
-        authority=authority,
-        token_key=keys.load("tokens"),
-        state=state,
-        directory=lambda: declarations.current,
-        clock=clock,
-        token_life=configuration.token_lifetime_s,
-    )
-    catalog = Catalog(state)
-    reading, writing = Reading(stores.objects), Writing(catalog, stores.objects, identity.capabilities, clock)
-    identities = Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock)
-    log_reading = LogReading(log)
-    resolvers: dict[type[Operation], Resolver[Any]] = {
-        ApplyDirectory: declarations.resolve,
-        ApplyPolicy: policies.resolve,
-        Enroll: identities.resolve_enroll,
-        Revoke: identities.resolve_revoke,
-        ReadLog: log_reading.resolve,
-    }
-    resolvers.update(Resolution(lambda: declarations.current, catalog).resolvers)
-    for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
-        resolvers[operation] = identities.resolve_self
-
+    parts = _resources(configuration, stores, log, clock)
+    resolvers = _resolvers(parts)
     guard = Guard(
-        authenticator=identity.authenticator,
+        authenticator=parts.identity.authenticator,
         resolvers=resolvers,
-        policies=lambda: policies.current,
+        policies=lambda: parts.policies.current,
         epoch=lambda: (
-            identity.sessions.generation,
-            declarations.current.generation,
-            policies.current.digest,
-            catalog.generation,
+            parts.identity.sessions.generation,
+            parts.declarations.current.generation,
+            parts.policies.current.digest,
+            parts.catalog.generation,
         ),
         log=log,
         clock=clock,
     )
-    ending: set[asyncio.Task[object]] = set()
-
-    def end_the_undeclared() -> None:
-        task: asyncio.Task[object] = asyncio.ensure_future(identity.retain())
-        ending.add(task)
-        task.add_done_callback(ending.discard)
-
-    declarations.listen(guard.reexamine)
-    declarations.listen(end_the_undeclared)
-    policies.listen(guard.reexamine)
-    identity.sessions.listen(lambda ended: guard.end_sessions(ended, "the session was revoked"))
-    budget = ContentBudget()
-    routes = (
-        *Administration(guard, declarations, policies, identities).routes(),
-        *LogEndpoint(guard, log_reading).routes(),
-        *IdentityEndpoints(guard, identities, root.encode(), log.checkpoint).routes(),
-        *HubEndpoints(guard, writing, identities.whoami).routes(),
-        *DatasetEndpoints(guard, reading, writing, budget).routes(),
-        *ModelEndpoints(guard, reading, writing, budget).routes(),
-    )
+    _connect(parts, guard)
+    routes = _routes(parts, guard, log)
     return Gateway(
         configuration=configuration,
         application=Application(guard, routes, {"hub": error_headers}),
@@ -195,14 +164,84 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         resolvers=resolvers,
         guard=guard,
         log=log,
-        identity=identity,
-        authority=authority,
-        declarations=declarations,
-        policies=policies,
-        reading=reading,
-        writing=writing,
-        keys=keys,
+        identity=parts.identity,
+        declarations=parts.declarations,
+        policies=parts.policies,
+        reading=parts.reading,
+        writing=parts.writing,
+        keys=stores.keys,
         clock=clock,
+    )
+
+
+def _resources(configuration: Configuration, stores: _Stores, log: Log, clock: Clock) -> _Resources:
+    root = stores.keys.load("authority-certificate").decode("ascii")
+    trust_domain = TrustDomain(configuration.trust_domain)
+    declarations, catalog = Declarations(stores.state, clock), Catalog(stores.state)
+    identity = Identity(
+        authority=CertificateAuthority.from_keys(trust_domain, stores.keys.load("authority"), root),
+        token_key=stores.keys.load("tokens"),
+        state=stores.state,
+        directory=lambda: declarations.current,
+        clock=clock,
+        token_life=configuration.token_lifetime_s,
+    )
+    return _Resources(
+        declarations=declarations,
+        policies=Policies(stores.state, clock),
+        identity=identity,
+        identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
+        catalog=catalog,
+        reading=Reading(stores.objects),
+        writing=Writing(catalog, stores.objects, identity.capabilities, clock),
+        log=LogReading(log),
+    )
+
+
+def _resolvers(parts: _Resources) -> dict[type[Operation], Resolver[Any]]:
+    """Who says what the names of an operation mean; an operation that is missing here is refused."""
+    resolvers: dict[type[Operation], Resolver[Any]] = {
+        ApplyDirectory: parts.declarations.resolve,
+        ApplyPolicy: parts.policies.resolve,
+        Enroll: parts.identities.resolve_enroll,
+        Revoke: parts.identities.resolve_revoke,
+        ReadLog: parts.log.resolve,
+        **Resolution(lambda: parts.declarations.current, parts.catalog).resolvers,
+    }
+    for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
+        resolvers[operation] = parts.identities.resolve_self
+    return resolvers
+
+
+def _connect(parts: _Resources, guard: Guard) -> None:
+    """Let every change reach the accesses in flight, before the change is answered."""
+    ending: set[asyncio.Task[object]] = set()
+
+    def ended(task: asyncio.Task[object]) -> None:
+        ending.discard(task)
+        if not task.cancelled() and isinstance(task.exception(), NoMoatError):
+            _log.warning("the sessions of who is no longer declared are ended, but not yet stored as ended")
+
+    def end_the_undeclared() -> None:
+        task: asyncio.Task[object] = asyncio.ensure_future(parts.identity.retain())
+        ending.add(task)
+        task.add_done_callback(ended)
+
+    parts.declarations.listen(guard.reexamine)
+    parts.declarations.listen(end_the_undeclared)
+    parts.policies.listen(guard.reexamine)
+    parts.identity.sessions.listen(lambda sessions: guard.end_sessions(sessions, "the session was revoked"))
+
+
+def _routes(parts: _Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
+    root, budget = parts.identity.authority.certificate.encode(), ContentBudget()
+    return (
+        *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
+        *LogEndpoint(guard, parts.log).routes(),
+        *IdentityEndpoints(guard, parts.identities, root, log.checkpoint).routes(),
+        *HubEndpoints(guard, parts.writing, parts.identities.whoami).routes(),
+        *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
+        *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
     )
 
 

@@ -67,7 +67,7 @@ async def initialize(directory: Path, configuration: Configuration, admin: str, 
         public = directory / "public"
         public.mkdir(mode=0o755)
         (public / "log.vkey").write_text(log_key + "\n")
-        (public / "ca.pem").write_text(gateway.authority.certificate)
+        (public / "ca.pem").write_text(gateway.identity.authority.certificate)
         # Last: without its configuration the directory is not one.
         (directory / FILE).write_text(configuration.dump())
         (directory / FILE).chmod(0o600)
