@@ -15,10 +15,9 @@ absent one errs, and an error denies.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Final, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 import cedarpy
 import orjson
@@ -50,16 +49,15 @@ REQUESTS: Final = cedarpy.Schema.from_str(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """What Cedar answered: whether it allowed, the ids that applied and what failed (both unsorted).
 
     `applied` are the permits of an allowing answer, the forbids of a denying one.
     """
 
     allowed: bool
-    applied: tuple[str, ...]
-    errors: tuple[str, ...]
+    applied: Sequence[str]
+    errors: Sequence[str]
 
 
 def evaluate(request: Mapping[str, object], policies: PolicySet, entities: Entities) -> Evaluation:
@@ -70,7 +68,7 @@ def evaluate(request: Mapping[str, object], policies: PolicySet, entities: Entit
     """
     result = cedarpy.is_authorized(cast("dict[str, object]", request), policies, entities, REQUESTS)
     found = result.diagnostics
-    return Evaluation(result.allowed, tuple(found.reasons), tuple(found.errors))
+    return Evaluation(result.allowed, found.reasons, found.errors)
 
 
 def parse_entities(entities: list[dict[str, object]]) -> Entities:

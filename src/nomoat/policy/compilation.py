@@ -95,7 +95,9 @@ def _compile_file(file: str, text: str) -> list[tuple[Clause, str, Policy]]:
     for index, problem in cedar.validate_text(text):
         clause, name, _ = compiled[index]
         said = problem.replace(f"for policy `policy{index}`, ", "")
-        _refuse(clause, f"{name}: {said}", "See the schema for what exists (`nomoat policy check` tries it).", said)
+        optional = "optional attribute" in said
+        advice = "Ask `has` first." if optional else "docs/policies.md lists the actions, types and attributes."
+        _refuse(clause, f"{name}: {said}", advice, said)
     return compiled
 
 

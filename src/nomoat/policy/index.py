@@ -27,7 +27,7 @@ from nomoat.policy.cedar import ACTION, GROUP, Est, Policy, Uid
 SLICES: Final = 1_024  # kinds of request
 SHARED: Final = 256  # selections of policies; kinds of request that select the same share one
 
-CIRCUMSTANCES: Final = ("at", "auth_age", "binding", "obtained", "session", "source")
+CIRCUMSTANCES: Final = frozenset({"at", "auth_age", "binding", "obtained", "session", "source"})
 ALL: Final[Policy] = {"op": "All"}
 
 Holds: TypeAlias = bool | None
@@ -130,7 +130,10 @@ def _any(parts: Iterable[Holds]) -> Holds:
 
 
 def context_reads(conditions: Est) -> frozenset[str]:
-    """The attributes of the context that conditions may read: all, if they use the context as a whole."""
+    """The attributes of the context that conditions may read: all, if they use the context as a whole.
+
+    Conditions may also ask for one that there never is (`context has colour` is valid, and false).
+    """
     reads: set[str] = set()
     attributes = whole = 0
     for node in _nodes(conditions):
@@ -144,7 +147,7 @@ def context_reads(conditions: Est) -> frozenset[str]:
                 whole += 1  # also once for each of the above
             case _:
                 pass
-    return frozenset(reads) if whole == attributes else frozenset(CIRCUMSTANCES)
+    return CIRCUMSTANCES & reads if whole == attributes else CIRCUMSTANCES
 
 
 def _literals(policy: Est) -> Iterator[Uid]:
