@@ -274,6 +274,21 @@ async def test_commits_to_different_files_at_once_all_succeed(there: Yard) -> No
         assert await there.read(DIGITS, f"{number}.txt") == b"%d" % number
 
 
+@in_yard
+async def test_commits_of_others_refuse_nobody(there: Yard) -> None:
+    await there.write(DIGITS, {"metrics.json": b"{}"})
+
+    async def write(writer: int) -> None:
+        for number in range(5):
+            await there.write(DIGITS, {f"{writer}/{number}.txt": b"x"})
+
+    async def read() -> None:
+        for _ in range(30):
+            assert await there.read(DIGITS, "metrics.json", by=there.scientist) == b"{}"
+
+    await asyncio.gather(*(write(number) for number in range(8)), *(read() for _ in range(8)))
+
+
 # -- writing: oid theft and laundering ----------------------------------------------------------------
 
 

@@ -48,7 +48,12 @@ class CreatedRepository:
 
 @final
 class Catalog:
-    """The repositories of one state. `generation` moves whenever a repository is created or changes."""
+    """The repositories of one state.
+
+    `generation` moves when a repository is created. A commit does not move it: what was decided of a
+    file is about its path and this very revision, and stays right and served when the branch moves on;
+    if it moved, readers would be decided again for every commit of anybody, under load without end.
+    """
 
     def __init__(self, state: State, cached_files: int = CACHED_FILES) -> None:
         self._state = state
@@ -122,7 +127,6 @@ class Catalog:
         parent = self._cached.get(done.revision.parent)
         if parent is not None:
             self._cache(snapshot_of(done.revision, {**parent.files, **done.changes}))
-        self.generation += 1
 
     def _cache(self, snapshot: Snapshot) -> None:
         if snapshot.revision.id in self._cached:
