@@ -2,7 +2,7 @@
 
 Rules: a back end that knows nothing of records. Bytes count as kept only after `fdatasync`
 returned; `Segment.length` moves then and never before. After any error a segment is broken: it
-takes nothing more until `settle` has made its tail what its owner says it is.
+takes nothing more, and `settle` makes its tail what its owner says it is.
 Trusted for: a sync that returned is durable. Not trusted for: anything after an error. Linux marks
 pages clean when a sync fails, so a second sync proves nothing and `settle` writes the tail anew.
 """
@@ -16,6 +16,8 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
+
+from nomoat.core.errors import Misuse
 
 T = TypeVar("T")
 
@@ -134,7 +136,12 @@ class Segment:
         return segment
 
     def append(self, data: bytes) -> None:
-        """Write and sync; on return the bytes are durable, on `OSError` nothing is known of them."""
+        """Write and sync; on return the bytes are durable, on `OSError` nothing is known of them.
+
+        Raises `Misuse` after an error: nothing may follow bytes of which nothing is known.
+        """
+        if self.broken:
+            raise Misuse("a broken segment was written to")
         try:
             self._files.write_all(self._descriptor, data, self.length)
             self._files.sync(self._descriptor)
