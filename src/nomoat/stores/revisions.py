@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from sqlalchemy import Connection, Row, insert, literal, select, update
+from sqlalchemy import CTE, Connection, Row, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from nomoat.core.errors import Conflict, Malformed
@@ -186,11 +186,7 @@ def load_snapshot(connection: Connection, repository: str, commit_id: str) -> Sn
     ).one_or_none()
     if row is None:
         return None
-    start = select(revision.c.id, revision.c.parent, literal(0).label("depth")).where(revision.c.id == commit_id)
-    chain = start.cte(recursive=True)
-    chain = chain.union_all(
-        select(revision.c.id, revision.c.parent, chain.c.depth + 1).join(chain, revision.c.id == chain.c.parent)
-    )
+    chain = _ancestry(commit_id)
     changes = connection.execute(
         select(change.c.path, blob)
         .select_from(chain.join(change, change.c.revision == chain.c.id).outerjoin(blob, blob.c.id == change.c.blob))
@@ -227,16 +223,23 @@ def _require_apart(connection: Connection, draft: Draft, head: str) -> None:
     """Raise `Conflict` unless all that came between leaves alone what the draft was decided on."""
     if draft.strict:
         raise Conflict(_MOVED)
+    since = _ancestry(head, until=draft.base.revision.id, depth=MOST_REBASED)
+    seen = set(connection.scalars(select(since.c.id)))
+    if draft.base.revision.id not in seen:
+        raise Conflict(_MOVED)
     touched = [*draft.files, *draft.removed, *draft.folders]
-    at, steps = head, 0
-    while at != draft.base.revision.id:
-        parent = connection.scalar(select(revision.c.parent).where(revision.c.id == at))
-        if parent is None or steps == MOST_REBASED:
-            raise Conflict(_MOVED)
-        for path in connection.scalars(select(change.c.path).where(change.c.revision == at)):
-            if any(_related(path, ours) for ours in touched):
-                raise Conflict(f"{path} changed meanwhile; look at what is new and commit again")
-        at, steps = parent, steps + 1
+    changed = select(change.c.path).join(since, change.c.revision == since.c.id)
+    for path in connection.scalars(changed.where(since.c.id != draft.base.revision.id)):
+        if any(_related(path, ours) for ours in touched):
+            raise Conflict(f"{path} changed meanwhile; look at what is new and commit again")
+
+
+def _ancestry(start: str, *, until: str = "", depth: int = 1 << 62) -> CTE:
+    """The commit `start` and those before it as (id, parent, depth), down to `until` or `depth` steps."""
+    first = select(revision.c.id, revision.c.parent, literal(0).label("depth")).where(revision.c.id == start)
+    chain = first.cte(recursive=True)
+    before = select(revision.c.id, revision.c.parent, chain.c.depth + 1).join(chain, revision.c.id == chain.c.parent)
+    return chain.union_all(before.where(chain.c.id != until, chain.c.depth < depth))
 
 
 def _related(path: str, other: str) -> bool:
