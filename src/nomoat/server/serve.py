@@ -16,6 +16,7 @@ from nomoat.identity.keys import load_private_key
 from nomoat.server.assembly import Clock, Gateway, open_gateway
 from nomoat.server.configuration import load_configuration
 from nomoat.server.connections import GatewayConnection
+from nomoat.server.cosigning import keep_witnessed
 from nomoat.server.listening import Server, listen, url_of
 from nomoat.server.lock import locked
 from nomoat.server.tls import ServerTLS
@@ -37,10 +38,10 @@ async def serve(directory: Path, clock: Clock, ready: Callable[[str], None]) -> 
         async with open_gateway(directory, configuration, clock) as gateway:
             listener = listen(configuration.host, configuration.port)
             with contextlib.closing(listener):
-                await _run(gateway, listener, ready)
+                await _run(gateway, directory, listener, ready)
 
 
-async def _run(gateway: Gateway, listener: socket.socket, ready: Callable[[str], None]) -> None:
+async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready: Callable[[str], None]) -> None:
     strangers = gateway.guard.strangers
     tls = ServerTLS(gateway.identity.authority.certificate.encode(), partial(strangers.count, "TLS"))
     _present(gateway, tls)
@@ -60,11 +61,23 @@ async def _run(gateway: Gateway, listener: socket.socket, ready: Callable[[str],
         ssl_context_factory=lambda _config, _default: tls.context,
     )
     url = url_of("https", gateway.configuration.hosts[0], listener)
-    renewing = asyncio.create_task(_keep_presentable(gateway, tls))
+    beside = [
+        asyncio.create_task(_keep_presentable(gateway, tls), name="renewing the server's certificate"),
+        asyncio.create_task(keep_witnessed(gateway, directory), name="asking the witness"),
+    ]
+    for task in beside:
+        task.add_done_callback(_tell_of_a_bug)
     try:
         await Server(config, lambda: ready(url)).serve([listener])
     finally:
-        renewing.cancel()
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
+
+
+def _tell_of_a_bug(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("%s ended by a bug of ours", task.get_name(), exc_info=error)
 
 
 def _present(gateway: Gateway, tls: ServerTLS) -> None:
