@@ -67,6 +67,10 @@ async def test_revoked_device(world: World) -> None:
     for restart in (False, True):
         with pytest.raises(Revoked):
             await world.identity.renew(who, laptop.request, restart=restart)
+    device = world.identity.sessions.registry.device(laptop.issued.device)
+    assert device is not None
+    with pytest.raises(Revoked):
+        await world.identity.sessions.restart(device, world.now)
     assert world.certified(phone).name == ADA
 
 
@@ -170,6 +174,14 @@ async def test_a_disk_that_fails_leaves_it_in_force_and_says_so(world: World) ->
 
 
 @scenario
+async def test_what_is_stored_is_not_stored_again(world: World) -> None:
+    await world.join()
+    await world.identity.revoke("person", ADA)
+    await fail(world, "revocation")
+    await world.code("bob")
+
+
+@scenario
 async def test_doing_it_again_stores_it(world: World) -> None:
     train = await world.join("train")
     await fail(world, "revocation")
@@ -263,6 +275,21 @@ async def test_a_disk_that_keeps_what_it_reported_lost(world: World) -> None:
     assert await world.identity.revoke("workload", "train") == {train.issued.session}
     world.restart()
     assert kinds(world, train) == ["ended"]
+
+
+@scenario
+async def test_memory_forgets_what_is_over_and_keeps_what_matters(world: World) -> None:
+    train_code, ada_code = await world.code("train"), await world.code()
+    await world.redeem(train_code)
+    ada = await world.redeem(ada_code)
+    await world.code("bob")
+    world.now += 13 * 3600
+    await world.join("train")
+    registry = world.identity.sessions.registry
+    assert (len(registry._sessions), len(registry._codes), len(registry._handles)) == (1, 2, 2)
+    assert world.refusal(train_code).detail == "unknown"
+    assert world.refusal(ada_code).kind == "code-reused"  # the device still exists: its replay matters
+    assert world.refusal(world.assertion(ada)).kind == "revoked"
 
 
 # -- Races: a revocation while something is being stored ------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Final, final
 from sqlalchemy import Connection, delete, insert, update
 
 from nomoat.core.enrolment import SECRET_BYTES, EnrolmentCode, parse_enrolment_code
-from nomoat.core.errors import Conflict, Malformed, Revoked, Unauthenticated, Unavailable
+from nomoat.core.errors import Conflict, Malformed, Unauthenticated, Unavailable
 from nomoat.core.names import parse_subject_name
 from nomoat.core.principal import PrincipalKind
 from nomoat.identity.keys import thumbprint
@@ -113,8 +113,6 @@ class Codes:
         except Unauthenticated:
             self._registry.withdraw(session, device)
             raise
-        if code.revoked:
-            raise Revoked(f"{code.kind}:{code.subject} was revoked")
         require_not_revoked(session)
         return session
 

@@ -190,8 +190,8 @@ class Registry:
 
     def add_session(self, session: Session, now: float) -> None:
         """Keep a new session of a workload or of a registered device."""
-        self._sweep(now)
         self._insert(session)
+        self._sweep(now)  # after it: the code that made the session must not look spent for nothing
 
     def add_device(self, device: Device) -> None:
         """Keep a new device."""
