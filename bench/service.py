@@ -173,7 +173,12 @@ def _memory(gateway: Process, prepared: Prepared, directory: Path, idle: int) ->
         digest.update(bytes(1 << 20))
     oid = digest.hexdigest()
     gateway.forget_peak()
-    batch = {"operation": "upload", "transfers": ["basic"], "hash_algo": "sha256", "objects": [{"oid": oid, "size": UPLOAD}]}
+    batch = {
+        "operation": "upload",
+        "transfers": ["basic"],
+        "hash_algo": "sha256",
+        "objects": [{"oid": oid, "size": UPLOAD}],
+    }
     url = f"{gateway.url}/datasets/acme/bench.git/info/lfs/objects/batch"
     answer = _post(url, json.dumps(batch).encode(), prepared.token, "application/vnd.git-lfs+json")
     href = json.loads(answer)["objects"][0]["actions"]["upload"]["href"]

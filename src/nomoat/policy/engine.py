@@ -7,6 +7,7 @@ does not know, no target at all. Only the detail, which is for the log, says wha
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -17,13 +18,14 @@ from nomoat.core.principal import Principal
 from nomoat.policy import cedar
 from nomoat.policy.compilation import compile_policies
 from nomoat.policy.entities import PRINCIPAL_TYPES, Caller, Traits, caller, circumstances, entities, traits
-from nomoat.policy.index import PolicyIndex
+from nomoat.policy.index import PolicyIndex, Slice
 from nomoat.policy.snapshot import PolicySnapshot
 
 __all__ = ["MAX_TARGETS", "PolicySnapshot", "compile_policies", "decide"]
 
 MAX_TARGETS: Final = 10_000
 MAX_DETAIL: Final = 500
+EVALUATIONS: Final = 8_192  # answers of Cedar that are kept
 
 # What a principal or target of a wrong shape raises on its way into Cedar.
 UNFIT: Final = (ValueError, TypeError, AttributeError, OverflowError)
@@ -75,16 +77,25 @@ class _Question:
         self._circumstances = given
 
     def about(self, on: Traits) -> cedar.Evaluation:
-        resource, above = on[0], on[1]
-        applicable = self._index.slice(self._action, self._principal, self._caller[2], resource, above)
-        context = {name: self._circumstances[name] for name in applicable.reads}
-        request = {
-            "principal": {"type": self._principal[0], "id": self._principal[1]},
-            "action": {"type": cedar.ACTION, "id": self._action},
-            "resource": {"type": resource[0], "id": resource[1]},
-            "context": orjson.dumps(context).decode(),
-        }
-        return cedar.evaluate(request, applicable.policies, entities(self._caller, on))
+        applicable = self._index.slice(self._action, self._principal, self._caller[2], on[0], on[1])
+        given = {name: self._circumstances[name] for name in applicable.reads}
+        return evaluate(applicable, self._action, self._caller, on, orjson.dumps(given).decode())
+
+
+@lru_cache(maxsize=EVALUATIONS)
+def evaluate(applicable: Slice, action: str, who: Caller, on: Traits, context: str) -> cedar.Evaluation:
+    """Ask Cedar about one caller, action, target and context, by the policies that apply.
+
+    INVARIANT (pure): the arguments are everything that Cedar is given, so an answer that is kept is
+    the answer that it would give again. What policies read of the time is part of `context`.
+    """
+    request = {
+        "principal": {"type": PRINCIPAL_TYPES[who[0]], "id": who[1]},
+        "action": {"type": cedar.ACTION, "id": action},
+        "resource": {"type": on[0][0], "id": on[0][1]},
+        "context": context,
+    }
+    return cedar.evaluate(request, applicable.policies, entities(who, on))
 
 
 def _deny(snapshot: PolicySnapshot, answer: cedar.Evaluation, name: str) -> Deny:
