@@ -28,8 +28,8 @@ MAX_INTEGER: Final = 2**63 - 1  # Cedar's Long
 HANDLES: Final = 1_024  # about 11 KiB each: the schema's actions are in every one
 
 PRINCIPAL_TYPES: Final = {PrincipalKind.PERSON: PERSON, PrincipalKind.WORKLOAD: WORKLOAD}
-CONTAINERS: Final = {"NoMoat::File": ("NoMoat::Dataset", "NoMoat::Model")}
-"""The types that lie in another, and in which: the schema's `in`. Each needs exactly one parent."""
+CONTAINED: Final = frozenset({"NoMoat::File"})
+"""The types that lie in one of another type (the schema says which); the others lie in none."""
 
 _REPOSITORY_KINDS: Final = {"NoMoat::Dataset": "dataset", "NoMoat::Model": "model"}
 _RESERVED: Final = frozenset(
@@ -167,10 +167,9 @@ def _target_entity(on: Traits, budget: _Budget) -> dict[str, object]:
 
 
 def _check_parents(type: str, above: tuple[Uid, ...]) -> None:
-    """A target must lie where its kind lies: one that does not would silently escape forbids with `in`."""
-    containers = CONTAINERS.get(type, ())
-    if len(above) != (1 if containers else 0) or any(parent not in containers for parent, _ in above):
-        raise Unrepresentable(f"a {type:.80} that lies in {[parent[:80] for parent, _ in above[:4]]}")
+    """A contained thing must say in what: the schema lets it be silent, and it would escape forbids with `in`."""
+    if len(above) != (1 if type in CONTAINED else 0):
+        raise Unrepresentable(f"a {type:.80} that lies in {len(above)} others")
 
 
 def _entity(uid: Uid, budget: _Budget) -> dict[str, str]:
@@ -196,13 +195,15 @@ def circumstances(context: Context) -> dict[str, object]:
     """The context as Cedar's JSON. Raises `Unrepresentable`."""
     if type(context.binding) is not Binding or type(context.obtained) is not Binding:
         raise Unrepresentable("unknown binding of the credential")
+    if type(context.session) is not str or len(context.session) > MAX_STRING:
+        raise Unrepresentable(f"a session that is not text of at most {MAX_STRING} characters")
     return {
         "at": _integer(context.at, "the time"),
         "binding": context.binding.value,
         "obtained": context.obtained.value,
         "auth_age": _integer(context.auth_age, "the age of the authentication"),
         "source": {"__extn": {"fn": "ip", "arg": _address(context.source)}},
-        "session": _Budget(MAX_STRING).text(context.session, "the session"),
+        "session": context.session,
     }
 
 
@@ -210,7 +211,7 @@ def circumstances(context: Context) -> dict[str, object]:
 def _address(source: str) -> str:
     """The peer's address as Cedar writes it: no zone, and IPv4 where it came mapped into IPv6."""
     try:
-        address = ip_address(source)
+        address = ip_address("" if type(source) is not str else source)  # it would take a number, too
     except ValueError:
         raise Unrepresentable("the source is not an IP address") from None
     if isinstance(address, IPv6Address):
