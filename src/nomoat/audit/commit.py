@@ -40,17 +40,23 @@ class LogSettings:
     held_limit: int = 64 * 1024
 
 
+class ClockBehind(Exception):
+    """The clock is `seconds` behind the newest record."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What group commit asks of the log.
 
     `seal` makes an item record number `index` and returns it with its time (Unix milliseconds), or
-    None when it will come again. `behind` is by how many seconds the clock is behind the records (0:
-    it is not), `now` the present as a record's time.
+    None when it will come again; it raises `ClockBehind`. `now` is the present as a record's time.
     """
 
     seal: Callable[[Item, int], tuple[SealedRecord, int] | None]
-    behind: Callable[[], int]
     now: Callable[[], str]
 
 
@@ -101,20 +107,24 @@ class GroupCommit:
         """Take an item with a waiter into the next batch. Raises `Unavailable` and counts the refusal."""
         if self._mode is not Mode.NORMAL and not (item.record.priority and self._mode is Mode.RESERVED):
             raise self._refusal("log", self._outage.reason if self._outage else "it is being mended")
-        if behind := self._gate.behind():
-            raise self._refusal("clock", f"the clock is {behind} s behind the newest record")
         if len(self._pending.items) >= self._settings.pending_limit:
             raise self._refusal("log", "too many requests wait to be recorded")
-        self.enter(item)
+        try:
+            self._enter(item)
+        except ClockBehind as clock:
+            raise self._refusal("clock", f"the clock is {clock.seconds} s behind the newest record") from None
 
     def offer(self, item: Item) -> None:
         """Take an item that must be kept: now, or when it is possible again."""
-        if self._mode is Mode.DOWN or self._gate.behind() or len(self._pending.items) >= self._settings.pending_limit:
+        if self._mode is Mode.DOWN or len(self._pending.items) >= self._settings.pending_limit:
             self.hold(item)
-        else:
-            self.enter(item)
+            return
+        try:
+            self._enter(item)
+        except ClockBehind:
+            self.hold(item)
 
-    def enter(self, item: Item) -> None:
+    def _enter(self, item: Item) -> None:
         """Seal an item into the pending batch and see that the batch will be written."""
         batch = self._pending
         sealed = self._gate.seal(item, batch.first + len(batch.items))
@@ -285,9 +295,12 @@ class GroupCommit:
     def _recover(self) -> None:
         """Everything is taken again: first the record of the outage, then what was held."""
         self._mode = Mode.NORMAL
-        outage, self._outage = self._outage, None
-        if outage is not None:
-            self.enter(Item(outage.record()))
+        if self._outage is not None:
+            try:
+                self._enter(Item(self._outage.record()))
+            except ClockBehind:
+                return  # the outage lasts
+            self._outage = None
         self._release_held()
 
     def _release_held(self) -> None:
@@ -303,8 +316,7 @@ class GroupCommit:
     def _look(self) -> None:
         self._probe = None
         if self._mode is Mode.NORMAL:
-            if not self._gate.behind():
-                self._recover()
+            self._recover()
         elif not self._busy:
             if self._mode is Mode.DOWN:
                 self._mend()

@@ -8,14 +8,17 @@ a pair. Destroying the key erases the content and breaks no proof.
 
 import hmac
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, Protocol, cast
 
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from nomoat.audit.segments import ENTRY_LIMIT
 from nomoat.core.errors import Corrupt, Misuse, TooLarge
@@ -32,6 +35,7 @@ _RANDOM_BATCH: Final = 256
 _CACHED_SUBJECTS: Final = 8192
 _CACHED_NAMES: Final = 32768
 _SHORT: Final = 512
+_SHA256: Final = SHA256()
 
 
 class SubjectKeys(Protocol):
@@ -82,8 +86,9 @@ class Pseudonyms:
         self.session: Final = derive("session")
 
 
-class SealedRecord(NamedTuple):
-    """A leaf entry, its sealed box, and the pseudonyms in the entry."""
+@dataclass(slots=True)
+class SealedRecord:
+    """A leaf entry, its sealed box, and the pseudonyms in the entry."""  # not frozen: that doubles its cost
 
     entry: bytes
     box: bytes
@@ -102,7 +107,7 @@ class Sealer:
         self.pseudonyms = pseudonyms
         self._origin = origin
         self._enforcer = enforcer
-        self._random = memoryview(b"")
+        self._random: Iterator[bytes] = iter(())
 
         @lru_cache(maxsize=_CACHED_SUBJECTS)
         def cipher(pseudonym: str) -> AESGCM:
@@ -134,20 +139,18 @@ class Sealer:
     def seal_pseudonymous(self, record: Record, index: int, at: str, who: str, on: str, session: str) -> SealedRecord:
         """Do as `seal` does for a record of which only the pseudonyms are known (after a restart)."""
         content = _encode_content(record)
-        if len(self._random) < _RANDOM_SIZE:
-            self._random = memoryview(os.urandom(_RANDOM_SIZE * _RANDOM_BATCH))
-        salt = bytes(self._random[:_SALT_SIZE])
+        random = next(self._random, None) or self._more_random()
+        salt = random[:_SALT_SIZE]
         # The index makes nonces of one key unique however many there are; the random part keeps
         # them apart where an index is used again, for a record that a failed write never kept.
-        nonce = index.to_bytes(_NONCE_SIZE - _NONCE_RANDOM, "big") + self._random[_SALT_SIZE:_RANDOM_SIZE]
-        self._random = self._random[_RANDOM_SIZE:]
+        nonce = index.to_bytes(_NONCE_SIZE - _NONCE_RANDOM, "big") + random[_SALT_SIZE:]
         kind, of = record.kind._value_, record.of
         binding = f"{self._origin}\n{self._enforcer}\n{index}\n{at}\n{kind}\n{who}\n{on}\n{session}\n{record.what}\n{record.decision}\n{of}"
         box = nonce + self._cipher(who).encrypt(nonce, salt + content, binding.encode())
         # In the order that canonical JSON sorts them; the option only guards that order.
         fields: dict[str, str | int] = {
             "at": at,
-            "commitment": hmac.digest(salt, content, "sha256").hex(),
+            "commitment": _commit(salt, content),
             "decision": record.decision,
             "enforcer": self._enforcer,
             "kind": kind,
@@ -164,6 +167,12 @@ class Sealer:
         if len(entry) > ENTRY_LIMIT:
             raise Misuse("a leaf entry is over its limit")
         return SealedRecord(entry, box, who, on, session)
+
+    def _more_random(self) -> bytes:
+        """Ask the system for many records' random bytes at once; return the first record's."""
+        pool = os.urandom(_RANDOM_SIZE * _RANDOM_BATCH)
+        self._random = iter([pool[at : at + _RANDOM_SIZE] for at in range(0, len(pool), _RANDOM_SIZE)])
+        return next(self._random)
 
 
 def open_box(origin: str, entry: Mapping[str, object], box: bytes, key: bytes) -> Mapping[str, Json]:
@@ -183,14 +192,22 @@ def open_box(origin: str, entry: Mapping[str, object], box: bytes, key: bytes) -
     except (InvalidTag, ValueError):
         raise Corrupt(what) from None
     salt, content = plain[:_SALT_SIZE], plain[_SALT_SIZE:]
-    if not hmac.compare_digest(hmac.digest(salt, content, "sha256").hex(), str(entry.get("commitment"))):
+    if not hmac.compare_digest(_commit(salt, content), str(entry.get("commitment"))):
         raise Corrupt(what)
     return cast("Mapping[str, Json]", orjson.loads(content))
 
 
+def _commit(salt: bytes, content: bytes) -> str:
+    """Commit to content that may be guessed: without the salt, nobody can confirm a guess."""
+    commitment = HMAC(salt, _SHA256)
+    commitment.update(content)
+    return commitment.finalize().hex()
+
+
 def _session(content: Mapping[str, Json]) -> str:
     who = content.get("who")
-    session = who.get("session") if isinstance(who, Mapping) else None
+    # A dict nearly always; asking that first saves the slow check of an abstract class.
+    session = who.get("session") if isinstance(who, (dict, Mapping)) else None
     return session if isinstance(session, str) else ""
 
 

@@ -12,7 +12,7 @@ from time import gmtime, strftime
 from typing import Final, final
 
 from nomoat.audit.checkpoint import NoteSigner, VerifierKey
-from nomoat.audit.commit import Gate, GroupCommit, LogSettings, interrupted
+from nomoat.audit.commit import ClockBehind, Gate, GroupCommit, LogSettings, interrupted
 from nomoat.audit.entries import MissingKey, Pseudonyms, SealedRecord, Sealer, SubjectKeys
 from nomoat.audit.outage import Mode, system_record
 from nomoat.audit.query import parse_query
@@ -49,13 +49,13 @@ class Log:
         self._reserve = reserve
         self._reader = Reader(self._tail.directory, self.verifier_key.name, sealer.pseudonyms, keys)
         self._latest = recovered.tail.latest
-        self._second = -1
-        self._prefix = ""
+        self._stamped = -1
+        self._at = ""
         self._fetching: dict[str, list[Item]] = {}
         self._fetches: set[asyncio.Task[None]] = set()
         self._closed = False
         self._writer = WriterThread(loop, "audit-log")
-        gate = Gate(self._seal, self._behind, lambda: self._stamp(int(clock() * 1000)))
+        gate = Gate(self._seal, lambda: self._stamp(int(clock() * 1000)))
         self._commit = GroupCommit(loop, self._tail, self._writer, reserve, gate, settings)
 
     @classmethod
@@ -201,6 +201,8 @@ class Log:
 
     def _seal(self, item: Item, index: int) -> tuple[SealedRecord, int] | None:
         now = int(self._clock() * 1000)
+        if now < self._latest - CLOCK_TOLERANCE_MS:
+            raise ClockBehind((self._latest - now) // 1000)
         at, record, access = self._stamp(now), item.record, item.access
         try:
             if access is None:
@@ -213,16 +215,12 @@ class Log:
         self._latest = max(self._latest, now)
         return sealed, now
 
-    def _behind(self) -> int:
-        now = int(self._clock() * 1000)
-        return 0 if now >= self._latest - CLOCK_TOLERANCE_MS else (self._latest - now) // 1000
-
     def _stamp(self, now: int) -> str:
         """Return a time in Unix milliseconds as RFC 3339, UTC."""
-        second, millisecond = divmod(now, 1000)
-        if second != self._second:
-            self._second, self._prefix = second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-        return f"{self._prefix}.{millisecond:03d}Z"
+        if now != self._stamped:
+            second, millisecond = divmod(now, 1000)
+            self._stamped, self._at = now, strftime(f"%Y-%m-%dT%H:%M:%S.{millisecond:03d}Z", gmtime(second))
+        return self._at
 
     def _fetch(self, pseudonym: str, item: Item) -> None:
         """Have a new subject's key made; its records go on when it is there."""

@@ -11,7 +11,6 @@ from asyncio import Future
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from nomoat.audit.checkpoint import NoteSigner, sign_checkpoint
 from nomoat.audit.entries import SealedRecord
@@ -22,7 +21,8 @@ from nomoat.core.record import Receipt, Record, RecordKind
 from nomoat.stores.segments import Files, Segment
 
 
-class Item(NamedTuple):
+@dataclass(slots=True)
+class Item:
     """A record on its way to the disk. `access` gives the pseudonyms when the names are not known."""
 
     record: Record
