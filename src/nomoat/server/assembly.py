@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nomoat.audit.log import Log
-from nomoat.core.errors import NoMoatError
+from nomoat.core.errors import NoMoatError, Unavailable
 from nomoat.core.operation import (
     ApplyDirectory,
     ApplyPolicy,
@@ -124,6 +124,7 @@ async def open_gateway(
         try:
             gateway = _wire(configuration, stores, log, clock)
             await log.append(system_record("Start", {"trust_domain": configuration.trust_domain}))
+            await gateway.identity.retain()  # a crash may have come between a declaration and its effect here
             flushing = asyncio.create_task(gateway.guard.strangers.run())
             try:
                 yield gateway
@@ -132,6 +133,8 @@ async def open_gateway(
                 with contextlib.suppress(asyncio.CancelledError):
                     await flushing
                 await gateway.guard.strangers.flush()
+                with contextlib.suppress(Unavailable):  # its author was told; it is in force until here
+                    await gateway.identity.sessions.settle()
                 log.post(system_record("Stop", {}))
         finally:
             await log.close()
