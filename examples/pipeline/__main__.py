@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
@@ -75,8 +76,10 @@ def _arguments() -> argparse.Namespace:
 def _set(stage: Stage, say: Say) -> story.Scene:
     """Make the trust domain, start its gateway and witness, and give everybody an identity."""
     made = gateway.make(stage, "gateway", gateway.TRUST_DOMAIN, gateway.ADMIN)
-    live = gateway.serve(stage, "gateway", str(made["log_key"]))
-    say(f"a gateway for {gateway.TRUST_DOMAIN} serves {live.url}")
+    log_key = str(made["log_key"])
+    witness = gateway.witness(stage, stage.directory / "gateway", log_key)
+    live = gateway.serve(stage, "gateway", log_key)
+    say(f"a gateway for {gateway.TRUST_DOMAIN} serves {live.url}, a witness (user {witness.user}) co-signs its log")
     admin = gateway.log_in(stage, "admin", live.url, made["code"])
     declared = Path(__file__).with_name("acme.toml")
     stage.nomoat("admin", "apply", str(declared), "--yes")
@@ -86,13 +89,15 @@ def _set(stage: Stage, say: Say) -> story.Scene:
     say(f"{declared.name} is applied; {', '.join(who)} each joined with a one-time code and a key of their own")
     ca = story.profile(stage, "admin") / "ca.pem"
     identities = {"admin": admin, **dict(zip(who, joined, strict=True))}
-    thief = Line(live.url, ca, other_address())
-    return story.Scene(stage, live, Line(live.url, ca), thief, identities, Ledger(), say)
+    line, thief = Line(live.url, ca), Line(live.url, ca, other_address())
+    scene = story.Scene(stage, live, witness, line, thief, identities, Ledger(), say)
+    story.short_token(scene)
+    return replace(scene, gateway=gateway.settle(stage, live))
 
 
 def _play(scene: story.Scene) -> tuple[list[Row], str]:
     """Run the pipeline, then the attacks; return the table and what verification says."""
-    stage, laptop = scene.stage, proof.Laptop(scene.stage, scene.gateway.log_key, "")
+    stage, laptop = scene.stage, proof.Laptop(scene.stage, scene.gateway.log_key, scene.witness.key)
     scene.ledger.expect(Expected(-1, "person admin@*", "ApplyDirectory", "*", "allowed", "administrators-administer"))
     story.ingest(scene)
     story.train(scene)
@@ -104,6 +109,7 @@ def _play(scene: story.Scene) -> tuple[list[Row], str]:
     rows = _compared(scene)
 
     laptop.keep(story.profile(stage, "admin") / "checkpoint")
+    proof.wait_for_witness(scene.gateway.data / "log", scene.line.newest() + 1)
     copy = laptop.take(scene.gateway.data / "log", "log")
     rows += [proof.edited(laptop, copy, _refusal(rows)), *proof.rolled_back(laptop, yesterday)]
     _, found = laptop.verify(copy)

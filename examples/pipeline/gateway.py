@@ -4,20 +4,28 @@ Rules: everything happens through the `nomoat` command, as it would for anybody.
 from one process to the next through pipes and are never printed.
 """
 
+import getpass
 import json
+import os
+import pwd
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from examples.pipeline.stage import DemoFailed, Stage, nomoat_command
+from nomoat.identity.tokens import TOKEN_LIFE
+from nomoat.server.configuration import FILE, load_configuration
 
 TRUST_DOMAIN: Final = "acme.example"
 ADMIN: Final = "admin@acme.example"
-TOKEN_LIFE_S: Final = 20  # instead of 900, so that a token expires while somebody watches
+SHORT_S: Final = 10  # the life of tokens at first, so that one expires while somebody watches
+WITNESS_USER: Final = "nobody"
 START_S: Final = 30
 
 PEOPLE: Final = {"engineer": "engineer@acme.example", "scientist": "scientist@acme.example"}
@@ -42,7 +50,7 @@ def make(stage: Stage, name: str, domain: str, admin: str) -> Mapping[str, objec
         str(stage.directory / name),
         *("--trust-domain", domain, "--admin", admin, "--listen", "127.0.0.1:0"),
         *("--kek", str(stage.directory / "keys" / f"{domain}.kek")),
-        *("--token-life", str(TOKEN_LIFE_S)),
+        *("--token-life", str(SHORT_S)),
     )
 
 
@@ -77,6 +85,60 @@ def enroll(stage: Stage, who: str, url: str) -> Mapping[str, object]:
     name, options = (PEOPLE[who], ()) if who in PEOPLE else (who, ("--workload",))
     made = stage.nomoat("admin", "enroll", name, *options)
     return log_in(stage, who, url, made["code"])
+
+
+def settle(stage: Stage, gateway: Gateway) -> Gateway:
+    """Start the gateway again, at the same address, with tokens of the usual life."""
+    stage.end(gateway.process)
+    port = urlsplit(gateway.url).port or 0
+    configure(gateway.data, port=port, token_lifetime_s=TOKEN_LIFE)
+    return serve(stage, gateway.data.name, gateway.log_key)
+
+
+def configure(data: Path, **changes: Any) -> None:
+    """Change a gateway's configuration, as its operator would in `nomoat.toml`."""
+    (data / FILE).write_text(replace(load_configuration(data), **changes).dump())
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A running witness: its verifier key, and the user that it runs as."""
+
+    key: str
+    user: str
+
+
+def witness(stage: Stage, data: Path, log_key: str) -> Witness:
+    """Start a witness for the log of a gateway, as another user if we may, and tell the gateway of it."""
+    directory, log = stage.directory / "witness", stage.directory / "witness.out"
+    user = _another_user(stage, directory)
+    command = [sys.executable, "-m", "examples.pipeline.unprivileged", user] if user else nomoat_command()
+    made = stage.run("witness", [*command, "witness", "init", str(directory), "--json"])
+    if made.code:
+        raise DemoFailed(f"the witness was not made: {made.err.strip()}")
+    serving = ("witness", "serve", str(directory), "--log", log_key, "--listen", "127.0.0.1:0", "--json")
+    process = stage.start("witness", [*command, *serving], log=log)
+    url = json.loads(wait_for(process, log, r'\{"url": .*\}'))["url"]
+    key = str(json.loads(made.out)["witness_key"])
+    configure(data, witness=str(url), witness_key=key)
+    return Witness(key, user or getpass.getuser())
+
+
+def _another_user(stage: Stage, directory: Path) -> str:
+    """The user to run the witness as ('' for this one); makes its directories where that user can go."""
+    if os.geteuid() != 0:
+        return ""
+    try:
+        entry = pwd.getpwnam(WITNESS_USER)
+    except KeyError:
+        return ""
+    # Another user gets there only through directories that everybody may enter.
+    if not all(parent.stat().st_mode & 0o001 for parent in directory.parents):
+        return ""
+    directory.mkdir(mode=0o700)
+    for mine in (directory, stage.home("witness")):
+        os.chown(mine, entry.pw_uid, entry.pw_gid)
+    return WITNESS_USER
 
 
 def rival(stage: Stage) -> Mapping[str, object]:

@@ -6,17 +6,26 @@ signed tree can tell.
 
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, cast
 
 from examples.pipeline.ledger import Row
 from examples.pipeline.stage import DemoFailed, Stage, nomoat_command
-from nomoat.audit.segments import FrameKind, encode_frame, iterate_frames, list_segments, read_header
+from nomoat.audit.segments import (
+    WITNESSED_FILE,
+    FrameKind,
+    encode_frame,
+    iterate_frames,
+    list_segments,
+    read_header,
+)
 
 LAPTOP: Final = "laptop"
 AUDITOR: Final = "auditor, offline"
 WHAT: Final = "audit verify"
+COSIGNED_S: Final = 10
 _DENIED: Final = b'"decision":"deny"'
 _ALLOWED: Final = b'"decision":"allow"'
 
@@ -102,6 +111,16 @@ def sentence(found: Mapping[str, object]) -> str:
     """The result of verifying the log itself, in one line."""
     if found["proven"] is None or not found["consistent"]:
         return f"log NOT VERIFIED: {_sentence(found)}"
-    witnessed = " and witnessed" if found["witnessed"] is not None else ""
+    size, witnessed = found["size"], found["witnessed"]
+    how = "" if witnessed is None else " and witnessed" if witnessed == size else f", witnessed up to {witnessed}"
     gaps = len(cast("list[object]", found["gaps"]))
-    return f"log verified: {found['size']} records, checkpoint signed{witnessed}, {gaps} gaps"
+    return f"log verified: {size} records, checkpoint signed{how}, {gaps} gaps"
+
+
+def wait_for_witness(log: Path, size: int) -> None:
+    """Wait until the witness has cosigned a log of this size, as it does every second."""
+    cosigned, until = log / WITNESSED_FILE, time.monotonic() + COSIGNED_S
+    while time.monotonic() < until:
+        if cosigned.exists() and int(cosigned.read_bytes().split(b"\n")[1]) >= size:
+            return
+        time.sleep(0.1)

@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import json
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -97,16 +96,14 @@ class Stage:
             "HF_HOME": str(home / "huggingface"),
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "NO_PROXY": "*",
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
             "PYTHONUNBUFFERED": "1",
         }
 
-    def start(
-        self, who: str, command: Sequence[str], *, log: Path | None = None, user: str | None = None
-    ) -> subprocess.Popen[str]:
+    def start(self, who: str, command: Sequence[str], *, log: Path | None = None) -> subprocess.Popen[str]:
         """Start a program as an actor, in the actor's directory.
 
-        Its output goes into the file `log`, or through pipes to whoever calls `finish`. With `user`
-        it runs as that user of the machine.
+        Its output goes into the file `log`, or through pipes to whoever calls `finish`.
         """
         with contextlib.ExitStack() as stack, self._guarded:
             if self._closed:
@@ -121,9 +118,6 @@ class Stage:
                 stderr=subprocess.PIPE if log is None else subprocess.STDOUT,
                 text=True,
                 start_new_session=True,  # the terminal's Ctrl-C is for us; we end them in order
-                user=user,
-                group=None if user is None else pwd.getpwnam(user).pw_gid,
-                extra_groups=None if user is None else [],
             )
             self._running.append(child)
         return child

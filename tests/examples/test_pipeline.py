@@ -5,10 +5,12 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -56,8 +58,16 @@ def processes_in(directory: Path) -> list[str]:
     return found
 
 
-def test_the_whole_demonstration(tmp_path: Path) -> None:
-    child = start(tmp_path / "demo")
+@pytest.fixture
+def entered_by_all() -> Iterator[Path]:
+    """A directory that the witness, as another user, can reach (`tmp_path` is for its owner only)."""
+    with TemporaryDirectory(prefix="nomoat-demo-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_the_whole_demonstration(entered_by_all: Path) -> None:
+    child = start(entered_by_all / "demo")
     try:
         out, err = child.communicate(timeout=LIMIT_S)
     finally:
@@ -70,8 +80,10 @@ def test_the_whole_demonstration(tmp_path: Path) -> None:
         assert attack in out, attack
     assert "IT WORKS" in out  # a stolen unbound bearer: said plainly
     assert "yesterday's copy" in out
+    if os.geteuid() == 0:
+        assert "user nobody" in out
     assert not re.search(r"eyJ|nm[pw]-[a-z2-7]{8}|PRIVATE KEY", out + err), "a secret was printed"
-    assert processes_in(tmp_path) == []
+    assert processes_in(entered_by_all) == []
 
 
 def test_ended_from_outside_it_takes_everything_with_it(tmp_path: Path) -> None:
