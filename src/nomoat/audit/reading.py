@@ -7,6 +7,7 @@ Memory holds one segment and the results. Reading changes nothing; whoever reads
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple, cast, final
 
@@ -21,6 +22,7 @@ from nomoat.core.record import Json
 
 UNAUTHENTICATED: Final = "unauthenticated"
 _CLOCK_TOLERANCE_S: Final = 5
+_CACHED_KEYS: Final = 1024
 
 Fields = Mapping[str, Json]
 
@@ -54,14 +56,14 @@ class Reader:
         own here unless asked for by number. Raises `Unavailable` when the keys cannot be read,
         `Corrupt` when a segment cannot.
         """
-        search = _Search(self, query, after, size)
+        search = _Search(self._origin, self._keys, self._nameless, query, after, size)
         found: list[dict[str, Json]] = []
         for _, path in reversed(list_segments(self._directory)):
             try:
                 header, start = read_header(data := path.read_bytes())
             except DamagedFrame:
                 continue  # it is only being made
-            found = search.segment(data, start, header.frontier.size, limit - len(found)) + found
+            found = search.segment(data, start, limit - len(found)) + found
             before = header.frontier.size
             if len(found) >= limit or before <= after + 1 or (query.record is not None and before <= query.record):
                 break
@@ -69,7 +71,57 @@ class Reader:
                 break
         return found
 
-    def readable(self, sealed: _Sealed) -> dict[str, Json]:
+
+class _Search:
+    """One search under way, from the newest segment back to older ones."""
+
+    def __init__(
+        self, origin: str, keys: SubjectKeys, nameless: Mapping[str, str], query: Query, after: int, size: int
+    ) -> None:
+        self._origin = origin
+        self._nameless = nameless
+        # A few subjects have nearly all records; their keys are fetched once a search.
+        self._find_key = lru_cache(maxsize=_CACHED_KEYS)(keys.find)
+        self._query = query
+        self._after = after
+        self._size = size
+        self._since = datetime.fromtimestamp(query.since, UTC).isoformat(timespec="milliseconds")
+        # From the newest back, an outcome comes before its opening.
+        self._outcomes: dict[int, _Sealed] = {}
+
+    def segment(self, data: bytes, start: int, limit: int) -> list[dict[str, Json]]:
+        """Return the newest `limit` matches of one segment, oldest of them first."""
+        found: list[dict[str, Json]] = []
+        lowest = self._after + 1 if self._query.record is None else self._query.record
+        frames = [frame for frame in iterate_frames(data, start) if frame.kind == FrameKind.RECORD]
+        for frame in reversed(frames):
+            sealed = _Sealed(cast("Fields", orjson.loads(frame.entry)), frame.body)
+            number, of = sealed.fields["n"], sealed.fields.get("of")
+            if not isinstance(number, int) or number >= self._size:
+                continue
+            if number < lowest or len(found) >= limit:
+                break
+            if isinstance(of, int) and number != self._query.record:
+                self._outcomes[of] = sealed
+            elif number > self._after and (record := self._match(number, sealed)) is not None:
+                found.append(record)
+        return found[::-1]
+
+    def _match(self, number: int, sealed: _Sealed) -> dict[str, Json] | None:
+        fields, outcome = sealed.fields, self._outcomes.pop(number, None)
+        # Times of one fixed width sort as text.
+        if str(fields["at"]) < self._since:
+            return None
+        if not self._query.matches_entry(number, str(fields["what"]), str(fields["decision"])):
+            return None
+        record = self._readable(sealed)
+        if not self._query.matches_content(record):
+            return None
+        if outcome is not None:
+            record["outcome"] = self._content(outcome)
+        return record
+
+    def _readable(self, sealed: _Sealed) -> dict[str, Json]:
         """Return a record as people read it: entry and content in one."""
         fields = sealed.fields
         record: dict[str, Json] = {name: fields[name] for name in ("n", "at", "enforcer", "kind", "what", "decision")}
@@ -77,62 +129,14 @@ class Reader:
             record["of"] = fields["of"]
         pseudonym = str(fields["who"])
         record["who"] = {"kind": self._nameless.get(pseudonym, ""), "pseudonym": pseudonym}
-        return record | self.content(sealed)
+        return record | self._content(sealed)
 
-    def content(self, sealed: _Sealed) -> dict[str, Json]:
+    def _content(self, sealed: _Sealed) -> dict[str, Json]:
         """Return what the box holds, or what happened to it."""
-        key = self._keys.find(str(sealed.fields["who"]))
+        key = self._find_key(str(sealed.fields["who"]))
         if key is None:
             return {"erased": True}
         try:
             return dict(open_box(self._origin, sealed.fields, sealed.box, key))
         except Corrupt as error:
             return {"damaged": str(error)}
-
-
-class _Search:
-    """One search under way, from the newest segment back to older ones."""
-
-    def __init__(self, reader: Reader, query: Query, after: int, size: int) -> None:
-        self._reader = reader
-        self._query = query
-        self._after = after
-        self._size = size
-        self._since = datetime.fromtimestamp(query.since, UTC).isoformat(timespec="milliseconds")
-        # Outcomes whose openings lie in an older segment: no more than were in flight when it ended.
-        self._later: dict[int, _Sealed] = {}
-
-    def segment(self, data: bytes, start: int, first: int, limit: int) -> list[dict[str, Json]]:
-        """Return the newest `limit` matches of one segment, whose first record is number `first`."""
-        found: dict[int, dict[str, Json]] = {}
-        for frame in iterate_frames(data, start):
-            if frame.kind != FrameKind.RECORD:
-                continue
-            sealed = _Sealed(cast("Fields", orjson.loads(frame.entry)), frame.body)
-            number, of = sealed.fields["n"], sealed.fields.get("of")
-            if not isinstance(number, int) or number >= self._size:
-                break
-            if isinstance(of, int) and number != self._query.record:
-                if of in found:
-                    found[of]["outcome"] = self._reader.content(sealed)
-                elif of < first:
-                    self._later[of] = sealed
-            elif number > self._after and (record := self._match(number, sealed)) is not None:
-                found[number] = record
-                if len(found) > limit:
-                    del found[next(iter(found))]
-        return list(found.values())
-
-    def _match(self, number: int, sealed: _Sealed) -> dict[str, Json] | None:
-        fields, outcome = sealed.fields, self._later.pop(number, None)
-        # Times of one fixed width sort as text.
-        if str(fields["at"]) < self._since:
-            return None
-        if not self._query.matches_entry(number, str(fields["what"]), str(fields["decision"])):
-            return None
-        record = self._reader.readable(sealed)
-        if not self._query.matches_content(record):
-            return None
-        if outcome is not None:
-            record["outcome"] = self._reader.content(outcome)
-        return record
