@@ -5,8 +5,8 @@ from nomoat.core.names import Classification
 from nomoat.core.operation import Target
 from nomoat.core.principal import Binding, Principal, PrincipalKind
 from nomoat.policy import decide
-from nomoat.policy.engine import MAX_TARGETS
-from nomoat.policy.entities import MAX_GROUPS, MAX_LABELS, MAX_STRING, entities
+from nomoat.policy.engine import MAX_TARGETS, evaluate
+from nomoat.policy.entities import MAX_GROUPS, MAX_LABELS, MAX_STRING
 from tests.policy.world import (
     CONFIDENTIAL,
     EVERYTHING,
@@ -78,9 +78,9 @@ def test_the_first_refused_target_is_the_one_spoken_of() -> None:
 def test_many_targets_alike_cost_one_evaluation_and_too_many_are_refused() -> None:
     many = [labelled(f"data/{number}", "open") for number in range(MAX_TARGETS)]
     snapshot = compiled(SOME)
-    before = entities.cache_info()
+    before = evaluate.cache_info()
     assert allowed(decide(snapshot, person(), "WriteFile", many, context())) == ("open-ones",)
-    after = entities.cache_info()
+    after = evaluate.cache_info()
     assert after.hits + after.misses == before.hits + before.misses + 1
     decision = denied(decide(snapshot, person(), "WriteFile", [*many, labelled("one", "open")], context()))
     assert "more than" in decision.reason
@@ -133,6 +133,22 @@ def test_callers_and_targets_are_told_apart_although_handles_are_cached() -> Non
     for _ in range(2):
         for who, on, yes in expected:
             assert isinstance(ask(policies, who, "ListFiles", on), Allow) is yes
+
+
+def test_what_a_policy_reads_of_the_moment_is_read_at_each_decision() -> None:
+    """An answer is kept for what it was an answer to: age, binding, address and action included."""
+    policies = compiled(
+        '@id("fresh") permit (principal, action in NoMoat::Action::"Read", resource)'
+        ' when { context.auth_age < 100 && context.binding == "mtls" && action != NoMoat::Action::"DescribeFile" };'
+        '@id("away") forbid (principal, action in NoMoat::Action::"Read", resource)'
+        ' unless { context.source.isInRange(ip("10.0.0.0/8")) };'
+    )
+    for _ in range(2):
+        assert allowed(ask(policies, person(), "ReadFile", file())) == ("fresh",)
+        assert denied(ask(policies, person(), "DescribeFile", file())).policies == ()
+        for given in (context(auth_age=100), context(Binding.NONE)):
+            assert denied(ask(policies, person(), "ReadFile", file(), given=given)).policies == ()
+        assert denied(ask(policies, person(), "ReadFile", file(), given=context(source="::1"))).policies == ("away",)
 
 
 def test_a_decision_depends_on_nothing_before_it() -> None:

@@ -56,8 +56,8 @@ class Evaluation(NamedTuple):
     """
 
     allowed: bool
-    applied: Sequence[str]
-    errors: Sequence[str]
+    applied: tuple[str, ...]
+    errors: tuple[str, ...]
 
 
 def evaluate(request: Mapping[str, object], policies: PolicySet, entities: Entities) -> Evaluation:
@@ -68,7 +68,7 @@ def evaluate(request: Mapping[str, object], policies: PolicySet, entities: Entit
     """
     result = cedarpy.is_authorized(cast("dict[str, object]", request), policies, entities, REQUESTS)
     found = result.diagnostics
-    return Evaluation(result.allowed, found.reasons, found.errors)
+    return Evaluation(result.allowed, tuple(found.reasons), tuple(found.errors))
 
 
 def parse_entities(entities: list[dict[str, object]]) -> Entities:
