@@ -23,6 +23,7 @@ from nomoat.core.record import Json
 UNAUTHENTICATED: Final = "unauthenticated"
 _CLOCK_TOLERANCE_S: Final = 5
 _CACHED_KEYS: Final = 1024
+_SHOWN: Final = ("n", "at", "enforcer", "kind", "what", "decision", "of")
 
 Fields = Mapping[str, Json]
 
@@ -123,13 +124,11 @@ class _Search:
 
     def _readable(self, sealed: _Sealed) -> dict[str, Json]:
         """Return a record as people read it: entry and content in one."""
-        fields = sealed.fields
-        record: dict[str, Json] = {name: fields[name] for name in ("n", "at", "enforcer", "kind", "what", "decision")}
-        if "of" in fields:
-            record["of"] = fields["of"]
-        pseudonym = str(fields["who"])
-        record["who"] = {"kind": self._nameless.get(pseudonym, ""), "pseudonym": pseudonym}
-        return record | self._content(sealed)
+        entry = {name: value for name in _SHOWN if (value := sealed.fields.get(name)) is not None}
+        pseudonym = str(sealed.fields["who"])
+        nobody: dict[str, Json] = {"kind": self._nameless.get(pseudonym, ""), "pseudonym": pseudonym}
+        # What the tree proves comes before what the content says.
+        return entry | {"who": nobody} | self._content(sealed) | entry
 
     def _content(self, sealed: _Sealed) -> dict[str, Json]:
         """Return what the box holds, or what happened to it."""
