@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
@@ -57,6 +57,16 @@ class Caller:
             clock = (lambda: time() + self.ahead) if self.ahead else time
             code = run(arguments, Invocation({**self.environment, **changed}, clock))
         return Said(code, out.getvalue(), err.getvalue())
+
+    @contextmanager
+    def running(self, *arguments: str) -> Generator["subprocess.Popen[str]"]:
+        """Run the command in a process of its own, which does not outlive the `with`."""
+        process = self.start(*arguments)
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Run the command in a process of its own."""

@@ -45,7 +45,7 @@ def test_a_plan_is_shown_and_applied(admin: Caller, tmp_path: Path) -> None:
 def test_without_a_person_to_ask_nothing_is_applied(admin: Caller, tmp_path: Path) -> None:
     path = tmp_path / "d.toml"
     path.write_text('[[group]]\nname = "never"\n')
-    with admin.start("apply", str(path)) as process:
+    with admin.running("apply", str(path)) as process:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "never" in out

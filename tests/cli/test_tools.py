@@ -34,7 +34,7 @@ def job(live: Live, admin: Caller) -> Caller:
 
 
 def test_a_program_outlives_its_tokens(job: Caller) -> None:
-    with job.start("exec", "--", PYTHON, "-c", LONG_JOB, str(TOKEN_LIFE * 1.4)) as process:
+    with job.running("exec", "--", PYTHON, "-c", LONG_JOB, str(TOKEN_LIFE * 1.4)) as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert err == ""
@@ -43,7 +43,7 @@ def test_a_program_outlives_its_tokens(job: Caller) -> None:
 
 def test_signals_and_the_exit_code_go_through(job: Caller) -> None:
     program = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('ready', flush=True); signal.pause()"
-    with job.start("exec", "--", PYTHON, "-c", program) as process:
+    with job.running("exec", "--", PYTHON, "-c", program) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
@@ -67,7 +67,7 @@ def test_a_refused_caller_starts_nothing(live: Live, admin: Caller) -> None:
 def test_a_revocation_while_a_program_runs_is_told(live: Live, admin: Caller) -> None:
     who = live.workload(admin, "fired")
     program = "import signal; print('ready', flush=True); signal.pause()"
-    with who.start("exec", "--", PYTHON, "-c", program) as process:
+    with who.running("exec", "--", PYTHON, "-c", program) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "ready\n"

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import termios
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,9 +32,15 @@ while True: signal.pause()
 """
 
 
-def start(*command: str, **changed: object) -> "subprocess.Popen[str]":
-    arguments: dict[str, object] = {"stdout": subprocess.PIPE, "text": True, "stdin": subprocess.DEVNULL, **changed}
-    return subprocess.Popen([PYTHON, "-c", WRAPPER, *command], **arguments)  # type: ignore[call-overload,no-any-return]  # passed on as they are
+@contextlib.contextmanager
+def running(*command: str, **changed: Any) -> Generator["subprocess.Popen[str]"]:
+    """Run a command under the wrapper; neither outlives the `with`."""
+    arguments: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True, "stdin": subprocess.DEVNULL, **changed}
+    with subprocess.Popen([PYTHON, "-c", WRAPPER, *command], **arguments) as wrapper:
+        try:
+            yield wrapper
+        finally:
+            wrapper.terminate()  # reaches the program too
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
@@ -58,7 +66,7 @@ def test_it_gets_exactly_the_environment_that_it_was_given() -> None:
 
 
 def test_signals_reach_the_program() -> None:
-    with start(PYTHON, "-c", LISTENER) as wrapper:
+    with running(PYTHON, "-c", LISTENER) as wrapper:
         assert wrapper.stdout is not None
         assert wrapper.stdout.readline() == "ready\n"
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
@@ -69,28 +77,39 @@ def test_signals_reach_the_program() -> None:
         assert wrapper.wait(10) == 7
 
 
-def test_a_terminal_s_interrupt_arrives_once() -> None:
+def in_a_terminal(program: str, *, then: signal.Signals) -> bytes:
+    """What a program says that runs in a terminal of its own when somebody types ctrl-c, then `then` arrives."""
     # In a session of its own with a controlling terminal, as an interactive shell would have it.
     ours, theirs = os.openpty()
     terminal = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "start_new_session": True}
-    wrapper = start(PYTHON, "-c", LISTENER, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), **terminal)
-    os.close(theirs)
-    with os.fdopen(ours, "r+b", buffering=0) as screen, wrapper:
+    claim = {"preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}
+    with running(PYTHON, "-c", program, **terminal, **claim) as wrapper, os.fdopen(ours, "r+b", buffering=0) as screen:
+        os.close(theirs)
         said = b""
         while b"ready" not in said:
             said += screen.read(1024)
         screen.write(b"\x03")  # the terminal driver sends SIGINT to the foreground group
-        while b"SIGINT" not in said:
+        wrapper.send_signal(then)
+        while then.name.encode() not in said:
             said += screen.read(1024)
         wrapper.terminate()
         with contextlib.suppress(OSError):  # EIO: the last process of the terminal is gone
             while part := screen.read(1024):
                 said += part
-        assert said.count(b"SIGINT") == 1, said
         assert wrapper.wait(10) == 7
+    return said
+
+
+def test_a_terminal_s_interrupt_reaches_the_program() -> None:
+    assert b"SIGINT" in in_a_terminal(LISTENER, then=signal.SIGUSR1)
+
+
+def test_a_terminal_s_interrupt_is_not_forwarded_as_well() -> None:
+    # A program that left the foreground group hears of the interrupt only if it is forwarded.
+    assert b"SIGINT" not in in_a_terminal("import os; os.setpgid(0, 0)\n" + LISTENER, then=signal.SIGUSR1)
 
 
 def test_what_nohup_ignores_stays_ignored() -> None:
     program = "import signal; raise SystemExit(signal.getsignal(signal.SIGHUP) != signal.SIG_IGN)"
-    with start(PYTHON, "-c", program, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as wrapper:
+    with running(PYTHON, "-c", program, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as wrapper:
         assert wrapper.wait(10) == 0

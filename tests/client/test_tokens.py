@@ -115,7 +115,7 @@ def test_a_refusal_ends_the_refreshing(server: Impostor, profile: Profile) -> No
     with Session(profile, time) as session, Refresher(session, time, warnings) as refresher:
         tokens.failing = (401, {"error": "the session was revoked", "record": 7})
         error = warnings.wait()
-        refresher.join(10)
+        assert refresher.join(5), "it goes on"
         asked = tokens.issued
     assert isinstance(error, Unauthenticated)
     assert error.record == 7

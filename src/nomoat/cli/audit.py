@@ -13,9 +13,23 @@ from nomoat.client.gateway import Records
 from nomoat.client.verification import Verified, verify
 from nomoat.core.errors import NotFound
 
-FOLLOW_S = 1.0
+FOLLOW_S = 2.0
 PAGE = 1000
 SHOWN_PROBLEMS = 20
+
+# After a line with a backspace, click keeps the lines as they are.
+SEARCH = """Print the newest records that match QUERY, for example 'on acme/digits by person since 7d'.
+
+\b
+on NAME           a dataset, model, file or identity, and what is in it
+by KIND or NAME   person, workload, ann@acme.example, person:ann@acme.example
+what ACTION       such as ReadFile
+allowed, refused  the decision
+since AGE or TIME 90s, 15m, 12h, 7d, 4w; or 2026-11-22, 2026-11-22T19:31Z
+record N          one record
+
+All of them must hold. Reading the log is itself recorded.
+"""
 
 Record = Mapping[str, object]
 
@@ -25,18 +39,14 @@ def audit() -> None:
     """Search, show and verify the records of every access."""
 
 
-@audit.command()
+@audit.command(help=SEARCH)
 @click.argument("query", default="")
 @click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="At most this many.")
 @profile_option
 @json_option
 @pass_invocation
 def search(invocation: Invocation, query: str, limit: int) -> None:
-    """Print the newest records that match QUERY.
-
-    For example: 'on acme/digits by person since 7d', or 'refused by workload:train'. Reading the log
-    is itself recorded.
-    """
+    """Print the newest records that match a query."""
     with invocation.session() as session:
         found = session.records(query, limit=limit)
     if invocation.as_json:
@@ -56,15 +66,14 @@ def search(invocation: Invocation, query: str, limit: int) -> None:
 def show(invocation: Invocation, number: int) -> None:
     """Print everything that record NUMBER holds, and how its access ended."""
     with invocation.session() as session:
-        found = session.records(f"record {number}", limit=PAGE)
+        found = session.records(f"record {number}", limit=1)
     if not found.records:
         raise NotFound(f"the log has no record {number} that you may read", kind="entry")
+    record = found.records[-1]
     if invocation.as_json:
-        output.document([dict(record) for record in found.records])
-        return
-    for record in found.records:
+        output.document(dict(record))
+    else:
         output.facts(list(records.facts(record)))
-        output.answer("")
 
 
 @audit.command()
@@ -75,13 +84,18 @@ def show(invocation: Invocation, number: int) -> None:
 @json_option
 @pass_invocation
 def tail(invocation: Invocation, query: str, follow: bool, number: int) -> None:
-    """Print the newest records, one a line, and follow the log with -f."""
+    """Print the newest records that match QUERY, one a line, and follow the log with -f.
+
+    Following reads the log every few seconds, and each reading is recorded; its own readings are not
+    printed.
+    """
     with invocation.session() as session:
-        found = session.records(query, limit=number)
-        newest = _print_lines(invocation, found, -1)
+        mine = session.identity.session
+        newest = _print_lines(invocation, session.records(query, limit=number), -1, following="")
         while follow:
             Event().wait(FOLLOW_S)
-            newest = _print_lines(invocation, session.records(query, after=newest, limit=PAGE), newest)
+            found = session.records(query, after=newest, limit=PAGE)
+            newest = _print_lines(invocation, found, newest, following=mine)
 
 
 @audit.command(name="verify")
@@ -118,13 +132,14 @@ def _table(found: tuple[Record, ...]) -> None:
     output.table(records.COLUMNS, [records.row(record) for record in found], right=["#"])
 
 
-def _print_lines(invocation: Invocation, found: Records, newest: int) -> int:
-    """Print records one a line; return the number of the newest record seen."""
+def _print_lines(invocation: Invocation, found: Records, newest: int, *, following: str) -> int:
+    """Print records one a line, but not the readings of the session `following`; return the newest number seen."""
     for record in found.records:
-        if invocation.as_json:
-            output.document(dict(record), indent=None)
-        else:
-            output.answer("  ".join(records.row(record)))
+        if not records.is_reading(record, following):
+            if invocation.as_json:
+                output.document(dict(record), indent=None)
+            else:
+                output.answer("  ".join(records.row(record)))
         number = record.get("n")
         newest = max(newest, number) if isinstance(number, int) else newest
     return newest

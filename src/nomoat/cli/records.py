@@ -21,7 +21,7 @@ def row(record: Mapping[str, object]) -> tuple[str, ...]:
         _who(record),
         _text(record.get("what")) or _text(record.get("kind")),
         _on(record.get("on")),
-        _DECISIONS.get(_text(record.get("decision")), _text(record.get("outcome"))),
+        _decision(record),
         _why(record),
     )
 
@@ -32,6 +32,11 @@ def facts(record: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     names = [name for name in first if name in record] + [name for name in record if name not in first]
     for name in names:
         yield from _flatten(name, record[name])
+
+
+def is_reading(record: Mapping[str, object], session: str) -> bool:
+    """Whether a record is of a session's own reading of the log."""
+    return record.get("what") == "ReadLog" and _fields(record.get("who")).get("session") == session
 
 
 def _flatten(name: str, value: object) -> Iterator[tuple[str, str]]:
@@ -60,7 +65,17 @@ def _on(value: object) -> str:
     return _text(on.get("name")) or _text(on.get("requested")) if on else _text(value)
 
 
+def _decision(record: Mapping[str, object]) -> str:
+    """Return what was decided, and how an allowed access ended if not well."""
+    decided = _DECISIONS.get(_text(record.get("decision")), "")
+    ended = _text(_fields(record.get("outcome")).get("outcome"))
+    return f"{decided}, {ended}" if decided and ended not in {"", "complete"} else decided
+
+
 def _why(record: Mapping[str, object]) -> str:
+    for lost in ("erased", "damaged"):
+        if record.get(lost):
+            return lost
     if why := _text(record.get("why")):
         return why
     policies = record.get("policies")

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import click
 
-from nomoat.cli.root import SECTIONS, nomoat
-
-WIDTH = 100
+from nomoat.cli.root import HELP_OPTIONS, SECTIONS, WIDTH, nomoat
 
 COMPLETION = """## Shell completion
 
@@ -51,7 +49,9 @@ error: `error`, `outcome`, `record`, `next`, `exit`.
 
 def reference() -> str:
     """Return the whole reference as Markdown."""
-    root = click.Context(nomoat, info_name="nomoat", max_content_width=WIDTH, terminal_width=WIDTH)
+    root = click.Context(
+        nomoat, info_name="nomoat", help_option_names=HELP_OPTIONS, max_content_width=WIDTH, terminal_width=WIDTH
+    )
     parts = [
         "# The `nomoat` command",
         "Written by `python -m nomoat.cli.reference docs/reference/cli.md`; do not edit.",
@@ -68,7 +68,7 @@ def reference() -> str:
 
 def _command(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
     """Yield the help of a command, and of the commands in it."""
-    context = click.Context(command, info_name=name, parent=parent, help_option_names=["-h", "--help"])
+    context = click.Context(command, info_name=name, parent=parent)
     yield f"### `{context.command_path}`"
     yield _block(command.get_help(context))
     if isinstance(command, click.Group):

@@ -15,11 +15,15 @@ from nomoat import __version__
 from nomoat.cli.invocation import Invocation
 from nomoat.cli.problems import ExitCode, tell
 
+HELP_OPTIONS: Final = ["-h", "--help"]
+WIDTH: Final = 110
+
 # Section -> command -> where it is.
 SECTIONS: Final[dict[str, dict[str, str]]] = {
     "run it": {
         "init": "nomoat.cli.operate:init",
         "serve": "nomoat.cli.operate:serve",
+        "witness": "nomoat.cli.witness:witness",
     },
     "be someone": {
         "enroll": "nomoat.cli.being:enroll",
@@ -57,10 +61,10 @@ class SectionedGroup(click.Group):
         for section, names in SECTIONS.items():
             commands = [(name, self.get_command(ctx, name)) for name in names]
             with formatter.section(section):
-                formatter.write_dl([(name, command.get_short_help_str(70)) for name, command in commands if command])
+                formatter.write_dl([(name, command.get_short_help_str(90)) for name, command in commands if command])
 
 
-@click.command(cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(cls=SectionedGroup, context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": WIDTH})
 @click.version_option(__version__, prog_name="nomoat", message="%(prog)s %(version)s")
 def nomoat() -> None:
     """Zero trust for AI pipelines: every access authenticated, decided, recorded, and only then served.

@@ -59,9 +59,10 @@ class Refresher:
         self._over.set()
         self.join(5.0)
 
-    def join(self, timeout: float) -> None:
-        """Wait until the refreshing has ended, at most `timeout` seconds."""
+    def join(self, timeout: float) -> bool:
+        """Wait until the refreshing has ended, at most `timeout` seconds; return whether it has."""
         self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         told, retry = "", SHORTEST_WAIT

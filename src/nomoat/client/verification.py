@@ -54,7 +54,7 @@ def verify(
     for profile, followed in profiles:
         if followed == chosen and profile.checkpoint_path.is_file():
             kept[f"profile {profile.name!r}"] = profile.read("checkpoint")
-    keys = [parse_verifier_key(_text(witness), WITNESS_KEY) for witness in witnesses]
+    keys = [parse_verifier_key(read_key(witness), WITNESS_KEY) for witness in witnesses]
     report = verify_directory(log, chosen, list(kept.values()), keys)
     return Verified(report, trusted, source, tuple(kept))
 
@@ -75,7 +75,7 @@ def _choose_key(
 ) -> tuple[VerifierKey, str, bool]:
     """Return the key to verify with, where it is from, and whether it is independent of the log."""
     if given:
-        return parse_verifier_key(_text(given)), "given", True
+        return parse_verifier_key(read_key(given)), "given", True
     origin = _origin(log)
     pinned = {str(key): (key, profile) for profile, key in profiles if key.name == origin}
     if len(pinned) > 1:
@@ -83,7 +83,7 @@ def _choose_key(
     for key, profile in pinned.values():
         return key, f"pinned by profile {profile.name!r}", True
     if (directory / KEY_BESIDE).is_file():
-        return parse_verifier_key(_text(str(directory / KEY_BESIDE))), f"{KEY_BESIDE} beside the log", False
+        return parse_verifier_key(read_key(str(directory / KEY_BESIDE))), f"{KEY_BESIDE} beside the log", False
     raise Malformed("the log's public key is needed: --key KEY (a verifier key, or a file with one)")
 
 
@@ -95,8 +95,8 @@ def _origin(log: Path) -> str:
         return ""
 
 
-def _text(given: str) -> str:
-    """Return a key given as text or as a file's name."""
+def read_key(given: str) -> str:
+    """Return the text of a verifier key, which is given as text or as a file's name. Raises `Malformed`."""
     if "+" in given and not Path(given).exists():
         return given
     try:

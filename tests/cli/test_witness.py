@@ -1,0 +1,94 @@
+"""A witness as a process of its own: it signs one history of a log, and a copy proves it offline."""
+
+import json
+import signal
+import stat
+from base64 import b64encode
+from pathlib import Path
+
+import httpx2
+
+from nomoat.audit.checkpoint import add_signatures, parse_checkpoint
+from tests.cli.live import Caller, Live
+
+
+def post(url: str, old: int, note: bytes, proof: list[bytes] | None = None) -> httpx2.Response:
+    lines = "".join(f"{b64encode(step).decode()}\n" for step in proof or [])
+    return httpx2.post(f"{url}/add-checkpoint", content=f"old {old}\n{lines}\n".encode() + note, trust_env=False)
+
+
+def test_a_witness_has_a_private_key_that_is_made_once(tmp_path: Path) -> None:
+    caller = Caller(tmp_path / "home")
+    made = caller.nomoat("witness", "init", str(tmp_path / "w"), "--name", "w.example", "--json")
+    assert made.code == 0, made.err
+    assert str(made.json()["witness_key"]).startswith("w.example+")
+    assert stat.S_IMODE((tmp_path / "w/witness.key").stat().st_mode) == 0o600
+    again = caller.nomoat("witness", "init", str(tmp_path / "w"), "--name", "w.example")
+    assert again.code == 1
+    assert "holds a witness already" in again.err
+
+
+def test_a_witness_cosigns_and_a_copy_proves_it(tmp_path: Path) -> None:
+    with Live(tmp_path / "gateway") as live:
+        ann = live.admin()
+        assert ann.nomoat("token").code == 0
+    note = (live.data / "log/checkpoint").read_bytes()
+    size = parse_checkpoint(note).size
+    caller, directory = Caller(tmp_path / "home"), tmp_path / "w"
+    made = caller.nomoat("witness", "init", str(directory), "--name", "w.example", "--json").json()
+    serve = (
+        "witness",
+        "serve",
+        str(directory),
+        "--log",
+        str(live.made["log_key"]),
+        "--listen",
+        "127.0.0.1:0",
+        "--json",
+    )
+    with caller.running(*serve) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        answer = post(url, 0, note)
+        assert answer.status_code == 200, answer.text
+        other = Live(tmp_path / "other")
+        assert post(url, 0, (other.data / "log/checkpoint").read_bytes()).status_code == 403
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    cosigned = tmp_path / "cosigned"
+    cosigned.write_bytes(add_signatures(parse_checkpoint(note), answer.content).note)
+    verify = ("audit", "verify", str(live.data), "--key", str(live.made["log_key"]), "--checkpoint", str(cosigned))
+    said = caller.nomoat(*verify, "--witness-key", str(directory / "witness.vkey"))
+    assert said.code == 0, said.out
+    assert f"log verified: {size} records, checkpoint signed and witnessed, 0 gaps" in said.out
+    stranger = caller.nomoat(*verify, "--witness-key", str(made["witness_key"]).replace("w.example", "x.example"))
+    assert stranger.code == 1, "a verifier key under another name has another id"
+    with caller.running(*serve) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        assert post(url, 0, note).status_code == 409, "it forgot what it signed"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_a_witness_without_its_state_does_not_start(tmp_path: Path) -> None:
+    caller, directory = Caller(tmp_path / "home"), tmp_path / "w"
+    made = caller.nomoat("witness", "init", str(directory), "--json").json()
+    log = Live(tmp_path / "gateway").made["log_key"]
+    (directory / "state").unlink()
+    said = caller.nomoat("witness", "serve", str(directory), "--log", str(log), "--listen", "127.0.0.1:0")
+    assert said.code == 3
+    assert "must not sign" in said.err
+    assert said.out == ""
+    (directory / "witness.vkey").write_text(str(made["witness_key"]).replace("/witness", "/witless"))
+    assert caller.nomoat("witness", "serve", str(directory), "--log", str(log)).code in {1, 4}
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    caller, directory = Caller(tmp_path / "home"), tmp_path / "w"
+    assert caller.nomoat("witness", "init", str(directory)).code == 0
+    (directory / "witness.key").chmod(0o644)
+    log = Live(tmp_path / "gateway").made["log_key"]
+    said = caller.nomoat("witness", "serve", str(directory), "--log", str(log), "--listen", "127.0.0.1:0")
+    assert said.code == 1
+    assert "chmod 600" in said.err
