@@ -1,0 +1,286 @@
+"""The starter policies as a table of expectations; each policy is needed by some line of it."""
+
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nomoat.core.decision import Allow
+from nomoat.core.names import Classification
+from nomoat.core.operation import Target
+from nomoat.core.principal import Binding, Principal
+from nomoat.policy import PolicySnapshot, compile_policies, starter_policies
+from nomoat.policy.source import clauses
+from tests.policy.test_schema import SUBJECTS
+from tests.policy.world import (
+    CONFIDENTIAL,
+    INTERNAL,
+    LOG,
+    POLICIES,
+    PUBLIC,
+    RESTRICTED,
+    ask,
+    context,
+    dataset,
+    directory,
+    file,
+    identity,
+    model,
+    person,
+    workload,
+)
+
+NONE, MTLS, DEVICE_KEY, CODE, CAPABILITY = Binding
+
+INGEST = workload("ingest", segment="ingestion", clearance=CONFIDENTIAL)
+INGEST_INTERNAL = workload("ingest", segment="ingestion", clearance=INTERNAL)
+INGEST_RESTRICTED = workload("ingest", segment="ingestion", clearance=RESTRICTED)
+TRAIN = workload("train", segment="training", clearance=CONFIDENTIAL)
+DEPLOY = workload("deploy", segment="deployment", clearance=CONFIDENTIAL)
+SCIENTIST = person("scientist", "data-scientists", clearance=INTERNAL)
+SCIENTIST_CLEARED = person("scientist", "data-scientists", clearance=CONFIDENTIAL)
+SCIENTIST_RESTRICTED = person("scientist", "data-scientists", clearance=RESTRICTED)
+ENGINEER = person("engineer", "data-engineers", clearance=CONFIDENTIAL)
+ADMINISTRATOR = person("root", "administrators", clearance=RESTRICTED)
+AUDITOR = person("auditor", "auditors", clearance=RESTRICTED)
+ADA = person("ada", clearance=RESTRICTED)
+
+DIGITS = dataset(classification=CONFIDENTIAL, owner_group="data-engineers")
+RAW = file("data/train.parquet", of=DIGITS)
+METRICS = file("metrics.json", of=DIGITS, labels=frozenset({"metrics"}), classification=INTERNAL)
+RAW_METRICS = file("raw-metrics.json", of=DIGITS, labels=frozenset({"metrics"}))
+FOREIGN = dataset("acme/foreign", classification=INTERNAL, owner_group="others")
+FOREIGN_FILE = file("a", of=FOREIGN)
+READER = model("acme/digit-reader", classification=CONFIDENTIAL, owner_group="data-engineers")
+WEIGHTS = file("model.safetensors", of=READER)
+ADAS = model("ada/toy", owner_person="ada")
+SECRET = dataset("acme/secret", classification=RESTRICTED)
+SECRET_FILE = file("a", of=SECRET)
+SECRET_METRICS = file("metrics.json", of=SECRET, labels=frozenset({"metrics"}))
+
+
+class Expectation(NamedTuple):
+    """Who does what to what, over which binding: `yes` names the permit, `no` the forbids (none: no permit)."""
+
+    who: Principal
+    action: str
+    on: Target
+    binding: Binding
+    yes: str = ""
+    no: tuple[str, ...] = ()
+
+
+def may(who: Principal, action: str, on: Target, policy: str, binding: Binding = MTLS) -> Expectation:
+    return Expectation(who, action, on, binding, yes=policy)
+
+
+def not_(who: Principal, action: str, on: Target, *forbids: str, binding: Binding = MTLS) -> Expectation:
+    return Expectation(who, action, on, binding, no=forbids)
+
+
+READING_ABOVE = "nobody-reads-above-clearance"
+WRITING_ABOVE = "nobody-writes-above-clearance"
+HIDDEN = "restricted-is-hidden-above-clearance"
+BOUND_DATA = "restricted-needs-a-bound-credential"
+BOUND_ADMINISTRATION = "administration-needs-a-bound-credential"
+
+EXPECTATIONS = [
+    # Being someone
+    may(ADA, "Whoami", identity("person:ada"), "everyone-identifies-itself"),
+    may(ADA, "Whoami", identity("person:ada"), "everyone-identifies-itself", NONE),
+    may(ADA, "IssueToken", identity("person:ada"), "everyone-identifies-itself", DEVICE_KEY),
+    may(TRAIN, "RenewCertificate", identity("workload:train", "workload"), "everyone-identifies-itself"),
+    not_(ADA, "Whoami", identity("person:eve")),
+    not_(ADA, "IssueToken", identity("workload:ada", "workload")),
+    not_(ADA, "IssueToken", identity("person:ada"), "unbound-credentials-do-not-renew", binding=NONE),
+    not_(ADA, "RenewCertificate", identity("person:ada"), "unbound-credentials-do-not-renew", binding=NONE),
+    may(ADA, "RegisterDevice", identity("person:ada"), "codes-register-devices", CODE),
+    not_(ADA, "RegisterDevice", identity("person:eve"), binding=CODE),
+    not_(ADA, "RegisterDevice", identity("person:ada"), "only-codes-join"),
+    not_(ADA, "RegisterDevice", identity("person:ada"), "only-codes-join", binding=NONE),
+    not_(ADA, "JoinWorkload", identity("person:ada"), binding=CODE),
+    may(TRAIN, "JoinWorkload", identity("workload:train", "workload"), "codes-join-workloads", CODE),
+    not_(TRAIN, "JoinWorkload", identity("workload:deploy", "workload"), binding=CODE),
+    not_(TRAIN, "JoinWorkload", identity("workload:train", "workload"), "only-codes-join"),
+    not_(TRAIN, "RegisterDevice", identity("workload:train", "workload"), binding=CODE),
+    # Credentials
+    not_(ADA, "Whoami", identity("person:ada"), "codes-only-join", binding=CODE),
+    not_(INGEST, "WriteFile", RAW, "codes-only-join", binding=CODE),
+    not_(INGEST, "Discover", DIGITS, "codes-only-join", binding=CODE),
+    may(INGEST, "UploadBlob", DIGITS, "ingestion-writes-datasets", CAPABILITY),
+    may(INGEST_RESTRICTED, "UploadBlob", SECRET, "ingestion-writes-datasets", CAPABILITY),
+    may(INGEST, "Discover", DIGITS, "ingestion-reads-datasets", CAPABILITY),
+    not_(INGEST, "ReadFile", RAW, "capabilities-only-upload", binding=CAPABILITY),
+    not_(INGEST, "WriteFile", RAW, "capabilities-only-upload", binding=CAPABILITY),
+    not_(TRAIN, "UploadBlob", DIGITS, binding=CAPABILITY),
+    # The pipeline
+    may(INGEST, "CreateRepository", DIGITS, "ingestion-writes-datasets"),
+    may(INGEST, "WriteFile", RAW, "ingestion-writes-datasets", NONE),
+    may(INGEST, "ReadFile", RAW, "ingestion-reads-datasets"),
+    may(INGEST, "Discover", DIGITS, "ingestion-reads-datasets"),
+    not_(INGEST, "WriteFile", WEIGHTS),
+    not_(INGEST, "Discover", READER),
+    may(TRAIN, "ReadFile", RAW, "training-reads-datasets", NONE),
+    may(TRAIN, "Discover", DIGITS, "training-reads-datasets"),
+    not_(TRAIN, "WriteFile", RAW),
+    may(TRAIN, "WriteFile", WEIGHTS, "training-publishes-models"),
+    may(TRAIN, "GrantUpload", READER, "training-publishes-models"),
+    may(TRAIN, "ReadFile", WEIGHTS, "training-reads-models"),
+    may(TRAIN, "Discover", READER, "training-reads-models"),
+    may(DEPLOY, "ReadFile", WEIGHTS, "deployment-reads-models", NONE),
+    may(DEPLOY, "ListFiles", READER, "deployment-reads-models"),
+    not_(DEPLOY, "WriteFile", WEIGHTS),
+    not_(DEPLOY, "ReadFile", RAW),
+    not_(DEPLOY, "Discover", DIGITS),
+    not_(workload("idle", clearance=RESTRICTED), "ReadFile", RAW),
+    # People
+    may(SCIENTIST, "ReadFile", METRICS, "scientists-read-metrics"),
+    may(SCIENTIST, "ReadFile", METRICS, "scientists-read-metrics", NONE),
+    may(SCIENTIST, "DescribeFile", METRICS, "scientists-read-metrics"),
+    may(SCIENTIST, "DescribeRepository", DIGITS, "scientists-browse-repositories"),
+    may(SCIENTIST, "ListFiles", READER, "scientists-browse-repositories"),
+    may(SCIENTIST, "Discover", DIGITS, "scientists-browse-repositories"),  # hence refused, not missing:
+    not_(SCIENTIST, "ReadFile", RAW, READING_ABOVE),
+    not_(SCIENTIST, "DescribeFile", RAW, READING_ABOVE),
+    not_(SCIENTIST, "ReadFile", RAW_METRICS, READING_ABOVE),
+    not_(SCIENTIST_CLEARED, "ReadFile", RAW),
+    not_(SCIENTIST_CLEARED, "WriteFile", METRICS),
+    may(ENGINEER, "ReadFile", RAW, "engineers-keep-their-datasets"),
+    may(ENGINEER, "WriteFile", RAW, "engineers-keep-their-datasets"),
+    may(ENGINEER, "Discover", DIGITS, "owners-discover-what-they-own"),
+    may(ENGINEER, "Discover", READER, "owners-discover-what-they-own"),
+    not_(ENGINEER, "ReadFile", WEIGHTS),
+    not_(ENGINEER, "ReadFile", FOREIGN_FILE),
+    not_(ENGINEER, "Discover", FOREIGN),
+    may(ADA, "Discover", ADAS, "owners-discover-what-they-own"),
+    not_(person("eve"), "Discover", ADAS),
+    not_(ADA, "Discover", DIGITS),
+    # Clearance
+    not_(INGEST_INTERNAL, "ReadFile", RAW, READING_ABOVE),
+    not_(INGEST_INTERNAL, "WriteFile", RAW, WRITING_ABOVE),
+    not_(INGEST_INTERNAL, "UploadBlob", DIGITS, WRITING_ABOVE, binding=CAPABILITY),
+    not_(INGEST, "WriteFile", SECRET_FILE, WRITING_ABOVE),
+    not_(SCIENTIST_CLEARED, "Discover", SECRET, HIDDEN),
+    not_(SCIENTIST_CLEARED, "ListFiles", SECRET, HIDDEN),
+    not_(SCIENTIST_CLEARED, "DescribeRepository", SECRET, HIDDEN),
+    may(SCIENTIST_RESTRICTED, "Discover", SECRET, "scientists-browse-repositories"),
+    # Restricted
+    may(SCIENTIST_RESTRICTED, "ReadFile", SECRET_METRICS, "scientists-read-metrics"),
+    not_(SCIENTIST_RESTRICTED, "ReadFile", SECRET_METRICS, BOUND_DATA, binding=NONE),
+    not_(INGEST_RESTRICTED, "WriteFile", SECRET_FILE, BOUND_DATA, binding=NONE),
+    not_(INGEST_RESTRICTED, "Discover", SECRET, BOUND_DATA, binding=NONE),
+    # Administration
+    may(ADMINISTRATOR, "Enroll", identity("person:ada"), "administrators-administer"),
+    may(ADMINISTRATOR, "Revoke", identity("person:ada", "session"), "administrators-administer", DEVICE_KEY),
+    may(ADMINISTRATOR, "ApplyPolicy", POLICIES, "administrators-administer"),
+    may(ADMINISTRATOR, "ApplyDirectory", directory(), "administrators-administer"),
+    not_(ADMINISTRATOR, "ApplyDirectory", directory(widens_self=True), "nobody-widens-their-own-rights"),
+    not_(ADMINISTRATOR, "Enroll", identity("person:ada"), BOUND_ADMINISTRATION, binding=NONE),
+    not_(ADMINISTRATOR, "ReadLog", LOG),
+    not_(ADA, "Enroll", identity("person:ada")),
+    may(AUDITOR, "ReadLog", LOG, "auditors-read-the-log"),
+    not_(AUDITOR, "ReadLog", LOG, BOUND_ADMINISTRATION, binding=NONE),
+    not_(AUDITOR, "Revoke", identity("person:ada")),
+    not_(AUDITOR, "ReadFile", RAW),
+]
+
+STARTER = compile_policies(starter_policies())
+
+
+def describe(line: Expectation) -> str:
+    return f"{line.who.name}-{line.who.clearance.name.lower()}-{line.action}-{line.on.name}-{line.binding}"
+
+
+def is_allowed(policies: PolicySnapshot, line: Expectation) -> bool:
+    decision = ask(policies, line.who, line.action, line.on, given=context(line.binding))
+    assert isinstance(decision, Allow) or not decision.detail, decision
+    return isinstance(decision, Allow)
+
+
+@pytest.mark.parametrize("line", EXPECTATIONS, ids=describe)
+def test_an_expectation_holds(line: Expectation) -> None:
+    decision = ask(STARTER, line.who, line.action, line.on, given=context(line.binding))
+    if line.yes:
+        assert isinstance(decision, Allow), decision
+        assert decision.policies == (line.yes,)
+    else:
+        assert not isinstance(decision, Allow), decision
+        assert (decision.policies, decision.detail) == (line.no, "")
+
+
+@pytest.mark.parametrize("name", STARTER.ids)
+def test_each_policy_is_needed(name: str) -> None:
+    """Without it, some line of the table is decided otherwise."""
+    files = starter_policies()
+    place = STARTER.places[name]
+    without = [clause.text for clause in clauses(place, files[place]) if f'@id("{name}")' not in clause.text]
+    rest = compile_policies({**files, place: "\n".join(without)})
+    assert set(rest.ids) == set(STARTER.ids) - {name}
+    assert [describe(line) for line in EXPECTATIONS if is_allowed(rest, line) != bool(line.yes)] != []
+
+
+@pytest.mark.parametrize("action", sorted(SUBJECTS))
+def test_administrators_and_auditors_have_no_right_to_data(action: str) -> None:
+    for who in (ADMINISTRATOR, AUDITOR):
+        for on in (DIGITS, RAW, METRICS, READER, WEIGHTS, ADAS, dataset(), file()):
+            for binding in Binding:
+                assert not isinstance(ask(STARTER, who, action, on, given=context(binding)), Allow)
+
+
+# -- Whatever the role --------------------------------------------------------------------------------
+
+levels = st.sampled_from(Classification)
+roles = st.lists(st.sampled_from(["administrators", "auditors", "data-scientists", "data-engineers"]), unique=True)
+callers = st.one_of(
+    st.builds(lambda groups, level: person("ada", *groups, clearance=level), roles, levels),
+    st.builds(
+        lambda groups, segment, level: workload("ada", *groups, segment=segment, clearance=level),
+        roles,
+        st.sampled_from(["ingestion", "training", "deployment", ""]),
+        levels,
+    ),
+)
+owners = st.sampled_from([{}, {"owner_group": "data-engineers"}, {"owner_person": "ada"}])
+wholes = st.builds(
+    lambda make, level, owner: make("acme/x", classification=level, **owner),
+    st.sampled_from([dataset, model]),
+    levels,
+    owners,
+)
+parts = st.builds(
+    lambda whole, level, labels: file("a", of=whole, classification=level, labels=labels),
+    wholes,
+    levels,
+    st.sampled_from([frozenset[str](), frozenset({"metrics"})]),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    callers, st.sampled_from(["ReadFile", "DescribeFile", "WriteFile", "PlanUpload"]), parts, st.sampled_from(Binding)
+)
+def test_no_role_reaches_above_its_clearance_or_carries_restricted_data_unbound(
+    who: Principal, action: str, on: Target, binding: Binding
+) -> None:
+    if isinstance(ask(STARTER, who, action, on, given=context(binding)), Allow):
+        assert who.clearance >= on.classification
+        assert binding in {MTLS, DEVICE_KEY} or (binding is NONE and on.classification < RESTRICTED)
+
+
+@settings(max_examples=300, deadline=None)
+@given(callers, st.sampled_from(sorted(SUBJECTS)), wholes, st.sampled_from(Binding))
+def test_whoever_may_do_anything_with_a_repository_may_know_that_it_exists(
+    who: Principal, action: str, on: Target, binding: Binding
+) -> None:
+    """Otherwise a permitted access would be followed by an answer that denies the thing's existence."""
+    if isinstance(ask(STARTER, who, action, on, given=context(binding)), Allow):
+        assert isinstance(ask(STARTER, who, "Discover", on, given=context(binding)), Allow)
+
+
+def test_the_starter_set_is_sane() -> None:
+    assert PUBLIC < INTERNAL < CONFIDENTIAL < RESTRICTED
+    assert len(STARTER.ids) == sum(text.count("@id(") for text in starter_policies().values())
+    assert {line.yes for line in EXPECTATIONS if line.yes} | {name for line in EXPECTATIONS for name in line.no} == set(
+        STARTER.ids
+    )
