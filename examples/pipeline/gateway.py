@@ -9,6 +9,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -110,12 +111,21 @@ class Witness:
 
 def witness(stage: Stage, data: Path, log_key: str) -> Witness:
     """Start a witness for the log of a gateway, as another user if we may, and tell the gateway of it."""
-    directory, log = stage.directory / "witness", stage.directory / "witness.out"
-    user = _another_user(stage, directory)
+    directory = stage.directory / "witness"
+    if user := _another_user(stage, directory):
+        try:
+            return _witness_as(stage, directory, data, log_key, user)
+        except DemoFailed:  # where nobody may become another, as in some containers
+            shutil.rmtree(directory)
+    return _witness_as(stage, directory, data, log_key, "")
+
+
+def _witness_as(stage: Stage, directory: Path, data: Path, log_key: str, user: str) -> Witness:
     command = [sys.executable, "-m", "examples.pipeline.unprivileged", user] if user else nomoat_command()
     made = stage.run("witness", [*command, "witness", "init", str(directory), "--json"])
     if made.code:
         raise DemoFailed(f"the witness was not made: {made.err.strip()}")
+    log = stage.directory / "witness.out"
     serving = ("witness", "serve", str(directory), "--log", log_key, "--listen", "127.0.0.1:0", "--json")
     process = stage.start("witness", [*command, *serving], log=log)
     url = json.loads(wait_for(process, log, r'\{"url": .*\}'))["url"]
