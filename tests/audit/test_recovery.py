@@ -110,6 +110,16 @@ def test_a_forged_record_behind_the_last_checkpoint_is_never_signed(tmp_path: Pa
     assert verify_directory(world.directory, world.key).consistent
 
 
+def test_an_older_record_repeated_behind_the_last_checkpoint_is_cut(tmp_path: Path) -> None:
+    world = World(tmp_path / "log")
+    write(world, 3, FAST)
+    path = segments(world.directory)[-1]
+    parts = take_apart(path)
+    put_together(path, [*parts, parts[records(parts)[1]]])
+    reopen(world)
+    assert verify_directory(world.directory, world.key).consistent
+
+
 def test_a_genuine_record_behind_the_last_checkpoint_stays(tmp_path: Path) -> None:
     """Written but not acknowledged, its checkpoint torn off: it stays, and is signed with the next batch."""
     world = World(tmp_path / "log")
