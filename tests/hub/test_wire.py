@@ -172,10 +172,11 @@ def test_what_a_file_is_told_to_be(stocked: Live) -> None:
         assert head.header("content-disposition").startswith("attachment")
 
 
-def test_a_missing_file_names_the_commit_that_lacks_it(stocked: Live) -> None:
-    answer = stocked.raw("ingest", "HEAD", f"{FILES}/nothing")
-    assert (answer.status, answer.header("x-error-code")) == (404, "EntryNotFound")
-    assert len(answer.header("x-repo-commit")) == 40
+def test_a_missing_file_or_folder_names_the_commit_that_lacks_it(stocked: Live) -> None:
+    for method, target in (("HEAD", f"{FILES}/nothing"), ("GET", f"{DATASET}/tree/main/nothing")):
+        answer = stocked.raw("ingest", method, target)
+        assert (answer.status, answer.header("x-error-code")) == (404, "EntryNotFound")
+        assert len(answer.header("x-repo-commit")) == 40
 
 
 @pytest.mark.parametrize(

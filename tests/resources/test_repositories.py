@@ -346,7 +346,8 @@ async def test_a_content_sent_by_two_is_stored_once_and_both_may_commit_it(there
     low = await there.low_ingestion()
     for by in (there.ingest, low):
         await there.commit(DIGITS, replace(await there.upload(DIGITS, BIG, by=by), path=f"{by.session}.bin"), by=by)
-    assert len(list((there.world.directory / "objects").glob("??/*"))) == 1
+        await there.write(DIGITS, {f"{by.session}.txt": b"inline"}, by=by)
+    assert len(list((there.world.directory / "objects").glob("??/*"))) == 2
 
 
 # -- writing: capabilities ----------------------------------------------------------------------------

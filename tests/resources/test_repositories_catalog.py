@@ -18,7 +18,7 @@ from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
 from nomoat.stores.catalog import Catalog, CreatedRepository, remove_strays
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.objects import Objects, StoredBlob
-from nomoat.stores.revisions import Draft, Snapshot, StoredFile
+from nomoat.stores.revisions import Draft, StoredFile
 from nomoat.stores.state import State
 
 NAME = RepositoryName(RepositoryKind.MODEL, "acme", "reader")
@@ -271,21 +271,18 @@ def test_blobs_without_a_row_are_removed_and_no_others(tmp_path: Path) -> None:
         asyncio.run(play(state))
 
 
-def test_the_cache_lets_the_least_used_go() -> None:
-    async def play(state: State) -> None:
-        catalog = Catalog(state, cached_files=3)
-        created = await catalog.create(NAME, "ada", 1.0)
-        await sent(catalog, created, "ab")
-        first = created.branches["main"]
-        for name in "pqr":
-            await catalog.commit(NAME, draft(catalog, NAME, {name: "a"}))
-        assert len(catalog._cached) == 1
-        again = catalog.find(NAME)
-        assert again
-        snapshot: Snapshot | None = catalog.snapshot(again, first)
-        assert snapshot
-        assert list(snapshot.paths) == []
-        assert len(catalog._cached) == 1
-
-    with opened_state() as state:
-        asyncio.run(play(state))
+@with_catalog
+async def test_the_cache_lets_the_least_used_go_and_keeps_the_others(catalog: Catalog) -> None:
+    await sent(catalog, await catalog.create(NAME, "ada", 1.0), "a")
+    small = Catalog(catalog._state, cached_files=8)
+    # Revisions of 1, 2, 3, 4 and 5 files.
+    heads = [(await small.commit(NAME, draft(small, NAME, {name: "a"}))).revision.id for name in "pqrst"]
+    assert list(small._cached) == heads[-1:]
+    for head in heads[:2]:
+        assert seen(small, head)
+    assert list(small._cached) == heads[:2]  # 2 and 3, with the 6 of the newest over 8
+    assert seen(small) == dict.fromkeys("pqrst", "a")
+    assert list(small._cached) == heads[4:]
+    for head in (heads[0], heads[1], heads[0], heads[2]):
+        assert seen(small, head)
+    assert list(small._cached) == [heads[0], heads[2]]
