@@ -56,7 +56,7 @@ def run(scene: Scene, who: str) -> str:
     """Run an actor's program to its end and return what it printed; raise `DemoFailed` if it fails."""
     done = scene.stage.finish(scene.stage.program(who, f"{who}.py"))
     if done.code:
-        raise DemoFailed(f"{who}.py failed ({done.code}): {done.err.strip()[-1000:]}")
+        raise DemoFailed(f"{who}.py failed ({done.code}):\n{done.err.strip()[-4000:]}")
     return done.out.strip()
 
 
@@ -124,7 +124,7 @@ def scientist(scene: Scene) -> None:
     done = scene.stage.finish(scene.stage.program("scientist", "scientist.py"))
     told = [line for line in done.err.splitlines() if line.startswith(REFUSAL)]
     if not done.code or not done.out or not told:
-        raise DemoFailed(f"the scientist was told nothing useful ({done.code}): {done.err.strip()[-1000:]}")
+        raise DemoFailed(f"the scientist was told nothing useful ({done.code}):\n{done.err.strip()[-4000:]}")
     scene.say(f"scientist: {done.out.strip()}; then {told[0]}")
     person, metrics, images = "person scientist@*", f"{DATASET}@*:metrics.json", f"{DATASET}@*:data/train.parquet"
     scene.ledger.expect(Expected(after, person, "ReadFile", metrics, "allowed", "scientists-read-metrics"))
