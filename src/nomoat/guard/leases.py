@@ -1,7 +1,7 @@
 """Leases in flight, found by session: what a revocation or a change of policy must be able to cut."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import final
 
@@ -19,7 +19,7 @@ class Leases:
         self._described: dict[Lease, tuple[Presented, Operation]] = {}
 
     @contextmanager
-    def register(self, lease: Lease) -> Iterator[None]:
+    def register(self, lease: Lease) -> Generator[None]:
         """Hold `lease` where a revocation finds it, for the time of the `with`."""
         session = lease.principal.session
         self._by_session[session].add(lease)

@@ -9,7 +9,7 @@ import stat
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from nomoat.core.errors import Malformed, Unavailable
 from nomoat.core.names import parse_subject_name, parse_trust_domain
@@ -79,14 +79,20 @@ def load_configuration(directory: Path) -> Configuration:
     return _parse(table)
 
 
+def _hosts(value: object) -> tuple[str, ...]:
+    listed = cast("list[object]", value) if isinstance(value, list) else []
+    names = tuple(host for host in listed if isinstance(host, str))
+    if not names or len(names) != len(listed):
+        raise Malformed(f"{FILE}: hosts is a list of names and addresses")
+    return names
+
+
 def _parse(table: dict[str, object]) -> Configuration:
     if unknown := set(table) - _REQUIRED - _OPTIONAL:
         raise Malformed(f"{FILE} has an unknown field {min(unknown)!r}; remove it")
     if missing := _REQUIRED - set(table):
         raise Malformed(f"{FILE} lacks the field {min(missing)!r}")
-    hosts = table.pop("hosts")
-    if not isinstance(hosts, list) or not hosts or not all(isinstance(host, str) for host in hosts):
-        raise Malformed(f"{FILE}: hosts is a list of names and addresses")
+    hosts = _hosts(table.pop("hosts"))
     token_lifetime = table.pop("token_lifetime_s", TOKEN_LIFE)
     if type(token_lifetime) is not int or not SHORTEST_TOKEN_LIFE <= token_lifetime <= TOKEN_LIFE:
         raise Malformed(f"{FILE}: token_lifetime_s is a number from {SHORTEST_TOKEN_LIFE} to {TOKEN_LIFE}")
@@ -100,7 +106,7 @@ def _parse(table: dict[str, object]) -> Configuration:
         trust_domain=parse_trust_domain(texts["trust_domain"]),
         host=host,
         port=port,
-        hosts=tuple(hosts),
+        hosts=hosts,
         kek=Path(texts["kek"]),
         enforcer=parse_subject_name(texts.get("enforcer", "gateway-1")),
         witness=texts.get("witness", ""),

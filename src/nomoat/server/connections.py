@@ -45,6 +45,7 @@ class GatewayConnection(HttpToolsProtocol):
         self._header_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._overflow = False
+        self._trailers = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
@@ -62,19 +63,24 @@ class GatewayConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._header_bytes = 0
+        self._trailers = False
         self._arm()
-        self.scope["state"][CONNECTION] = self._connection
+        self.scope.setdefault("state", {})[CONNECTION] = self._connection
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         self._admit_header(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+        # Trailers are limited like headers and dropped (RFC 9110, section 6.5.1): uvicorn would add them to
+        # the headers of a request that may be decided on already, a credential among them.
+        if not self._trailers:
+            super().on_header(name, value)
         self._admit_header(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
         self._disarm()
+        self._trailers = True
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import final
+from typing import cast, final
 
 from nomoat.core.errors import Malformed
 from nomoat.core.operation import ApplyDirectory, ApplyPolicy, Enroll, Revoke
@@ -79,6 +79,7 @@ class Administration:
 def _files(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise Malformed("files is an object of file names and Cedar texts")
-    if not all(isinstance(content, str) for content in value.values()):
+    files = cast("dict[str, object]", value)  # the keys of a JSON object are texts
+    if not all(isinstance(content, str) for content in files.values()):
         raise Malformed("every file of a policy set is a text")
-    return tuple(sorted((str(name), str(content)) for name, content in value.items()))
+    return tuple(sorted((name, str(content)) for name, content in files.items()))

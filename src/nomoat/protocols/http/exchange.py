@@ -6,7 +6,7 @@ Rules: the path is split before it is decoded and each segment is decoded once (
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Final, final
+from typing import Final, cast, final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import orjson
@@ -106,7 +106,7 @@ class Exchange:
             raise Malformed("the body is not JSON") from None
         if not isinstance(value, dict):
             raise Malformed("the body is not a JSON object")
-        return value
+        return cast("dict[str, object]", value)
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the status and headers; the body follows with `part`."""
