@@ -94,6 +94,26 @@ def test_who_may_not_administer_is_refused_with_a_record(live: Live, admin: Call
     assert isinstance(refusal["record"], int)
 
 
+def test_a_gateway_that_is_away_is_3(tmp_path: Path) -> None:
+    with Live(tmp_path / "gateway") as live:
+        ann = live.admin()
+    said = ann.nomoat("whoami")
+    assert said.code == 3
+    assert said.err.startswith(f"unavailable: {live.url} cannot be reached")
+    assert "safe to try again" in said.err
+
+
+def test_what_cannot_be_served_says_why(live: Live, tmp_path: Path) -> None:
+    caller = Caller(tmp_path / "home")
+    said = caller.nomoat("serve", str(tmp_path))
+    assert (said.code, "nomoat init DIR" in said.err) == (3, True)
+    said = live.operator.nomoat("serve", str(live.data))
+    assert (said.code, "another gateway is using it" in said.err) == (3, True)
+    said = live.operator.nomoat("init", str(live.data))
+    assert said.code == 1
+    assert "init" not in said.out
+
+
 def test_many_commands_of_one_profile_at_once(live: Live, admin: Caller) -> None:
     who = live.person(admin, "fay")
     processes = [who.start("token") for _ in range(6)]

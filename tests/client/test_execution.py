@@ -81,6 +81,9 @@ def in_a_terminal(program: str, *, then: signal.Signals) -> bytes:
     """What a program says that runs in a terminal of its own when somebody types ctrl-c, then `then` arrives."""
     # In a session of its own with a controlling terminal, as an interactive shell would have it.
     ours, theirs = os.openpty()
+    settings = termios.tcgetattr(theirs)
+    settings[3] |= termios.NOFLSH  # an interrupt would discard what the program has just said
+    termios.tcsetattr(theirs, termios.TCSANOW, settings)
     terminal = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "start_new_session": True}
     claim = {"preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}
     with running(PYTHON, "-c", program, **terminal, **claim) as wrapper, os.fdopen(ours, "r+b", buffering=0) as screen:
@@ -88,7 +91,9 @@ def in_a_terminal(program: str, *, then: signal.Signals) -> bytes:
         said = b""
         while b"ready" not in said:
             said += screen.read(1024)
-        screen.write(b"\x03")  # the terminal driver sends SIGINT to the foreground group
+        screen.write(b"\x03")  # the terminal driver sends SIGINT to the foreground group, then echoes it
+        while b"^C" not in said:
+            said += screen.read(1024)
         wrapper.send_signal(then)
         while then.name.encode() not in said:
             said += screen.read(1024)

@@ -94,10 +94,10 @@ def test_a_new_log_in_keeps_what_the_profile_knows_of_the_log(profile: Profile, 
         log_in(profile, server.url, code_for(authority))
         gateway(server, LOG, size=4)
         with pytest.raises(LogContradicted, match="rolled back"):
-            log_in(profile, server.url, code_for(authority))
+            log_in(profile, server.url, code_for(authority), replace=True)
         gateway(server, SignedLog("other.example"), size=90)
         with pytest.raises(LogContradicted, match="another key"):
-            log_in(profile, server.url, code_for(authority))
+            log_in(profile, server.url, code_for(authority), replace=True)
 
 
 def test_a_profile_of_another_trust_domain_is_not_overwritten(profile: Profile, tmp_path: Path) -> None:
@@ -108,8 +108,22 @@ def test_a_profile_of_another_trust_domain_is_not_overwritten(profile: Profile, 
         elsewhere = "spiffe://other.example/person/ann/device/d1"
         gateway(server, LOG, changed={"trust_domain": "other.example", "spiffe_id": elsewhere, "named": elsewhere})
         with pytest.raises(BadProfile, match=r"belongs to person:ann of acme\.example"):
-            log_in(profile, server.url, code_for(authority))
+            log_in(profile, server.url, code_for(authority), replace=True)
     assert profile.identity().trust_domain == "acme.example"
+
+
+def test_a_profile_in_use_is_replaced_only_when_asked_for(profile: Profile, tmp_path: Path) -> None:
+    authority = Authority()
+    with Impostor(tmp_path, authority) as server:
+        gateway(server, LOG)
+        log_in(profile, server.url, code_for(authority))
+        key = profile.key_path.read_bytes()
+        with pytest.raises(BadProfile, match=r"in use by person:ann of acme\.example"):
+            log_in(profile, server.url, code_for(authority))
+        assert server.paths() == ["/v1/ca", "/v1/device"], "the code was sent all the same"
+        assert profile.key_path.read_bytes() == key
+        log_in(profile, server.url, code_for(authority), replace=True)
+    assert profile.key_path.read_bytes() != key
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,11 @@ def enroll(invocation: Invocation, name: str, workload: bool) -> None:
 @click.command()
 @click.argument("url", required=False)
 @click.option("--code", metavar="CODE", help="The one-time code; '-' reads it from standard input.")
+@click.option("--replace", is_flag=True, help="Replace the log-in that the profile holds, with its key.")
 @profile_option
 @json_option
 @pass_invocation
-def login(invocation: Invocation, url: str | None, code: str | None) -> None:
+def login(invocation: Invocation, url: str | None, code: str | None, replace: bool) -> None:
     """Turn a one-time code into a profile, or start a new session.
 
     With URL and a code, makes a key that never leaves this machine and a profile with it. The code
@@ -58,7 +59,7 @@ def login(invocation: Invocation, url: str | None, code: str | None) -> None:
             raise click.UsageError("a code goes with the gateway's address: nomoat login URL --code CODE")
         done = log_in_again(profile, invocation.clock)
     else:
-        done = log_in(profile, url, _read_code(code))
+        done = log_in(profile, url, _read_code(code), replace=replace)
     identity = done.identity
     if invocation.as_json:
         output.document(

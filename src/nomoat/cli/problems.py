@@ -61,7 +61,9 @@ def _classify(error: BaseException) -> tuple[str, str, ExitCode]:
         case Refused():
             return "refused", error.reason, ExitCode.REFUSED
         case Unavailable():
-            return "unavailable", error.reason, ExitCode.UNAVAILABLE
+            # The gateway's own sentence names the part already.
+            reason = error.reason if error.part == "gateway" else f"{error.part}: {error.reason}"
+            return "unavailable", reason, ExitCode.UNAVAILABLE
         case LogContradicted():
             return "LOG CONTRADICTED", error.reason, ExitCode.VERIFICATION_FAILED
         case Corrupt():
@@ -85,7 +87,7 @@ def _advice(error: BaseException) -> str:
     match error:
         case NotLoggedIn() | BadProfile() | Untrusted():
             return error.advice
-        case Unavailable():
+        case Unavailable(part="gateway"):
             return "nothing was done without a record of it; it is safe to try again"
         case LogContradicted():
             return "stop trusting this gateway, keep this profile's checkpoint, and run: nomoat audit verify COPY"

@@ -7,11 +7,13 @@ The steps, in this order:
     4  over TLS verified with that CA, and only there, the code is sent, with a signing request
     5  the certificate, the log's key and its checkpoint are checked, then the profile is finished
 
-Rules: the code is never sent before step 4. A profile that follows another log is never overwritten.
+Rules: the code is never sent before step 4. A profile in use is replaced only when that was asked for,
+and never by one of another trust domain or log: what it knows of its log must not be lost.
 """
 
 import hmac
 from dataclasses import dataclass
+from typing import NoReturn
 
 from nomoat.client import credentials
 from nomoat.client.checkpoints import Keeper
@@ -34,13 +36,15 @@ class LoggedIn:
     expires_at: float
 
 
-def log_in(profile: Profile, url: str, code: str) -> LoggedIn:
-    """Turn a one-time code into a profile.
+def log_in(profile: Profile, url: str, code: str, *, replace: bool = False) -> LoggedIn:
+    """Turn a one-time code into a profile; `replace` one that is in use.
 
     Raises `Malformed` (the address or the code does not parse), `Untrusted` (the server is not the
     one that the code names, or it issued something else), `Unauthenticated` (the code is spent,
-    expired or unknown), `BadProfile` (the profile follows another gateway) and `Unavailable`.
+    expired or unknown), `BadProfile` (the profile is in use) and `Unavailable`.
     """
+    if profile.exists and not replace:
+        _refuse_replacing(profile)
     address, parsed = parse_url(url), parse_enrolment_code(code)
     ca = UnsafeUnverified(address).fetch_ca()
     if not hmac.compare_digest(credentials.fingerprint(ca), parsed.fingerprint):
@@ -84,6 +88,15 @@ def _check(issued: Issued, address: str, ca: str, key: credentials.DeviceKey) ->
         device=issued.device,
         session=issued.session,
         log_key=issued.log_key,
+    )
+
+
+def _refuse_replacing(profile: Profile) -> NoReturn:
+    before = profile.identity()
+    raise BadProfile(
+        profile.name,
+        f"it is in use by {before.subject} of {before.trust_domain}",
+        advice="nomoat login URL --code CODE --profile NAME, or --replace (the code was not sent)",
     )
 
 
