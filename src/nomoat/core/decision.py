@@ -1,12 +1,12 @@
 """Decision: Allow or Deny, never a bool; and the context that was read for it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nomoat.core.principal import Binding
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """The circumstances of a request that policies may read. Nothing in it was written by a client.
 
     `at` is Unix seconds, `auth_age` seconds since the caller last proved a code or device key.

@@ -6,7 +6,7 @@ right now, by immutable ids. Every class here has an action of the same name in 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic
+from typing import ClassVar, Generic, NamedTuple
 
 from typing_extensions import TypeVar
 
@@ -37,8 +37,7 @@ class Operation:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One thing that a decision is about.
 
     `kind` is the Cedar entity type (`Dataset`, `Model`, `File`, `Directory`, `PolicySet`, `Log`,

@@ -7,7 +7,7 @@ No secret, capability URL or query string ever enters a record.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -21,8 +21,7 @@ class RecordKind(StrEnum):
     SYSTEM = "system"  # start, stop, recovery, refusals while the log could not write
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record before it is sealed.
 
     `subject` (`person:NAME`, `workload:NAME`, `unauthenticated`, `system`) and `on` become

@@ -6,15 +6,18 @@ enters a record.
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Final
 
 from nomoat.core.connection import Presented
 from nomoat.core.decision import Allow, Context, Decision
 from nomoat.core.errors import Refused
+from nomoat.core.names import Classification
 from nomoat.core.operation import Operation, Resolved, Target
 from nomoat.core.principal import Principal
 from nomoat.core.record import Json, Receipt, Record, RecordKind
 
-MANY = 100  # targets named one by one in a record; of more, the number and a digest of all names
+LEVELS: Final = {level: level.name.lower() for level in Classification}
+MANY: Final = 100  # targets named one by one in a record; of more, the number and a digest of all names
 
 
 def opening(
@@ -88,10 +91,10 @@ def outcome(
 
 def _who(principal: Principal, context: Context) -> dict[str, Json]:
     return {
-        "kind": principal.kind.value,
+        "kind": principal.kind,
         "name": principal.name,
         "id": principal.identifier,
-        "binding": principal.binding.value,
+        "binding": principal.binding,
         "auth_age_s": context.auth_age,
         "session": principal.session,
         "device": principal.device,
@@ -105,8 +108,8 @@ def _on(target: Target) -> dict[str, Json]:
         "id": target.id,
         "name": target.name,
         "version": target.version,
-        "classification": target.classification.name.lower(),
-        "labels": sorted(target.labels),
+        "classification": LEVELS[target.classification],
+        "labels": sorted(target.labels) if target.labels else (),
     }
 
 
@@ -118,8 +121,8 @@ def _all(targets: Sequence[Target]) -> dict[str, Json]:
 def _context(context: Context) -> dict[str, Json]:
     return {
         "at": context.at,
-        "binding": context.binding.value,
-        "obtained": context.obtained.value,
+        "binding": context.binding,
+        "obtained": context.obtained,
         "auth_age": context.auth_age,
         "source": context.source,
     }

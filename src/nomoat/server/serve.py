@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 from collections.abc import Callable
@@ -36,6 +37,10 @@ async def serve(directory: Path, clock: Clock, ready: Callable[[str], None]) -> 
     configuration = load_configuration(directory)
     with locked(directory):
         async with open_gateway(directory, configuration, clock) as gateway:
+            # What is wired now stays: the collector need not look at it again and again.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(20_000, 20, 50)
             listener = listen(configuration.host, configuration.port)
             with contextlib.closing(listener):
                 await _run(gateway, directory, listener, ready)

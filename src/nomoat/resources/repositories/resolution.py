@@ -8,6 +8,7 @@ only who is allowed to read it hears from the resource that there is none.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, TypeVar, final
 
 from nomoat.core.directory import Directory, Repository
@@ -199,8 +200,14 @@ class Resolution:
         return declared, created
 
 
+@lru_cache(maxsize=1024)
+def _discovery(declared: Repository) -> Target:
+    """The target of asking whether a repository may be known at all."""
+    return repository_target(declared)
+
+
 def _resolved(operation: OpT, targets: tuple[Target, ...], place: object, declared: Repository) -> Resolved[OpT]:
-    return Resolved(operation, targets, {"place": place}, repository_target(declared), MISSING)
+    return Resolved(operation, targets, {"place": place}, _discovery(declared), MISSING)
 
 
 def _require_consistent(changes: tuple[Change, ...]) -> None:
