@@ -13,7 +13,8 @@ from nomoat.core.names import Classification
 from nomoat.core.operation import Target
 from nomoat.core.principal import Binding, Principal
 from nomoat.policy import PolicySnapshot, cedar, decide
-from nomoat.policy.index import CIRCUMSTANCES, PolicyIndex, context_reads, holds
+from nomoat.policy.index import CIRCUMSTANCES, PolicyIndex, context_reads
+from nomoat.policy.scope import constraint
 from tests.policy.world import (
     LOG,
     POLICIES,
@@ -347,15 +348,27 @@ def test_a_policy_that_uses_the_whole_context_gets_all_of_it() -> None:
     assert context_reads(policy["conditions"]) == set(CIRCUMSTANCES)
 
 
-def test_a_clause_that_is_not_understood_is_left_to_cedar() -> None:
-    uid = ("NoMoat::Person", "ada")
+def test_a_constraint_that_is_not_understood_is_left_to_cedar() -> None:
+    uid: cedar.Est = {"type": "NoMoat::Person", "id": "ada"}
     unknown: list[cedar.Est] = [
-        {"op": "near", "entity": {"type": "NoMoat::Person", "id": "ada"}},
+        {"op": "near", "entity": uid},
         {"op": "==", "slot": "?principal"},
+        {"op": "==", "entity": uid, "unless": "Tuesday"},
+        {"op": "in", "entity": uid, "slot": "?principal"},
+        {"op": "in", "entities": [uid, {"slot": "?principal"}]},
         {"op": "is", "entity_type": "NoMoat::Person", "of": 1},
+        {"op": "is", "entity_type": "NoMoat::Person", "in": {"slot": "?principal"}},
+        {"op": "All", "but": uid},
         None,
     ]
-    assert [holds(clause, uid, frozenset()) for clause in unknown] == [None] * 4
-    mixed: cedar.Est = {"op": "in", "entities": [{"type": "NoMoat::Group", "id": "red"}, {"slot": "?x"}]}
-    assert holds(mixed, uid, frozenset()) is None
-    assert holds(mixed, uid, frozenset({("NoMoat::Group", "red")})) is True
+    assert [constraint(part) for part in unknown] == [None] * len(unknown)
+
+
+def test_a_slice_keeps_the_constraints_that_are_not_understood() -> None:
+    [policy], _ = cedar.parse_text("permit (principal is NoMoat::Person, action, resource);")
+    policies: dict[str, cedar.Policy] = {
+        "odd": {**policy, "principal": {"op": "is", "entity_type": "NoMoat::Person", "in": None}}  # Cedar reads it so
+    }
+    odd = PolicySnapshot("sha256:test", ("odd",), {}, {}, policies, PolicyIndex(policies))
+    assert decide(odd, person(), "ReadFile", (file(),), context()) == Allow(("odd",), "sha256:test")
+    assert isinstance(decide(odd, workload(), "ReadFile", (file(),), context()), Deny)

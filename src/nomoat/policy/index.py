@@ -5,7 +5,7 @@ and resource, before `when`) says of most policies that they cannot apply, and i
 the action, the kind and groups of the caller, the kind of the target, and the ids that policies name.
 Requests that agree in these share a *slice*: the policies whose scope holds, without their scope.
 
-Rules: a clause of a scope either certainly holds (and is left out of the slice), certainly does not
+Rules: a constraint of a scope either certainly holds (and is left out of the slice), certainly does not
 (and the policy is left out), or is not understood here (and stays for Cedar to evaluate). A scope
 cannot err, so leaving out a policy whose scope does not hold hides no error. Conditions are never
 touched. INVARIANT (same answer): a slice decides, and errs, exactly like the whole set; a property
@@ -19,19 +19,17 @@ way to compare an entity, an attribute that holds one, exists for groups and peo
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeAlias, final
+from typing import Final, final
 
 from nomoat.policy import cedar
 from nomoat.policy.cedar import ACTION, GROUP, Est, Policy, Uid
+from nomoat.policy.scope import CONSTRAINTS, Constraint, Holds, scope
 
 SLICES: Final = 1_024  # kinds of request
 SHARED: Final = 256  # selections of policies; kinds of request that select the same share one
 
 CIRCUMSTANCES: Final = frozenset({"at", "auth_age", "binding", "obtained", "session", "source"})
 ALL: Final[Policy] = {"op": "All"}
-
-Holds: TypeAlias = bool | None
-"""Whether a clause certainly holds, certainly does not, or (None) is left to Cedar."""
 
 
 @final
@@ -48,10 +46,11 @@ class Slice:
 class PolicyIndex:
     """An index over policies in Cedar's JSON form, by id. Immutable but for its bounded caches."""
 
-    __slots__ = ("_anonymous", "_cut", "_find", "_groups", "_named", "_policies")
+    __slots__ = ("_anonymous", "_cut", "_find", "_groups", "_named", "_policies", "_scopes")
 
     def __init__(self, policies: Mapping[str, Policy]) -> None:
         self._policies = policies
+        self._scopes = {name: scope(policy) for name, policy in policies.items()}
         self._named = frozenset(uid for policy in policies.values() for uid in _literals(policy))
         self._groups = frozenset(name for kind, name in self._named if kind == GROUP)
         taken = {name for _, name in self._named}
@@ -81,52 +80,34 @@ class PolicyIndex:
     ) -> Slice:
         parents = frozenset((GROUP, name) for name in groups)
         actions = frozenset((ACTION, name) for name in cedar.groups_of_actions().get(action, ()))
-        chosen: list[tuple[str, tuple[str, ...]]] = []
-        for name, policy in self._policies.items():
-            scope: dict[str, Holds] = {
-                "principal": holds(policy["principal"], principal, parents),
-                "action": holds(policy["action"], (ACTION, action), actions),
-                "resource": holds(policy["resource"], resource, above),
-            }
-            if False not in scope.values():
-                chosen.append((name, tuple(clause for clause, certain in scope.items() if certain)))
+        chosen: list[tuple[str, tuple[bool, ...]]] = []
+        for name, asked in self._scopes.items():
+            about_action = _holds(asked.action, (ACTION, action), actions)
+            if about_action is False:  # first, because it tells most policies apart
+                continue
+            certain = (
+                _holds(asked.principal, principal, parents),
+                about_action,
+                _holds(asked.resource, resource, above),
+            )
+            if False not in certain:
+                chosen.append((name, tuple(part is True for part in certain)))
         return self._cut(tuple(chosen))
 
-    def _parse(self, chosen: tuple[tuple[str, tuple[str, ...]], ...]) -> Slice:
-        """Parse the chosen policies, each without the clauses of its scope that certainly hold."""
+    def _parse(self, chosen: tuple[tuple[str, tuple[bool, ...]], ...]) -> Slice:
+        """Parse the chosen policies, each without the constraints of its scope that certainly hold."""
         policies: dict[str, Policy] = {}
         reads: set[str] = set()
         for name, certain in chosen:
             policy = self._policies[name]
             reads.update(context_reads(policy["conditions"]))
-            policies[name] = {**policy, **dict.fromkeys(certain, ALL), "annotations": {}}
+            dropped = [part for part, holds in zip(CONSTRAINTS, certain, strict=True) if holds]
+            policies[name] = {**policy, **dict.fromkeys(dropped, ALL), "annotations": {}}
         return Slice(cedar.parse_policy_set(policies), tuple(policies), tuple(sorted(reads)))
 
 
-def holds(clause: Est, uid: Uid, above: frozenset[Uid]) -> Holds:
-    """Whether a clause of a scope holds for an entity and all that is above it."""
-    certain: Holds = None
-    match clause:
-        case {"op": "All"}:
-            certain = True
-        case {"op": "==", "entity": {"type": str(type), "id": str(id)}}:
-            certain = (type, id) == uid
-        case {"op": "in", "entity": {"type": str(type), "id": str(id)}}:
-            certain = (type, id) == uid or (type, id) in above
-        case {"op": "in", "entities": [*entities]}:
-            certain = _any(holds({"op": "in", "entity": entity}, uid, above) for entity in entities)
-        case {"op": "is", "entity_type": str(type), "in": {"entity": entity}}:
-            certain = type == uid[0] and holds({"op": "in", "entity": entity}, uid, above)
-        case {"op": "is", "entity_type": str(type), **rest} if not rest:
-            certain = type == uid[0]
-        case _:
-            pass
-    return certain
-
-
-def _any(parts: Iterable[Holds]) -> Holds:
-    known = set(parts)
-    return True if True in known else None if None in known else False
+def _holds(part: Constraint | None, uid: Uid, above: frozenset[Uid]) -> Holds:
+    return None if part is None else part.holds(uid, above)
 
 
 def context_reads(conditions: Est) -> frozenset[str]:
