@@ -10,9 +10,9 @@ from nomoat.audit.commit import LogSettings
 from nomoat.audit.log import Log
 from nomoat.audit.outage import Mode
 from nomoat.audit.verification import verify_directory
-from nomoat.core.errors import Misuse, TooLarge, Unavailable
+from nomoat.core.errors import Corrupt, Misuse, NoMoatError, TooLarge, Unavailable
 from nomoat.core.record import Receipt, Record, RecordKind
-from tests.audit.world import FAST, FaultyFiles, World, kept_records, opening, outcome, until
+from tests.audit.world import FAST, FaultyFiles, MemoryKeys, World, kept_records, opening, outcome, until
 
 TABLE = [
     (kind, when, error)
@@ -312,3 +312,110 @@ def test_content_that_is_too_large_or_no_json(tmp_path: Path) -> None:
     contents = [content for _, content in kept_records(world)]
     assert any(content.get("name") == "lone \\ud800 surrogate" for content in contents)
     assert {"shortened": True, "n": 1} in contents
+
+
+# -- Subject keys --------------------------------------------------------------------------------------
+
+
+class FailingKeys(MemoryKeys):
+    """Subject keys whose store fails while `error` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: NoMoatError | None = None
+
+    def find(self, pseudonym: str) -> bytes | None:
+        if self.error is not None:
+            raise self.error
+        return super().find(pseudonym)
+
+    async def create(self, pseudonym: str) -> bytes:
+        if self.error is not None:
+            raise self.error
+        return await super().create(pseudonym)
+
+
+class LateKeys(MemoryKeys):
+    """Subject keys that are found only when they were made, and cannot be made while `error` is set."""
+
+    error: NoMoatError | None = None
+
+    async def create(self, pseudonym: str) -> bytes:
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        return await super().create(pseudonym)
+
+
+@pytest.mark.parametrize("kind", [FailingKeys, LateKeys])
+@pytest.mark.parametrize("error", [Unavailable("state", "the database failed"), Corrupt("a wrapped key")])
+def test_without_keys_nothing_is_recorded_and_outcomes_wait(
+    tmp_path: Path, kind: type[FailingKeys | LateKeys], error: NoMoatError
+) -> None:
+    keys = kind()
+    world = World(tmp_path / "log", keys=keys)
+
+    async def run() -> None:
+        log = await world.open()
+        receipt = await log.append(opening("person:ann"))
+        keys.error = error
+        with pytest.raises(type(error)):
+            await log.append(opening("person:new"))
+        log.post(outcome(receipt, subject="person:other"))
+        size = log.size
+        await asyncio.sleep(0.03)
+        assert log.size == size
+        keys.error = None
+        await until(lambda: log.size == size + 1)
+        await log.append(opening("person:new", decision="deny"))
+        await log.close()
+
+    asyncio.run(run())
+    assert verify_directory(world.directory, world.key).open == 0
+
+
+def test_many_records_of_a_new_subject_make_one_key(tmp_path: Path) -> None:
+    world = World(tmp_path / "log", keys=LateKeys())
+
+    async def run() -> None:
+        log = await world.open()
+        receipts = await asyncio.gather(*(log.append(opening("person:new")) for _ in range(20)))
+        assert len({receipt.index for receipt in receipts}) == 20
+        await log.close()
+
+    asyncio.run(run())
+    assert len(kept_records(world)) == 22
+
+
+def test_a_broken_outcome_does_not_take_the_others_with_it(tmp_path: Path) -> None:
+    world, files = World(tmp_path / "log"), FaultyFiles()
+
+    async def run() -> None:
+        log = await world.open(files=files)
+        receipts = [await log.append(opening()) for _ in range(3)]
+        files.arm("write", "before", errno.EIO, times=10**9)
+        assert await attempt(log, opening()) is None
+        wrong = Record(RecordKind.OUTCOME, "person:x", "ReadFile", "", "", {"n": 1 << 70}, of=receipts[0].index)
+        for record in (outcome(receipts[0]), wrong, outcome(receipts[1]), outcome(receipts[2])):
+            log.post(record)
+        files.disarm()
+        await until(lambda: log.mode is Mode.NORMAL)
+        await log.close()
+
+    asyncio.run(run())
+    assert verify_directory(world.directory, world.key).open == 0
+    lost = [int(str(c["outcomes_lost"])) for leaf, c in kept_records(world) if leaf.fields["what"] == "LogOutage"]
+    assert sum(lost) == 1
+
+
+def test_large_records_that_wait_are_bounded_by_their_size(tmp_path: Path) -> None:
+    world = World(tmp_path / "log")
+
+    async def run() -> int:
+        log = await world.open(settings=LogSettings(pending_size=100_000, probe_interval=0.01))
+        await log.append(opening())
+        results = await asyncio.gather(*(attempt(log, opening(padding="x" * 40_000)) for _ in range(10)))
+        await log.close()
+        return results.count(None)
+
+    assert asyncio.run(run()) == 7

@@ -18,7 +18,7 @@ from nomoat.audit.entries import SealedRecord
 from nomoat.audit.outage import Mode, Outage
 from nomoat.audit.segments import OpenAccess
 from nomoat.audit.tail import Batch, Item, Tail
-from nomoat.core.errors import Unavailable
+from nomoat.core.errors import Corrupt, Misuse, TooLarge, Unavailable
 from nomoat.core.record import Json, Receipt, Record, RecordKind
 from nomoat.stores.segments import Reserve, WriterThread, is_full
 
@@ -37,6 +37,7 @@ class LogSettings:
     probe_interval: float = 1.0
     publish_interval: float = 1.0
     pending_limit: int = 16 * 1024
+    pending_size: int = 32 * 1024 * 1024
     held_limit: int = 64 * 1024
 
 
@@ -107,7 +108,7 @@ class GroupCommit:
         """Take an item with a waiter into the next batch. Raises `Unavailable` and counts the refusal."""
         if self._mode is not Mode.NORMAL and not (item.record.priority and self._mode is Mode.RESERVED):
             raise self._refusal("log", self._outage.reason if self._outage else "it is being mended")
-        if len(self._pending.items) >= self._settings.pending_limit:
+        if self._is_crowded():
             raise self._refusal("log", "too many requests wait to be recorded")
         try:
             self._enter(item)
@@ -116,12 +117,12 @@ class GroupCommit:
 
     def offer(self, item: Item) -> None:
         """Take an item that must be kept: now, or when it is possible again."""
-        if self._mode is Mode.DOWN or len(self._pending.items) >= self._settings.pending_limit:
+        if self._mode is Mode.DOWN or self._is_crowded():
             self.hold(item)
             return
         try:
             self._enter(item)
-        except ClockBehind:
+        except (ClockBehind, Unavailable, Corrupt):  # the subject's key may be what cannot be read
             self.hold(item)
 
     def _enter(self, item: Item) -> None:
@@ -141,12 +142,16 @@ class GroupCommit:
             self._soon = True
             self._loop.call_soon(self._flush)
 
+    def _is_crowded(self) -> bool:
+        batch, settings = self._pending, self._settings
+        return len(batch.items) >= settings.pending_limit or batch.size >= settings.pending_size
+
     def hold(self, item: Item) -> None:
         """Keep an item in memory until the log can take it."""
         if len(self._held) < self._settings.held_limit:
             self._held.append(item)
         else:
-            self._begin_outage("log", "too many outcomes wait to be recorded").lost += 1
+            self._lose("too many outcomes wait to be recorded")
         self._watch()
 
     async def drain(self) -> None:
@@ -165,11 +170,11 @@ class GroupCommit:
 
     def stop(self) -> None:
         """Cancel what is scheduled. What is still held then is lost; its accesses close at the next start."""
+        for item in self._held:
+            self._refuse(item, "it is closed")
         for timer in (self._later, self._probe, self._publishing):
             if timer is not None:
                 timer.cancel()
-        for item in self._held:
-            self._refuse(item, "it is closed")
 
     # -- The writer's turn ----------------------------------------------------------------------------
 
@@ -298,7 +303,7 @@ class GroupCommit:
         if self._outage is not None:
             try:
                 self._enter(Item(self._outage.record()))
-            except ClockBehind:
+            except (ClockBehind, Unavailable, Corrupt):
                 return  # the outage lasts
             self._outage = None
         self._release_held()
@@ -306,7 +311,10 @@ class GroupCommit:
     def _release_held(self) -> None:
         held, self._held = self._held, deque()
         for item in held:
-            self.offer(item)
+            try:
+                self.offer(item)
+            except (Misuse, TooLarge) as error:  # it must not take the others with it
+                self._lose(f"an outcome cannot be recorded ({error})")
 
     def _watch(self) -> None:
         """Look again after the probe interval, as long as something is amiss."""
@@ -331,6 +339,9 @@ class GroupCommit:
         if not isinstance(result, Exception):
             self._recover()
         self._flush()
+
+    def _lose(self, reason: str) -> None:
+        self._begin_outage("log", reason).lost += 1
 
     def _begin_outage(self, part: str, reason: str) -> Outage:
         if self._outage is None:

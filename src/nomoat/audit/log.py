@@ -20,7 +20,7 @@ from nomoat.audit.reading import Reader
 from nomoat.audit.recovery import Recovered, recover
 from nomoat.audit.tail import Item
 from nomoat.audit.tree import Head, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion
-from nomoat.core.errors import Misuse, Unavailable
+from nomoat.core.errors import Misuse, NoMoatError, Unavailable
 from nomoat.core.record import Json, Receipt, Record
 from nomoat.stores.segments import Files, Reserve, WriterThread, is_full
 
@@ -83,8 +83,12 @@ class Log:
         signer = NoteSigner(origin, signing_key)
         try:
             recovered = await asyncio.to_thread(recover, directory, files, signer, subject_keys)
-            reserve = Reserve(files, directory / "reserve", settings.reserve_size, settings.reserve_slice)
-            full = not await asyncio.to_thread(_fill, reserve)
+            try:
+                reserve = Reserve(files, directory / "reserve", settings.reserve_size, settings.reserve_slice)
+                full = not await asyncio.to_thread(_fill, reserve)
+            except OSError:
+                recovered.tail.close()
+                raise
         except OSError as error:
             raise Unavailable("log", f"its directory cannot be used ({error.strerror})") from error
         sealer = Sealer(origin, enforcer, Pseudonyms(pseudonym_key), subject_keys)
@@ -233,15 +237,15 @@ class Log:
         task.add_done_callback(self._fetches.discard)
 
     async def _make_key(self, pseudonym: str) -> None:
-        failure: Unavailable | None = None
+        failure: NoMoatError | None = None
         try:
             await self._keys.create(pseudonym)
-        except Unavailable as error:
+        except NoMoatError as error:
             failure = error
         for item in self._fetching.pop(pseudonym):
             self._proceed(item, failure)
 
-    def _proceed(self, item: Item, failure: Unavailable | None) -> None:
+    def _proceed(self, item: Item, failure: NoMoatError | None) -> None:
         waiter = item.waiter
         if waiter is None:
             if failure is None:
@@ -253,7 +257,7 @@ class Log:
                 if failure is not None:
                     raise failure
                 self._commit.submit(item)
-            except Unavailable as error:
+            except NoMoatError as error:
                 waiter.set_exception(error)
 
 

@@ -30,7 +30,8 @@ TREE_FILE: Final = "tree"
 """The hashes of all complete subtrees, in the order of `tree.position`: derived, never trusted."""
 ENTRY_LIMIT: Final = 0xFFFF
 """Bytes of one leaf entry, as in a tlog-tiles entry bundle (c2sp.org/tlog-tiles)."""
-BODY_LIMIT: Final = 1 << 24
+BODY_LIMIT: Final = 1 << 28
+"""Bytes of a sealed box, or of a header with two million open accesses."""
 
 _PREFIX: Final = Struct(">BHI")
 _CRC_SIZE: Final = 4

@@ -32,7 +32,7 @@ class Item:
 
 @dataclass(slots=True)
 class Batch:
-    """Records that are written and synced together; `kept` is set once a failed one was settled."""
+    """Records that are written and synced together, `size` bytes; `kept` is set once a failed one was settled."""
 
     first: int
     items: list[Item] = field(default_factory=list[Item])
@@ -40,13 +40,16 @@ class Batch:
     frames: list[bytes] = field(default_factory=list[bytes])
     leaves: list[bytes] = field(default_factory=list[bytes])
     latest: int = 0
+    size: int = 0
     kept: int | None = None
 
     def add(self, item: Item, sealed: SealedRecord, at: int) -> None:
         """Add the record that becomes number `first + len(items)`, made at Unix millisecond `at`."""
         self.items.append(item)
         self.sealed.append(sealed)
-        self.frames.append(encode_frame(FrameKind.RECORD, sealed.entry, sealed.box))
+        frame = encode_frame(FrameKind.RECORD, sealed.entry, sealed.box)
+        self.frames.append(frame)
+        self.size += len(frame)
         self.leaves.append(leaf_hash(sealed.entry))
         self.latest = max(self.latest, at)
 
