@@ -61,8 +61,10 @@ class Guard:
     """The path, wired: `admit` is its only door.
 
     `resolvers` has one entry for each Operation that can be served (an operation without one is
-    refused). `policies` returns the active policies. `epoch` returns a value that changes whenever a
-    revocation, the directory, the policies or a repository changed.
+    refused). Where resolving costs more than deciding, `glances` has what can be said of the operation
+    without it: who is denied that is refused before the work is done. `policies` returns the active
+    policies. `epoch` returns a value that changes whenever a revocation, the directory, the policies or
+    a repository changed.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Guard:
         *,
         authenticator: Authenticator,
         resolvers: Mapping[type[Operation], Resolver[Any]],
+        glances: Mapping[type[Operation], Resolver[Any]] | None = None,
         policies: Callable[[], PolicySnapshot],
         epoch: Callable[[], Epoch],
         log: Log,
@@ -77,6 +80,7 @@ class Guard:
     ) -> None:
         self._authenticator = authenticator
         self._resolvers = resolvers
+        self._glances = glances or {}
         self._policies = policies
         self._epoch = epoch
         self._log = log
@@ -99,7 +103,7 @@ class Guard:
         lease = Lease(principal, lambda: _cancel(task))
         with self.leases.register(lease):
             try:
-                operation = asked if isinstance(asked, Operation) else await self._parse(presented, principal, asked)
+                operation = await self._parse(presented, principal, asked) if callable(asked) else asked
                 self.leases.describe(lease, presented, operation)
                 permit = await self._pass(presented, operation, lease, seen)
                 started, ending = self._clock(), "interrupted"
@@ -161,11 +165,10 @@ class Guard:
             principal = lease.principal
             context = self._context(presented, principal)
             try:
-                resolved = self._resolve(principal, operation)
+                resolved, decision = self._examine(principal, operation, context)
             except Refused as refusal:
                 await self._record_refusal(presented, principal, operation.action, operation.requested, refusal)
                 raise
-            decision = self._decide(principal, resolved, context)
             record = opening(principal, resolved, decision, context, presented)
             receipt = await self._log.append(record)  # when cancelled here, the log itself closes what it kept
             if lease.revoked or self._epoch() != epoch:
@@ -177,6 +180,17 @@ class Guard:
                 raise denied
             return Permit(SEAL, resolved, decision, receipt, lease)
         raise Unavailable("policy", "too much changed while the request was decided; try again")
+
+    def _examine(self, principal: Principal, operation: OpT, context: Context) -> tuple[Resolved[OpT], Decision]:
+        """Steps 2 and 3, at a glance first where a full look costs much: nobody makes us work by being refused."""
+        glance: Resolver[OpT] | None = self._glances.get(type(operation))
+        if glance is not None:
+            glanced = glance(principal, operation)
+            decision = self._decide(principal, glanced, context)
+            if isinstance(decision, Deny):
+                return glanced, decision
+        resolved = self._resolve(principal, operation)
+        return resolved, self._decide(principal, resolved, context)
 
     def _resolve(self, principal: Principal, operation: OpT) -> Resolved[OpT]:
         """Step 2: one synchronous look at one snapshot."""
@@ -233,8 +247,7 @@ class Guard:
         for lease, presented, operation in self.leases.in_flight():
             try:
                 principal = self._authenticator.refresh(lease.principal)
-                resolved = self._resolve(principal, operation)
-                decision = self._decide(principal, resolved, self._context(presented, principal))
+                _, decision = self._examine(principal, operation, self._context(presented, principal))
             except Conflict:
                 continue  # the change that is being answered right now: its base moved, not its permission
             except NoMoatError:

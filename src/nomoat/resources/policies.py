@@ -50,15 +50,19 @@ class Policies:
         """Call `listener` in the event loop after each change, before the change is answered."""
         self._listeners.append(listener)
 
+    def glance(self, principal: Principal, operation: ApplyPolicy) -> Resolved[ApplyPolicy]:
+        """Say what is about to change, without a look at the texts: compiling them is for who may apply them."""
+        del principal
+        return Resolved(operation, (Target("PolicySet", "policies", "policies", self.current.digest),))
+
     def resolve(self, principal: Principal, operation: ApplyPolicy) -> Resolved[ApplyPolicy]:
         """Resolve policy texts to a compiled set. Raises `Malformed`, or `Conflict` when the base moved."""
-        del principal
         current = self.current
         if operation.base and operation.base != current.digest:
             raise Conflict("the active policies changed since the plan was made; look at the new plan and apply again")
         candidate = compile_policies(dict(operation.files))
-        target = Target("PolicySet", "policies", "policies", current.digest)
-        return Resolved(operation, (target,), {"base": current, "candidate": candidate})
+        targets = self.glance(principal, operation).targets
+        return Resolved(operation, targets, {"base": current, "candidate": candidate})
 
     async def apply(self, permit: Permit[ApplyPolicy]) -> Applied:
         """Activate a set, or only plan it. Raises `Conflict` on a lost race or a self-made lock-out."""
@@ -72,8 +76,12 @@ class Policies:
         if resolved.operation.dry_run or not changes:
             return Applied(changes, candidate.digest, base.digest, applied=False)
         at, by = self._clock(), permit.principal.subject
-        permit.check()
-        await self._state.write(lambda connection: _replace(connection, base, candidate, at, by), self._swap)
+
+        def change(connection: Connection) -> PolicySnapshot:
+            permit.check()  # here, not before: other changes may have been ahead of this one in the queue
+            return _replace(connection, base, candidate, at, by)
+
+        await self._state.write(change, self._swap)
         return Applied(changes, candidate.digest, candidate.digest, applied=True)
 
     def _swap(self, policies: PolicySnapshot) -> None:

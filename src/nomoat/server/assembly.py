@@ -148,6 +148,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
     guard = Guard(
         authenticator=parts.identity.authenticator,
         resolvers=resolvers,
+        glances={ApplyDirectory: parts.declarations.glance, ApplyPolicy: parts.policies.glance},
         policies=lambda: parts.policies.current,
         epoch=lambda: (
             parts.identity.sessions.generation,

@@ -5,11 +5,11 @@ follow the state in the order of its commits, in the event loop. It knows no pol
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from secrets import token_hex
 from types import MappingProxyType
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 from sqlalchemy import Connection, insert, select
 
@@ -35,6 +35,12 @@ from nomoat.stores.state.schema import blob, branch, repository
 MAIN: Final = "main"  # the branch that a new repository has
 CACHED_FILES: Final = 50_000  # in all cached snapshots together, about 40 MiB
 
+Still: TypeAlias = Callable[[], None]
+
+
+def _always() -> None:
+    """What nobody can take back."""
+
 
 @dataclass(frozen=True, slots=True)
 class CreatedRepository:
@@ -53,6 +59,8 @@ class Catalog:
     `generation` moves when a repository is created. A commit does not move it: what was decided of a
     file is about its path and this very revision, and stays right and served when the branch moves on;
     if it moved, readers would be decided again for every commit of anybody, under load without end.
+    What changes something takes `still`, which is called in the transaction, when its turn in the state
+    has come: it raises when the change may not be made any more, and nothing is kept.
     """
 
     def __init__(self, state: State, cached_files: int = CACHED_FILES) -> None:
@@ -90,23 +98,36 @@ class Catalog:
         wanted = set(digests)
         return self._state.read(lambda connection: sent_contents(connection, repository_id, subject, wanted))
 
-    async def create(self, name: RepositoryName, subject: str, at: float) -> CreatedRepository:
+    async def create(self, name: RepositoryName, subject: str, at: float, still: Still = _always) -> CreatedRepository:
         """Create a repository with an empty branch `main`. Raises `Conflict` when there is one already."""
-        return await self._state.write(lambda connection: _create(connection, name, subject, at), self._add)
 
-    async def keep(self, repository_id: str, file: StoredFile, subject: str, at: float) -> bool:
+        def change(connection: Connection) -> CreatedRepository:
+            still()
+            return _create(connection, name, subject, at)
+
+        return await self._state.write(change, self._add)
+
+    async def keep(self, repository_id: str, file: StoredFile, subject: str, at: float, still: Still = _always) -> bool:
         """Note durably that `subject` sent a content; return whether its blob is the one that is kept."""
-        return await self._state.write(lambda connection: keep_content(connection, repository_id, file, subject, at))
 
-    async def commit(self, name: RepositoryName, draft: Draft) -> Committed:
+        def change(connection: Connection) -> bool:
+            still()
+            return keep_content(connection, repository_id, file, subject, at)
+
+        return await self._state.write(change)
+
+    async def commit(self, name: RepositoryName, draft: Draft, still: Still = _always) -> Committed:
         """Make a draft the head of its branch, all of it or nothing.
 
         Raises `Conflict` when the branch changed meanwhile, `Malformed` when the draft names a content
         that its author has not sent.
         """
-        return await self._state.write(
-            lambda connection: commit(connection, draft), lambda done: self._advance(name, draft, done)
-        )
+
+        def change(connection: Connection) -> Committed:
+            still()
+            return commit(connection, draft)
+
+        return await self._state.write(change, lambda done: self._advance(name, draft, done))
 
     def strays(self, blobs: Iterable[str]) -> list[str]:
         """Those of the blob ids that the state does not know."""

@@ -44,6 +44,11 @@ class Declarations:
         """Call `listener` in the event loop after each change, before the change is answered."""
         self._listeners.append(listener)
 
+    def glance(self, principal: Principal, operation: ApplyDirectory) -> Resolved[ApplyDirectory]:
+        """Say what is about to change, without a look at the document: parsing it is for who may declare at all."""
+        del principal
+        return Resolved(operation, (_target(self.current, widens=False),))
+
     def resolve(self, principal: Principal, operation: ApplyDirectory) -> Resolved[ApplyDirectory]:
         """Resolve a declaration to its plan. Raises `Malformed`, or `Conflict` when the base moved."""
         current = self.current
@@ -51,10 +56,7 @@ class Declarations:
             raise Conflict("the directory changed since the plan was made; look at the new plan and apply again")
         merged = merge(current, parse_declarations(operation.document))
         widens = _widens(current, merged, principal)
-        target = Target(
-            "Directory", "directory", "directory", str(current.generation), facts=(("widens_self", widens),)
-        )
-        return Resolved(operation, (target,), {"base": current, "merged": merged})
+        return Resolved(operation, (_target(current, widens=widens),), {"base": current, "merged": merged})
 
     async def apply(self, permit: Permit[ApplyDirectory]) -> Applied:
         """Apply a declaration, or only plan it. Raises `Conflict` when another one came between."""
@@ -67,8 +69,12 @@ class Declarations:
         if resolved.operation.dry_run or not changes:
             return Applied(changes, base.generation, applied=False)
         at, by = self._clock(), permit.principal.subject
-        permit.check()
-        await self._state.write(lambda connection: _store(connection, merged, at, by), self._swap)
+
+        def change(connection: Connection) -> Directory:
+            permit.check()  # here, not before: other changes may have been ahead of this one in the queue
+            return _store(connection, merged, at, by)
+
+        await self._state.write(change, self._swap)
         return Applied(changes, merged.generation, applied=True)
 
     def _swap(self, directory: Directory) -> None:
@@ -96,6 +102,11 @@ def _store(connection: Connection, directory: Directory, at: float, by: str) -> 
     row = {"generation": directory.generation, "document": dump(directory), "applied_at": at, "applied_by": by}
     connection.execute(insert(directory_version).values(row))
     return directory
+
+
+def _target(directory: Directory, *, widens: bool) -> Target:
+    facts = (("widens_self", widens),)
+    return Target("Directory", "directory", "directory", str(directory.generation), facts=facts)
 
 
 def _widens(old: Directory, new: Directory, principal: Principal) -> bool:

@@ -53,6 +53,8 @@ def parse_declarations(text: str) -> Mapping[str, Sequence[Table]]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Malformed(f"the declaration is not TOML: {error}") from None
+    except RecursionError:  # the parser's, which knows no limit of its own
+        raise Malformed("the declaration is nested too deep") from None
     return _tables(document)
 
 

@@ -107,7 +107,7 @@ class Writing:
         place = place_in(permit.claim(CreateRepository), CreationPlace)
         if place.exists:
             raise Conflict(f"{place.name} exists already")
-        await self._catalog.create(place.name, permit.principal.subject, self._clock())
+        await self._catalog.create(place.name, permit.principal.subject, self._clock(), permit.check)
 
     def plan_upload(self, permit: Permit[PlanUpload]) -> list[PlannedFile]:
         """Say how files are to be sent. Raises `NotFound` when there is no such branch."""
@@ -147,7 +147,7 @@ class Writing:
             permit.check()
             blob = await upload.finish()
         file = StoredFile(operation.digest, operation.size, "", blob)
-        kept = await self._catalog.keep(repository, file, permit.principal.subject, self._clock())
+        kept = await self._catalog.keep(repository, file, permit.principal.subject, self._clock(), permit.check)
         self._capabilities.consume(permit.principal)
         if not kept:
             await self._objects.remove(blob.id)
@@ -183,8 +183,7 @@ class Writing:
             inline=inline,
         )
         try:
-            permit.check()
-            done = await self._catalog.commit(operation.repository, draft)
+            done = await self._catalog.commit(operation.repository, draft, permit.check)
         except Refused:  # rolled back: nothing refers to them
             await self._remove(file.blob.id for file in inline.values())
             raise
