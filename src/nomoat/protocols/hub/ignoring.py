@@ -3,50 +3,63 @@
 Rules: after gitignore(5), without character-class ranges of its own: the last rule that matches holds,
 and nothing in an ignored folder can be brought back. This spares an author from sending what they
 meant to keep; it is no protection against one who means to send it.
+Both rules and paths are the caller's, and nobody has decided yet what that caller may do: the work is
+counted and has an end, and nothing of the rules outlives their request.
 """
 
 import re
 from dataclasses import dataclass
 from fnmatch import translate
-from functools import lru_cache
 from typing import Final
 
 from nomoat.core.errors import TooLarge
-from nomoat.resources.repositories.labels import matches
 
 MOST_RULES: Final = 256
 LONGEST_TEXT: Final = 64 * 1024  # characters
+LONGEST_RULE: Final = 512  # characters: no path is longer
+MOST_GLOBS: Final = 1024  # segments of all rules together
+MOST_STEPS: Final = 400_000  # comparisons of a segment with a glob, for all files of one request together
 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """One line. Unanchored, `glob` is about the last segment of a path; anchored, about all of it."""
+    """One line. Unanchored, `globs` is about the last segment of a path; anchored, about all of them.
 
-    glob: str
+    A glob is a pattern for one segment, or None (`**`) for any number of them.
+    """
+
+    globs: tuple[re.Pattern[str] | None, ...]
     anchored: bool
     folders_only: bool
     brings_back: bool
 
-    def matches(self, path: str, *, is_folder: bool) -> bool:
+    def cost(self, parts: int) -> int:
+        """The most comparisons that a path of so many segments can take."""
+        if not self.anchored:
+            return 1
+        return len(self.globs) * parts if None in self.globs else len(self.globs)
+
+    def matches(self, parts: list[str], *, is_folder: bool) -> bool:
         if self.folders_only and not is_folder:
             return False
-        if self.anchored:
-            return matches(self.glob, path)
-        return _compiled(self.glob).match(path.rpartition("/")[2]) is not None
+        return _matches(self.globs, parts if self.anchored else parts[-1:])
 
 
 class IgnoreRules:
-    """The rules of one `.gitignore`. Raises `TooLarge` when there are too many."""
+    """The rules of one `.gitignore`. Raises `TooLarge` when they are too many, or too long."""
 
     def __init__(self, text: str) -> None:
         lines = [line for line in text[: LONGEST_TEXT + 1].splitlines() if line.strip() and not line.startswith("#")]
-        if len(text) > LONGEST_TEXT or len(lines) > MOST_RULES:
-            raise TooLarge(f"a .gitignore has at most {MOST_RULES} rules here")
+        if len(text) > LONGEST_TEXT or len(lines) > MOST_RULES or any(len(line) > LONGEST_RULE for line in lines):
+            raise TooLarge(f"a .gitignore has at most {MOST_RULES} rules of {LONGEST_RULE} characters here")
+        if sum(line.count("/") + 1 for line in lines) > MOST_GLOBS:
+            raise TooLarge(f"the rules of a .gitignore have at most {MOST_GLOBS} segments here")
         self._rules = [_parse(line) for line in lines]
         self._folders: dict[str, bool] = {"": False}
+        self._steps = MOST_STEPS
 
     def ignores(self, path: str) -> bool:
-        """Whether the file at `path` is left out."""
+        """Whether the file at `path` is left out. Raises `TooLarge` when finding that out takes too much work."""
         folder = path.rpartition("/")[0]
         return self._ignores_folder(folder) or self._decide(path, is_folder=False)
 
@@ -57,8 +70,12 @@ class IgnoreRules:
         return self._folders[folder]
 
     def _decide(self, path: str, *, is_folder: bool) -> bool:
+        parts = path.split("/")
         for rule in reversed(self._rules):
-            if rule.matches(path, is_folder=is_folder):
+            self._steps -= rule.cost(len(parts))
+            if self._steps < 0:
+                raise TooLarge("the rules of this .gitignore take too much work on these paths; send fewer at once")
+            if rule.matches(parts, is_folder=is_folder):
                 return not rule.brings_back
         return False
 
@@ -72,9 +89,21 @@ def _parse(line: str) -> _Rule:
     anchored = "/" in pattern
     # fnmatch has no backslash of its own: what it would take for a wildcard goes into brackets.
     glob = re.sub(r"\\([*?[])", r"[\1]", pattern.removeprefix("/")).replace("\\", "")
-    return _Rule(glob, anchored, folders_only, brings_back)
+    globs = tuple(None if part == "**" and anchored else re.compile(translate(part)) for part in glob.split("/"))
+    return _Rule(globs, anchored, folders_only, brings_back)
 
 
-@lru_cache(maxsize=1024)
-def _compiled(glob: str) -> re.Pattern[str]:
-    return re.compile(translate(glob))
+def _matches(globs: tuple[re.Pattern[str] | None, ...], parts: list[str]) -> bool:
+    """As `labels.matches`, whose patterns are kept for good: linear in globs times parts."""
+    if None not in globs and len(globs) != len(parts):
+        return False
+    reached = [True] + [False] * len(parts)
+    for position, glob in enumerate(globs):
+        if glob is not None:
+            reached = [False] + [
+                before and glob.match(part) is not None for before, part in zip(reached, parts, strict=False)
+            ]
+        elif True in reached:
+            first = reached.index(True) + (position == len(globs) - 1)
+            reached = [place >= first for place in range(len(reached))]
+    return reached[-1]

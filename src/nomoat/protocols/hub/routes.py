@@ -12,7 +12,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.guard import Guard
 from nomoat.protocols.http.errors import sentence
-from nomoat.protocols.http.exchange import JSON_LIMIT, Exchange
+from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.answers import described_caller, origin_of
 from nomoat.protocols.hub.bodies import parse_creation
@@ -96,8 +96,7 @@ class HubEndpoints:
             await exchange.answer(200, b"", content_type="application/octet-stream")
 
     async def _validate_card(self, exchange: Exchange, _: Mapping[str, str]) -> None:
-        """Answer the same to everybody: a model card is text here, and its author's business."""
-        await exchange.body(JSON_LIMIT)
+        """Answer the same to everybody, unread: a model card is text here, and its author's business."""
         await exchange.answer_json(200, {"errors": [], "warnings": []})
 
     def routes(self) -> list[Route]:
