@@ -242,6 +242,20 @@ def test_routes_that_nobody_listed_are_refused(live: Live) -> None:
         assert b"there is nothing at this address" in answer.body
 
 
+def test_the_pages_of_a_listing_are_of_one_commit(live: Live) -> None:
+    first = commit(live, {f"paged/{number:04}.txt": b"" for number in range(1001)})
+    target = f"{DATASET}/tree/main/paged?recursive=true"
+    page = live.raw("ingest", "GET", target)
+    link, _, relation = page.header("link").partition("; ")
+    commit(live, {}, {"key": "deletedFolder", "value": {"path": "paged/"}})
+    following = live.raw("ingest", "GET", link.strip("<>").removeprefix(live.url))
+    listed = [entry["path"] for answer in (page, following) for entry in json.loads(answer.text)]
+    assert listed == [f"paged/{number:04}.txt" for number in range(1001)]
+    assert (relation, f"/tree/{first}/paged?" in link, following.header("link")) == ('rel="next"', True, "")
+    assert live.raw("ingest", "GET", target).status == 404
+    assert live.raw("ingest", "GET", f"{target}&cursor=Li4vYQ").status == 400
+
+
 # -- uploads ------------------------------------------------------------------------------------------------
 
 
