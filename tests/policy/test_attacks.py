@@ -1,6 +1,6 @@
 """Attacks on a decision, each by name: what cannot be evaluated denies, and data stays data."""
 
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ OVERFLOW = "principal.clearance + 9223372036854775807 > 0"  # valid Cedar; an er
 
 def changed(what: Any, **fields: object) -> Any:
     """A principal, target or context with fields of types that it must not have."""
-    return replace(what, **fields) if is_dataclass(what) else what._replace(**fields)
+    return replace(what, **fields) if isinstance(what, Principal) else what._replace(**fields)
 
 
 # -- policies that err -----------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Callers, targets and circumstances for the tests of the policy room, with defaults that permit."""
 
-
 from nomoat.core._seal import SEAL
 from nomoat.core.decision import Allow, Context, Decision, Deny
 from nomoat.core.names import Classification
