@@ -8,6 +8,7 @@ import pytest
 from nomoat.core.decision import Allow
 from nomoat.core.names import Classification
 from nomoat.core.operation import Target
+from nomoat.core.principal import Principal
 from nomoat.policy.entities import MAX_GROUPS, MAX_LABELS, MAX_STRING
 from tests.policy.world import (
     CONFIDENTIAL,
@@ -30,7 +31,7 @@ NOT_EVALUATED = "it could not be evaluated"
 OVERFLOW = "principal.clearance + 9223372036854775807 > 0"  # valid Cedar; an error for whoever is cleared
 
 
-def changed(what: Any, **fields: object) -> Any:
+def changed(what: Any, **fields: Any) -> Any:
     """A principal, target or context with fields of types that it must not have."""
     return replace(what, **fields) if isinstance(what, Principal) else what._replace(**fields)
 
