@@ -112,9 +112,9 @@ class Guard:
                     ending = "complete"
                 except NoMoatError as error:
                     ending = ENDINGS.get(type(error), "failed")
-                    if isinstance(error, Refused):  # the opening is its record; the outcome says why
+                    permit.note(why=str(error))
+                    if isinstance(error, Refused):  # the opening is its record already
                         error.record = permit.receipt.index
-                        permit.note(why=error.reason)
                     raise
                 except Exception:
                     ending = "failed"

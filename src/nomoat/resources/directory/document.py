@@ -7,7 +7,7 @@ tables and fields are refused, because a misspelt `classification` must not fall
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import orjson
 
@@ -59,15 +59,27 @@ def parse_declarations(text: str) -> Mapping[str, Sequence[Table]]:
 
 
 def _tables(document: Mapping[str, object]) -> Mapping[str, Sequence[Table]]:
-    for kind, tables in document.items():
+    found: dict[str, Sequence[Table]] = dict.fromkeys(_FIELDS, ())
+    for kind, value in document.items():
         if kind not in _FIELDS:
             raise Malformed(f"unknown table [[{kind}]]; there are {', '.join(_FIELDS)}")
-        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        entries = _list(value)
+        tables = [table for entry in entries or () if (table := _table(entry)) is not None]
+        if entries is None or len(tables) != len(entries):
             raise Malformed(f"write [[{kind}]] with two brackets, once for each {kind}")
         for table in tables:
             if unknown := set(table) - _FIELDS[kind]:
                 raise Malformed(f"[[{kind}]] has no field {min(unknown)!r}; it has {', '.join(sorted(_FIELDS[kind]))}")
-    return {kind: document.get(kind, []) for kind in _FIELDS}  # type: ignore[misc]  # checked above
+        found[kind] = tables
+    return found
+
+
+def _list(value: object) -> Sequence[object] | None:
+    return cast("list[object]", value) if isinstance(value, list) else None
+
+
+def _table(value: object) -> Table | None:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
 def merge(base: Directory, declarations: Mapping[str, Sequence[Table]]) -> Directory:
@@ -110,8 +122,8 @@ def _repository(name: RepositoryName, table: Table) -> Repository:
     kind, _, owner = _text(table, "owner").partition(":")
     if kind not in {"", "group", "person"} or bool(kind) != bool(owner):
         raise Malformed(f"{name}: an owner is written group:NAME or person:NAME")
-    files = table.get("files", [])
-    if not isinstance(files, list):
+    files = _list(table.get("files", []))
+    if files is None:
         raise Malformed(f"{name}: files is a list of tables with path, labels and classification")
     return Repository(
         name=name,
@@ -125,13 +137,14 @@ def _repository(name: RepositoryName, table: Table) -> Repository:
 
 
 def _file_rule(name: RepositoryName, entry: object) -> FileRule:
-    if not isinstance(entry, dict) or set(entry) - _FILE_FIELDS:
+    rule = _table(entry)
+    if rule is None or set(rule) - _FILE_FIELDS:
         raise Malformed(f"{name}: a file rule has the fields {', '.join(sorted(_FILE_FIELDS))}")
-    glob = _text(entry, "path")
+    glob = _text(rule, "path")
     if not glob or len(glob) > 512 or not glob.isprintable():
         raise Malformed(f"{name}: a file rule needs a path, such as 'metrics.json' or 'data/**'")
-    level = _level(entry, "classification", Classification.PUBLIC) if "classification" in entry else None
-    return FileRule(glob, _words(entry, "labels"), level)
+    level = _level(rule, "classification", Classification.PUBLIC) if "classification" in rule else None
+    return FileRule(glob, _words(rule, "labels"), level)
 
 
 def _require_consistent(directory: Directory) -> None:
@@ -165,8 +178,8 @@ def _text(table: Table, field: str) -> str:
 
 
 def _words(table: Table, field: str) -> frozenset[str]:
-    value = table.get(field, [])
-    if not isinstance(value, list) or len(value) > 64:
+    value = _list(table.get(field, []))
+    if value is None or len(value) > 64:
         raise Malformed(f"{field} is a list of at most 64 names")
     return frozenset(parse_subject_name(word) if isinstance(word, str) else parse_subject_name("") for word in value)
 
