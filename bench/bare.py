@@ -12,11 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from nomoat.protocols.http.asgi import Receive, Scope, Send
+
 BODY = b'{"accuracy": 0.97}'
 HEADERS = [(b"content-type", b"application/octet-stream"), (b"content-length", str(len(BODY)).encode())]
 
 
-async def application(scope, receive, send) -> None:
+async def application(_scope: Scope, _receive: Receive, send: Send) -> None:
     """Answer everything with the small file."""
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": BODY})

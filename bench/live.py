@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from nomoat.core.connection import Bearer, Connection, OneTimeCode, Presented
+from nomoat.core.connection import Bearer, Capability, Connection, OneTimeCode, Presented
 from nomoat.core.names import RepositoryKind, RepositoryName
 from nomoat.core.operation import (
     ApplyDirectory,
@@ -33,7 +33,6 @@ from nomoat.core.operation import (
     WriteFile,
 )
 from nomoat.core.principal import PrincipalKind
-from nomoat.core.connection import Capability
 from nomoat.server.assembly import Gateway, open_gateway
 from nomoat.server.configuration import Configuration
 from nomoat.server.initialize import initialize

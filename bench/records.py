@@ -5,6 +5,7 @@ import secrets
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import uvloop
@@ -12,9 +13,10 @@ import uvloop
 from bench.live import ADMIN, DECLARED, REPOSITORY, bearer, ingest, join, presented
 from bench.measure import Figure
 from nomoat.audit.log import Log
+from nomoat.core.connection import Bearer
 from nomoat.core.operation import ApplyDirectory, DescribeFile
 from nomoat.core.principal import PrincipalKind
-from nomoat.core.record import Record, RecordKind
+from nomoat.core.record import Json, Record, RecordKind
 from nomoat.server.assembly import Gateway, open_gateway
 from nomoat.server.configuration import Configuration
 from nomoat.server.initialize import initialize
@@ -72,8 +74,17 @@ async def _log_rate(directory: Path) -> float:
         subject_keys=MemoryKeys(),
         clock=time.time,
     )
-    who = {"kind": "workload", "name": "train", "id": "spiffe://acme.example/train", "session": "s-7h2k"}
-    content = {"who": who, "what": "ReadFile", "on": {"kind": "File", "name": "acme/digits:data/train.parquet"}}
+    who: Mapping[str, Json] = {
+        "kind": "workload",
+        "name": "train",
+        "id": "spiffe://acme.example/train",
+        "session": "s-7h2k",
+    }
+    content: Mapping[str, Json] = {
+        "who": who,
+        "what": "ReadFile",
+        "on": {"kind": "File", "name": "acme/digits:data/train.parquet"},
+    }
     record = Record(RecordKind.OPENING, "workload:train", "ReadFile", "acme/digits", "deny", content)
 
     async def work() -> None:
@@ -91,8 +102,6 @@ async def _log_rate(directory: Path) -> float:
 
 async def _guard_rate(gateway: Gateway, token: str) -> tuple[float, float]:
     """Durable records a second, and CPU microseconds an access; each access is two records."""
-    from nomoat.core.connection import Bearer
-
     who, operation = presented(Bearer(token)), DescribeFile(REPOSITORY, "main", "metrics.json")
 
     async def work() -> None:

@@ -52,7 +52,7 @@ class Terminal:
         self.server: subprocess.Popen[str] | None = None
 
     def run(self, line: str) -> None:
-        line = line.split("  #")[0].strip()
+        line = line.split("  #", maxsplit=1)[0].strip()
         line = line.replace("https://localhost:8443", f"https://localhost:{self.port}").replace("CODE", self.code)
         line = line.replace("audit show 45", "audit show 5")
         if line.startswith("nomoat init"):
@@ -108,7 +108,7 @@ def commands(text: str) -> Iterator[str]:
 
 def declaration() -> str:
     guide = (ROOT / "docs" / "guides" / "first-pipeline.md").read_text()
-    return next(block for kind, block in FENCE.findall(guide) if kind == "toml")
+    return str(next(block for kind, block in FENCE.findall(guide) if kind == "toml"))
 
 
 def test_the_guide_runs_from_top_to_bottom(terminal: Terminal) -> None:

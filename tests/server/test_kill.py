@@ -54,16 +54,21 @@ async def read_until_killed(live: Live, context: ssl.SSLContext, number: int, se
             await writer.wait_closed()
 
 
-async def one_round(live: Live, chance: random.Random, seen: Counter[int]) -> None:
+def start(live: Live) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE, str(live.directory)], stdout=subprocess.PIPE, text=True, cwd=OUTSIDE
     )
     assert process.stdout is not None
     with process.stdout:
         assert process.stdout.readline().startswith("https://"), "a restart needed a hand"
+    return process
+
+
+async def one_round(live: Live, seconds: float, seen: Counter[int]) -> None:
+    process = await asyncio.to_thread(start, live)
     context = ssl.create_default_context(cadata=live.profiles["ingest"].read("ca.pem").decode())
     clients = [asyncio.create_task(read_until_killed(live, context, number, seen)) for number in range(CLIENTS)]
-    await asyncio.sleep(chance.uniform(0.15, 0.9))
+    await asyncio.sleep(seconds)
     process.send_signal(signal.SIGKILL)
     process.wait()
     await asyncio.gather(*clients)
@@ -76,7 +81,8 @@ async def all_records(live: Live) -> list[dict[str, Json]]:
 
 
 def test_killed_twenty_times_under_load(tmp_path: Path) -> None:
-    chance, seen = random.Random(20261122), Counter[int]()
+    chance = random.Random(20261122)  # noqa: S311 - moments, not secrets
+    seen = Counter[int]()
     with gateway(tmp_path) as live:
         live.done(
             "ingest",
@@ -94,7 +100,7 @@ def test_killed_twenty_times_under_load(tmp_path: Path) -> None:
     configuration.write_text(configuration.read_text().replace("127.0.0.1:0", f"127.0.0.1:{port}"))
     for _ in range(ROUNDS):
         kept = (live.directory / "log" / "checkpoint").read_bytes()
-        asyncio.run(one_round(live, chance, seen))
+        asyncio.run(one_round(live, chance.uniform(0.15, 0.9), seen))
         report = verify_directory(live.directory / "log", key, [kept])
         assert not report.problems, report.problems
     with subprocess.Popen(

@@ -60,7 +60,7 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
         server_header=False,
         access_log=False,
         log_config=None,
-        log_level="error",  # what does not parse is counted in our log, not printed for each one
+        log_level="critical",  # what it would print for each bad or cut request is in our log; bugs we print
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         ssl_context_factory=lambda _config, _default: tls.context,
