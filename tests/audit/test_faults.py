@@ -247,20 +247,20 @@ def test_a_clock_set_back_before_a_restart(tmp_path: Path) -> None:
     assert verify_directory(world.directory, world.key).consistent
 
 
-def test_too_many_waiting_records_are_refused_and_counted(tmp_path: Path) -> None:
+def test_too_much_waiting_is_refused_and_counted(tmp_path: Path) -> None:
     world = World(tmp_path / "log")
 
     async def run() -> int:
-        log = await world.open(settings=LogSettings(pending_limit=10, probe_interval=0.01))
+        log = await world.open(settings=LogSettings(pending_size=100_000, probe_interval=0.01))
         await log.append(opening())
-        results = await asyncio.gather(*(attempt(log, opening()) for _ in range(50)))
-        await until(lambda: log.size == 13)
+        results = await asyncio.gather(*(attempt(log, opening(padding="x" * 40_000)) for _ in range(10)))
+        await until(lambda: log.size == 6)
         await log.close()
         return results.count(None)
 
-    assert asyncio.run(run()) == 40
+    assert asyncio.run(run()) == 7
     recovered = [content for leaf, content in kept_records(world) if leaf.fields["what"] == "LogOutage"]
-    assert [content["refused"] for content in recovered] == [40]
+    assert [content["refused"] for content in recovered] == [7]
 
 
 # -- Waiting, and content ------------------------------------------------------------------------------
@@ -406,16 +406,3 @@ def test_a_broken_outcome_does_not_take_the_others_with_it(tmp_path: Path) -> No
     assert verify_directory(world.directory, world.key).open == 0
     lost = [int(str(c["outcomes_lost"])) for leaf, c in kept_records(world) if leaf.fields["what"] == "LogOutage"]
     assert sum(lost) == 1
-
-
-def test_large_records_that_wait_are_bounded_by_their_size(tmp_path: Path) -> None:
-    world = World(tmp_path / "log")
-
-    async def run() -> int:
-        log = await world.open(settings=LogSettings(pending_size=100_000, probe_interval=0.01))
-        await log.append(opening())
-        results = await asyncio.gather(*(attempt(log, opening(padding="x" * 40_000)) for _ in range(10)))
-        await log.close()
-        return results.count(None)
-
-    assert asyncio.run(run()) == 7

@@ -29,14 +29,16 @@ _DISK_FULL: Final = "the disk is full"
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """Sizes in bytes, times in seconds; limits are numbers of records that wait in memory."""
+    """Sizes in bytes, times in seconds.
+
+    `pending_size` bounds what waits for the writer, `held_limit` how many outcomes wait for a disk.
+    """
 
     segment_size: int = 64 * 1024 * 1024
     reserve_size: int = 4 * 1024 * 1024
     reserve_slice: int = 256 * 1024
     probe_interval: float = 1.0
     publish_interval: float = 1.0
-    pending_limit: int = 16 * 1024
     pending_size: int = 32 * 1024 * 1024
     held_limit: int = 64 * 1024
 
@@ -108,7 +110,7 @@ class GroupCommit:
         """Take an item with a waiter into the next batch. Raises `Unavailable` and counts the refusal."""
         if self._mode is not Mode.NORMAL and not (item.record.priority and self._mode is Mode.RESERVED):
             raise self._refusal("log", self._outage.reason if self._outage else "it is being mended")
-        if self._is_crowded():
+        if self._pending.size >= self._settings.pending_size:
             raise self._refusal("log", "too many requests wait to be recorded")
         try:
             self._enter(item)
@@ -117,7 +119,7 @@ class GroupCommit:
 
     def offer(self, item: Item) -> None:
         """Take an item that must be kept: now, or when it is possible again."""
-        if self._mode is Mode.DOWN or self._is_crowded():
+        if self._mode is Mode.DOWN or self._pending.size >= self._settings.pending_size:
             self.hold(item)
             return
         try:
@@ -141,10 +143,6 @@ class GroupCommit:
             # Whoever is ready in this turn of the loop still gets into this batch.
             self._soon = True
             self._loop.call_soon(self._flush)
-
-    def _is_crowded(self) -> bool:
-        batch, settings = self._pending, self._settings
-        return len(batch.items) >= settings.pending_limit or batch.size >= settings.pending_size
 
     def hold(self, item: Item) -> None:
         """Keep an item in memory until the log can take it."""
