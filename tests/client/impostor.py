@@ -204,6 +204,7 @@ def gateway(impostor: Impostor, log: SignedLog, size: int = 3, changed: Mapping[
 
     impostor.answers = {
         "/v1/ca": lambda _: (200, impostor.authority.pem),
+        "/v1/checkpoint": lambda _: (200, log.checkpoint(size)),
         "/v1/device": issue,
         "/v1/certificate": issue,
     }

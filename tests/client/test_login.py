@@ -183,7 +183,7 @@ def test_a_renewed_certificate_is_checked_before_it_is_kept(profile: Profile, tm
             ({"checkpoint": LOG.checkpoint(2)}, LogContradicted),
         ]
         for changed, error in cases:
-            gateway(server, LOG, changed=changed)
+            gateway(server, LOG, size=9, changed=changed)
             with pytest.raises(error):
                 log_in_again(profile, lambda: 1_800_000_000.0)
     assert profile.certificate_path.read_bytes() == before

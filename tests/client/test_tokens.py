@@ -24,7 +24,7 @@ LOG = SignedLog()
 def server(tmp_path: Path) -> Generator[Impostor]:
     authority = Authority()
     with Impostor(tmp_path, authority) as running:
-        gateway(running, LOG)
+        gateway(running, LOG, size=5)
         yield running
 
 

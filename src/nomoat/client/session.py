@@ -1,6 +1,7 @@
 """A profile in use: its certificate kept fresh, its requests made, every checkpoint kept.
 
-Rules: requests go over mutual TLS with the profile's certificate, renewed once half of its life is
+Rules: before anything else, the gateway's log is compared with what the profile knows of it: a gateway
+that was put back to an older copy may not even know who is asking. Then requests go over mutual TLS with the profile's certificate, renewed once half of its life is
 over. A person's device renews with an assertion signed by its key, at any time while its session
 lives; a workload renews over the certificate that it still has, and needs a new code after that.
 """
@@ -36,6 +37,7 @@ class Session:
             raise BadProfile(profile.name, f"device.key is damaged ({error})") from None
         self._keeper = Keeper(profile, self.identity)
         self._transport: Transport | None = None
+        self._compared = False
 
     def __enter__(self) -> Self:
         return self
@@ -54,6 +56,7 @@ class Session:
     @property
     def gateway(self) -> Gateway:
         """The gateway's routes over mutual TLS, with a certificate that is not about to expire."""
+        self._compare()
         if self.renewal_due <= self._clock():
             self._renew_in_time()
         if self._transport is None:
@@ -94,6 +97,15 @@ class Session:
         """Replace the certificate now; raises `NotLoggedIn` if only a new code can help."""
         self._renew(restart=False)
 
+    def _compare(self) -> None:
+        """Compare the log with the kept checkpoint, once; needs no identity, so it works before any other request."""
+        if self._compared:
+            return
+        watch = self._keeper.watch()
+        with Transport(self.identity.url, pinned_context(self._ca)) as transport:
+            watch.keep(Gateway(transport).checkpoint())
+        self._compared = True
+
     def _renew_in_time(self) -> None:
         """Renew; while the old certificate is still good, a gateway that is unavailable does not matter."""
         _, end = credentials.validity(self.profile.read("certificate.pem"))
@@ -104,6 +116,7 @@ class Session:
                 raise
 
     def _renew(self, *, restart: bool) -> None:
+        self._compare()
         identity, request = self.identity, credentials.signing_request(self._key)
         watch = self._keeper.watch()
         if identity.is_person:
