@@ -14,6 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -142,7 +143,7 @@ class Live:
             lines = tuple((key.lower(), value) for key, value in answer.getheaders() if key.lower() != "date")
             return Raw(answer.status, lines, answer.read())
 
-    def records(self, query: str, limit: int = 1000) -> list[dict[str, object]]:
+    def records(self, query: str, limit: int = 1000) -> list[dict[str, Any]]:
         with self.admin as session:
             return [dict(record) for record in session.gateway.log(query, limit=limit).records]
 

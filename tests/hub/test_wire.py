@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, product
+from typing import Any
 
 import httpx2
 import pytest
@@ -416,8 +417,32 @@ def test_a_flipped_byte_is_cut_off_before_it_leaves_and_the_log_says_so(live: Li
     blob.write_bytes(stored)
     clean = live.raw("ingest", "GET", f"{FILES}/flipped.bin")
     assert (clean.status, b"failed verification" in clean.body) == (500, True)
-    outcomes = [record for record in live.records("") if "flipped.bin" in json.dumps(record)]
-    assert outcomes
+    wait_until(lambda: len(outcomes(live, "flipped.bin")) == 2)  # an outcome is queued, not awaited
+    for outcome in outcomes(live, "flipped.bin"):
+        assert outcome["outcome"] == "failed"
+        assert blob.name in outcome["facts"]["why"]
+
+
+def outcomes(live: Live, path: str = "") -> list[dict[str, Any]]:
+    """How what was read and sent of a path ended."""
+    return [
+        record["outcome"]
+        for record in live.records("on acme/digits")
+        if record["what"] in {"ReadFile", "UploadBlob"} and path in str(record["on"]) and "outcome" in record
+    ]
+
+
+def test_the_log_tells_which_bytes_were_read_and_which_content_was_sent(stocked: Live) -> None:
+    stocked.raw("ingest", "GET", f"{FILES}/big.bin", {"Range": "bytes=5-17"})
+    content = os.urandom(10)
+    stocked.raw("", "PUT", grant(stocked, content), body=content)
+    expected = [{"range": "5-17"}, {"sha256": digest_of(content)}]
+
+    def kept() -> bool:  # an outcome is queued, not awaited
+        facts = [outcome.get("facts") for outcome in outcomes(stocked)]
+        return all(fact in facts for fact in expected)
+
+    wait_until(kept)
 
 
 def test_a_revocation_in_mid_download_resets_the_connection(live: Live) -> None:

@@ -106,6 +106,8 @@ class Reading:
             permit.note(range="not satisfiable")
             yield Content(found, 0, -1, partial, None)
             return
+        if partial:
+            permit.note(range=f"{span[0]}-{span[1]}")
         with self._objects.open(found.file.blob, place.repository, found.file.digest) as blob:
             yield Content(found, *span, partial, _checked(permit, blob, *span))
 

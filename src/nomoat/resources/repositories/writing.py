@@ -138,6 +138,7 @@ class Writing:
         """
         resolved = permit.claim(UploadBlob)
         operation, repository = resolved.operation, place_in(resolved, RepositoryPlace).created.id
+        permit.note(sha256=operation.digest)
         with self._objects.begin(repository, operation.digest, operation.size) as upload:
             async for chunk in body:
                 permit.check()
