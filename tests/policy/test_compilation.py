@@ -106,10 +106,19 @@ def test_as_many_brackets_as_are_allowed_do_no_harm() -> None:
     assert compiled(f'@id("a") {READS} when {{ {"(" * deep}true{")" * deep} }};').ids == ("a",)
 
 
-def test_a_condition_too_deep_to_be_kept_is_refused_when_it_is_compiled() -> None:
+@pytest.mark.parametrize("number", [100, 300, 800])
+@pytest.mark.parametrize("operator", ["&&", "||", "+", "*"])
+def test_a_condition_too_deep_to_be_kept_is_refused_when_it_is_compiled(operator: str, number: int) -> None:
     """Not at the first decision, where it could only deny."""
-    long = " || ".join(f'principal.segment == "{n}"' for n in range(300))
+    operand = "true" if operator in {"&&", "||"} else "1"
+    long = operator.join([operand] * number) + ("" if operand == "true" else " == 1")
     assert "too many operators in a row" in refusal(f'@id("a") {READS} when {{ {long} }};')
+
+
+def test_attack_a_question_that_grows_with_the_square_of_its_length() -> None:
+    """`has a.b.c` becomes one question for each step: eight thousand steps would be gigabytes."""
+    chain = ".a" * 8_000
+    assert "more than 256 dots" in refusal(f'@id("a") {READS} when {{ context has a{chain} }};')
 
 
 def test_sizes_are_capped() -> None:

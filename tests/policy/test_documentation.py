@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nomoat.policy import cedar, starter_policies
-from nomoat.policy.compilation import MAX_BRACKETS, MAX_FILES, MAX_POLICIES, MAX_POLICY_TEXT, MAX_TEXT
+from nomoat.policy.compilation import MAX_BRACKETS, MAX_DOTS, MAX_FILES, MAX_POLICIES, MAX_POLICY_TEXT, MAX_TEXT
 from nomoat.policy.index import CIRCUMSTANCES
 from nomoat.policy.source import clauses
 from tests.policy.test_schema import GROUPS, SUBJECTS
@@ -99,4 +99,4 @@ def test_the_table_of_actions_is_the_schema() -> None:
 
 def test_the_caps_are_those_in_force() -> None:
     assert f"{MAX_POLICIES:,} policies, {MAX_FILES} files, {MAX_TEXT >> 20} MiB of text" in PAGE
-    assert f"a policy of {MAX_POLICY_TEXT >> 10} KiB and {MAX_BRACKETS} opening brackets" in PAGE
+    assert f"a policy of {MAX_POLICY_TEXT >> 10} KiB, {MAX_BRACKETS} opening brackets and {MAX_DOTS} dots" in PAGE

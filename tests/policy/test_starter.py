@@ -209,6 +209,14 @@ def test_an_expectation_holds(line: Expectation) -> None:
         assert (decision.policies, decision.detail) == (line.no, "")
 
 
+@pytest.mark.parametrize(("obtained", "yes"), [(MTLS, True), (DEVICE_KEY, True), (NONE, False)])
+def test_an_upload_url_is_as_good_as_the_credential_that_obtained_it(obtained: Binding, yes: bool) -> None:
+    """A plain bearer may have had it granted before the repository was restricted."""
+    given = context(CAPABILITY, obtained=obtained)
+    assert isinstance(ask(STARTER, INGEST_RESTRICTED, "UploadBlob", SECRET, given=given), Allow) is yes
+    assert isinstance(ask(STARTER, INGEST, "UploadBlob", DIGITS, given=given), Allow)
+
+
 @pytest.mark.parametrize("name", STARTER.ids)
 def test_each_policy_is_needed(name: str) -> None:
     """Without it, some line of the table is decided otherwise."""

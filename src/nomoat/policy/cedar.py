@@ -60,6 +60,10 @@ class Evaluation(NamedTuple):
     errors: tuple[str, ...]
 
 
+class TooDeep(ValueError):
+    """A policy whose expressions are nested deeper than a parser of JSON goes."""
+
+
 def evaluate(request: Mapping[str, object], policies: PolicySet, entities: Entities) -> Evaluation:
     """Ask Cedar. The answer must be read together with its errors: Cedar skips a forbid that fails.
 
@@ -80,17 +84,28 @@ def parse_entities(entities: list[dict[str, object]]) -> Entities:
 
 
 def parse_policy_set(policies: Mapping[str, Policy]) -> PolicySet:
-    """Make a handle of policies in Cedar's JSON form, under the ids of the mapping."""
+    """Make a handle of policies in Cedar's JSON form, under the ids of the mapping.
+
+    Raises `TooDeep` for a policy deeper than its parser or ours goes, `ValueError` for what is none.
+    """
     document: dict[str, object] = {"staticPolicies": policies, "templates": {}, "templateLinks": []}
-    return cedarpy.PolicySet.from_json_str(orjson.dumps(document).decode())
+    try:
+        text = orjson.dumps(document).decode()
+    except orjson.JSONEncodeError:
+        raise TooDeep from None
+    return cedarpy.PolicySet.from_json_str(text)
 
 
 def parse_text(text: str) -> tuple[list[Policy], int]:
     """Parse Cedar text: its policies in order, in JSON form, and how many templates it has.
 
-    Raises `ValueError` with Cedar's message.
+    Raises `ValueError` with Cedar's message, `TooDeep` when the JSON form cannot be read back.
     """
-    document = cast("dict[str, dict[str, Policy]]", orjson.loads(cedarpy.policies_to_json_str(text)))
+    written = cedarpy.policies_to_json_str(text)
+    try:
+        document = cast("dict[str, dict[str, Policy]]", orjson.loads(written))
+    except orjson.JSONDecodeError:
+        raise TooDeep from None
     # Cedar names them policy0, policy1 … in the order of the text, but does not write them in it.
     static = sorted(document["staticPolicies"].items(), key=lambda item: int(item[0].removeprefix("policy")))
     return [policy for _, policy in static], len(document["templates"])

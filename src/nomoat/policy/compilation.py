@@ -25,6 +25,11 @@ MAX_POLICIES: Final = 5_000
 MAX_POLICY_TEXT: Final = 16 * 1024  # characters of one policy
 MAX_BRACKETS: Final = 128  # of one policy: a thousand within each other overflow the stack of Cedar's parser
 
+MAX_DOTS: Final = 256  # of one policy: `has a.b.c` is expanded to the square of its length
+
+TOO_DEEP: Final = "a condition with too many operators in a row"
+DIVIDE: Final = "Use [..].contains(..), several when clauses, or several policies."
+
 _FILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,92}\.cedar")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
@@ -85,6 +90,8 @@ def _compile_file(file: str, text: str) -> list[tuple[Clause, str, Policy]]:
             raise TooLarge(f"{clause.position()}: a policy of more than {MAX_POLICY_TEXT} characters")
         if sum(map(clause.text.count, "([{")) > MAX_BRACKETS:
             _refuse(clause, f"more than {MAX_BRACKETS} opening brackets", "Write it as several policies.")
+        if clause.text.count(".") > MAX_DOTS:
+            _refuse(clause, f"more than {MAX_DOTS} dots", "Write it as several policies, or declare a group.")
         policy = _parse(clause)
         compiled.append((clause, _id(clause, policy), policy))
     if not compiled:
@@ -104,19 +111,19 @@ def _compile_file(file: str, text: str) -> list[tuple[Clause, str, Policy]]:
 def _parse(clause: Clause) -> Policy:
     try:
         policies, templates = cedar.parse_text(clause.text)
+    except cedar.TooDeep:
+        _refuse(clause, TOO_DEEP, DIVIDE)
     except ValueError as error:
         _refuse(clause, str(error), "Correct the Cedar text there; every policy ends with a semicolon.", str(error))
     if templates:
-        _refuse(
-            clause, "templates (?principal, ?resource) are not used here", "Name the group, person or kind instead."
-        )
+        advice = "Name the group, person or kind instead."
+        _refuse(clause, "templates (?principal, ?resource) are not used here", advice)
     if len(policies) != 1:
         _refuse(clause, "this is not one policy", "Write permit (…) or forbid (…), ended with a semicolon.")
     try:
         cedar.parse_policy_set({"alone": policies[0]})
-    except (ValueError, TypeError):  # the JSON form of Cedar's parser and ours each have a limit of depth
-        advice = "Use [..].contains(..), several when clauses, or several policies."
-        _refuse(clause, "a condition with too many operators in a row", advice)
+    except ValueError:  # Cedar's own limit is the lower one, and has no error of its own
+        _refuse(clause, TOO_DEEP, DIVIDE)
     return policies[0]
 
 
