@@ -1,14 +1,21 @@
 """Attacks on everybody else's time and memory, by callers with little or no right to anything."""
 
+import asyncio
+import json
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
-from nomoat.core.errors import Malformed, NotPermitted, TooLarge
+from nomoat.core.connection import Connection, Presented
+from nomoat.core.errors import Disconnected, Malformed, NotPermitted, TooLarge, Unavailable
 from nomoat.core.operation import ApplyDirectory, ApplyPolicy
+from nomoat.protocols.http.asgi import Receive, Scope
+from nomoat.protocols.http.exchange import Exchange, Held
+from nomoat.protocols.hub.commits import ContentBudget, parse_commit
 from nomoat.protocols.hub.ignoring import IgnoreRules
 from tests.guard.world import World, in_world
-from tests.resources.world import Yard, in_yard
+from tests.resources.world import Yard, body_of, in_yard
 
 SOON = 1.0  # seconds; each of these attacks took from several to thousands before
 
@@ -78,3 +85,72 @@ async def test_attack_a_declaration_nested_too_deep_is_malformed_and_recorded(th
         async with there.gateway.guard.admit(there.admin.present(), ApplyDirectory("a = " + "[" * 5000, dry_run=True)):
             pytest.fail("planned nonsense")
     assert refused.value.record is not None
+
+
+# -- memory -------------------------------------------------------------------------------------------
+
+
+def exchange(receive: Receive, held: Held) -> Exchange:
+    scope: Scope = {"method": "POST", "headers": [], "query_string": b""}
+
+    async def send(_: object) -> None:
+        pytest.fail("answered")
+
+    return Exchange(scope, receive, send, Presented(Connection("192.0.2.9"), None, "test", "POST"), held)
+
+
+def test_attack_bodies_of_many_requests_share_what_memory_there_is() -> None:
+    """Any caller could hold 8 MiB for each of as many requests as they liked."""
+    held = Held(most=10_000)
+
+    async def run() -> None:
+        parts = asyncio.Queue[dict[str, object]]()
+        waiting = asyncio.ensure_future(exchange(parts.get, held).body(100_000))
+        parts.put_nowait({"type": "http.request", "body": b"x" * 9_000, "more_body": True})
+        await asyncio.sleep(0.01)
+
+        async def another() -> dict[str, object]:
+            return {"type": "http.request", "body": b"x" * 2_000, "more_body": False}
+
+        with pytest.raises(Unavailable):
+            await exchange(another, held).body(100_000)
+        parts.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+        assert len(await waiting) == 9_000
+        assert len(await exchange(another, held).body(100_000)) == 2_000
+        assert held.left == 10_000
+
+    asyncio.run(run())
+
+
+def test_attack_a_body_that_stops_arriving_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It held its place, and what had arrived of it, until the session was over."""
+    monkeypatch.setattr("nomoat.protocols.http.exchange.BODY_TIMEOUT_S", 0.05)
+
+    async def silent() -> dict[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    held = Held()
+    stalled = exchange(silent, held)
+    with pytest.raises(Disconnected):
+        asyncio.run(stalled.body(1000))
+    assert stalled.presented.connection.closed
+
+
+def test_attack_lines_without_an_end_share_what_memory_there_is() -> None:
+    budget = ContentBudget(most=10_000)
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield json.dumps({"key": "header", "value": {"summary": "t"}}).encode() + b"\n"
+        while True:
+            yield b"x" * 1000
+
+    async def run() -> None:
+        with budget.share() as share, pytest.raises(Unavailable):
+            await parse_commit(endless(), share)
+        assert budget._left == 10_000
+        with budget.share() as share, pytest.raises(Malformed):
+            await parse_commit(body_of(b'{"key": "no header", "value": {}}\n{"key": "the next line begins'), share)
+        assert budget._left == 10_000
+
+    asyncio.run(run())

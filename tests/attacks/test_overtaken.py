@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection
 
-from nomoat.core.errors import Refused
-from nomoat.core.operation import ApplyPolicy
+from nomoat.core.errors import Refused, Revoked, Unauthenticated
+from nomoat.core.operation import ApplyPolicy, ReadFile, Whoami
 from nomoat.core.principal import PrincipalKind
 from nomoat.policy.defaults import starter_policies
 from tests.resources.world import DIGITS, Yard, digest_of, in_yard
@@ -110,3 +110,40 @@ async def test_attack_policies_do_not_land_after_their_author_was_demoted(there:
 
     await overtaken(there, there.world.declare(DEMOTED), apply())
     assert there.world.gateway.policies.current.digest == active
+
+
+@in_yard
+async def test_attack_a_transfer_does_not_outlive_the_labels_that_allowed_it(there: Yard) -> None:
+    """The label is raised in the middle of a download: the next part does not leave."""
+    await there.write(DIGITS, {"data.csv": b"row\n" * 50_000})
+    left: list[bytes] = []
+    first = asyncio.Event()
+
+    async def download() -> None:
+        async with there.guard.admit(there.ingest.present(), ReadFile(DIGITS, "main", "data.csv")) as permit:
+            with there.reading.read_file(permit) as content:
+                for part in content.parts or ():
+                    left.append(part)
+                    first.set()
+                    await asyncio.sleep(0.05)
+
+    downloading = asyncio.ensure_future(download())
+    await first.wait()
+    await there.world.declare(RAISED)
+    with pytest.raises(Revoked):
+        await downloading
+    assert sum(map(len, left)) < 200_000
+
+
+@in_yard
+async def test_attack_a_name_removed_and_declared_again_at_once_brings_no_session_back(there: Yard) -> None:
+    gone = '[[workload]]\nname = "ingest"\nremove = true\n'
+    again = '[[workload]]\nname = "ingest"\nsegment = "ingestion"\nclearance = "restricted"\n'
+    secret = await there.grant(DIGITS, b"late")
+    bearer = await there.world.bearer(there.ingest)
+    await there.world.declare(gone)
+    await there.world.declare(again)
+    for presented in (there.ingest.present(), there.ingest.present(bearer, bound=False), there.by_url(secret)):
+        with pytest.raises(Unauthenticated):
+            async with there.guard.admit(presented, Whoami()):
+                pytest.fail("a session came back")

@@ -16,7 +16,7 @@ import orjson
 from nomoat.audit.entries import Pseudonyms, SubjectKeys, open_box
 from nomoat.audit.outage import SYSTEM
 from nomoat.audit.query import Query
-from nomoat.audit.segments import DamagedFrame, FrameKind, iterate_frames, list_segments, read_header
+from nomoat.audit.segments import DamagedFrame, FrameKind, find_frame, iterate_frames, list_segments, read_header
 from nomoat.core.errors import Corrupt
 from nomoat.core.record import Json
 
@@ -94,8 +94,13 @@ class _Search:
         """Return the newest `limit` matches of one segment, oldest of them first."""
         found: list[dict[str, Json]] = []
         lowest = self._after + 1 if self._query.record is None else self._query.record
-        frames = [frame for frame in iterate_frames(data, start) if frame.kind == FrameKind.RECORD]
+        frames = list(iterate_frames(data, start))
+        end = frames[-1].end if frames else start
+        if find_frame(data, end) < len(data):  # behind damaged bytes are sound ones: they would be left out
+            raise Corrupt("a segment of the log")
         for frame in reversed(frames):
+            if frame.kind != FrameKind.RECORD:
+                continue
             sealed = _Sealed(cast("Fields", orjson.loads(frame.entry)), frame.body)
             number, of = sealed.fields["n"], sealed.fields.get("of")
             if not isinstance(number, int) or number >= self._size:

@@ -11,7 +11,7 @@ from nomoat.guard import Guard
 from nomoat.protocols.http.asgi import Receive, Scope, Send
 from nomoat.protocols.http.credentials import parse_presented
 from nomoat.protocols.http.errors import headers_of, sentence, status_of
-from nomoat.protocols.http.exchange import Exchange, parse_segments
+from nomoat.protocols.http.exchange import Exchange, Held, parse_segments
 from nomoat.protocols.http.routes import Route, RouteTable
 
 ErrorHeaders: TypeAlias = Callable[[NoMoatError], Mapping[str, str]]
@@ -32,6 +32,7 @@ class Application:
     ) -> None:
         self._guard = guard
         self._table = RouteTable(routes)
+        self._held = Held()
         self._error_headers = dict(error_headers or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,7 +41,7 @@ class Application:
             raise Misuse(f"unexpected ASGI scope {scope['type']}")
         connection: Connection = scope["state"][CONNECTION]
         method: str = scope["method"]
-        exchange = Exchange(scope, receive, send, Presented(connection, None, "http", method))
+        exchange = Exchange(scope, receive, send, Presented(connection, None, "http", method), self._held)
         protocol = "http"
         try:
             exchange.segments = parse_segments(scope["raw_path"])

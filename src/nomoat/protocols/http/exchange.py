@@ -1,23 +1,27 @@
 """One HTTP exchange: a request's parts, parsed strictly, and the answer's parts, sent once.
 
 Rules: the path is split before it is decoded and each segment is decoded once (RFC 3986, section
-2.4). Bodies have a limit that the caller names. A client that left stops the work (`Disconnected`).
+2.4). Bodies have a limit that the caller names, those that are held in memory have one together, and
+one that stops arriving ends. A client that left stops the work (`Disconnected`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Final, cast, final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import orjson
 
 from nomoat.core.connection import Presented
-from nomoat.core.errors import Disconnected, Malformed, TooLarge
+from nomoat.core.errors import Disconnected, Malformed, TooLarge, Unavailable
 from nomoat.protocols.http.asgi import Receive, Scope, Send
 
 LONGEST_PATH: Final = 4096
 MOST_QUERY_FIELDS: Final = 32
 JSON_LIMIT: Final = 1 << 20  # bytes
+MOST_HELD: Final = 256 << 20  # bytes of all bodies that are gathered in memory at one time
+BODY_TIMEOUT_S: Final = 60.0  # without a further byte of a body
 
 
 def parse_segments(raw_path: bytes) -> tuple[str, ...]:
@@ -36,14 +40,40 @@ def parse_segments(raw_path: bytes) -> tuple[str, ...]:
 
 
 @final
+class Held:
+    """The memory that gathered bodies of all requests together may take."""
+
+    def __init__(self, most: int = MOST_HELD) -> None:
+        self.left = most
+
+    @contextmanager
+    def share(self) -> Generator[Callable[[int], None]]:
+        """Yield what takes so many bytes more; all are given back at the end of the `with`."""
+        taken = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            if size > self.left:
+                raise Unavailable("memory", "too many large requests at once; try again")
+            self.left -= size
+            taken += size
+
+        try:
+            yield take
+        finally:
+            self.left += taken
+
+
+@final
 class Exchange:
     """A request and its answer. `segments` is the decoded path, `presented` who it is from.
 
     `started` tells whether the answer's status line was sent: from then on a failure can only cut.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, presented: Presented) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, presented: Presented, held: Held) -> None:
         self.presented = presented
+        self._held = held
         self.method: str = scope["method"]
         self.segments: tuple[str, ...] = ()
         self.started = False
@@ -73,10 +103,15 @@ class Exchange:
         return found
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises `Disconnected` when the client left before its end."""
+        """The body as it arrives. Raises `Disconnected` when the client left, or went silent, before its end."""
         more = True
         while more:
-            message = await self._receive()
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT_S):
+                    message = await self._receive()
+            except TimeoutError:
+                self.presented.connection.cut()
+                raise Disconnected("the client stopped sending") from None
             if message["type"] == "http.disconnect":
                 raise Disconnected("the client left while sending")
             body: bytes = message.get("body", b"")
@@ -85,18 +120,20 @@ class Exchange:
             more = message.get("more_body", False)
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises `TooLarge` over `limit` bytes, before reading further."""
+        """The whole body. Raises `TooLarge` over `limit` bytes, before reading further, and `Unavailable`."""
         declared = self.header("content-length")
         if declared is not None and declared.isdigit() and int(declared) > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
         parts: list[bytes] = []
         size = 0
-        async for part in self.stream():
-            size += len(part)
-            if size > limit:
-                raise TooLarge(f"the body is larger than {limit} bytes")
-            parts.append(part)
-        return b"".join(parts)
+        with self._held.share() as take:
+            async for part in self.stream():
+                size += len(part)
+                if size > limit:
+                    raise TooLarge(f"the body is larger than {limit} bytes")
+                take(len(part))
+                parts.append(part)
+            return b"".join(parts)
 
     async def json(self, limit: int = JSON_LIMIT) -> dict[str, object]:
         """The body as a JSON object. Raises `Malformed` when it is not one."""

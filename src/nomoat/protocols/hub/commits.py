@@ -8,8 +8,8 @@ refused at that byte, not after its last one.
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, cast, final
 
@@ -51,13 +51,17 @@ class ContentBudget:
         try:
             yield share
         finally:
-            self._left += share.taken
+            share.give_back()
 
     def take(self, size: int) -> None:
         """Take `size` bytes. Raises `Unavailable` when others hold too many."""
         if size > self._left:
             raise Unavailable("memory", "too many large commits at once; try again")
         self._left -= size
+
+    def give(self, size: int) -> None:
+        """Take `size` bytes back."""
+        self._left += size
 
 
 @dataclass(slots=True)
@@ -74,41 +78,50 @@ class ContentShare:
         self.budget.take(size)
         self.taken += size
 
+    def give_back(self) -> None:
+        """Give back all that was taken so far."""
+        self.budget.give(self.taken)
+        self.taken = 0
+
 
 async def parse_commit(body: AsyncIterator[bytes], share: ContentShare) -> CommitBody:
     """Parse a commit's body as it arrives. Raises `Malformed` and `TooLarge`."""
     header: tuple[str, str] | None = None
     changes: list[Change] = []
-    async for line in _lines(body):
-        key, value = _parse_line(line)
-        if header is None:
-            if key != "header":
-                raise Malformed("a commit begins with its header")
-            header = _parse_header(value)
-        else:
-            changes.append(_parse_change(key, value, share))
+    async with aclosing(_lines(body, share.budget)) as lines:
+        async for line in lines:
+            key, value = _parse_line(line)
+            if header is None:
+                if key != "header":
+                    raise Malformed("a commit begins with its header")
+                header = _parse_header(value)
+            else:
+                changes.append(_parse_change(key, value, share))
     if header is None:
         raise Malformed("the commit is empty")
     return CommitBody(*header, tuple(changes))
 
 
-async def _lines(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The lines that are not blank."""
+async def _lines(body: AsyncIterator[bytes], budget: ContentBudget) -> AsyncGenerator[bytes]:
+    """The lines that are not blank. One that is not over yet counts as content."""
     pending, count = bytearray(), 0
-    async for chunk in body:
-        *complete, rest = chunk.split(b"\n")
-        for part in complete:
-            pending += part
-            count += 1
+    with budget.share() as held:
+        async for chunk in body:
+            *complete, rest = chunk.split(b"\n")
+            for part in complete:
+                pending += part
+                count += 1
+                _require_line(len(pending), count)
+                if pending.strip():
+                    yield bytes(pending)
+                pending.clear()
+                held.give_back()
+            pending += rest
             _require_line(len(pending), count)
-            if pending.strip():
-                yield bytes(pending)
-            pending.clear()
-        pending += rest
-        _require_line(len(pending), count)
-        await asyncio.sleep(0)  # a large commit must not starve small requests
-    if pending.strip():
-        yield bytes(pending)
+            held.take(len(rest))
+            await asyncio.sleep(0)  # a large commit must not starve small requests
+        if pending.strip():
+            yield bytes(pending)
 
 
 def _require_line(length: int, count: int) -> None:
