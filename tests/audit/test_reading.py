@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nomoat.audit.commit import LogSettings
+from nomoat.audit.entries import Pseudonyms
 from nomoat.audit.log import Log
 from nomoat.audit.query import parse_query
+from nomoat.audit.reading import Reader
 from nomoat.core.errors import Malformed
 from nomoat.core.record import Json, Record, RecordKind
 from tests.audit.attacks import Part, edit, records, segments
-from tests.audit.world import MemoryKeys, World, opening, outcome
+from tests.audit.world import ORIGIN, MemoryKeys, World, opening, outcome
 
 SMALL = LogSettings(segment_size=4000, reserve_size=0)
 DAY = 86400.0
@@ -178,3 +180,18 @@ def test_times_and_names_with_spaces() -> None:
     assert parse_query("since 2026-11-22T19:31Z", 0.0).since == 1795375860.0
     assert parse_query("since 15m", 1000.0).since == 100.0
     assert parse_query('on "acme/digits:a file.txt"', 0.0).on == ("acme/digits:a file.txt",)
+
+
+def test_what_is_not_durable_yet_is_not_shown(tmp_path: Path) -> None:
+    world = World(tmp_path / "log")
+
+    async def run() -> int:
+        log = await fill(world)
+        await log.close()
+        return log.size
+
+    size = asyncio.run(run())
+    reader = Reader(world.directory, ORIGIN, Pseudonyms(world.pseudonym_key), world.keys)
+    found = reader.search(parse_query("", 0.0), after=-1, limit=100, size=size - 4)
+    assert {n for n in numbers(found) if isinstance(n, int) and n >= size - 4} == set()
+    assert len(reader.search(parse_query("", 0.0), after=-1, limit=100, size=size)) > len(found)
