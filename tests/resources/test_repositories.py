@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -35,8 +36,9 @@ from nomoat.core.operation import (
     WriteFile,
 )
 from nomoat.resources.repositories.resolution import MISSING, MOST_CHANGES
+from nomoat.server.assembly import open_gateway
 from tests.guard.world import Actor
-from tests.resources.world import DIGITS, READER, SECRETS, UNDECLARED, Yard, body_of, digest_of, in_yard
+from tests.resources.world import DIGITS, READER, SECRETS, UNDECLARED, Yard, body_of, digest_of, in_yard, yard
 
 BIG = bytes(range(256)) * 1024  # four segments
 OPEN = '[[dataset]]\nname = "acme/digits"\nclassification = "internal"\n'
@@ -539,3 +541,18 @@ async def test_a_permit_for_one_file_reads_no_other(there: Yard) -> None:
             pass
     with pytest.raises(NoMoatError), there.reading.read_file(permit):
         pass
+
+
+def test_a_blob_that_a_crash_left_without_a_row_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with yard(tmp_path) as there:
+            await there.write(DIGITS, {"a.txt": b"1"})
+            kept = there.blob_of(DIGITS, "a.txt")
+            directory, gateway = there.world.directory, there.world.gateway
+        stray, foreign = kept.parent / kept.parent.name.ljust(32, "0"), kept.parent / "notes.txt"
+        stray.write_bytes(b"x")
+        foreign.write_bytes(b"x")
+        async with open_gateway(directory, gateway.configuration, gateway.clock):
+            assert set(kept.parent.iterdir()) == {kept, foreign}
+
+    asyncio.run(play())

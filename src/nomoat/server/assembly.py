@@ -42,6 +42,7 @@ from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
 from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
 from nomoat.server.configuration import Configuration
+from nomoat.stores.catalog import remove_strays
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
 from nomoat.stores.segments import Files
@@ -124,6 +125,7 @@ async def open_gateway(
         try:
             gateway = _wire(configuration, stores, log, clock)
             await log.append(system_record("Start", {"trust_domain": configuration.trust_domain}))
+            await remove_strays(stores.state, stores.objects)
             await gateway.identity.retain()  # a crash may have come between a declaration and its effect here
             flushing = asyncio.create_task(gateway.guard.strangers.run())
             try:

@@ -4,6 +4,7 @@ Rules: names, branches and heads are in memory whole, files of revisions in a bo
 follow the state in the order of its commits, in the event loop. It knows no policy and no contents.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ from nomoat.stores.state import State
 from nomoat.stores.state.schema import blob, branch, repository
 
 MAIN: Final = "main"  # the branch that a new repository has
+_BLOB_ID: Final = re.compile(r"[0-9a-f]{32}")  # what else lies there is not ours to remove
 CACHED_FILES: Final = 50_000  # in all cached snapshots together, about 40 MiB
 
 Still: TypeAlias = Callable[[], None]
@@ -129,11 +131,6 @@ class Catalog:
 
         return await self._state.write(change, lambda done: self._advance(name, draft, done))
 
-    def strays(self, blobs: Iterable[str]) -> list[str]:
-        """Those of the blob ids that the state does not know."""
-        known = self._state.read(lambda connection: set(connection.scalars(select(blob.c.id))))
-        return [each for each in blobs if each not in known]
-
     def _add(self, created: CreatedRepository) -> None:
         self._created[created.name] = created
         self.generation += 1
@@ -159,12 +156,13 @@ class Catalog:
             self._room += 1 + len(oldest.paths)
 
 
-async def remove_strays(catalog: Catalog, objects: Objects) -> int:
+async def remove_strays(state: State, objects: Objects) -> int:
     """Remove the blobs that a crash left without a row in the state; return how many there were.
 
     To be called before anything is served: a blob on its way in has no row yet either.
     """
-    strays = catalog.strays(objects.ids())
+    known = state.read(lambda connection: set(connection.scalars(select(blob.c.id))))
+    strays = [each for each in objects.ids() if _BLOB_ID.fullmatch(each) and each not in known]
     for stray in strays:
         await objects.remove(stray)
     return len(strays)
