@@ -34,6 +34,20 @@ def test_attack_one_flipped_bit_hides_no_record_from_a_search(tmp_path: Path) ->
     asyncio.run(run())
 
 
+def test_attack_a_time_at_the_end_of_the_calendar_is_a_query_like_any_other(tmp_path: Path) -> None:
+    """It was a bug of ours, for whoever may read the log."""
+    world = World(tmp_path / "log")
+
+    async def run() -> None:
+        log = await world.open()
+        await log.append(opening("person:ann"))
+        assert await log.read("since 9999-12-31T23:59:59-23:59") == []
+        assert await log.read("since 0001-01-01T00:00:00+23:59 what ReadFile")
+        await log.close()
+
+    asyncio.run(run())
+
+
 def made(root: Path) -> Path:
     directory = root / "gateway"
     configuration = Configuration("acme.example", "127.0.0.1", 0, ("127.0.0.1",), root / "kek")

@@ -24,6 +24,7 @@ QUERY_LIMIT: Final = 2000
 _TOKEN: Final = re.compile(r'"([^"]*)"|(\S+)')
 _AGE: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # west of Greenwich the calendar ends later
 _VERSION: Final = re.compile(r"@[^:]*")
 _INSIDE: Final = ("@", ":", " ")
 
@@ -109,7 +110,7 @@ def _parse_since(token: _Token, now: float) -> float:
             f"at position {token.position}: {token.text[:40]!r} is no age (90s, 15m, 12h, 7d, 4w) and no time "
             "(2026-11-22, 2026-11-22T19:31Z)"
         ) from None
-    return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    return min(max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()), _LATEST)
 
 
 def _parse_number(token: _Token) -> int:
