@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,7 +174,7 @@ def test_on_a_full_disk_priority_and_outcomes_live_on_the_reserve(tmp_path: Path
     world, files = World(tmp_path / "log"), FaultyFiles()
 
     async def run() -> None:
-        log = await world.open(files=files, settings=FAST)
+        log = await world.open(files=files, settings=replace(FAST, publish_interval=60))
         receipt = await log.append(opening())
         files.arm("write", "half", errno.ENOSPC, times=1)
         files.room = False
