@@ -253,3 +253,16 @@ async def test_a_code_serves_nothing_but_joining(there: World) -> None:
 
 def _forbid_whoami(name: str) -> str:
     return f'@id("not-{name.split("@", maxsplit=1)[0]}")\nforbid (principal == NoMoat::Person::"{name}", action == NoMoat::Action::"Whoami", resource);\n'
+
+
+@in_world
+async def test_a_change_elsewhere_while_a_decision_is_recorded_costs_no_second_record(there: World) -> None:
+    there.disk.hold()
+    task = asyncio.ensure_future(admitted(there, there.admin))
+    await there.disk.reached()
+    declarations = there.gateway.declarations
+    declarations._swap(merge(declarations.current, parse_declarations('[[group]]\nname = "bystanders"')))
+    there.disk.release()
+    permit = await task
+    records = await there.gateway.log.read("what Whoami")
+    assert [record["n"] for record in records] == [permit.receipt.index]

@@ -171,7 +171,8 @@ class Guard:
                 raise
             record = opening(principal, resolved, decision, context, presented)
             receipt = await self._log.append(record)  # when cancelled here, the log itself closes what it kept
-            if lease.revoked or self._epoch() != epoch:
+            moved = self._epoch() != epoch
+            if lease.revoked or (moved and not self._still_holds(lease, operation, context, (resolved, decision))):
                 self._overtaken(record, receipt)
                 continue
             if isinstance(decision, Deny):
@@ -210,6 +211,14 @@ class Guard:
         if not within:
             return Deny((), policies.digest, "this credential serves another purpose", "confined credential")
         return decide(policies, principal, operation.action, resolved.targets, context)
+
+    def _still_holds(self, lease: Lease, operation: OpT, context: Context, found: object) -> bool:
+        """Step 5, where something changed: whether the same caller would get the same, for the same reasons."""
+        try:
+            principal = self._authenticator.refresh(lease.principal)
+            return principal == lease.principal and self._examine(principal, operation, context) == found
+        except NoMoatError:
+            return False
 
     def _overtaken(self, record: Record, receipt: Receipt) -> None:
         """Step 5: the recorded decision was not acted on, and the log says so."""
