@@ -1,13 +1,28 @@
 """Leases in flight, found by session: what a revocation or a change of policy must be able to cut."""
 
 from collections import defaultdict
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import final
 
 from nomoat.core.connection import Presented
 from nomoat.core.operation import Operation
 from nomoat.core.permit import Lease
+
+
+@final
+class Held:
+    """One lease being held; every access makes one, so it is no generator."""
+
+    __slots__ = ("_lease", "_leases")
+
+    def __init__(self, leases: "Leases", lease: Lease) -> None:
+        self._leases = leases
+        self._lease = lease
+
+    def __enter__(self) -> None:
+        self._leases.add(self._lease)
+
+    def __exit__(self, *_: object) -> None:
+        self._leases.remove(self._lease)
 
 
 @final
@@ -18,19 +33,22 @@ class Leases:
         self._by_session: dict[str, set[Lease]] = defaultdict(set)
         self._described: dict[Lease, tuple[Presented, Operation]] = {}
 
-    @contextmanager
-    def register(self, lease: Lease) -> Generator[None]:
-        """Hold `lease` where a revocation finds it, for the time of the `with`."""
+    def register(self, lease: Lease) -> "Held":
+        """Hold `lease` where a revocation finds it, for the time of a `with`."""
+        return Held(self, lease)
+
+    def add(self, lease: Lease) -> None:
+        """Begin to hold a lease."""
+        self._by_session[lease.principal.session].add(lease)
+
+    def remove(self, lease: Lease) -> None:
+        """Hold a lease no longer."""
+        self._described.pop(lease, None)
         session = lease.principal.session
-        self._by_session[session].add(lease)
-        try:
-            yield
-        finally:
-            self._described.pop(lease, None)
-            held = self._by_session[session]
-            held.discard(lease)
-            if not held:
-                del self._by_session[session]
+        held = self._by_session[session]
+        held.discard(lease)
+        if not held:
+            del self._by_session[session]
 
     def describe(self, lease: Lease, presented: Presented, operation: Operation) -> None:
         """Note what a registered lease is for, so that it can be decided again."""

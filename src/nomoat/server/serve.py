@@ -29,6 +29,17 @@ KEEP_ALIVE_S: Final = 30
 _log = logging.getLogger("nomoat")
 
 
+def settle_collector() -> None:
+    """Tell the garbage collector that what is wired now stays, and to look less often at what comes and goes.
+
+    A request makes hundreds of small objects and no cycles worth speaking of; by default the collector
+    takes about a seventh of the CPU of a busy gateway.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 async def serve(directory: Path, clock: Clock, ready: Callable[[str], None]) -> None:
     """Serve a data directory until a signal ends it; `ready` is called with the URL once it listens.
 
@@ -37,10 +48,7 @@ async def serve(directory: Path, clock: Clock, ready: Callable[[str], None]) -> 
     configuration = load_configuration(directory)
     with locked(directory):
         async with open_gateway(directory, configuration, clock) as gateway:
-            # What is wired now stays: the collector need not look at it again and again.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(20_000, 20, 50)
+            settle_collector()
             listener = listen(configuration.host, configuration.port)
             with contextlib.closing(listener):
                 await _run(gateway, directory, listener, ready)
