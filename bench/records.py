@@ -50,6 +50,7 @@ def measure() -> list[Figure]:
 
 
 async def _measure(directory: Path) -> list[Figure]:
+    settle_collector()  # as `nomoat serve` does
     figures = [Figure("log alone, 256 in flight", await _log_rate(directory), "records/s", "at least", 60_000)]
     configuration = Configuration("acme.example", "127.0.0.1", 0, ("127.0.0.1",), directory / "kek")
     made = await initialize(directory / "gateway", configuration, ADMIN, time.time)
@@ -103,7 +104,6 @@ async def _log_rate(directory: Path) -> float:
 
 async def _guard_rate(gateway: Gateway, token: str) -> tuple[float, float]:
     """Durable records a second, and CPU microseconds an access; each access is two records."""
-    settle_collector()  # as `nomoat serve` does
     who, operation = presented(Bearer(token)), DescribeFile(REPOSITORY, "main", "metrics.json")
 
     async def work() -> None:
