@@ -112,7 +112,7 @@ class Objects:
             raise Corrupt(name) from None
         with _guarded():
             try:
-                file = _path(self._root, stored.id).open("rb", buffering=0)
+                file = FileIO(_path(self._root, stored.id), "rb")
             except FileNotFoundError:
                 raise Corrupt(name) from None
         try:
@@ -299,7 +299,7 @@ class Blob:
         self._name = name
         self._opener = opener
         # One buffer for all ciphertext: a fresh one for every read costs more than decrypting it.
-        self._buffer = memoryview(bytearray(SEGMENT))
+        self._buffer = memoryview(bytearray(min(SEGMENT, ciphertext_size(size))))
         self._tail_number = segment_count(size) - 1
         self._tail = self._read(self._tail_number)  # only the whole ciphertext ends in a last segment
 
