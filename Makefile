@@ -109,7 +109,7 @@ contracts: $(DEVELOPS)
 
 # Resolved by the pinned uv for Python 3.11 and newer on any platform. The dev lock is resolved first and
 # constrains the others, so that all agree.
-COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --system-certs \
 	--python-version 3.11 --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
 lock: $(DEVELOPS)
@@ -117,7 +117,7 @@ lock: $(DEVELOPS)
 	@$(COMPILE) pyproject.toml requirements/dev.in -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml requirements/examples.in -c requirements/dev.txt -o requirements/examples.txt
 	@$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
-	@cd requirements/pyright && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --loglevel=error >/dev/null
+	@cd requirements/pyright && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 
 clean:
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo build dist bench/latest.json
