@@ -212,7 +212,7 @@ class Guard:
             return Deny((), policies.digest, "this credential serves another purpose", "confined credential")
         return decide(policies, principal, operation.action, resolved.targets, context)
 
-    def _still_holds(self, lease: Lease, operation: OpT, context: Context, found: object) -> bool:
+    def _still_holds(self, lease: Lease, operation: Operation, context: Context, found: object) -> bool:
         """Step 5, where something changed: whether the same caller would get the same, for the same reasons."""
         try:
             principal = self._authenticator.refresh(lease.principal)
