@@ -4,8 +4,10 @@ A document declares what it names and leaves the rest as it is; `remove = true` 
 tables and fields are refused, because a misspelt `classification` must not fall back to a default.
 """
 
+import difflib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, cast
 
@@ -67,11 +69,39 @@ def _tables(document: Mapping[str, object]) -> Mapping[str, Sequence[Table]]:
         tables = [table for entry in entries or () if (table := _table(entry)) is not None]
         if entries is None or len(tables) != len(entries):
             raise Malformed(f"write [[{kind}]] with two brackets, once for each {kind}")
+        named: set[str] = set()
         for table in tables:
-            if unknown := set(table) - _FIELDS[kind]:
-                raise Malformed(f"[[{kind}]] has no field {min(unknown)!r}; it has {', '.join(sorted(_FIELDS[kind]))}")
+            with _naming(kind, table):
+                _require_fields(table, _FIELDS[kind])
+                name = _text(table, "name")
+                if name in named:
+                    raise Malformed("it is declared twice in one document; keep one of the two")
+                named.add(name)
         found[kind] = tables
     return found
+
+
+@contextmanager
+def _naming(kind: str, table: Table) -> Iterator[None]:
+    """Say in a refusal which entry it is about."""
+    try:
+        yield
+    except Malformed as error:
+        name = table.get("name")
+        said = name if isinstance(name, str) and name.isprintable() else repr(name)
+        raise Malformed(f"[[{kind}]] {said if name else 'without a name'!s:.200}: {error.reason}") from None
+
+
+def _require_fields(table: Table, fields: frozenset[str]) -> None:
+    if unknown := set(table) - fields:
+        field = min(unknown)
+        raise Malformed(f"no field {field!r:.80};{_meant(field, fields)} it has {', '.join(sorted(fields))}")
+
+
+def _meant(word: str, words: Iterable[str]) -> str:
+    """A question about a word that is close to one of `words`, or ''."""
+    close = difflib.get_close_matches(word[:80], sorted(words), n=1)
+    return f" did you mean {close[0]!r}?" if close else ""
 
 
 def _list(value: object) -> Sequence[object] | None:
@@ -87,44 +117,53 @@ def merge(base: Directory, declarations: Mapping[str, Sequence[Table]]) -> Direc
     groups = set(base.groups)
     people, workloads, repositories = dict(base.people), dict(base.workloads), dict(base.repositories)
     for table in declarations["group"]:
-        name = _name(table, "group")
-        (groups.discard if _removed(table) else groups.add)(name)
+        with _naming("group", table):
+            (groups.discard if _removed(table) else groups.add)(_name(table))
     for table in declarations["person"]:
-        name = _name(table, "person")
-        if _removed(table):
-            people.pop(name, None)
-        else:
-            people[name] = Person(name, _words(table, "groups"), _level(table, "clearance", Classification.PUBLIC))
+        with _naming("person", table):
+            if _removed(table):
+                people.pop(_name(table), None)
+            else:
+                people[_name(table)] = _person(table)
     for table in declarations["workload"]:
-        name = _name(table, "workload")
-        if _removed(table):
-            workloads.pop(name, None)
-        else:
-            workloads[name] = Workload(
-                name,
-                _text(table, "segment"),
-                _words(table, "groups"),
-                _level(table, "clearance", Classification.PUBLIC),
-            )
+        with _naming("workload", table):
+            if _removed(table):
+                workloads.pop(_name(table), None)
+            else:
+                workloads[_name(table)] = _workload(table)
     for kind in RepositoryKind:
         for table in declarations[kind.value]:
-            repository = parse_repository_name(kind, _text(table, "name"))
-            if _removed(table):
-                repositories.pop(repository, None)
-            else:
-                repositories[repository] = _repository(repository, table)
+            with _naming(kind.value, table):
+                repository = parse_repository_name(kind, _text(table, "name"))
+                if _removed(table):
+                    repositories.pop(repository, None)
+                else:
+                    repositories[repository] = _repository(repository, table)
     merged = Directory(base.generation + 1, frozenset(groups), people, workloads, repositories)
     _require_consistent(merged)
     return merged
 
 
+def _person(table: Table) -> Person:
+    return Person(_name(table), _words(table, "groups"), _level(table, "clearance", Classification.PUBLIC))
+
+
+def _workload(table: Table) -> Workload:
+    return Workload(
+        _name(table),
+        _text(table, "segment"),
+        _words(table, "groups"),
+        _level(table, "clearance", Classification.PUBLIC),
+    )
+
+
 def _repository(name: RepositoryName, table: Table) -> Repository:
     kind, _, owner = _text(table, "owner").partition(":")
     if kind not in {"", "group", "person"} or bool(kind) != bool(owner):
-        raise Malformed(f"{name}: an owner is written group:NAME or person:NAME")
+        raise Malformed("an owner is written group:NAME or person:NAME")
     files = _list(table.get("files", []))
     if files is None:
-        raise Malformed(f"{name}: files is a list of tables with path, labels and classification")
+        raise Malformed("files is a list of tables with path, labels and classification")
     return Repository(
         name=name,
         # A repository whose confidentiality nobody stated is as confidential as there is.
@@ -132,17 +171,18 @@ def _repository(name: RepositoryName, table: Table) -> Repository:
         labels=_words(table, "labels"),
         owner_group=owner if kind == "group" else "",
         owner_person=owner if kind == "person" else "",
-        files=tuple(_file_rule(name, entry) for entry in files),
+        files=tuple(_file_rule(entry) for entry in files),
     )
 
 
-def _file_rule(name: RepositoryName, entry: object) -> FileRule:
+def _file_rule(entry: object) -> FileRule:
     rule = _table(entry)
-    if rule is None or set(rule) - _FILE_FIELDS:
-        raise Malformed(f"{name}: a file rule has the fields {', '.join(sorted(_FILE_FIELDS))}")
+    if rule is None:
+        raise Malformed("files is a list of tables with path, labels and classification")
+    _require_fields(rule, _FILE_FIELDS)
     glob = _text(rule, "path")
     if not glob or len(glob) > 512 or not glob.isprintable():
-        raise Malformed(f"{name}: a file rule needs a path, such as 'metrics.json' or 'data/**'")
+        raise Malformed("a file rule needs a path, such as 'metrics.json' or 'data/**'")
     level = _level(rule, "classification", Classification.PUBLIC) if "classification" in rule else None
     return FileRule(glob, _words(rule, "labels"), level)
 
@@ -163,10 +203,10 @@ def _require_consistent(directory: Directory) -> None:
             raise Malformed(f"{repository.name} is owned by {repository.owner_person}, who is not declared")
 
 
-def _name(table: Table, kind: str) -> str:
+def _name(table: Table) -> str:
     name = _text(table, "name")
     if not name:
-        raise Malformed(f"[[{kind}]] needs a name")
+        raise Malformed("it needs a name")
     return parse_subject_name(name)
 
 
@@ -186,7 +226,13 @@ def _words(table: Table, field: str) -> frozenset[str]:
 
 def _level(table: Table, field: str, default: Classification) -> Classification:
     value = table.get(field)
-    return default if value is None else parse_classification(str(value))
+    if value is None:
+        return default
+    try:
+        return parse_classification(str(value))
+    except Malformed as error:
+        meant = _meant(str(value), [level.name.lower() for level in Classification])
+        raise Malformed(f"{field}: {error.reason}{meant and ';' + meant}") from None
 
 
 def _removed(table: Table) -> bool:
@@ -256,12 +302,17 @@ def plan(old: Directory, new: Directory) -> tuple[Change, ...]:
         now = {str(entry["name"]): entry for entry in after[kind]}
         changes.extend(Change("remove", kind, name, "") for name in sorted(was.keys() - now.keys()))
         changes.extend(Change("add", kind, name, _fields(now[name])) for name in sorted(now.keys() - was.keys()))
-        for name in sorted(was.keys() & now.keys()):
-            if was[name] != now[name]:
-                different = {field: value for field, value in now[name].items() if was[name].get(field) != value}
-                dropped = [f"no {field}" for field in was[name].keys() - now[name].keys()]
-                changes.append(Change("change", kind, name, ", ".join(filter(None, [_fields(different), *dropped]))))
+        changes.extend(
+            Change("change", kind, name, _differences(was[name], now[name]))
+            for name in sorted(was.keys() & now.keys())
+            if was[name] != now[name]
+        )
     return tuple(changes)
+
+
+def _differences(was: Mapping[str, object], now: Mapping[str, object]) -> str:
+    fields = [field for field in {**now, **was} if was.get(field) != now.get(field)]
+    return ", ".join(f"{field} {_shown(was.get(field))} → {_shown(now.get(field))}" for field in fields)
 
 
 def _fields(entry: Mapping[str, object]) -> str:
@@ -269,4 +320,6 @@ def _fields(entry: Mapping[str, object]) -> str:
 
 
 def _shown(value: object) -> str:
+    if not value:
+        return "none"
     return orjson.dumps(value).decode() if isinstance(value, list) else str(value)

@@ -1,0 +1,33 @@
+"""What a declaration is refused for, and how a plan says what changes."""
+
+import pytest
+
+from nomoat.core.directory import Directory
+from nomoat.core.errors import Malformed
+from nomoat.resources.directory.document import merge, parse_declarations, plan
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[[person]]\nname="zed"\nclearence="x"', "[[person]] zed: no field 'clearence'; did you mean 'clearance'?"),
+        ('[[person]]\nname="zed"\n[[person]]\nname="zed"', "[[person]] zed: it is declared twice"),
+        ('[[person]]\nname="zed"\nclearance="intern"', "[[person]] zed: clearance: 'intern' is not a classification"),
+        ('[[dataset]]\nname="digits"', "[[dataset]] digits: a repository is named namespace/name"),
+        ('[[model]]\nname="a/b"\nfiles=[{pth="x"}]', "[[model]] a/b: no field 'pth'; did you mean 'path'?"),
+        ("[[group]]\n", "[[group]] without a name: it needs a name"),
+        ('[[group]]\nname="a\\nb"', "[[group]] 'a\\nb': a name has"),
+    ],
+)
+def test_a_refusal_names_the_entry(text: str, complaint: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        merge(Directory(), parse_declarations(text))
+    assert refused.value.reason.startswith(complaint)
+
+
+def test_a_plan_says_what_was_and_what_will_be() -> None:
+    first = '[[group]]\nname="g"\n[[model]]\nname="a/b"\nowner="group:g"\nlabels=["x"]\nclassification="internal"'
+    old = merge(Directory(), parse_declarations(first))
+    new = merge(old, parse_declarations('[[model]]\nname="a/b"\nclassification="public"'))
+    (change,) = plan(old, new)
+    assert change.detail == 'classification internal → public, labels ["x"] → none, owner group:g → none'
