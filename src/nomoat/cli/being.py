@@ -96,15 +96,22 @@ def whoami(invocation: Invocation) -> None:
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask before ending yourself or your own device.")
 @profile_option
 @json_option
 @pass_invocation
-def revoke(invocation: Invocation, kind: str, name: str) -> None:
+def revoke(invocation: Invocation, kind: str, name: str, yes: bool) -> None:
     """End a person, workload, device or session, everywhere, now.
 
-    The next request of every session that ends is refused, and running transfers are cut.
+    The next request of every session that ends is refused, and running transfers are cut. Asks first
+    when that would lock you out.
     """
     with invocation.session() as session:
+        identity = session.identity
+        if name and (f"{kind}:{name}" == identity.subject or (kind == "device" and name == identity.device)):
+            invocation.confirm(
+                f"{kind} {name} is you: only another administrator can let you in again. Go on?", yes=yes
+            )
         done = session.gateway.revoke(kind, name)
     if invocation.as_json:
         output.document(dict(done))

@@ -1,4 +1,4 @@
-"""`init` and `serve`: making a trust domain and running its gateway."""
+"""`init`, `serve` and `recover`: making a trust domain, running its gateway, and the way back into it."""
 
 import getpass
 import ipaddress
@@ -14,6 +14,7 @@ from nomoat.core.names import parse_trust_domain
 from nomoat.identity.tokens import TOKEN_LIFE
 from nomoat.server.configuration import SHORTEST_TOKEN_LIFE, Configuration, parse_listen
 from nomoat.server.initialize import Initialized, initialize
+from nomoat.server.recover import recover as recover_person
 from nomoat.server.serve import serve as serve_directory
 
 DATA = click.Path(file_okay=False, path_type=Path)
@@ -92,13 +93,42 @@ def serve(invocation: Invocation, directory: Path) -> None:
     uvloop.run(serve_directory(directory.absolute(), invocation.clock, ready))
 
 
+@click.command()
+@click.argument("directory", type=DATA)
+@click.argument("name")
+@json_option
+@pass_invocation
+def recover(invocation: Invocation, directory: Path, name: str) -> None:
+    """Print a one-time code for the person NAME when no administrator can log in any more.
+
+    For the operator: works only while no gateway runs, and only with the key-encryption key. It is
+    recorded before the code is printed.
+    """
+    directory = directory.absolute()
+    done = uvloop.run(recover_person(directory, name, invocation.clock))
+    url = _url(done.configuration)
+    if invocation.as_json:
+        output.document(
+            {
+                "subject": f"person:{name}",
+                "code": done.code,
+                "expires_in": done.life,
+                "record": done.record,
+                "url": url or None,
+            }
+        )
+        return
+    output.answer(done.code)
+    output.say(f"one use, within {done.life // 60} minutes, by person:{name}; record {done.record} says so")
+    output.say(f"  next   nomoat serve {directory}")
+    output.say(f"         nomoat login {url or 'URL'} --code CODE --replace")
+
+
 def _report(
     invocation: Invocation, directory: Path, configuration: Configuration, administrator: str, made: Initialized
 ) -> None:
     """Print what was made, and what to do with it."""
-    name = configuration.hosts[0]
-    # Port 0 lets the system choose one: `serve` says which.
-    url = f"https://{f'[{name}]' if ':' in name else name}:{configuration.port}" if configuration.port else "URL"
+    url = _url(configuration)
     if invocation.as_json:
         output.document(
             {
@@ -107,7 +137,7 @@ def _report(
                 "kek": str(configuration.kek),
                 "administrator": f"person:{administrator}",
                 "code": made.code,
-                "url": url if configuration.port else None,
+                "url": url or None,
                 "log_key": made.log_key,
             }
         )
@@ -121,7 +151,14 @@ def _report(
         ]
     )
     output.say(f"  next   nomoat serve {directory}")
-    output.say(f"         nomoat login {url} --code CODE")
+    output.say(f"         nomoat login {url or 'URL'} --code CODE")
+    output.say(f"  late   nomoat recover {directory} {administrator}   (a new code, while no gateway runs)")
+
+
+def _url(configuration: Configuration) -> str:
+    """Return where clients reach the gateway; '' with port 0, which lets the system choose: `serve` says which."""
+    name = configuration.hosts[0]
+    return f"https://{f'[{name}]' if ':' in name else name}:{configuration.port}" if configuration.port else ""
 
 
 def _default_hosts(address: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "run it": {
         "init": "nomoat.cli.operate:init",
         "serve": "nomoat.cli.operate:serve",
+        "recover": "nomoat.cli.operate:recover",
         "witness": "nomoat.cli.witness:witness",
     },
     "be someone": {

@@ -60,6 +60,11 @@ _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
 _OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key", "token_lifetime_s"})
 
 
+def is_unfinished(directory: Path) -> bool:
+    """Whether a directory holds what `nomoat init` makes first, and not what it makes last."""
+    return (directory / "keys").is_dir() and not (directory / FILE).exists()
+
+
 def load_configuration(directory: Path) -> Configuration:
     """Read a data directory's configuration.
 
@@ -71,6 +76,12 @@ def load_configuration(directory: Path) -> Configuration:
             raise Malformed(f"{FILE} can be written by others; run: chmod 600 {FILE}")
         table = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
+        if is_unfinished(directory):
+            raise Unavailable(
+                "configuration",
+                f"{directory} was left by a nomoat init that did not finish, so nothing was ever kept in it; remove "
+                "it and the key-encryption key that was made for it, and run: nomoat init DIR",
+            ) from None
         raise Unavailable("configuration", f"{directory} is not a data directory; run: nomoat init DIR") from None
     except OSError as error:
         raise Unavailable("configuration", f"{FILE} cannot be read: {error.strerror}") from error
@@ -89,7 +100,7 @@ def _hosts(value: object) -> tuple[str, ...]:
 
 def _parse(table: dict[str, object]) -> Configuration:
     if unknown := set(table) - _REQUIRED - _OPTIONAL:
-        raise Malformed(f"{FILE} has an unknown field {min(unknown)!r}; remove it")
+        raise Malformed(f"{FILE}: the field {min(unknown)!r} is not known; remove or correct it")
     if missing := _REQUIRED - set(table):
         raise Malformed(f"{FILE} lacks the field {min(missing)!r}")
     hosts = _hosts(table.pop("hosts"))

@@ -5,15 +5,18 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from nomoat.core.errors import Unavailable
+
+LOCK: Final = "lock"
 
 
 @contextmanager
 def locked(directory: Path) -> Generator[None]:
     """Hold `directory` alone. Raises `Unavailable` when another process holds it."""
     try:
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Unavailable("data directory", f"its lock cannot be opened: {error.strerror}") from error
     try:
