@@ -1,8 +1,10 @@
 """What `nomoat env hub` says is what an unmodified Hugging Face client does."""
 
 import json
+import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from nomoat.client.environment import hub
@@ -17,10 +19,11 @@ import json
 from huggingface_hub import constants, get_token
 from huggingface_hub.utils import build_hf_headers
 print(json.dumps({"endpoint": constants.ENDPOINT, "token": get_token(), "xet": constants.HF_HUB_DISABLE_XET,
-                  "headers": build_hf_headers(), "telemetry": constants.HF_HUB_DISABLE_TELEMETRY}))
+                  "headers": build_hf_headers(), "telemetry": constants.HF_HUB_DISABLE_TELEMETRY,
+                  "caches": [constants.HF_HUB_CACHE, constants.HF_ASSETS_CACHE, constants.HF_XET_CACHE]}))
 """
 
-# Every variable by which huggingface_hub could come to another token, endpoint or none at all.
+# Every variable by which huggingface_hub could come to another token, endpoint, cache or none at all.
 HOSTILE = {
     "HF_TOKEN": "hf_other",
     "HUGGING_FACE_HUB_TOKEN": "hf_older",
@@ -30,6 +33,11 @@ HOSTILE = {
     "HF_ENDPOINT": "https://huggingface.co",
     "HF_TOKEN_PATH": "/nonexistent",
     "HF_HUB_DISABLE_XET": "0",
+    "HF_HOME": "/shared",
+    "HF_HUB_CACHE": "/shared/hub",
+    "HUGGINGFACE_HUB_CACHE": "/shared/hub",
+    "HF_ASSETS_CACHE": "/shared/assets",
+    "HF_XET_CACHE": "/shared/xet",
 }
 
 
@@ -46,24 +54,41 @@ def probe(environment: dict[str, str]) -> dict[str, object]:
     return answer
 
 
-def expect(answer: dict[str, object]) -> None:
-    headers = answer.pop("headers")
+def expect(answer: dict[str, object], profile: Profile) -> None:
+    headers, caches = answer.pop("headers"), answer.pop("caches")
+    own = profile.create_cache(IDENTITY.subject)
+    assert caches == [str(own / "hub"), str(own / "assets"), str(own / "xet")]
     assert isinstance(headers, dict)
     assert headers["authorization"] == "Bearer eyJ.token.one"
     assert answer == {"endpoint": IDENTITY.url, "token": "eyJ.token.one", "xet": True, "telemetry": True}
 
 
 def test_no_other_setting_overrides_ours(tmp_path: Path) -> None:
-    settings = hub(profile_in(tmp_path), IDENTITY)
-    expect(probe(settings.applied({"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **HOSTILE})))
+    profile = profile_in(tmp_path)
+    settings = hub(profile, IDENTITY)
+    expect(probe(settings.applied({"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **HOSTILE})), profile)
+
+
+def test_no_profile_and_no_identity_shares_a_cache_with_another(tmp_path: Path) -> None:
+    # Otherwise a client that is refused would take the file from what another one was given.
+    one, other = profile_in(tmp_path / "one"), profile_in(tmp_path / "other")
+    named = ("HF_HUB_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE", "HF_DATASETS_CACHE")
+    settings = [hub(one, IDENTITY), hub(other, IDENTITY), hub(one, replace(IDENTITY, subject="person:../../b"))]
+    caches = [made.set[name] for made in settings for name in named]
+    assert len(set(caches)) == len(caches)
+    for made, profile in zip(settings, (one, other, one), strict=True):
+        folder = Path(made.set["HF_HUB_CACHE"]).parent
+        assert folder.resolve().is_relative_to(profile.directory.resolve())
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)} == {0o700}
 
 
 def test_the_shell_lines_say_the_same(tmp_path: Path) -> None:
-    settings = hub(profile_in(tmp_path), IDENTITY)
+    profile = profile_in(tmp_path)
+    settings = hub(profile, IDENTITY)
     script = f'set -eu\n{settings.shell()}\nexec "$PYTHON" -c "$PROBE"\n'
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "PROBE": PROBE, **HOSTILE}
     done = subprocess.run(["/bin/sh", "-c", script], env=environment, capture_output=True, text=True, check=True)
-    expect(json.loads(done.stdout))
+    expect(json.loads(done.stdout), profile)
 
 
 def test_the_token_itself_is_in_no_variable(tmp_path: Path) -> None:

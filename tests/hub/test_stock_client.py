@@ -173,7 +173,7 @@ def test_a_bad_token_is_said_to_be_one(live: Live, token: str) -> None:
         "scientist",
         "import huggingface_hub as hub; hub.snapshot_download('acme/digits', repo_type='dataset')",
         HF_TOKEN_PATH=str(path),
-        HF_HOME=str(live.root / "elsewhere"),
+        HF_HUB_CACHE=str(live.root / "elsewhere"),  # an empty one: what is cached would answer
     )
     assert found.returncode != 0
     expected = "Invalid credentials in Authorization header" if token else "no credential was presented"

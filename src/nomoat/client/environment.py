@@ -1,7 +1,9 @@
 """What a stock client needs in its environment to work through the gateway.
 
 Rules: whatever could make the client send another credential, or send ours elsewhere, is unset. The
-token is in a file, never in the environment, so that it can be replaced while a program runs.
+token is in a file, never in the environment, so that it can be replaced while a program runs. The
+caches are the profile's own, whatever the caller chose: clients answer a refusal from their cache, so
+a shared one would hand one identity what another was given.
 """
 
 import shlex
@@ -30,7 +32,11 @@ class Settings:
 
 
 def hub(profile: Profile, identity: Identity) -> Settings:
-    """Return the settings for Hugging Face clients (huggingface_hub and what is built on it)."""
+    """Return the settings for Hugging Face clients (huggingface_hub and what is built on it).
+
+    Makes the folder of their caches.
+    """
+    cache = profile.create_cache(identity.subject)
     return Settings(
         set={
             "HF_ENDPOINT": identity.url,
@@ -38,6 +44,10 @@ def hub(profile: Profile, identity: Identity) -> Settings:
             "SSL_CERT_FILE": str(profile.ca_path),  # replaces the system's authorities
             "HF_HUB_DISABLE_XET": "1",  # uploads would go to another service than the endpoint
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_CACHE": str(cache / "hub"),
+            "HF_ASSETS_CACHE": str(cache / "assets"),
+            "HF_XET_CACHE": str(cache / "xet"),
+            "HF_DATASETS_CACHE": str(cache / "datasets"),
         },
         unset=(
             "HF_TOKEN",  # these three come before the token file
@@ -45,6 +55,9 @@ def hub(profile: Profile, identity: Identity) -> Settings:
             "HF_OIDC_RESOURCE",
             "HF_HUB_DISABLE_IMPLICIT_TOKEN",  # would send no token at all
             "HUGGINGFACE_CO_STAGING",  # comes before HF_ENDPOINT and HF_TOKEN_PATH
+            "TRANSFORMERS_CACHE",  # these three come before HF_HUB_CACHE in older clients
+            "PYTORCH_TRANSFORMERS_CACHE",
+            "PYTORCH_PRETRAINED_BERT_CACHE",
         ),
     )
 

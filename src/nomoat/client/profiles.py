@@ -10,9 +10,11 @@ last, so that its presence means that a log-in was finished.
                              profile.toml     where, who, and the key that signs the gateway's log
                              checkpoint       the newest checkpoint of that log ever seen
                              hub/token        the access token that Hugging Face clients read
+                             hub/cache/       what they keep, in one folder for each identity
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -43,9 +45,14 @@ def home(environment: Mapping[str, str]) -> Path:
 
 def parse_profile_name(text: str) -> str:
     """Parse a profile's name (64 characters; letters, digits, `._@-`); raise `Malformed` otherwise."""
-    if not _NAME.fullmatch(text) or ".." in text:
+    if not is_profile_name(text):
         raise Malformed("a profile's name has at most 64 letters, digits and '._@-'")
     return text
+
+
+def is_profile_name(text: str) -> bool:
+    """Whether a profile can be called `text`."""
+    return bool(_NAME.fullmatch(text)) and ".." not in text
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,20 @@ class Profile:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for directory in (self.directory, self.token_path.parent):
             directory.chmod(0o700)
+
+    def create_cache(self, subject: str) -> Path:
+        """Make the folder of what stock clients keep for `subject`, private to its owner, and return it.
+
+        A profile that is logged in anew as somebody else gets another one: a cache answers where the
+        gateway refuses, so it must hold only what this very identity was given.
+        """
+        root = self.token_path.parent / "cache"
+        # A digest, because the subject is the gateway's text and must not become a path.
+        cache = root / hashlib.sha256(subject.encode()).hexdigest()[:16]
+        for directory in (root, cache):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory.chmod(0o700)
+        return cache
 
     def identity(self) -> Identity:
         """Read who is logged in; raise `NotLoggedIn` or `BadProfile`."""
