@@ -8,7 +8,7 @@ is never overwritten. What fails takes back what it made; what was killed leaves
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +107,7 @@ def _require_empty(directory: Path) -> None:
 
 
 @contextmanager
-def _made(directory: Path) -> Iterator[None]:
+def _made(directory: Path) -> Generator[None]:
     """Make a directory and those above it; on a failure inside, remove those that were made and are empty."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
@@ -124,7 +124,7 @@ def _made(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _emptied(directory: Path) -> Iterator[None]:
+def _emptied(directory: Path) -> Generator[None]:
     """Remove, on a failure inside, what lies in a directory whose lock the caller holds and that was empty."""
     _require_empty(directory)  # again: another call may have come between the first look and the lock
     try:
@@ -140,7 +140,7 @@ def _emptied(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _taken_back(path: Path) -> Iterator[KeyEncryptionKey]:
+def _taken_back(path: Path) -> Generator[KeyEncryptionKey]:
     """Make the key-encryption key; on a failure inside, remove it. Somebody else's is never touched."""
     missing = [parent for parent in path.parents if not parent.exists()]
     made = False

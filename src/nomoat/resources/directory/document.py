@@ -6,7 +6,7 @@ tables and fields are refused, because a misspelt `classification` must not fall
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, cast
@@ -82,7 +82,7 @@ def _tables(document: Mapping[str, object]) -> Mapping[str, Sequence[Table]]:
 
 
 @contextmanager
-def _naming(kind: str, table: Table) -> Iterator[None]:
+def _naming(kind: str, table: Table) -> Generator[None]:
     """Say in a refusal which entry it is about."""
     try:
         yield
