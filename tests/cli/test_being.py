@@ -38,6 +38,21 @@ def test_enroll_prints_the_code_alone(live: Live, admin: Caller) -> None:
     assert f"nomoat login {live.url} --code CODE" in said.err
 
 
+def test_enroll_says_which_kind_a_name_is(live: Live, admin: Caller) -> None:
+    live.declare(admin, '[[person]]\nname = "gus"\n[[workload]]\nname = "ingest"\n')
+    assert "refused: ingest is a workload: add --workload" in admin.nomoat("enroll", "ingest").err
+    assert "refused: gus is a person: leave out --workload" in admin.nomoat("enroll", "--workload", "gus").err
+    assert f"{live.url} --code CODE --profile ingest" in admin.nomoat("enroll", "--workload", "ingest").err
+
+
+def test_a_misspelt_name_is_not_a_revocation(live: Live, admin: Caller) -> None:
+    live.declare(admin, '[[workload]]\nname = "idle"\n')
+    said = admin.nomoat("revoke", "person", "nobody-of-this-name")
+    assert (said.code, "nothing was ended" in said.err) == (1, True)
+    assert "run: nomoat revoke workload idle" in admin.nomoat("revoke", "person", "idle").err
+    assert admin.nomoat("revoke", "workload", "idle").out == "revoked workload idle: 0 sessions ended\n"
+
+
 def test_a_code_works_once_and_a_second_use_ends_what_the_first_made(live: Live, admin: Caller, tmp_path: Path) -> None:
     live.declare(admin, '[[person]]\nname = "carol"\n')
     code = admin.nomoat("enroll", "carol").out.strip()
@@ -68,7 +83,7 @@ def test_a_revocation_holds_for_the_next_request(live: Live, admin: Caller, kind
     assert done["ended"] == [known["session"]]
     said = who.nomoat("whoami")
     assert said.code == 1
-    assert "revoked" in said.err
+    assert "revoked; ask an administrator" in said.err
 
 
 def test_a_device_starts_a_new_session_and_a_revoked_one_does_not(live: Live, admin: Caller) -> None:
@@ -100,7 +115,7 @@ def test_a_gateway_that_is_away_is_3(tmp_path: Path) -> None:
     said = ann.nomoat("whoami")
     assert said.code == 3
     assert said.err.startswith(f"unavailable: {live.url} cannot be reached")
-    assert "safe to try again" in said.err
+    assert "check the address and port" in said.err
 
 
 def test_what_cannot_be_served_says_why(live: Live, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A failure is told in one sentence with what to do next, and its exit code is what a script needs."""
 
+import io
 import json
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def test_a_refusal_reads_as_promised(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == (
         "refused: ann may not ReadFile acme/digits@3f9c:a: b.csv\n"
         "  why    no policy permits it\n"
-        "  record 45   (nomoat audit show 45)\n"
+        "  record 45   (an auditor can run: nomoat audit show 45)\n"
     )
 
 
@@ -107,6 +108,19 @@ def test_names_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> No
     assert printable(evil) == "a\\x1b[2Jb\\x9b31mc\\u202ed\\r\\n[red]e"
     table(["name"], [[evil]])
     assert capsys.readouterr().out == f"name\n{printable(evil)}\n"
+
+
+@pytest.mark.parametrize(("no_color", "bold"), [("1", False), ("", True)])
+def test_no_color_is_no_bold_either(no_color: str, bold: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdout", screen := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    table(["name"], [["x"]])
+    assert ("\x1b[1m" in screen.getvalue()) is bold
 
 
 def test_nothing_is_cut_when_piped(capsys: pytest.CaptureFixture[str]) -> None:

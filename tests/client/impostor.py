@@ -111,13 +111,14 @@ class Impostor:
     directory: Path
     authority: Authority
     presented: Authority | None = None  # whose certificate the TLS server shows; `authority` by default
+    begin: datetime | None = None  # from when on its certificate is valid
     answers: dict[str, Callable[[Request], Answer]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         key = ec.generate_private_key(ec.SECP256R1())
         address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        certificate = (self.presented or self.authority).issue(key.public_key(), address)
+        certificate = (self.presented or self.authority).issue(key.public_key(), address, begin=self.begin)
         chain = self.directory / "impostor.pem"
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         chain.write_text(private + certificate)

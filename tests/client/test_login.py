@@ -1,10 +1,15 @@
 """A one-time code is sent to the gateway that it names, or to nobody."""
 
+import contextlib
+import http.server
+import threading
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from nomoat.client.errors import BadProfile, LogContradicted, Untrusted
+from nomoat.client.errors import BadProfile, LogContradicted, NoGateway, Untrusted
 from nomoat.client.login import log_in, log_in_again
 from nomoat.client.profiles import Profile
 from nomoat.core.errors import Malformed, Unauthenticated, Unavailable
@@ -38,10 +43,41 @@ def test_a_code_becomes_a_profile(profile: Profile, tmp_path: Path) -> None:
 def test_a_gateway_with_another_ca_never_sees_the_code(profile: Profile, tmp_path: Path) -> None:
     with Impostor(tmp_path, Authority()) as server:
         gateway(server, LOG)
-        with pytest.raises(Untrusted, match="another fingerprint"):
+        with pytest.raises(Untrusted, match="or the code was mistyped"):
             log_in(profile, server.url, code_for(Authority()))
         assert server.paths() == ["/v1/ca"]
     assert not profile.exists
+
+
+@contextlib.contextmanager
+def plain_server() -> Generator[str]:
+    """A server that speaks HTTP where TLS is expected."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_where_no_gateway_is_the_advice_is_to_check_the_address(profile: Profile, tmp_path: Path) -> None:
+    code = code_for(Authority())
+    with Impostor(tmp_path, Authority()) as server, plain_server() as plain:
+        server.answers["/v1/ca"] = lambda _: (404, "<html>")
+        for url in (server.url, plain, "https://127.0.0.1:1", "https://misspelt.invalid"):
+            with pytest.raises(NoGateway) as caught:
+                log_in(profile, url, code)
+            assert caught.value.advice == "check the address and port, and that nomoat serve DIR runs there"
+
+
+def test_a_certificate_from_the_future_is_about_clocks(profile: Profile, tmp_path: Path) -> None:
+    authority = Authority()
+    begin = datetime.now(UTC) + timedelta(hours=2)
+    with Impostor(tmp_path, authority, begin=begin) as server:
+        gateway(server, LOG)
+        with pytest.raises(Untrusted, match="not valid yet") as caught:
+            log_in(profile, server.url, code_for(authority))
+    assert "clocks" in caught.value.advice
 
 
 def test_the_right_ca_behind_the_wrong_certificate_never_sees_the_code(profile: Profile, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from nomoat.core.connection import Presented
+from nomoat.core.directory import Directory
 from nomoat.core.errors import Conflict, Malformed, NotFound, Revoked, Unauthenticated, Unavailable
 from nomoat.core.principal import PrincipalKind
 from nomoat.identity.registry import Revocable
@@ -134,10 +135,19 @@ async def test_what_cannot_be_named_cannot_be_revoked(world: World) -> None:
         ("person", "a b", Malformed),
         ("session", "s-aaaaaaaaaaaaaaaa", NotFound),
         ("device", "d-aaaaaaaaaaaaaaaa", NotFound),
+        ("person", "nobody", NotFound),
+        ("person", "train", NotFound),
     ):
         with pytest.raises(error):
             await world.identity.revoke(kind, name)
-    assert await world.identity.revoke("person", "nobody-left") == frozenset()
+    assert await world.identity.revoke("person", "bob") == frozenset(), "declared, and nothing to end"
+
+
+@scenario
+async def test_who_is_declared_no_longer_can_still_be_ended(world: World) -> None:
+    train = await world.join("train")
+    world.directory = Directory()
+    assert await world.identity.revoke("workload", "train") == {train.issued.session}
 
 
 @scenario

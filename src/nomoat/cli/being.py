@@ -9,6 +9,7 @@ import click
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.client.login import log_in, log_in_again
+from nomoat.client.profiles import is_profile_name
 from nomoat.core.names import parse_subject_name
 
 KINDS = ("person", "workload", "device", "session")
@@ -36,7 +37,9 @@ def enroll(invocation: Invocation, name: str, workload: bool) -> None:
         return
     output.answer(code)
     output.say(f"one use, within {life // 60} minutes, by {subject}")
-    output.say(f"  next   nomoat login {url} --code CODE")
+    # Who enrolls a workload often logs it in on the same machine, where the default profile is their own.
+    own = f" --profile {name}" if workload and is_profile_name(name) else ""
+    output.say(f"  next   nomoat login {url} --code CODE{own}")
 
 
 @click.command()

@@ -1,7 +1,7 @@
 """How the command prints: tables and colour for people, JSON for programs, both safe to look at.
 
 Rules: text that came from elsewhere is printed without its control characters, which a terminal
-would obey. Colour and drawn tables appear on terminals only (and not under NO_COLOR), and never
+would obey. Colour, bold and drawn tables appear on terminals only (the first two not under NO_COLOR), and never
 carry meaning alone. Answers go to standard output, everything else to standard error.
 """
 
@@ -68,13 +68,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Seque
 
 
 def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    console = Console(file=sys.stdout, highlight=False)
+    drawn = Table(box=None, pad_edge=False, header_style="" if console.no_color else "bold")
     for column in columns:
         drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         # Text, not str: markup in a name must stay a name.
         drawn.add_row(*(Text(printable(cell), style=STYLES.get(cell, "")) for cell in row))
-    Console(file=sys.stdout, highlight=False).print(drawn)
+    console.print(drawn)
 
 
 def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:

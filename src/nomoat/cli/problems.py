@@ -12,7 +12,7 @@ from enum import IntEnum
 import click
 
 from nomoat.cli.output import say
-from nomoat.client.errors import BadProfile, LogContradicted, NotLoggedIn, Untrusted
+from nomoat.client.errors import BadProfile, LogContradicted, NoGateway, NotLoggedIn, Untrusted
 from nomoat.core.errors import Corrupt, NoMoatError, NotPermitted, Refused, Unavailable
 
 
@@ -49,7 +49,7 @@ def tell(error: BaseException, *, as_json: bool, environment: Mapping[str, str])
     if why:
         say(f"  why    {why}")
     if record is not None:
-        say(f"  record {record}   (nomoat audit show {record})")
+        say(f"  record {record}   (an auditor can run: nomoat audit show {record})")
     if advice:
         say(f"  next   {advice}")
     return code
@@ -85,7 +85,7 @@ def _apart(error: BaseException, reason: str) -> tuple[str, str]:
 
 def _advice(error: BaseException) -> str:
     match error:
-        case NotLoggedIn() | BadProfile() | Untrusted():
+        case NotLoggedIn() | BadProfile() | Untrusted() | NoGateway():
             return error.advice
         case Unavailable(part="gateway"):
             return "nothing was done without a record of it; it is safe to try again"

@@ -6,10 +6,12 @@ Rules: every message says what happened in one sentence, and `advice` what to do
     ├── NotLoggedIn         the profile holds no log-in, or it ended and cannot renew itself
     ├── BadProfile          the profile's files are damaged, or others could read them
     └── Untrusted           what answered is not the gateway that the code or the profile names
+    Unavailable
+    └── NoGateway           at the address is no gateway, or none that can be reached
     LogContradicted     the gateway's log contradicts a checkpoint that this profile keeps
 """
 
-from nomoat.core.errors import NoMoatError, Refused
+from nomoat.core.errors import NoMoatError, Refused, Unavailable
 
 
 class NotLoggedIn(Refused):
@@ -34,6 +36,14 @@ class Untrusted(Refused):
     def __init__(self, reason: str, *, advice: str = "") -> None:
         super().__init__(reason)
         self.advice = advice
+
+
+class NoGateway(Unavailable):
+    """At the address is no gateway, or none that can be reached."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("gateway", reason)
+        self.advice = "check the address and port, and that nomoat serve DIR runs there"
 
 
 class LogContradicted(NoMoatError):

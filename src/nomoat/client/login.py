@@ -49,8 +49,9 @@ def log_in(profile: Profile, url: str, code: str, *, replace: bool = False) -> L
     ca = UnsafeUnverified(address).fetch_ca()
     if not hmac.compare_digest(credentials.fingerprint(ca), parsed.fingerprint):
         raise Untrusted(
-            f"the server at {address} is not the gateway that made this code (its CA has another fingerprint)",
-            advice="check the address; the code was not sent",
+            f"the server at {address} is not the gateway that made this code (its CA has another fingerprint), or "
+            "the code was mistyped",
+            advice="check the address and the code; the code was not sent",
         )
     profile.create()
     key = credentials.create_key()

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from nomoat import __version__
-from nomoat.client.errors import Untrusted
+from nomoat.client.errors import NoGateway, Untrusted
 from nomoat.core.errors import (
     Conflict,
     Malformed,
@@ -29,6 +29,7 @@ from nomoat.core.errors import (
 
 LIMIT: Final = 64 * 1024 * 1024
 CA_LIMIT: Final = 64 * 1024
+_NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID of OpenSSL
 TIMEOUT: Final = httpx2.Timeout(30.0, connect=10.0)
 
 Answer = Mapping[str, object]
@@ -88,7 +89,9 @@ class Transport:
         """GET a public text; raises as `call` does."""
         status, body, _ = self._exchange("GET", path, None, {}, limit)
         if status != 200:
-            raise _refusal(status, _parse(body) if body.startswith(b"{") else {})
+            if not body.startswith(b"{"):
+                raise NoGateway(f"what answers at {self.url} is no gateway (status {status} for {path})")
+            raise _refusal(status, _parse(body))
         try:
             return body.decode()
         except UnicodeDecodeError:
@@ -132,6 +135,11 @@ class Transport:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, ssl.SSLCertVerificationError):
+                if cause.verify_code == _NOT_YET_VALID:
+                    return Untrusted(
+                        f"by this machine's clock, the certificate of the server at {self.url} is not valid yet",
+                        advice="compare the clocks of both machines, and set the wrong one",
+                    )
                 return Untrusted(
                     f"the server at {self.url} is not the gateway of this trust domain: {cause.verify_message}",
                     advice="check the address; if the gateway was set up anew, log in with a new code",
@@ -143,7 +151,10 @@ class Transport:
                     "the gateway refused this profile's certificate", kind="certificate", detail=reason
                 )
             cause = cause.__cause__ or cause.__context__
-        return Unavailable("gateway", f"{self.url} cannot be reached ({str(error) or type(error).__name__})")
+        reason = f"{self.url} cannot be reached ({str(error) or type(error).__name__})"
+        # After a connection was made, the gateway is there: it may have been stopped, or be too busy.
+        unconnected = isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol))
+        return NoGateway(reason) if unconnected else Unavailable("gateway", reason)
 
 
 class UnsafeUnverified:

@@ -11,6 +11,7 @@ from typing import Final, final
 
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Malformed, Misuse, NotFound, NotPermitted, Revoked
+from nomoat.core.names import parse_subject_name
 from nomoat.core.operation import UploadBlob
 from nomoat.core.principal import Binding, Principal, PrincipalKind
 from nomoat.identity.assertions import Assertions
@@ -19,7 +20,7 @@ from nomoat.identity.authority import SVID_LIFE, CertificateAuthority, parse_req
 from nomoat.identity.capabilities import Capabilities
 from nomoat.identity.codes import CODE_LIFE, Codes
 from nomoat.identity.peers import Peers
-from nomoat.identity.registry import Session, parse_revocable
+from nomoat.identity.registry import Revocable, Session, parse_revocable
 from nomoat.identity.sessions import Sessions
 from nomoat.identity.tokens import TOKEN_LIFE, AccessToken, TokenAuthority
 from nomoat.identity.trust_domain import Subject
@@ -91,8 +92,11 @@ class Identity:
 
         Raises `NotFound` when nobody of this name is declared, else as `Codes.create`.
         """
-        directory = self._directory()
-        if name not in (directory.people if kind is PrincipalKind.PERSON else directory.workloads):
+        if not self._is_declared(kind, name):
+            if kind is PrincipalKind.PERSON and self._is_declared(PrincipalKind.WORKLOAD, name):
+                raise NotFound(f"{name:.128} is a workload: add --workload", kind="entry")
+            if kind is PrincipalKind.WORKLOAD and self._is_declared(PrincipalKind.PERSON, name):
+                raise NotFound(f"{name:.128} is a person: leave out --workload", kind="entry")
             raise NotFound(f"no {kind} {name:.128} is declared; declare it and run: nomoat apply FILE", kind="entry")
         return await self.codes.create(kind, name, self._clock()), CODE_LIFE
 
@@ -177,13 +181,30 @@ class Identity:
     async def revoke(self, kind: str, name: str) -> frozenset[str]:
         """End a `person`, `workload`, `device` or `session` everywhere, now; return the ended sessions' ids.
 
-        Raises as `Sessions.revoke`.
+        Raises as `Sessions.revoke`, and `NotFound` for a person or workload that is neither declared
+        nor has anything left to end: a misspelt name must not look like a revocation.
         """
-        return (await self.sessions.revoke(parse_revocable(kind), name, self._clock())).sessions
+        revocable = parse_revocable(kind)
+        if revocable in {Revocable.PERSON, Revocable.WORKLOAD}:
+            self._require_known(PrincipalKind(revocable.value), parse_subject_name(name))
+        return (await self.sessions.revoke(revocable, name, self._clock())).sessions
 
     async def retain(self) -> frozenset[str]:
         """End everything of whoever the directory no longer declares; call it after each change of it."""
         return await self.sessions.retain(self._directory(), self._clock())
+
+    def _is_declared(self, kind: PrincipalKind, name: str) -> bool:
+        directory = self._directory()
+        return name in (directory.people if kind is PrincipalKind.PERSON else directory.workloads)
+
+    def _require_known(self, kind: PrincipalKind, name: str) -> None:
+        held = self.sessions.registry.subjects()
+        if self._is_declared(kind, name) or (kind, name) in held:
+            return
+        for other in PrincipalKind:
+            if self._is_declared(other, name) or (other, name) in held:
+                raise NotFound(f"{name} is a {other}, not a {kind}; run: nomoat revoke {other} {name}", kind="entry")
+        raise NotFound(f"no {kind} {name} is declared or has a session; nothing was ended", kind="entry")
 
     def _certify(self, session: Session, request: bytes, now: float) -> Issued:
         if session.revoked:

@@ -102,6 +102,18 @@ def new_id(kind: str) -> str:
     return f"{kind}-{_base32(secrets.token_bytes(10))}"
 
 
+def revoked_answer(kind: PrincipalKind) -> str:
+    """Return the sentence for the holder of a revoked session."""
+    return f"the session was revoked; ask an administrator why, then {_again(kind)}"
+
+
+def _again(kind: PrincipalKind) -> str:
+    """How somebody of this kind gets a session again."""
+    if kind is PrincipalKind.PERSON:
+        return "log in again with: nomoat login"
+    return "log in again with a new code: nomoat enroll --workload"
+
+
 @final
 class Registry:
     """Devices, sessions and codes. `generation` moves whenever something is ended."""
@@ -137,9 +149,9 @@ class Registry:
         """
         session = self._sessions.get(name)
         if session is None or (now >= session.expires_at and not session.revoked):
-            raise Unauthenticated("the session has ended; run: nomoat login", kind="ended")
+            raise Unauthenticated(f"the session has ended; {_again(holder.kind)}", kind="ended")
         if session.revoked:
-            raise Unauthenticated("the session was revoked", kind="revoked", detail=name)
+            raise Unauthenticated(revoked_answer(session.kind), kind="revoked", detail=name)
         if (session.kind, session.subject, session.device) != (holder.kind, holder.name, holder.device):
             raise Unauthenticated("the credential does not belong to its session", kind="wrong-session", detail=name)
         return session

@@ -16,7 +16,7 @@ from nomoat.core.directory import Directory
 from nomoat.core.errors import NotPermitted, Revoked, Unavailable
 from nomoat.core.names import parse_subject_name
 from nomoat.core.principal import PrincipalKind
-from nomoat.identity.registry import Code, Device, Ended, Registry, Revocable, Session, new_id
+from nomoat.identity.registry import Code, Device, Ended, Registry, Revocable, Session, new_id, revoked_answer
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import code as code_table
 from nomoat.stores.state.schema import device as device_table
@@ -164,7 +164,7 @@ def begin_session(kind: PrincipalKind, subject: str, device: str, now: float) ->
 def require_not_revoked(session: Session) -> None:
     """Raise `Revoked` if `session` was ended, possibly while it was being stored."""
     if session.revoked:
-        raise Revoked("the session was revoked")
+        raise Revoked(revoked_answer(session.kind))
 
 
 def insert_session(connection: Connection, session: Session) -> None:
