@@ -25,6 +25,10 @@ def test_help_is_grouped_by_who_uses_it(capsys: pytest.CaptureFixture[str]) -> N
     assert [line.split()[0] for line in lines if line.startswith("  ") and line.split()[0] in COMMANDS] == COMMANDS
 
 
+def test_no_line_of_help_is_cut() -> None:
+    assert [line for line in reference().splitlines() if line.endswith("...") and "Usage" not in line] == []
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_helps(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"], Invocation({})) == 0

@@ -108,8 +108,16 @@ def test_a_key_that_is_none_is_refused(copied: Path, tmp_path: Path, key: str) -
 
 
 def test_a_directory_without_a_log_is_refused(ann: Caller, tmp_path: Path) -> None:
-    said = ann.nomoat("audit", "verify", str(tmp_path), "--key", "x")
-    assert said.code == 1
+    for options in ([], ["--key", "x"]):
+        said = ann.nomoat("audit", "verify", str(tmp_path), *options)
+        assert (said.code, "holds no log" in said.err) == (1, True)
+
+
+def test_a_file_that_is_no_checkpoint_is_a_wrong_argument(ann: Caller, copied: Path, tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("not a checkpoint")
+    said = ann.nomoat("audit", "verify", str(copied), "--checkpoint", str(file))
+    assert (said.code, "is no checkpoint" in said.err) == (2, True)
 
 
 @pytest.mark.parametrize("knows_her", [True, False])

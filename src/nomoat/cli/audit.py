@@ -6,12 +6,13 @@ from threading import Event
 
 import click
 
+from nomoat.audit.checkpoint import parse_checkpoint
 from nomoat.cli import output, records
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import ExitCode
 from nomoat.client.gateway import Records
 from nomoat.client.verification import Verified, verify
-from nomoat.core.errors import NotFound
+from nomoat.core.errors import Malformed, NotFound
 
 FOLLOW_S = 2.0
 PAGE = 1000
@@ -98,6 +99,20 @@ def tail(invocation: Invocation, query: str, follow: bool, number: int) -> None:
             newest = _print_lines(invocation, found, newest, following=mine)
 
 
+def _require_checkpoints(
+    context: click.Context, parameter: click.Parameter, files: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    """Refuse a file that is no checkpoint as a wrong argument: it says nothing about the log."""
+    for file in files:
+        try:
+            parse_checkpoint(file.read_bytes())
+        except Malformed as error:
+            raise click.BadParameter(f"{file} is no checkpoint: {error.reason}", context, parameter) from None
+        except OSError as error:
+            raise click.BadParameter(f"{file} cannot be read: {error.strerror}", context, parameter) from None
+    return files
+
+
 @audit.command(name="verify")
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--key", metavar="KEY", default="", help="The log's verifier key, or a file with it.")
@@ -106,6 +121,7 @@ def tail(invocation: Invocation, query: str, follow: bool, number: int) -> None:
     "checkpoints",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    callback=_require_checkpoints,
     help="A checkpoint that somebody kept; repeat for several.",
 )
 @click.option("--witness-key", "witnesses", metavar="KEY", multiple=True, help="A witness's verifier key, or a file.")

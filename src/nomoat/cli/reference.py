@@ -28,7 +28,7 @@ _NOMOAT_COMPLETE=fish_source nomoat | source       # fish
 |---|---|
 | `NOMOAT_HOME` | where profiles live, instead of `$XDG_CONFIG_HOME/nomoat` or `~/.config/nomoat` |
 | `NOMOAT_PROFILE` | the profile to use where `--profile` is not given |
-| `NO_COLOR` | no colour, also on a terminal |
+| `NO_COLOR` | no colour and no bold, also on a terminal |
 | `NOMOAT_DEBUG` | `1` shows the details of an internal error |
 
 ## Exit codes

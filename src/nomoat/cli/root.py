@@ -17,6 +17,7 @@ from nomoat.cli.problems import ExitCode, tell
 
 HELP_OPTIONS: Final = ["-h", "--help"]
 WIDTH: Final = 110
+LONGEST_SHORT_HELP: Final = 200  # wrapped, not cut
 
 # Section -> command -> where it is.
 SECTIONS: Final[dict[str, dict[str, str]]] = {
@@ -62,7 +63,9 @@ class SectionedGroup(click.Group):
         for section, names in SECTIONS.items():
             commands = [(name, self.get_command(ctx, name)) for name in names]
             with formatter.section(section):
-                formatter.write_dl([(name, command.get_short_help_str(90)) for name, command in commands if command])
+                formatter.write_dl(
+                    [(name, command.get_short_help_str(LONGEST_SHORT_HELP)) for name, command in commands if command]
+                )
 
 
 @click.command(cls=SectionedGroup, context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": WIDTH})

@@ -12,7 +12,7 @@ from typing import Final
 
 from nomoat.audit.checkpoint import WITNESS_KEY, VerifierKey, parse_checkpoint, parse_verifier_key
 from nomoat.audit.report import Report
-from nomoat.audit.segments import CHECKPOINT_FILE
+from nomoat.audit.segments import CHECKPOINT_FILE, list_segments
 from nomoat.audit.verification import verify_directory
 from nomoat.client.profiles import Profile, all_profiles
 from nomoat.core.errors import Malformed, NoMoatError
@@ -48,6 +48,8 @@ def verify(
     that somebody kept. Raises `Malformed` when there is no log, or no key for it.
     """
     log = directory / "log" if (directory / "log").is_dir() else directory
+    if not list_segments(log):
+        raise Malformed(f"{directory} holds no log; give a data directory, its log, or a copy of either")
     profiles = _followers(environment)
     chosen, source, trusted = _choose_key(directory, log, key, profiles)
     kept = {str(path): _read(path) for path in checkpoints}
