@@ -134,4 +134,5 @@ def scientist(scene: Scene) -> None:
 
 def forget_downloads(stage: Stage, who: str) -> None:
     """Remove what an actor's client keeps of earlier downloads: a warm cache asks nobody."""
-    shutil.rmtree(stage.home(who) / "huggingface", ignore_errors=True)
+    for cache in stage.home(who).glob("nomoat/profiles/*/hub/cache"):
+        shutil.rmtree(cache)
