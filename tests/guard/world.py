@@ -6,7 +6,7 @@ import functools
 import inspect
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from nomoat.server.initialize import initialize
 from nomoat.stores.segments import Files
 
 ADMIN = "admin@acme.example"
+Test = Callable[..., Awaitable[None]]
 
 
 @dataclass
@@ -140,18 +141,24 @@ async def world(tmp_path: Path) -> AsyncGenerator[World]:
             disk.release()
 
 
-def in_world(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run a coroutine test with a fresh world as its first argument."""
+def runs_in(place: Callable[[Path], AbstractAsyncContextManager[object]]) -> Callable[[Test], Callable[..., None]]:
+    """A decorator that runs a coroutine test with a fresh `place` as its first argument."""
 
-    @functools.wraps(test)
-    def run(tmp_path: Path, **arguments: object) -> None:
-        async def inside() -> None:
-            async with world(tmp_path) as there:
-                await test(there, **arguments)
+    def decorate(test: Test) -> Callable[..., None]:
+        @functools.wraps(test)
+        def run(tmp_path: Path, **arguments: object) -> None:
+            async def inside() -> None:
+                async with place(tmp_path) as there:
+                    await test(there, **arguments)
 
-        asyncio.run(inside())
+            asyncio.run(inside())
 
-    parameters = [p for name, p in inspect.signature(test).parameters.items() if name != "there"]
-    path = inspect.Parameter("tmp_path", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    run.__signature__ = inspect.Signature([path, *parameters])  # type: ignore[attr-defined]  # pytest reads it
-    return run
+        parameters = [p for name, p in inspect.signature(test).parameters.items() if name != "there"]
+        path = inspect.Parameter("tmp_path", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        run.__signature__ = inspect.Signature([path, *parameters])  # type: ignore[attr-defined]  # pytest reads it
+        return run
+
+    return decorate
+
+
+in_world = runs_in(world)

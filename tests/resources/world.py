@@ -1,10 +1,7 @@
 """A gateway in this process with repositories, and the few people and workloads that use them."""
 
-import asyncio
-import functools
 import hashlib
-import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +23,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import PrincipalKind
 from nomoat.guard import Guard
 from nomoat.resources.repositories import Catalog, Reading, Writing
-from tests.guard.world import Actor, World, world
+from tests.guard.world import Actor, World, runs_in, world
 
 OpT = TypeVar("OpT", bound=Operation)
 
@@ -202,18 +199,4 @@ async def yard(tmp_path: Path) -> AsyncGenerator[Yard]:
         yield found
 
 
-def in_yard(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run a coroutine test with a fresh yard as its first argument."""
-
-    @functools.wraps(test)
-    def run(tmp_path: Path, **arguments: object) -> None:
-        async def inside() -> None:
-            async with yard(tmp_path) as there:
-                await test(there, **arguments)
-
-        asyncio.run(inside())
-
-    parameters = [p for name, p in inspect.signature(test).parameters.items() if name != "there"]
-    path = inspect.Parameter("tmp_path", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    run.__signature__ = inspect.Signature([path, *parameters])  # type: ignore[attr-defined]  # pytest reads it
-    return run
+in_yard = runs_in(yard)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from nomoat.core.errors import Misuse
+from nomoat.stores.disk import sync_directory
 
 T = TypeVar("T")
 
@@ -63,11 +64,7 @@ class Files:
 
     def sync_directory(self, directory: Path) -> None:
         """Return when the directory's entries are durable."""
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(directory)
 
     def write_all(self, descriptor: int, data: bytes, offset: int) -> None:
         """Write all of `data`, however often it takes."""
