@@ -42,7 +42,7 @@ from tests.resources.world import DIGITS, READER, SECRETS, UNDECLARED, Yard, bod
 
 BIG = bytes(range(256)) * 1024  # four segments
 OPEN = '[[dataset]]\nname = "acme/digits"\nclassification = "internal"\n'
-UNCREATED = replace(DIGITS, name="shelf")
+UNCREATED = DIGITS._replace(name="shelf")
 
 
 def everything(name: RepositoryName) -> list[Operation]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -147,7 +147,7 @@ class Yard:
             await self.writing.upload_blob(permit, body or body_of(content))
 
     def by_url(self, secret: str) -> Presented:
-        return replace(self.ingest.present(bound=False), credential=Capability(secret))
+        return self.ingest.present(bound=False)._replace(credential=Capability(secret))
 
     async def upload(self, name: RepositoryName, content: bytes, by: Actor | None = None) -> Change:
         if secret := await self.grant(name, content, by):

@@ -7,7 +7,7 @@ space, for outcomes and priority records only. Refusals are counted and recorded
 The event loop owns everything here; `Tail.commit`, `settle`, `roll` and `publish` run in the thread.
 """
 
-from asyncio import AbstractEventLoop, Event, TimerHandle
+from asyncio import AbstractEventLoop, Event, Future, TimerHandle
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -130,7 +130,7 @@ class GroupCommit:
     def _enter(self, item: Item) -> None:
         """Seal an item into the pending batch and see that the batch will be written."""
         batch = self._pending
-        sealed = self._gate.seal(item, batch.first + len(batch.items))
+        sealed = self._gate.seal(item, batch.first + len(batch))
         if sealed is None:
             return
         batch.add(item, *sealed)
@@ -154,7 +154,7 @@ class GroupCommit:
 
     async def drain(self) -> None:
         """Return when everything taken is durable, or cannot be for now."""
-        while self._busy or (self._pending.items and self._mode is not Mode.DOWN):
+        while self._busy or (self._pending and self._mode is not Mode.DOWN):
             self._quiet.clear()
             self._flush()
             if self._busy:
@@ -169,7 +169,7 @@ class GroupCommit:
     def stop(self) -> None:
         """Cancel what is scheduled. What is still held then is lost; its accesses close at the next start."""
         for item in self._held:
-            self._refuse(item, "it is closed")
+            self._refuse(item.waiter, "it is closed")
         for timer in (self._later, self._probe, self._publishing):
             if timer is not None:
                 timer.cancel()
@@ -184,10 +184,10 @@ class GroupCommit:
         if self._busy or self._mode is Mode.DOWN:
             return
         batch = self._pending
-        if not batch.items:
+        if not batch:
             self._quiet.set()
             return
-        self._pending = Batch(batch.first + len(batch.items))
+        self._pending = Batch(batch.first + len(batch))
         self._tail.prepare(batch)
         self._busy = True
         self._writer.submit(partial(self._tail.commit, batch), partial(self._committed, batch))
@@ -204,8 +204,9 @@ class GroupCommit:
         else:
             self._flush()
         # The disk is busy with the next batch while the waiters of this one go on.
-        for item, receipt in batch.receipts():
-            self._acknowledge(item, receipt)
+        for waiter, receipt in batch.receipts():
+            if waiter is not None:
+                self._acknowledge(waiter, receipt)
         if self._publishing is None:
             self._publishing = self._loop.call_later(self._settings.publish_interval, self._publish)
 
@@ -221,12 +222,10 @@ class GroupCommit:
         # The file is a convenience for copying; a disk that cannot take it shows at the next commit.
         self._writer.submit(self._tail.publish, lambda _: None)
 
-    def _acknowledge(self, item: Item, receipt: Receipt) -> None:
+    def _acknowledge(self, waiter: "Future[Receipt]", receipt: Receipt) -> None:
         """Tell the waiter that the record is durable; if it is gone, nobody will close the access."""
-        if item.waiter is None:
-            return
-        if not item.waiter.done():
-            item.waiter.set_result(receipt)
+        if not waiter.done():
+            waiter.set_result(receipt)
         elif (access := self._tail.open.get(receipt.index)) is not None:
             self.offer(interrupted(access))
 
@@ -238,10 +237,11 @@ class GroupCommit:
         self._mode = Mode.DOWN
         self._begin_outage("log", _reason(error))
         pending, self._failed = self._pending, batch
-        for item in [*(batch.items if batch else ()), *pending.items]:
-            if not _must_be_kept(item):
-                self._refuse(item, _reason(error))
-        self._held.extend(filter(_must_be_kept, pending.items))
+        for lost in filter(None, (batch, pending)):
+            for place, waiter in enumerate(lost.waiters):
+                if place not in lost.again:
+                    self._refuse(waiter, _reason(error))
+        self._held.extend(pending.again.values())
         self._mend()
 
     def _mend(self) -> None:
@@ -280,20 +280,17 @@ class GroupCommit:
         self._full = is_full(error)
         self._begin_outage("log", _reason(error)).reason = _reason(error)
         for item in self._held:
-            self._refuse(item, _reason(error))
+            self._refuse(item.waiter, _reason(error))
         self._held = deque(item for item in self._held if item.waiter is None)
         self._quiet.set()
         self._watch()
 
     def _account(self, batch: Batch, kept: int) -> None:
         """Of a settled batch, the first `kept` records stayed and are durable; the others come again."""
-        again: list[Item] = []
-        for number, (item, receipt) in enumerate(batch.receipts()):
-            if number < kept:
-                self._acknowledge(item, receipt)
-            elif _must_be_kept(item):
-                again.append(item)
-        self._held.extendleft(reversed(again))
+        for place, (waiter, receipt) in enumerate(batch.receipts()):
+            if place < kept and waiter is not None:
+                self._acknowledge(waiter, receipt)
+        self._held.extendleft(batch.again[place] for place in sorted(batch.again, reverse=True) if place >= kept)
 
     def _recover(self) -> None:
         """Everything is taken again: first the record of the outage, then what was held."""
@@ -347,10 +344,10 @@ class GroupCommit:
             self._watch()
         return self._outage
 
-    def _refuse(self, item: Item, reason: str) -> None:
+    def _refuse(self, waiter: "Future[Receipt] | None", reason: str) -> None:
         """Tell the waiter, if there is one, that the record will not be kept."""
-        if item.waiter is not None and not item.waiter.done():
-            item.waiter.set_exception(self._refusal("log", reason))
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(self._refusal("log", reason))
 
     def _refusal(self, part: str, reason: str) -> Unavailable:
         """Count a refusal; return what to raise."""
@@ -363,11 +360,6 @@ def interrupted(access: OpenAccess) -> Item:
     content: dict[str, Json] = {"outcome": "interrupted"}
     record = Record(RecordKind.OUTCOME, "", access.what, on="", decision="", content=content, of=access.opening)
     return Item(record, access=access)
-
-
-def _must_be_kept(item: Item) -> bool:
-    """Whether a record is tried again after a failure: nobody waits for it, or it has priority."""
-    return item.waiter is None or item.record.priority
 
 
 def _reason(error: Exception) -> str:

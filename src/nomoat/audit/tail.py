@@ -10,7 +10,9 @@ import contextlib
 from asyncio import Future
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import TypeAlias
 
 from nomoat.audit.checkpoint import NoteSigner, sign_checkpoint
 from nomoat.audit.entries import SealedRecord
@@ -29,34 +31,61 @@ class Item:
     waiter: "Future[Receipt] | None" = None
     access: OpenAccess | None = None
 
+    @property
+    def must_be_kept(self) -> bool:
+        """Whether it is tried again after a failure: nobody waits for it, or it has priority."""
+        return self.waiter is None or self.record.priority
+
+
+Effect: TypeAlias = OpenAccess | int | None
+"""What a record does to the open accesses: begins one, ends the one of that number, or nothing."""
+
 
 @dataclass(slots=True)
 class Batch:
-    """Records that are written and synced together, `size` bytes; `kept` is set once a failed one was settled."""
+    """Records that are written and synced together, `size` bytes; `kept` is set once a failed one was settled.
+
+    Of a record that waits for the disk only its bytes stay in memory, and in `again`, by its place, what
+    would have to be sealed anew after a failure.
+    """
 
     first: int
-    items: list[Item] = field(default_factory=list[Item])
-    sealed: list[SealedRecord] = field(default_factory=list[SealedRecord])
+    waiters: list["Future[Receipt] | None"] = field(default_factory=list["Future[Receipt] | None"])
+    again: dict[int, Item] = field(default_factory=dict[int, Item])
     frames: list[bytes] = field(default_factory=list[bytes])
     leaves: list[bytes] = field(default_factory=list[bytes])
+    effects: list[Effect] = field(default_factory=list[Effect])
     latest: int = 0
     size: int = 0
     kept: int | None = None
 
+    def __len__(self) -> int:
+        return len(self.frames)
+
     def add(self, item: Item, sealed: SealedRecord, at: int) -> None:
-        """Add the record that becomes number `first + len(items)`, made at Unix millisecond `at`."""
-        self.items.append(item)
-        self.sealed.append(sealed)
+        """Add the record that becomes number `first + len(self)`, made at Unix millisecond `at`."""
+        record, place = item.record, len(self.frames)
+        self.waiters.append(item.waiter)
+        if item.must_be_kept:
+            self.again[place] = item
         frame = encode_frame(FrameKind.RECORD, sealed.entry, sealed.box)
         self.frames.append(frame)
         self.size += len(frame)
         self.leaves.append(leaf_hash(sealed.entry))
+        self.effects.append(_effect(self.first + place, record, sealed))
         self.latest = max(self.latest, at)
 
-    def receipts(self) -> Iterator[tuple[Item, Receipt]]:
-        """Yield each item with what proves its keeping."""
-        for index, (item, leaf) in enumerate(zip(self.items, self.leaves, strict=True), self.first):
-            yield item, Receipt(index, leaf)
+    def receipts(self) -> Iterator[tuple["Future[Receipt] | None", Receipt]]:
+        """Yield each record's waiter with what proves the record's keeping."""
+        return zip(self.waiters, map(Receipt, count(self.first), self.leaves), strict=True)
+
+
+def _effect(index: int, record: Record, sealed: SealedRecord) -> Effect:
+    if record.kind is RecordKind.OUTCOME:
+        return record.of
+    if record.kind is RecordKind.OPENING and record.decision == "allow":
+        return OpenAccess(index, sealed.who, sealed.on, sealed.session, record.what)
+    return None
 
 
 @dataclass(slots=True)
@@ -96,7 +125,7 @@ class Tail:
         """Count a committed batch."""
         self.frontier = self.grown
         self.note, self.signed = note, self.frontier.head()
-        self._count(batch, len(batch.items))
+        self._count(batch, len(batch))
 
     def settle(self, batch: Batch) -> None:
         """After a failed commit: keep the whole records that reached the file, cut the rest, durably.
@@ -144,14 +173,8 @@ class Tail:
 
     def _count(self, batch: Batch, kept: int) -> None:
         self.latest = max(self.latest, batch.latest)
-        for index, item, sealed in zip(range(batch.first, batch.first + kept), batch.items, batch.sealed, strict=False):
-            count_open(self.open, index, item.record, sealed)
-
-
-def count_open(accesses: dict[int, OpenAccess], index: int, record: Record, sealed: SealedRecord) -> None:
-    """Add an allowed opening to the open accesses, or take away the one that an outcome closes."""
-    if record.kind is RecordKind.OPENING:
-        if record.decision == "allow":
-            accesses[index] = OpenAccess(index, sealed.who, sealed.on, sealed.session, record.what)
-    elif record.kind is RecordKind.OUTCOME and record.of is not None:
-        accesses.pop(record.of, None)
+        for effect in batch.effects[:kept]:
+            if isinstance(effect, OpenAccess):
+                self.open[effect.opening] = effect
+            elif effect is not None:
+                self.open.pop(effect, None)

@@ -6,6 +6,7 @@ certificate is the one that the TLS handshake of this very connection verified.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(slots=True, eq=False)
@@ -58,8 +59,7 @@ class DeviceAssertion:
 Credential = Bearer | Capability | OneTimeCode | DeviceAssertion
 
 
-@dataclass(frozen=True, slots=True)
-class Presented:
+class Presented(NamedTuple):
     """What a caller presented: at most one credential, on a connection, by a protocol and method.
 
     Without a credential, the connection's certificate (if any) is what authenticates.

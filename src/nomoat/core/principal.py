@@ -18,6 +18,8 @@ class PrincipalKind(StrEnum):
     PERSON = "person"
     WORKLOAD = "workload"
 
+    __hash__ = str.__hash__  # hashed for every decision; Enum's own is five times slower
+
 
 class Binding(StrEnum):
     """How the credential of this request is bound to its holder; policies read it."""

@@ -5,7 +5,6 @@ No secret, capability URL or query string ever enters a record.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -40,8 +39,7 @@ class Record(NamedTuple):
     priority: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Proof of keeping: the record's index in the log and its leaf hash (32 bytes)."""
 
     index: int

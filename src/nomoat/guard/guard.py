@@ -36,7 +36,7 @@ from nomoat.core.errors import (
 from nomoat.core.operation import Operation, OpT, Resolved
 from nomoat.core.permit import Lease, Permit
 from nomoat.core.principal import Principal
-from nomoat.core.record import Receipt, Record
+from nomoat.core.record import Receipt
 from nomoat.guard.leases import Leases
 from nomoat.guard.recording import opening, outcome, refusal_without_target
 from nomoat.guard.strangers import Strangers
@@ -169,11 +169,11 @@ class Guard:
             except Refused as refusal:
                 await self._record_refusal(presented, principal, operation.action, operation.requested, refusal)
                 raise
-            record = opening(principal, resolved, decision, context, presented)
-            receipt = await self._log.append(record)  # when cancelled here, the log itself closes what it kept
+            # When cancelled here, the log itself closes what it kept.
+            receipt = await self._log.submit(opening(principal, resolved, decision, context, presented))
             moved = self._epoch() != epoch
             if lease.revoked or (moved and not self._still_holds(lease, operation, context, (resolved, decision))):
-                self._overtaken(record, receipt)
+                self._overtaken(principal, operation, decision, receipt)
                 continue
             if isinstance(decision, Deny):
                 denied = self._refusal(principal, resolved, decision, context)
@@ -220,10 +220,10 @@ class Guard:
         except NoMoatError:
             return False
 
-    def _overtaken(self, record: Record, receipt: Receipt) -> None:
+    def _overtaken(self, principal: Principal, operation: Operation, decision: Decision, receipt: Receipt) -> None:
         """Step 5: the recorded decision was not acted on, and the log says so."""
-        if record.decision == "allow":
-            self._log.post(outcome(record.subject, record.what, receipt, "overtaken", 0, {}, 0.0))
+        if not isinstance(decision, Deny):
+            self._log.post(outcome(principal.subject, operation.action, receipt, "overtaken", 0, {}, 0.0))
 
     def _close(self, permit: Permit[Operation], action: str, ending: str, seconds: float) -> None:
         """Step 8: queued, not awaited; at restart an opening without an outcome is closed as interrupted."""

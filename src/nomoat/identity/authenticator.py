@@ -23,8 +23,10 @@ from nomoat.identity.capabilities import Capabilities
 from nomoat.identity.codes import Codes
 from nomoat.identity.peers import Peer, Peers
 from nomoat.identity.registry import Registry, Session
-from nomoat.identity.tokens import TokenAuthority
+from nomoat.identity.tokens import Claims, TokenAuthority
 from nomoat.identity.trust_domain import Subject, TrustDomain
+
+KEPT: Final = 16_384  # principals of bearers, about 1 KiB each
 
 _CODE_FOR: Final = {
     PrincipalKind.PERSON: frozenset({RegisterDevice.action}),
@@ -59,6 +61,7 @@ class Authenticator:
         self._capabilities = capabilities
         self._directory = directory
         self._clock = clock
+        self._bearers: dict[Claims, tuple[Session, Person | Workload, Principal]] = {}
 
     def authenticate(self, presented: Presented) -> Principal:
         """Return who presents this, verified now; raise `Unauthenticated` otherwise."""
@@ -112,9 +115,17 @@ class Authenticator:
             binding, thumbprint = Binding.MTLS, peer.thumbprint
         session = self._registry.live(claims.session, claims.subject, now)
         expires_at = min(claims.expires_at, session.expires_at)
-        return self._principal(
+        kept = self._bearers.get(claims)
+        # INVARIANT (same): what a kept principal was made of is what it would be made of now.
+        if kept and kept[0] is session and kept[1] is self._declared(claims.subject) and kept[2].expires_at == expires_at:
+            return kept[2]
+        principal = self._principal(
             claims.subject, claims.spiffe_id, session, binding, claims.obtained, expires_at, None, thumbprint
         )
+        if len(self._bearers) >= KEPT:
+            self._bearers.clear()
+        self._bearers[claims] = session, self._declared(claims.subject), principal
+        return principal
 
     def _by_certificate(self, certificate: bytes | None, now: float) -> Principal:
         if certificate is None:

@@ -40,9 +40,11 @@ class AccessToken:
         return f"AccessToken(expires_at={self.expires_at})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Claims:
-    """What a token with a good signature says. `bound` is a certificate's thumbprint, '' for none.
+    """What a token with a good signature says: one object for a token, as long as it is cached.
+
+    `bound` is a certificate's thumbprint, '' for none.
 
     Not evidence by itself: whether the session lives and the binding holds is still to be checked.
     """

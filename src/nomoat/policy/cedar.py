@@ -50,7 +50,7 @@ REQUESTS: Final = cedarpy.Schema.from_str(
 
 
 class Evaluation(NamedTuple):
-    """What Cedar answered: whether it allowed, the ids that applied and what failed (both unsorted).
+    """What Cedar answered: whether it allowed, the ids that applied (sorted) and what failed.
 
     `applied` are the permits of an allowing answer, the forbids of a denying one.
     """
@@ -72,7 +72,7 @@ def evaluate(request: Mapping[str, object], policies: PolicySet, entities: Entit
     """
     result = cedarpy.is_authorized(cast("dict[str, object]", request), policies, entities, REQUESTS)
     found = result.diagnostics
-    return Evaluation(result.allowed, tuple(found.reasons), tuple(found.errors))
+    return Evaluation(result.allowed, tuple(sorted(found.reasons)), tuple(found.errors))
 
 
 def parse_entities(entities: list[dict[str, object]]) -> Entities:

@@ -6,19 +6,26 @@ included), a shape or size that policies cannot be asked about, an action or kin
 does not know, no target at all. Only the detail, which is for the log, says what it was.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
-
-import orjson
 
 from nomoat.core.decision import Allow, Context, Decision, Deny
 from nomoat.core.operation import Target
 from nomoat.core.principal import Principal
 from nomoat.policy import cedar
 from nomoat.policy.compilation import compile_policies
-from nomoat.policy.entities import PRINCIPAL_TYPES, Caller, Traits, caller, circumstances, entities, traits
-from nomoat.policy.index import PolicyIndex, Slice
+from nomoat.policy.entities import (
+    PRINCIPAL_TYPES,
+    Caller,
+    Traits,
+    caller,
+    circumstances,
+    context_json,
+    entities,
+    traits,
+)
+from nomoat.policy.index import Slice
 from nomoat.policy.snapshot import PolicySnapshot
 
 __all__ = ["MAX_TARGETS", "PolicySnapshot", "compile_policies", "decide"]
@@ -47,60 +54,48 @@ def decide(
             return Deny((), snapshot.digest, NOT_EVALUATED, "no target")
         if len(targets) > MAX_TARGETS:
             return Deny((), snapshot.digest, f"it is about more than {MAX_TARGETS} things at once")
-        asked = _Question(snapshot.index, caller(who), action, circumstances(context))
-        permits: set[str] = set()
+        index, who_asks, given = snapshot.index, caller(who), circumstances(context)
+        uid = (PRINCIPAL_TYPES[who_asks[0]], who_asks[1])
+        permits: tuple[str, ...] = ()
         answered: set[Traits] = set()
         for number, target in enumerate(targets):
-            on = traits(target, snapshot.index.known)
-            if on in answered:
+            on = traits(target, index.known)
+            if number and on in answered:
                 continue
-            answer = asked.about(on)
+            applicable = index.slice(action, uid, who_asks[2], on[0], on[1])
+            read = tuple([given[name] for name in applicable.reads])
+            answer = evaluate(applicable, action, who_asks, on, read)
             if answer.errors or not answer.allowed:
                 return _deny(snapshot, answer, target.name if number else "")
-            permits.update(answer.applied)
+            permits = tuple(sorted({*permits, *answer.applied})) if number else answer.applied
             answered.add(on)
     except UNFIT as error:
         return Deny((), snapshot.digest, NOT_EVALUATED, f"{type(error).__name__}: {error}"[:MAX_DETAIL])
-    return Allow(tuple(sorted(permits)), snapshot.digest)
-
-
-class _Question:
-    """One caller, action and context, to be asked about one target after the other."""
-
-    __slots__ = ("_action", "_caller", "_circumstances", "_index", "_principal")
-
-    def __init__(self, index: PolicyIndex, who: Caller, action: str, given: Mapping[str, object]) -> None:
-        self._index = index
-        self._caller = who
-        self._principal = (PRINCIPAL_TYPES[who[0]], who[1])
-        self._action = action
-        self._circumstances = given
-
-    def about(self, on: Traits) -> cedar.Evaluation:
-        applicable = self._index.slice(self._action, self._principal, self._caller[2], on[0], on[1])
-        given = {name: self._circumstances[name] for name in applicable.reads}
-        return evaluate(applicable, self._action, self._caller, on, orjson.dumps(given).decode())
+    return Allow(permits, snapshot.digest)
 
 
 @lru_cache(maxsize=EVALUATIONS)
-def evaluate(applicable: Slice, action: str, who: Caller, on: Traits, context: str) -> cedar.Evaluation:
+def evaluate(
+    applicable: Slice, action: str, who: Caller, on: Traits, circumstances: tuple[str | int, ...]
+) -> cedar.Evaluation:
     """Ask Cedar about one caller, action, target and context, by the policies that apply.
 
+    `circumstances` are the values of what the policies read of the context (`Slice.reads`).
     INVARIANT (pure): the arguments are everything that Cedar is given, so an answer that is kept is
-    the answer that it would give again. What policies read of the time is part of `context`.
+    the answer that it would give again. What policies read of the time is one of them.
     """
     request = {
         "principal": {"type": PRINCIPAL_TYPES[who[0]], "id": who[1]},
         "action": {"type": cedar.ACTION, "id": action},
         "resource": {"type": on[0][0], "id": on[0][1]},
-        "context": context,
+        "context": context_json(applicable.reads, circumstances),
     }
     return cedar.evaluate(request, applicable.policies, entities(who, on))
 
 
 def _deny(snapshot: PolicySnapshot, answer: cedar.Evaluation, name: str) -> Deny:
     """Say no. `name` is the target's, where it is not the one that the refusal speaks of anyway."""
-    forbids = () if answer.allowed else tuple(sorted(answer.applied))
+    forbids = () if answer.allowed else answer.applied
     if forbids:
         reason = f"refused by {', '.join(forbids)}"
     elif answer.errors:

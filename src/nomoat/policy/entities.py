@@ -6,10 +6,12 @@ schema wants strings. Every string, every collection and the whole are capped, b
 grows with them. What does not fit raises `Unrepresentable`, and `decide` refuses.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final, TypeAlias
+
+import orjson
 
 from nomoat.core.decision import Context
 from nomoat.core.names import Classification
@@ -191,20 +193,28 @@ def _integer(value: object, what: str) -> int:
     return value
 
 
-def circumstances(context: Context) -> dict[str, object]:
-    """The context as Cedar's JSON. Raises `Unrepresentable`."""
+def circumstances(context: Context) -> dict[str, str | int]:
+    """The attributes of the context that policies can read, by name. Raises `Unrepresentable`."""
     if type(context.binding) is not Binding or type(context.obtained) is not Binding:
         raise Unrepresentable("unknown binding of the credential")
     if type(context.session) is not str or len(context.session) > MAX_STRING:
         raise Unrepresentable(f"a session that is not text of at most {MAX_STRING} characters")
     return {
         "at": _integer(context.at, "the time"),
-        "binding": context.binding.value,
-        "obtained": context.obtained.value,
+        "binding": context.binding._value_,  # `.value` is a function of Python's
+        "obtained": context.obtained._value_,
         "auth_age": _integer(context.auth_age, "the age of the authentication"),
-        "source": {"__extn": {"fn": "ip", "arg": _address(context.source)}},
+        "source": _address(context.source),
         "session": context.session,
     }
+
+
+def context_json(names: Sequence[str], values: Sequence[str | int]) -> str:
+    """Some of the circumstances as the context that Cedar takes."""
+    given: dict[str, object] = dict(zip(names, values, strict=True))
+    if "source" in given:
+        given["source"] = {"__extn": {"fn": "ip", "arg": given["source"]}}
+    return orjson.dumps(given).decode()
 
 
 @lru_cache(maxsize=1_024)

@@ -5,6 +5,7 @@ unparsable requests and clients that never finish their headers are ended and co
 """
 
 import asyncio
+import math
 import os
 import socket
 import ssl
@@ -19,8 +20,10 @@ from uvicorn.server import ServerState
 
 from nomoat.core.connection import Connection
 from nomoat.protocols.http.application import CONNECTION
+from nomoat.server.corking import CorkedTransport
 
 MOST_HEADERS: Final = 100
+NEVER: Final = math.inf
 MOST_HEADER_BYTES: Final = 32 * 1024
 HEADER_TIMEOUT_S: Final = 15.0
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with a time of zero: reset instead of drain
@@ -43,29 +46,32 @@ class GatewayConnection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._count = count
         self._header_bytes = 0
+        self._due = NEVER  # when the headers that are awaited must be complete
         self._timer: asyncio.TimerHandle | None = None
         self._overflow = False
         self._trailers = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
+        self.transport = CorkedTransport(transport, self.loop)
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         source = self.client[0] if self.client else "unknown"
         self._connection = Connection(source, certificate, abort=lambda: _reset(transport))
-        self._arm()
+        self.app_state = {**self.app_state, CONNECTION: self._connection}  # each request's scope gets a copy
+        self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connection.closed = True
-        self._disarm()
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._header_bytes = 0
         self._trailers = False
-        self._arm()
-        self.scope.setdefault("state", {})[CONNECTION] = self._connection
+        self._await_headers()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -79,7 +85,7 @@ class GatewayConnection(HttpToolsProtocol):
         self._admit_header(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
-        self._disarm()
+        self._due = NEVER
         self._trailers = True
         super().on_headers_complete()
 
@@ -97,18 +103,19 @@ class GatewayConnection(HttpToolsProtocol):
             self._overflow = True
             raise httptools.HttpParserError("too many or too large headers")
 
-    def _arm(self) -> None:
-        self._disarm()
-        self._timer = self.loop.call_later(HEADER_TIMEOUT_S, self._late)
+    def _await_headers(self) -> None:
+        """Give a request's headers their time. One timer for the connection: most are never too late."""
+        self._due = self.loop.time() + HEADER_TIMEOUT_S
+        if self._timer is None:
+            self._timer = self.loop.call_at(self._due, self._look)
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _late(self) -> None:
-        self._count(self._connection.source, "headers-too-late")
-        self._connection.cut()
+    def _look(self) -> None:
+        self._timer = None
+        if self._due <= self.loop.time():
+            self._count(self._connection.source, "headers-too-late")
+            self._connection.cut()
+        elif self._due < NEVER:
+            self._timer = self.loop.call_at(self._due, self._look)
 
 
 def _reset(transport: asyncio.Transport) -> None:

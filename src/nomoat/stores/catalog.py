@@ -81,9 +81,11 @@ class Catalog:
 
         Raises `Unavailable` when the state fails.
         """
-        commit_id = of.branches.get(named, named)
-        if not is_commit_id(commit_id):
-            return None
+        commit_id = of.branches.get(named)
+        if commit_id is None:
+            if not is_commit_id(named):
+                return None
+            commit_id = named
         cached = self._cached.get(commit_id)
         if cached is None:
             cached = self._state.read(lambda connection: load_snapshot(connection, of.id, commit_id))

@@ -18,10 +18,10 @@ import hmac
 import os
 import re
 import secrets
+from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, final
@@ -48,6 +48,7 @@ from nomoat.stores.streaming import (
 # Segments are gathered and written together: fewer system calls, and none is long enough to be
 # noticed by the other requests of the event loop.
 _BATCH: Final = 4 * SEGMENT
+_OPENERS: Final = 4096  # keys of contents that are kept in memory, about 1 KiB each
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _INCOMING: Final = "incoming"
 
@@ -72,6 +73,7 @@ class Objects:
         """
         self._root = root
         self._kek = kek
+        self._openers: OrderedDict[tuple[str, str, StoredBlob], Opener] = OrderedDict()
         with _guarded():
             root.mkdir(mode=0o700, exist_ok=True)
             (root / _INCOMING).mkdir(mode=0o700, exist_ok=True)
@@ -104,27 +106,48 @@ class Objects:
         blob's, and when the repository or digest is not the one it was stored for. Raises
         `Unavailable` when the disk fails.
         """
-        name = f"blob {stored.id}"
+        name, length = f"blob {stored.id}", ciphertext_size(stored.size)
+        try:
+            descriptor = os.open(f"{self._root}/{_place(stored.id)}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Corrupt(name) from None
+        except OSError as error:
+            raise _unavailable(error) from error
+        try:
+            small = length <= SEGMENT
+            # A small content comes with its header, in one read; a byte more would show a longer file.
+            begin = os.pread(descriptor, length + 1 if small else HEADER_SIZE, 0)
+            if length != (len(begin) if small else os.fstat(descriptor).st_size):
+                raise Corrupt(name)
+            opener = self._opener(stored, repository, digest, begin[:HEADER_SIZE])
+            return Blob(descriptor, name, stored.size, opener, memoryview(begin)[HEADER_SIZE:] if small else None)
+        except OSError as error:
+            os.close(descriptor)
+            raise _unavailable(error) from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def _opener(self, stored: StoredBlob, repository: str, digest: str, header: bytes) -> Opener:
+        """What decrypts a blob: kept, because unwrapping and deriving its key costs more than a small content.
+
+        INVARIANT (bound): it is found only by everything that the key is bound to, the wrapped key included.
+        """
+        kept = (repository, digest, stored)
+        opener = self._openers.get(kept)
+        if opener is not None and opener.header == header:
+            self._openers.move_to_end(kept)
+            return opener
         binding = _binding(repository, digest, stored.id)
         try:
             key = self._kek.unwrap(stored.wrapped_key, purpose=binding)
+            opener = Opener(key, binding.encode(), header, stored.size)
         except Corrupt:
-            raise Corrupt(name) from None
-        with _guarded():
-            try:
-                file = FileIO(_path(self._root, stored.id), "rb")
-            except FileNotFoundError:
-                raise Corrupt(name) from None
-        try:
-            with _guarded():
-                length = os.fstat(file.fileno()).st_size
-                header = os.pread(file.fileno(), HEADER_SIZE, 0)
-            if length != ciphertext_size(stored.size):
-                raise Corrupt(name)
-            return Blob(file, name, stored.size, Opener(key, binding.encode(), header, stored.size))
-        except BaseException:
-            file.close()
-            raise
+            raise Corrupt(f"blob {stored.id}") from None
+        self._openers[kept] = opener
+        if len(self._openers) > _OPENERS:
+            self._openers.popitem(last=False)
+        return opener
 
     async def remove(self, blob_id: str) -> None:
         """Remove a blob; it is no error when there is none. Raises `Unavailable` when the disk fails."""
@@ -293,15 +316,17 @@ class Upload:
 class Blob:
     """One content, open for reading; a context manager. `size` is its length in bytes."""
 
-    def __init__(self, file: FileIO, name: str, size: int, opener: Opener) -> None:
+    def __init__(self, descriptor: int, name: str, size: int, opener: Opener, whole: Bytes | None) -> None:
+        """Take an open file, and all of the ciphertext where it was read already: it is one segment then."""
         self.size = size
-        self._file = file
+        self._descriptor = descriptor
         self._name = name
         self._opener = opener
-        # One buffer for all ciphertext: a fresh one for every read costs more than decrypting it.
-        self._buffer = memoryview(bytearray(min(SEGMENT, ciphertext_size(size))))
         self._tail_number = segment_count(size) - 1
-        self._tail = self._read(self._tail_number)  # only the whole ciphertext ends in a last segment
+        # One buffer for all ciphertext: a fresh one for every read costs more than decrypting it.
+        self._buffer = memoryview(bytearray(SEGMENT if whole is None else 0))
+        # Only the whole ciphertext ends in a last segment.
+        self._tail = self._read(self._tail_number) if whole is None else self._decrypt(0, whole)
 
     def __enter__(self) -> Self:
         return self
@@ -325,7 +350,9 @@ class Blob:
 
     def close(self) -> None:
         """Close the file; what is still iterating ends with `Misuse`."""
-        self._file.close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _parts(self, first: int, end: int) -> Generator[bytes]:
         number, inside = segment_at(first)
@@ -338,14 +365,17 @@ class Blob:
             number, inside = number + 1, 0
 
     def _read(self, number: int) -> bytes:
-        if self._file.closed:
+        if self._descriptor < 0:
             raise Misuse("a blob was read after it was closed")
         start, length = ciphertext_span(number, self.size)
         ciphertext = self._buffer[:length]
         with _guarded():
-            read = os.preadv(self._file.fileno(), [ciphertext], start)
+            read = os.preadv(self._descriptor, [ciphertext], start)
+        return self._decrypt(number, ciphertext[:read])
+
+    def _decrypt(self, number: int, ciphertext: Bytes) -> bytes:
         try:
-            return self._opener.open(number, ciphertext[:read])
+            return self._opener.open(number, ciphertext)
         except Corrupt:
             raise Corrupt(self._name) from None
 
@@ -355,10 +385,15 @@ def _binding(repository: str, digest: str, blob_id: str) -> str:
     return f"nomoat-blob-v1/{repository}/{parse_digest(digest)}/{blob_id}"
 
 
-def _path(root: Path, blob_id: str) -> Path:
+def _place(blob_id: str) -> str:
+    """Where a blob lies below the root."""
     if not _ID.fullmatch(blob_id):
         raise Misuse(f"{blob_id!r:.80} is no id of a blob")
-    return root / blob_id[:2] / blob_id
+    return f"{blob_id[:2]}/{blob_id}"
+
+
+def _path(root: Path, blob_id: str) -> Path:
+    return root / _place(blob_id)
 
 
 @contextmanager
@@ -367,4 +402,8 @@ def _guarded() -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise Unavailable("objects", f"the disk failed: {error.strerror}") from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: OSError) -> Unavailable:
+    return Unavailable("objects", f"the disk failed: {error.strerror}")

@@ -101,14 +101,15 @@ class Sealer:
 
 @final
 class Opener:
-    """Decrypts the segments of one ciphertext, in any order."""
+    """Decrypts the segments of one ciphertext, in any order. `header` is the ciphertext's."""
 
-    __slots__ = ("_aead", "_last", "_prefix")
+    __slots__ = ("_aead", "_last", "_prefix", "header")
 
     def __init__(self, key: bytes, associated_data: bytes, header: bytes, size: int) -> None:
         """Take the ciphertext's header and the plaintext's size; raise `Corrupt` when it is no header."""
         if len(header) != HEADER_SIZE or header[0] != HEADER_SIZE:
             raise Corrupt("the header of a ciphertext")
+        self.header = header
         self._prefix = header[1 + _SALT_SIZE :]
         self._aead = _derive(key, header[1 : 1 + _SALT_SIZE], associated_data)
         self._last = segment_count(size) - 1

@@ -8,6 +8,7 @@ one that stops arriving ends. A client that left stops the work (`Disconnected`)
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Final, cast, final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -31,12 +32,21 @@ def parse_segments(raw_path: bytes) -> tuple[str, ...]:
     if not raw_path.startswith(b"/"):
         raise Malformed("the request target is not a path")
     try:
-        segments = tuple(unquote_to_bytes(part).decode("utf-8") for part in raw_path[1:].split(b"/"))
+        if b"%" not in raw_path:
+            segments = tuple(raw_path[1:].decode("utf-8").split("/"))
+        else:
+            segments = tuple([unquote_to_bytes(part).decode("utf-8") for part in raw_path[1:].split(b"/")])
     except UnicodeDecodeError:
         raise Malformed("the path is not UTF-8") from None
-    if not all(segment.isprintable() for segment in segments):
+    if not "".join(segments).isprintable():
         raise Malformed("the path has characters that cannot be printed")
     return segments
+
+
+@lru_cache(maxsize=256)
+def _field_name(name: str) -> bytes:
+    """A header's name as ASGI wants it; they are ours, and few."""
+    return name.lower().encode("ascii")
 
 
 @final
@@ -84,7 +94,7 @@ class Exchange:
 
     def header(self, name: str) -> str | None:
         """The value of a header that may come once. Raises `Malformed` when it is repeated."""
-        key = name.lower().encode()
+        key = _field_name(name)
         values = [value for header, value in self._headers if header == key]
         if len(values) > 1:
             raise Malformed(f"the header {name} is repeated")
@@ -148,7 +158,7 @@ class Exchange:
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the status and headers; the body follows with `part`."""
         self.started = True
-        encoded = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+        encoded = [(_field_name(name), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def part(self, body: bytes, *, more: bool = True) -> None:

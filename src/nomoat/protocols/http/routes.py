@@ -41,15 +41,15 @@ class RouteTable:
 
     def find(self, method: str, segments: tuple[str, ...]) -> tuple[Route, Mapping[str, str]] | None:
         """The route and the values of its placeholders, or None when no route is listed."""
-        return self._root.find(method, segments, ())
+        return self._root.find(method, segments, 0, ())
 
 
 class _Node:
-    """One level of the path: literals first, then a suffix-matching placeholder, then the rest."""
+    """One level of the path: literals first, then placeholders, the longest suffix first, then the rest."""
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node] = {}
-        self.placeholders: dict[str, _Node] = {}  # by suffix, such as ".git"
+        self.placeholders: list[tuple[str, _Node]] = []  # by suffix, such as ".git"
         self.routes: dict[str, tuple[Route, tuple[str, ...]]] = {}
         self.rest: dict[str, tuple[Route, tuple[str, ...]]] = {}
 
@@ -64,22 +64,36 @@ class _Node:
             self.rest[route.method] = (route, (*names, first[1:-2]))
         elif first.startswith("{"):
             name, _, suffix = first[1:].partition("}")
-            self.placeholders.setdefault(suffix, _Node()).add(tuple(others), route, (*names, name))
+            self._placeholder(suffix).add(tuple(others), route, (*names, name))
         else:
             self.literals.setdefault(first, _Node()).add(tuple(others), route, names)
 
+    def _placeholder(self, suffix: str) -> "_Node":
+        for known, node in self.placeholders:
+            if known == suffix:
+                return node
+        node = _Node()
+        self.placeholders.append((suffix, node))
+        self.placeholders.sort(key=lambda item: -len(item[0]))
+        return node
+
     def find(
-        self, method: str, segments: tuple[str, ...], values: tuple[str, ...]
+        self, method: str, segments: tuple[str, ...], at: int, values: tuple[str, ...]
     ) -> tuple[Route, Mapping[str, str]] | None:
-        if not segments:
+        """The route of what follows from segment `at` on; `values` are those of the placeholders before it."""
+        if at == len(segments):
             return self._match(self.routes.get(method), values)
-        first, others = segments[0], segments[1:]
-        if (literal := self.literals.get(first)) and (found := literal.find(method, others, values)):
+        first = segments[at]
+        literal = self.literals.get(first)
+        if literal is not None and (found := literal.find(method, segments, at + 1, values)):
             return found
-        for suffix, node in sorted(self.placeholders.items(), key=lambda item: -len(item[0])):
-            if first.endswith(suffix) and (found := node.find(method, others, (*values, _single(first, suffix)))):
-                return found
-        return self._match(self.rest.get(method), (*values, "/".join(segments)))
+        for suffix, node in self.placeholders:
+            if first.endswith(suffix):
+                found = node.find(method, segments, at + 1, (*values, _single(first, suffix)))
+                if found:
+                    return found
+        rest = self.rest.get(method)
+        return self._match(rest, (*values, "/".join(segments[at:]))) if rest else None
 
     @staticmethod
     def _match(

@@ -221,9 +221,9 @@ def _revision(values: Values) -> str:
 async def _send(exchange: Exchange, content: Content) -> None:
     status, headers = content_headers(content)
     parts = content.parts or iter(())
-    part = next(parts, b"")
+    part, left = next(parts, b""), content.length
     await exchange.start(status, headers)
-    while part:
+    while part and (left := left - len(part)) > 0:
         await exchange.part(part)
         part = next(parts, b"")
-    await exchange.part(b"", more=False)
+    await exchange.part(part, more=False)

@@ -1,7 +1,6 @@
 """The Hub's routes: those of datasets, those of models, and those of neither."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import final
 
 from nomoat.core.connection import Capability
@@ -86,7 +85,7 @@ class HubEndpoints:
 
     async def _upload(self, exchange: Exchange, values: Mapping[str, str]) -> None:
         # The URL is the credential: a stock client sends no other one here.
-        exchange.presented = replace(exchange.presented, credential=Capability(values["secret"]))
+        exchange.presented = exchange.presented._replace(credential=Capability(values["secret"]))
         operation = UploadBlob(_repository_of(values), parse_digest(values["digest"]), _size_of(values))
         async with self._guard.admit(exchange.presented, operation) as permit:
             declared = exchange.header("content-length")

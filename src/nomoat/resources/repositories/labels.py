@@ -13,6 +13,7 @@ from nomoat.core.names import RepositoryKind
 from nomoat.core.operation import Target
 
 _ENTITY = {RepositoryKind.DATASET: "Dataset", RepositoryKind.MODEL: "Model"}
+_FACTS = {kind: (("repository_kind", kind.value),) for kind in RepositoryKind}
 _SHOWN = 8  # characters of a commit id in a record's line
 
 
@@ -28,28 +29,29 @@ def repository_target(repository: Repository, *, version: str = "") -> Target:
         labels=repository.labels,
         owner_group=repository.owner_group,
         owner_person=repository.owner_person,
-        facts=(("repository_kind", name.kind.value),),
+        facts=_FACTS[name.kind],
     )
 
 
 def file_target(repository: Repository, path: str, *, version: str = "") -> Target:
     """The target for one file; `version` is the commit that a read is about ('' for a write)."""
-    name, classification, labels = repository.name, repository.classification, repository.labels
+    kind, classification, labels = repository.name.kind, repository.classification, repository.labels
+    name = str(repository.name)
     for rule in repository.files:
         if matches(rule.glob, path):
             labels |= rule.labels
             classification = classification if rule.classification is None else rule.classification
     return Target(
         kind="File",
-        id=f"{name.kind}:{name}:{path}",
+        id=f"{kind}:{name}:{path}",
         name=f"{name}@{version[:_SHOWN]}:{path}" if version else f"{name}:{path}",
         version=version,
         classification=classification,
         labels=labels,
         owner_group=repository.owner_group,
         owner_person=repository.owner_person,
-        parents=((_ENTITY[name.kind], str(name)),),
-        facts=(("repository_kind", name.kind.value),),
+        parents=((_ENTITY[kind], name),),
+        facts=_FACTS[kind],
     )
 
 

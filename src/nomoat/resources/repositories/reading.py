@@ -8,7 +8,7 @@ allowed to read a path hears whether it is there; nobody else does.
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from nomoat.core.errors import NotFound
 from nomoat.core.names import RepositoryName
@@ -32,8 +32,7 @@ class Description:
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
+class FoundFile(NamedTuple):
     """One file of the revision `commit`."""
 
     path: str
@@ -41,8 +40,7 @@ class FoundFile:
     file: StoredFile
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """The bytes of a file that were asked for.
 
     `first` and `last` are inclusive; an empty file has `last` -1. `partial` tells that a range was asked

@@ -8,8 +8,7 @@ only who is allowed to read it hears from the resource that there is none.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, Final, TypeAlias, TypeVar, final
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, final
 
 from nomoat.core.directory import Directory, Repository
 from nomoat.core.errors import Malformed, Misuse, NotFound
@@ -43,16 +42,14 @@ Place = TypeVar("Place")
 Resolver: TypeAlias = Callable[[Principal, Any], Resolved[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryPlace:
+class RepositoryPlace(NamedTuple):
     """A repository, and the revision that was asked for (None: it has no such revision)."""
 
     created: CreatedRepository
     snapshot: Snapshot | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FilePlace:
+class FilePlace(NamedTuple):
     """A file at a revision. No `commit`: no such revision; no `file`: it does not have the file."""
 
     repository: str
@@ -101,6 +98,7 @@ class Resolution:
     def __init__(self, directory: Callable[[], Directory], catalog: Catalog) -> None:
         self._directory = directory
         self._catalog = catalog
+        self._discoveries: dict[RepositoryName, tuple[Repository, Target]] = {}
 
     @property
     def resolvers(self) -> Mapping[type[Operation], Resolver]:
@@ -139,14 +137,14 @@ class Resolution:
         if declared is None:
             raise NotFound(MISSING, kind="repository", detail="not declared")
         place = CreationPlace(declared.name, self._catalog.find(declared.name) is not None)
-        return _resolved(operation, (repository_target(declared),), place, declared)
+        return self._resolved(operation, (repository_target(declared),), place, declared)
 
     def plan_upload(self, _: Principal, operation: PlanUpload) -> Resolved[PlanUpload]:
         """Resolve files that are to be uploaded: each is decided now, before anything was sent."""
         declared, created = self._repository(operation.repository)
         targets = tuple(file_target(declared, path) for path, _ in operation.files)
         place = RepositoryPlace(created, self._head(created, operation.revision))
-        return _resolved(operation, targets or (repository_target(declared),), place, declared)
+        return self._resolved(operation, targets or (repository_target(declared),), place, declared)
 
     def grant_upload(self, _: Principal, operation: GrantUpload) -> Resolved[GrantUpload]:
         """Resolve the repository that contents go to. Raises `NotFound` when there is no such repository."""
@@ -169,13 +167,13 @@ class Resolution:
         # Of more files than can be decided nothing is written; the resource says so to who may write.
         whole = len(paths) > MOST_CHANGES
         targets = [repository_target(declared)] if whole else [file_target(declared, path) for path in paths]
-        return _resolved(operation, tuple(targets), replace(place, excessive=whole), declared)
+        return self._resolved(operation, tuple(targets), replace(place, excessive=whole), declared)
 
     def _whole(self, operation: OpT, name: RepositoryName, revision: str) -> Resolved[OpT]:
         declared, created = self._repository(name)
         snapshot = self._catalog.snapshot(created, revision)
         target = repository_target(declared, version=snapshot.revision.id if snapshot else "")
-        return _resolved(operation, (target,), RepositoryPlace(created, snapshot), declared)
+        return self._resolved(operation, (target,), RepositoryPlace(created, snapshot), declared)
 
     def _file(self, operation: OpT, name: RepositoryName, revision: str, path: str) -> Resolved[OpT]:
         declared, created = self._repository(name)
@@ -183,31 +181,33 @@ class Resolution:
         commit = snapshot.revision.id if snapshot else ""
         file = snapshot.files.get(path) if snapshot else None
         target = file_target(declared, path, version=commit)
-        return _resolved(operation, (target,), FilePlace(created.id, path, commit, file), declared)
+        return self._resolved(operation, (target,), FilePlace(created.id, path, commit, file), declared)
 
     def _destination(self, operation: OpT, name: RepositoryName) -> Resolved[OpT]:
         declared, created = self._repository(name)
-        return _resolved(operation, (repository_target(declared),), RepositoryPlace(created), declared)
+        return self._resolved(operation, (repository_target(declared),), RepositoryPlace(created), declared)
 
     def _head(self, created: CreatedRepository, branch: str) -> Snapshot | None:
         """The head of a branch; a commit id names no branch."""
         return self._catalog.snapshot(created, branch) if branch in created.branches else None
+
+    def _resolved(
+        self, operation: OpT, targets: tuple[Target, ...], place: object, declared: Repository
+    ) -> Resolved[OpT]:
+        return Resolved(operation, targets, {"place": place}, self._discovery(declared), MISSING)
+
+    def _discovery(self, declared: Repository) -> Target:
+        """The target of asking whether a repository may be known at all; made once for a declaration."""
+        kept = self._discoveries.get(declared.name)
+        if kept is None or kept[0] is not declared:
+            self._discoveries[declared.name] = kept = declared, repository_target(declared)
+        return kept[1]
 
     def _repository(self, name: RepositoryName) -> tuple[Repository, CreatedRepository]:
         declared, created = self._directory().repositories.get(name), self._catalog.find(name)
         if declared is None or created is None:
             raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
         return declared, created
-
-
-@lru_cache(maxsize=1024)
-def _discovery(declared: Repository) -> Target:
-    """The target of asking whether a repository may be known at all."""
-    return repository_target(declared)
-
-
-def _resolved(operation: OpT, targets: tuple[Target, ...], place: object, declared: Repository) -> Resolved[OpT]:
-    return Resolved(operation, targets, {"place": place}, _discovery(declared), MISSING)
 
 
 def _require_consistent(changes: tuple[Change, ...]) -> None:
