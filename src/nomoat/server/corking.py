@@ -30,17 +30,14 @@ class CorkedTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send `data`, after what waits."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting, b""
-            if len(waiting) + len(data) <= LARGEST_JOINED:
-                self._transport.write(waiting + data)
-            else:
-                self._transport.writelines((waiting, data))
-        elif len(data) < LARGEST_JOINED:
-            self._waiting = bytes(data)
+        if len(self._waiting) + len(data) <= LARGEST_JOINED:
+            self._waiting += data
             if not self._scheduled:
                 self._scheduled = True
                 self._loop.call_soon(self._turn_over)
+        elif self._waiting:
+            waiting, self._waiting = self._waiting, b""
+            self._transport.writelines((waiting, data))
         else:
             self._transport.write(data)
 
