@@ -244,7 +244,7 @@ def _routes(parts: _Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
     return (
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
         *LogEndpoint(guard, parts.log).routes(),
-        *IdentityEndpoints(guard, parts.identities, root, log.checkpoint).routes(),
+        *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, parts.identities.whoami).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
