@@ -11,7 +11,7 @@ from nomoat.audit.commit import LogSettings
 from nomoat.audit.segments import FrameKind, segment_path
 from nomoat.audit.tree import Head, leaf_hash, verify_consistency, verify_inclusion
 from nomoat.audit.verification import verify_directory
-from nomoat.core.errors import Corrupt, Misuse, Unavailable
+from nomoat.core.errors import Corrupt, Malformed, Misuse, Unavailable
 from nomoat.core.record import Receipt
 from tests.audit.attacks import (
     Part,
@@ -235,8 +235,9 @@ def prove(world: World) -> None:
             log.consistency(old)
         for index in range(0, head.size, 7):
             verify_inclusion(leaves[index], index, head, log.inclusion(index))
-        with pytest.raises(Misuse):
-            log.consistency(head.size + 1)
+        for old, new in ((head.size + 1, None), (0, head.size + 1), (2, 1), (-1, 1)):
+            with pytest.raises(Malformed):
+                log.consistency(old, new)
         with pytest.raises(Misuse):
             log.inclusion(head.size)
         await log.close()
@@ -266,8 +267,9 @@ def test_a_wrong_stored_hash_makes_no_proof(tmp_path: Path) -> None:
         flip(world.directory / "tree", 0)  # the first leaf
         with pytest.raises(Corrupt):
             log.inclusion(0)
-        with pytest.raises(Corrupt):
-            log.consistency(1)
+        for sizes in ((1,), (1, 2), (1, log.size), (0, 1)):
+            with pytest.raises(Corrupt):
+                log.consistency(*sizes)
         await log.close()
 
     asyncio.run(run())
@@ -283,9 +285,10 @@ def test_consistency_holds_from_any_checkpoint_ever_given_out(tmp_path: Path) ->
             for _ in range(10):
                 await log.append(opening())
                 heads.append(verify_checkpoint(log.checkpoint(), log.verifier_key).head)
-            newest = heads[-1]
-            for head in heads:
-                verify_consistency(head, newest, log.consistency(head.size))
+            for number, new in enumerate(heads):
+                for old in heads[: number + 1]:
+                    verify_consistency(old, new, log.consistency(old.size, new.size))
+                verify_consistency(new, heads[-1], log.consistency(new.size))
             await log.close()
 
     asyncio.run(run())

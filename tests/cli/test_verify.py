@@ -1,10 +1,14 @@
 """`nomoat audit verify` on a copy, without a server: what it proves, what it finds, what it admits."""
 
+import json
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from nomoat.audit.checkpoint import parse_checkpoint
+from nomoat.client.transport import Transport, pinned_context
 from tests.cli.live import Caller, Live
 
 
@@ -148,3 +152,55 @@ def test_a_gateway_that_went_back_to_an_older_copy_is_caught_by_the_next_command
     assert {one.out for one in said} == {""}
     for one in said:
         assert one.err.startswith("LOG CONTRADICTED: the log was rolled back: this profile saw ")
+
+
+@pytest.mark.parametrize("grows", [1, 12])
+def test_a_gateway_that_went_back_and_regrew_past_what_was_kept_is_caught(tmp_path: Path, grows: int) -> None:
+    """Only the sizes look right: the log went back to a copy, and other records came since."""
+    live = Live(tmp_path / "gateway")
+    live.start()
+    ann = live.admin()
+    bob = live.person(ann, "bob")
+    live.stop()
+    yesterday = Path(shutil.copytree(live.data / "log", tmp_path / "yesterday"))
+    live.start()
+    live.follow(ann)
+    live.follow(bob)
+    assert ann.nomoat("token").code == 0  # ordinary growth
+    assert ann.nomoat("token").code == 0
+    assert ann.nomoat("audit", "search", "by ann").code == 0
+    kept = (ann.profile / "checkpoint").read_bytes()
+    live.stop()
+    shutil.rmtree(live.data / "log")
+    yesterday.rename(live.data / "log")
+    live.start()
+    live.follow(ann)
+    live.follow(bob)
+    size = parse_checkpoint(kept).size
+    while grown(live, bob) < size + grows:
+        assert bob.nomoat("whoami").code == 0  # he knows nothing of what is gone
+    said = [ann.nomoat("token"), ann.nomoat("whoami"), ann.nomoat("login")]
+    told = ann.nomoat("token", "--json")
+    assert live.stop() == 0
+    assert [one.code for one in [*said, told]] == [4, 4, 4, 4]
+    for one in said:
+        assert one.out == ""
+        assert one.err.startswith("LOG CONTRADICTED: the log was rolled back or forked: the gateway signs ")
+        assert f"the {size} that this profile saw" in one.err
+        assert "tell your security team" in one.err
+    assert "nomoat audit verify COPY --checkpoint " in str(json.loads(told.err)["next"])
+    assert (ann.profile / "checkpoint").read_bytes() == kept, "the evidence was replaced"
+    assert parse_checkpoint((ann.profile / "checkpoint.contradicting").read_bytes()).size > size
+    # The advice works where nothing but the file and the public key is.
+    security = Caller(tmp_path / "security")
+    key, file = str(live.made["log_key"]), str(ann.profile / "checkpoint")
+    found = security.nomoat("audit", "verify", str(live.data), "--key", key, "--checkpoint", file)
+    assert found.code == 4
+    assert "NOT VERIFIED" in found.out
+
+
+def grown(live: Live, caller: Caller) -> int:
+    """How many records the log has, from its public checkpoint."""
+    context = pinned_context((caller.profile / "ca.pem").read_text())
+    with Transport(live.url, context) as transport:
+        return parse_checkpoint(transport.get_text("/v1/checkpoint").encode()).size

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from nomoat.audit.checkpoint import NoteSigner, sign_checkpoint
-from nomoat.audit.tree import Head
+from nomoat.audit.tree import Frontier, consistency_proof
 
 TRUST_DOMAIN = "acme.example"
 
@@ -82,15 +82,44 @@ class Authority:
         )
 
 
+FORK = 2  # records that all histories of a `SignedLog` have in common
+
+
 class SignedLog:
-    """A log's signing key, which signs any history that it is asked to."""
+    """A log's signing key, which signs any history that it is asked to, and can prove within each."""
 
     def __init__(self, origin: str = TRUST_DOMAIN) -> None:
         self._signer = NoteSigner(origin, b"\x07" * 31 + origin.encode()[:1])
         self.key = str(self._signer.key)
 
     def checkpoint(self, size: int, *, history: str = "one") -> str:
-        return sign_checkpoint(self._signer, Head(size, sha256(f"{history} {size}".encode()).digest())).decode()
+        return sign_checkpoint(self._signer, _grown(_leaves(0, size, history)).head()).decode()
+
+    def prove(self, old: int, new: int, *, history: str = "one") -> list[bytes]:
+        def read(level: int, index: int) -> bytes:
+            return _grown(_leaves(index << level, (index + 1) << level, history)).root()
+
+        return consistency_proof(old, new, read)
+
+    def proves(self, history: str = "one") -> "Callable[[Request], Answer]":
+        """What answers `/v1/consistency` for a history."""
+
+        def answer(request: Request) -> Answer:
+            old, new = (int(field.partition("=")[2]) for field in request.query.split("&"))
+            proof = [b64encode(step).decode() for step in self.prove(old, new, history=history)]
+            return 200, {"old": old, "new": new, "proof": proof}
+
+        return answer
+
+
+def _leaves(first: int, end: int, history: str) -> list[bytes]:
+    return [sha256(f"{'one' if index < FORK else history} {index}".encode()).digest() for index in range(first, end)]
+
+
+def _grown(leaves: list[bytes]) -> Frontier:
+    frontier = Frontier()
+    frontier.extend(leaves)
+    return frontier
 
 
 @dataclass
@@ -99,6 +128,7 @@ class Request:
     path: str
     authorization: str
     body: dict[str, object]
+    query: str = ""
 
 
 Answer = tuple[int, dict[str, object] | str]
@@ -152,9 +182,10 @@ class Impostor:
             def _serve(self) -> None:
                 length = int(self.headers.get("content-length") or 0)
                 body = json.loads(self.rfile.read(length)) if length else {}
-                request = Request(self.command, self.path, self.headers.get("authorization", ""), body)
+                path, _, query = self.path.partition("?")
+                request = Request(self.command, path, self.headers.get("authorization", ""), body, query)
                 impostor.requests.append(request)
-                answering = impostor.answers.get(self.path)
+                answering = impostor.answers.get(path)
                 status, answer = answering(request) if answering else (404, {"error": "no such route"})
                 content = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
                 self.send_response(status)
@@ -206,6 +237,7 @@ def gateway(impostor: Impostor, log: SignedLog, size: int = 3, changed: Mapping[
     impostor.answers = {
         "/v1/ca": lambda _: (200, impostor.authority.pem),
         "/v1/checkpoint": lambda _: (200, log.checkpoint(size)),
+        "/v1/consistency": log.proves(),
         "/v1/device": issue,
         "/v1/certificate": issue,
     }

@@ -1,7 +1,6 @@
 """The catalogue against a plain model: histories, caches, races, and who may name which content."""
 
 import asyncio
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Coroutine, Generator
@@ -16,9 +15,8 @@ from sqlalchemy import func, select
 
 from nomoat.core.errors import Conflict, Malformed
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
-from nomoat.stores.catalog import Catalog, CreatedRepository, remove_strays
-from nomoat.stores.keys import KeyEncryptionKey
-from nomoat.stores.objects import Objects, StoredBlob
+from nomoat.stores.catalog import Catalog, CreatedRepository
+from nomoat.stores.objects import StoredBlob
 from nomoat.stores.revisions import Draft, StoredFile
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import blob
@@ -251,26 +249,6 @@ async def test_an_inline_content_that_is_there_already_is_spare(catalog: Catalog
     done = await catalog.commit(NAME, draft(catalog, NAME, {"p": "a"}, inline={inline.digest: inline}))
     assert list(done.spare) == [inline.blob.id]
     assert seen(catalog) == {"p": "a"}
-
-
-def test_blobs_without_a_row_are_removed_and_no_others(tmp_path: Path) -> None:
-    async def play(state: State) -> None:
-        objects = Objects(tmp_path / "objects", KeyEncryptionKey.create(tmp_path / "kek"))
-        catalog = Catalog(state)
-        created = await catalog.create(NAME, "ada", 1.0)
-        kept: list[StoredBlob] = []
-        for letter in (b"a", b"b"):
-            digest = hashlib.sha256(letter).hexdigest()
-            with objects.begin(created.id, digest, 1) as upload:
-                upload.write(letter)
-                kept.append(await upload.finish())
-            if letter == b"a":
-                await catalog.keep(created.id, StoredFile(digest, 1, "", kept[0]), "ada", 1.0)
-        assert await remove_strays(state, objects) == 1
-        assert list(objects.ids()) == [kept[0].id]
-
-    with opened_state() as state:
-        asyncio.run(play(state))
 
 
 @with_catalog

@@ -20,7 +20,7 @@ from nomoat.audit.reading import Reader
 from nomoat.audit.recovery import Recovered, recover
 from nomoat.audit.tail import Item
 from nomoat.audit.tree import Head, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion
-from nomoat.core.errors import Misuse, NoMoatError, Unavailable
+from nomoat.core.errors import Malformed, Misuse, NoMoatError, Unavailable
 from nomoat.core.record import Json, Receipt, Record
 from nomoat.stores.segments import Files, Reserve, WriterThread, is_full
 
@@ -148,14 +148,19 @@ class Log:
         """Return the newest checkpoint (C2SP signed note); what it covers is durable."""
         return self._tail.note
 
-    def consistency(self, old_size: int) -> list[bytes]:
-        """Prove that the first `old_size` records are a prefix of what `checkpoint()` covers.
+    def consistency(self, old_size: int, new_size: int | None = None) -> list[bytes]:
+        """Prove that the log of `new_size` records (None: what `checkpoint()` covers) extends that of `old_size`.
 
-        Raises `Misuse` for a size beyond it, `Corrupt` when the stored tree does not hold.
+        Raises `Malformed` for sizes that it never had, `Corrupt` when the stored tree does not hold.
         """
-        head, read = self._tail.signed, self._tail.hashes.read
-        proof = consistency_proof(old_size, head.size, read)
-        verify_consistency(Head(old_size, root_at(old_size, read)), head, proof)
+        signed, read = self._tail.signed, self._tail.hashes.read
+        new = signed.size if new_size is None else new_size
+        if not 0 <= old_size <= new <= signed.size:
+            raise Malformed(f"a proof leads from one size of the log to a larger one, of {signed.size} at most")
+        proof = consistency_proof(old_size, new, read)
+        head = verify_consistency(Head(old_size, root_at(old_size, read)), Head(new, root_at(new, read)), proof)
+        # Only the newest head is known other than from the stored tree, so every proof is checked up to it.
+        verify_consistency(head, signed, consistency_proof(new, signed.size, read))
         return proof
 
     def inclusion(self, index: int) -> list[bytes]:

@@ -85,12 +85,10 @@ def _apart(error: BaseException, reason: str) -> tuple[str, str]:
 
 def _advice(error: BaseException) -> str:
     match error:
-        case NotLoggedIn() | BadProfile() | Untrusted() | NoGateway():
+        case NotLoggedIn() | BadProfile() | Untrusted() | NoGateway() | LogContradicted():
             return error.advice
         case Unavailable(part="gateway"):
             return "nothing was done without a record of it; it is safe to try again"
-        case LogContradicted():
-            return "stop trusting this gateway, keep this profile's checkpoint, and run: nomoat audit verify COPY"
         case _:
             return ""
 

@@ -7,7 +7,8 @@ Rules: every message says what happened in one sentence, and `advice` what to do
     ├── BadProfile          the profile's files are damaged, or others could read them
     └── Untrusted           what answered is not the gateway that the code or the profile names
     Unavailable
-    └── NoGateway           at the address is no gateway, or none that can be reached
+    ├── NoGateway           at the address is no gateway, or none that can be reached
+    └── Unintelligible      it answered, but nothing that this version understands
     LogContradicted     the gateway's log contradicts a checkpoint that this profile keeps
 """
 
@@ -46,14 +47,30 @@ class NoGateway(Unavailable):
         self.advice = "check the address and port, and that nomoat serve DIR runs there"
 
 
+class Unintelligible(Unavailable):
+    """The gateway answered, but not what it should: no JSON, a missing field, a status of its own."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("gateway", reason)
+
+
 class LogContradicted(NoMoatError):
     """The gateway signed a log that cannot be the one seen before: rolled back, forked, or another key.
 
     `reason` is the sentence, `kept` and `offered` are the numbers of records of the two checkpoints.
     """
 
-    def __init__(self, reason: str, *, kept: int = 0, offered: int = 0) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        kept: int = 0,
+        offered: int = 0,
+        advice: str = "stop trusting this gateway, keep this profile's checkpoint, tell your security team, and have "
+        "a copy of the log checked: nomoat audit verify COPY",
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.kept = kept
         self.offered = offered
+        self.advice = advice

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
+from nomoat.audit.checkpoint import parse_hash
+from nomoat.client.errors import Unintelligible
 from nomoat.client.transport import Answer, Transport
-from nomoat.core.errors import Unavailable
+from nomoat.core.errors import Malformed
 
 ValueT = TypeVar("ValueT", str, int, bool)
 
@@ -106,6 +108,17 @@ class Gateway:
         """Return the log's newest checkpoint (a C2SP signed note), unverified."""
         return self._transport.get_text("/v1/checkpoint", limit=64 * 1024)
 
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """Return the proof that the log of `new` records extends that of `old`, unverified (hashes)."""
+        answer = self._transport.call("GET", f"/v1/consistency?old={old}&new={new}", limit=64 * 1024)
+        if (_field(answer, "old", int), _field(answer, "new", int)) != (old, new):
+            raise Unintelligible(f"it gave a proof between other sizes than {old} and {new}")
+        steps = answer.get("proof")
+        try:
+            return [parse_hash(str(step)) for step in cast("list[object]", steps if isinstance(steps, list) else [""])]
+        except Malformed:
+            raise Unintelligible("its answer has no proper 'proof'") from None
+
     def whoami(self) -> Answer:
         """Return how the gateway knows the caller."""
         return self._transport.call("GET", "/v1/whoami")
@@ -165,7 +178,7 @@ def _issued(answer: Answer) -> Issued:
 def _field(answer: Answer, name: str, kind: type[ValueT]) -> ValueT:
     value = answer.get(name)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise Unavailable("gateway", f"its answer has no proper {name!r}")
+        raise Unintelligible(f"its answer has no proper {name!r}")
     return value
 
 
@@ -177,10 +190,10 @@ def _optional(answer: Answer, name: str) -> str:
 def _rows(answer: Answer, name: str) -> Sequence[Answer]:
     rows = answer.get(name)
     if not isinstance(rows, list):
-        raise Unavailable("gateway", f"its answer has no proper {name!r}")
+        raise Unintelligible(f"its answer has no proper {name!r}")
     checked: list[Answer] = []
     for row in cast("list[object]", rows):
         if not isinstance(row, dict):
-            raise Unavailable("gateway", f"its answer has no proper {name!r}")
+            raise Unintelligible(f"its answer has no proper {name!r}")
         checked.append(cast("dict[str, object]", row))
     return checked

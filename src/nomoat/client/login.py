@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from nomoat.client import credentials
-from nomoat.client.checkpoints import Keeper
+from nomoat.client.checkpoints import Keeper, Prove
 from nomoat.client.errors import BadProfile, LogContradicted, Untrusted
 from nomoat.client.gateway import Gateway, Issued
 from nomoat.client.profiles import Identity, Profile
@@ -58,9 +58,10 @@ def log_in(profile: Profile, url: str, code: str, *, replace: bool = False) -> L
     try:
         profile.write("device.key.new", credentials.write_key(key))
         with Transport(address, pinned_context(ca)) as transport:
-            issued = Gateway(transport).register(_ROUTES[parsed.kind], code, credentials.signing_request(key))
-        identity = _check(issued, address, ca, key)
-        _finish(profile, identity, issued, key)
+            gateway = Gateway(transport)
+            issued = gateway.register(_ROUTES[parsed.kind], code, credentials.signing_request(key))
+            identity = _check(issued, address, ca, key)
+            _finish(profile, identity, issued, key, gateway.consistency)
     finally:
         (profile.directory / "device.key.new").unlink(missing_ok=True)
     _, end = credentials.validity(issued.certificate.encode())
@@ -101,7 +102,7 @@ def _refuse_replacing(profile: Profile) -> NoReturn:
     )
 
 
-def _finish(profile: Profile, identity: Identity, issued: Issued, key: credentials.DeviceKey) -> None:
+def _finish(profile: Profile, identity: Identity, issued: Issued, key: credentials.DeviceKey, prove: Prove) -> None:
     """Write the profile, its identity last; a checkpoint that it already keeps must not be contradicted."""
     if profile.exists:
         before = profile.identity()
@@ -113,7 +114,7 @@ def _finish(profile: Profile, identity: Identity, issued: Issued, key: credentia
             )
         if before.log_key != identity.log_key:
             raise LogContradicted("the gateway now signs its log with another key")
-    Keeper(profile, identity).watch().keep(issued.checkpoint)
+    Keeper(profile, identity).watch().keep(issued.checkpoint, prove)
     profile.write("ca.pem", issued.ca.encode())
     profile.write("certificate.pem", issued.certificate.encode())
     profile.write("device.key", credentials.write_key(key))

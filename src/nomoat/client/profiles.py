@@ -9,6 +9,7 @@ last, so that its presence means that a log-in was finished.
                              ca.pem           the trust domain's CA, pinned at log-in
                              profile.toml     where, who, and the key that signs the gateway's log
                              checkpoint       the newest checkpoint of that log ever seen
+                             checkpoint.contradicting  the last one that could not be of the same log, if any
                              hub/token        the access token that Hugging Face clients read
                              hub/cache/       what they keep, in one folder for each identity
 """
@@ -31,6 +32,7 @@ from nomoat.client.errors import BadProfile, NotLoggedIn
 from nomoat.core.errors import Malformed
 
 DEFAULT: Final = "default"
+CONTRADICTING: Final = "checkpoint.contradicting"
 
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?")
 

@@ -1,8 +1,8 @@
 """A profile in use: its certificate kept fresh, its requests made, every checkpoint kept.
 
 Rules: before anything else, the gateway's log is compared with what the profile knows of it: a gateway
-that was put back to an older copy may not even know who is asking. Then requests go over mutual TLS with the profile's certificate, renewed once half of its life is
-over. A person's device renews with an assertion signed by its key, at any time while its session
+that was put back to an older copy may not even know who is asking. Then requests go over mutual TLS
+with the profile's certificate, renewed once half of its life is over. A person's device renews with an assertion signed by its key, at any time while its session
 lives; a workload renews over the certificate that it still has, and needs a new code after that.
 """
 
@@ -76,7 +76,7 @@ class Session:
         gateway = self.gateway
         watch = self._keeper.watch()
         token = gateway.token(bound=bound)
-        watch.keep(token.checkpoint)
+        watch.keep(token.checkpoint, gateway.consistency)
         return token
 
     def records(self, query: str, *, after: int = -1, limit: int) -> Records:
@@ -84,7 +84,7 @@ class Session:
         gateway = self.gateway
         watch = self._keeper.watch()
         records = gateway.log(query, after=after, limit=limit)
-        watch.keep(gateway.checkpoint())
+        watch.keep(gateway.checkpoint(), gateway.consistency)
         return records
 
     def restart(self) -> None:
@@ -98,12 +98,13 @@ class Session:
         self._renew(restart=False)
 
     def _compare(self) -> None:
-        """Compare the log with the kept checkpoint, once; needs no identity, so it works before any other request."""
+        """Have the log proven to extend the kept checkpoint, once; needs no identity, so it works before any other request."""
         if self._compared:
             return
         watch = self._keeper.watch()
         with Transport(self.identity.url, pinned_context(self._ca)) as transport:
-            watch.keep(Gateway(transport).checkpoint())
+            gateway = Gateway(transport)
+            watch.keep(gateway.checkpoint(), gateway.consistency)
         self._compared = True
 
     def _renew_in_time(self) -> None:
@@ -119,20 +120,24 @@ class Session:
         self._compare()
         identity, request = self.identity, credentials.signing_request(self._key)
         watch = self._keeper.watch()
+        context = pinned_context(self._ca)
+        assertion = ""
         if identity.is_person:
+            # Without the certificate: an expired one would end the handshake before the assertion is read.
             assertion = credentials.device_assertion(
                 self._key, device=identity.device, trust_domain=identity.trust_domain, now=self._clock()
             )
-            # Without the certificate: an expired one would end the handshake before the assertion is read.
-            with Transport(identity.url, pinned_context(self._ca)) as transport:
-                issued = Gateway(transport).renew(request, assertion=assertion, restart=restart)
         else:
-            issued = self._renew_over_certificate(request)
-        self._check(issued)
-        watch.keep(issued.checkpoint)
+            self._require_unexpired()
+            context.load_cert_chain(self.profile.certificate_path, self.profile.key_path)
+        with Transport(identity.url, context) as transport:
+            gateway = Gateway(transport)
+            issued = gateway.renew(request, assertion=assertion, restart=restart)
+            self._check(issued)
+            watch.keep(issued.checkpoint, gateway.consistency)
         self._replace(issued)
 
-    def _renew_over_certificate(self, request: str) -> Issued:
+    def _require_unexpired(self) -> None:
         _, end = credentials.validity(self.profile.read("certificate.pem"))
         if end <= self._clock():
             raise NotLoggedIn(
@@ -140,10 +145,6 @@ class Session:
                 f"the certificate of {self.identity.subject} has expired, and a workload renews before that",
                 advice=f"nomoat enroll --workload {self.identity.subject.removeprefix('workload:')}, and log in with that code",
             )
-        context = pinned_context(self._ca)
-        context.load_cert_chain(self.profile.certificate_path, self.profile.key_path)
-        with Transport(self.identity.url, context) as transport:
-            return Gateway(transport).renew(request)
 
     def _check(self, issued: Issued) -> None:
         """Check a renewed certificate against what this profile pinned."""

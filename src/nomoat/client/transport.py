@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from nomoat import __version__
-from nomoat.client.errors import NoGateway, Untrusted
+from nomoat.client.errors import NoGateway, Unintelligible, Untrusted
 from nomoat.core.errors import (
     Conflict,
     Malformed,
@@ -98,15 +98,21 @@ class Transport:
             raise _unintelligible(f"{path} is not text") from None
 
     def call(
-        self, method: str, path: str, body: Mapping[str, object] | None = None, *, authorization: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        authorization: str = "",
+        limit: int = LIMIT,
     ) -> Answer:
-        """Make one request and return its JSON object.
+        """Make one request and return its JSON object, of at most `limit` bytes.
 
         Raises a `Refused` for what the gateway refused (its sentence and record number), `Unavailable`
         when it or a part of it is, `Untrusted` when the other side is not the gateway.
         """
         headers = {"authorization": authorization} if authorization else {}
-        status, content, retry = self._exchange(method, path, body, headers, LIMIT)
+        status, content, retry = self._exchange(method, path, body, headers, limit)
         answer = _parse(content)
         if status != 200:
             raise _refusal(status, answer, retry)
@@ -200,7 +206,7 @@ def _refusal(status: int, answer: Answer, retry: str = "") -> Refused | Unavaila
     elif status in _KINDS:
         refused = _KINDS[status](reason)
     else:
-        return Unavailable("gateway", f"{reason} (status {status})")
+        return Unintelligible(f"{reason} (status {status})")
     refused.record = record if isinstance(record, int) else None
     return refused
 
@@ -215,5 +221,5 @@ def _parse(content: bytes) -> Answer:
     return cast("dict[str, object]", document)
 
 
-def _unintelligible(detail: str) -> Unavailable:
-    return Unavailable("gateway", f"it answered what this version of nomoat does not understand ({detail})")
+def _unintelligible(detail: str) -> Unintelligible:
+    return Unintelligible(f"it answered what this version of nomoat does not understand ({detail})")

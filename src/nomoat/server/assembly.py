@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,12 @@ from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
 from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
 from nomoat.server.configuration import Configuration
-from nomoat.stores.catalog import remove_strays
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
 from nomoat.stores.segments import Files
 from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
+from nomoat.stores.uncommitted import Uncommitted
 
 _log = logging.getLogger("nomoat")
 
@@ -69,6 +70,7 @@ class Gateway:
     policies: Policies
     reading: Reading
     writing: Writing
+    uncommitted: Uncommitted
     keys: KeyStore
     clock: Clock
 
@@ -125,15 +127,20 @@ async def open_gateway(
         try:
             gateway = _wire(configuration, stores, log, clock)
             await log.append(system_record("Start", {"trust_domain": configuration.trust_domain}))
-            await remove_strays(stores.state, stores.objects)
+            await gateway.uncommitted.remove_strays()
             await gateway.identity.retain()  # a crash may have come between a declaration and its effect here
-            flushing = asyncio.create_task(gateway.guard.strangers.run())
+            beside = [
+                asyncio.create_task(gateway.guard.strangers.run()),
+                asyncio.create_task(gateway.uncommitted.run(_tell_of_a_failed_sweep)),
+            ]
             try:
                 yield gateway
             finally:
-                flushing.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await flushing
+                for task in beside:
+                    task.cancel()
+                for task in beside:
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
                 await gateway.guard.strangers.flush()
                 with contextlib.suppress(Unavailable):  # its author was told; it is in force until here
                     await gateway.identity.sessions.settle()
@@ -175,6 +182,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         policies=parts.policies,
         reading=parts.reading,
         writing=parts.writing,
+        uncommitted=Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log)),
         keys=stores.keys,
         clock=clock,
     )
@@ -244,11 +252,19 @@ def _routes(parts: _Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
     return (
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
         *LogEndpoint(guard, parts.log).routes(),
-        *IdentityEndpoints(guard, parts.identities, root, log.checkpoint).routes(),
+        *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, parts.identities.whoami).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
     )
+
+
+async def _note_removal(log: Log, why: str, contents: int, length: int) -> None:
+    await log.append(system_record("RemoveContents", {"why": why, "contents": contents, "bytes": length}))
+
+
+def _tell_of_a_failed_sweep(error: NoMoatError) -> None:
+    _log.warning("contents that nobody committed are not removed at the moment: %s", error)
 
 
 def system_record(what: str, content: Mapping[str, Json]) -> Record:

@@ -4,7 +4,6 @@ Rules: names, branches and heads are in memory whole, files of revisions in a bo
 follow the state in the order of its commits, in the event loop. It knows no policy and no contents.
 """
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from sqlalchemy import Connection, insert, select
 
 from nomoat.core.errors import Conflict
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
-from nomoat.stores.objects import Objects
 from nomoat.stores.revisions import (
     Committed,
     Draft,
@@ -31,10 +29,9 @@ from nomoat.stores.revisions import (
     snapshot_of,
 )
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import blob, branch, repository
+from nomoat.stores.state.schema import branch, repository
 
 MAIN: Final = "main"  # the branch that a new repository has
-_BLOB_ID: Final = re.compile(r"[0-9a-f]{32}")  # what else lies there is not ours to remove
 CACHED_FILES: Final = 50_000  # in all cached snapshots together, about 40 MiB
 
 Still: TypeAlias = Callable[[], None]
@@ -156,18 +153,6 @@ class Catalog:
         while self._room < 0 and len(self._cached) > 1:
             _, oldest = self._cached.popitem(last=False)
             self._room += 1 + len(oldest.paths)
-
-
-async def remove_strays(state: State, objects: Objects) -> int:
-    """Remove the blobs that a crash left without a row in the state; return how many there were.
-
-    To be called before anything is served: a blob on its way in has no row yet either.
-    """
-    known = state.read(lambda connection: set(connection.scalars(select(blob.c.id))))
-    strays = [each for each in objects.ids() if _BLOB_ID.fullmatch(each) and each not in known]
-    for stray in strays:
-        await objects.remove(stray)
-    return len(strays)
 
 
 def _all(connection: Connection) -> dict[RepositoryName, CreatedRepository]:

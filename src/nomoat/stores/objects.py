@@ -154,6 +154,12 @@ class Objects:
         with _guarded(), suppress(FileNotFoundError):
             await asyncio.to_thread(_path(self._root, blob_id).unlink)
 
+    def length(self, blob_id: str) -> int:
+        """How many bytes a blob takes on the disk; 0 when there is none. Raises `Unavailable`."""
+        with _guarded(), suppress(FileNotFoundError):
+            return _path(self._root, blob_id).stat().st_size
+        return 0
+
     def ids(self) -> Iterator[str]:
         """Iterate over the ids of all blobs: what the state does not know was stored just before a crash."""
         with _guarded():

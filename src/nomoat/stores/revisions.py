@@ -162,8 +162,9 @@ def keep_content(connection: Connection, repository: str, file: StoredFile, subj
                 created_at=at,
             )
         )
-    sent = {"blob": known or file.blob.id, "subject": subject, "at": at}
-    connection.execute(insert_or(upload).values(sent).on_conflict_do_nothing())
+    sent = insert_or(upload).values(blob=known or file.blob.id, subject=subject, at=at)
+    # Who sends it again has sent it now: how long it is kept uncommitted counts from here.
+    connection.execute(sent.on_conflict_do_update(index_elements=["blob", "subject"], set_={"at": at}))
     return known is None
 
 

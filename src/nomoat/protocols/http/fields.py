@@ -1,4 +1,4 @@
-"""Fields of a JSON body, taken strictly: what is not of its type is refused, and so is what is not known."""
+"""Fields of a JSON body or a query, taken strictly: what is not of its type is refused, and so is what is not known."""
 
 from collections.abc import Mapping
 
@@ -25,6 +25,16 @@ def truth(body: Mapping[str, object], name: str, *, default: bool | None = None)
     if not isinstance(value, bool):
         raise Malformed(f"{name} is true or false")
     return value
+
+
+def size(query: Mapping[str, str], name: str) -> int:
+    """A field of a query that is a number: decimal digits, no leading zero, below 2^63. Raises `Malformed`."""
+    value = query.get(name, "")
+    if not (value.isascii() and value.isdigit() and len(value) <= 19) or (value[0] == "0" and value != "0"):
+        raise Malformed(f"{name} is a whole number in decimal digits")
+    if (number := int(value)) >= 1 << 63:
+        raise Malformed(f"{name} is below 2^63")
+    return number
 
 
 def whole(body: Mapping[str, object], name: str, default: int | None = None, *, least: int, most: int) -> int:

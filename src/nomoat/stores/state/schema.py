@@ -181,7 +181,7 @@ change: Final = Table(
     metadata,
     Column("revision", Text, _refers_to("revision.id"), primary_key=True),
     Column("path", Text, primary_key=True),
-    Column("blob", Text, _refers_to("blob.id")),
+    Column("blob", Text, _refers_to("blob.id"), index=True),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
