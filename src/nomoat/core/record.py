@@ -5,6 +5,7 @@ No secret, capability URL or query string ever enters a record.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -39,7 +40,8 @@ class Record(NamedTuple):
     priority: bool = False
 
 
-class Receipt(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Receipt:
     """Proof of keeping: the record's index in the log and its leaf hash (32 bytes)."""
 
     index: int

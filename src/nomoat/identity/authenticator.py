@@ -117,7 +117,12 @@ class Authenticator:
         expires_at = min(claims.expires_at, session.expires_at)
         kept = self._bearers.get(claims)
         # INVARIANT (same): what a kept principal was made of is what it would be made of now.
-        if kept and kept[0] is session and kept[1] is self._declared(claims.subject) and kept[2].expires_at == expires_at:
+        if (
+            kept
+            and kept[0] is session
+            and kept[1] is self._declared(claims.subject)
+            and kept[2].expires_at == expires_at
+        ):
             return kept[2]
         principal = self._principal(
             claims.subject, claims.spiffe_id, session, binding, claims.obtained, expires_at, None, thumbprint

@@ -81,6 +81,8 @@ class Exchange:
     `started` tells whether the answer's status line was sent: from then on a failure can only cut.
     """
 
+    __slots__ = ("_headers", "_held", "_receive", "_scope", "_send", "method", "presented", "segments", "started")
+
     def __init__(self, scope: Scope, receive: Receive, send: Send, presented: Presented, held: Held) -> None:
         self.presented = presented
         self._held = held

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, cast
 from urllib.parse import quote
 
@@ -81,7 +82,7 @@ def file_headers(found: FoundFile) -> dict[str, str]:
     return {
         "Content-Type": "application/octet-stream",
         "Content-Length": str(file.size),
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.path.rpartition('/')[2], safe='')}",
+        "Content-Disposition": _disposition(found.path.rpartition("/")[2]),
         "X-Content-Type-Options": "nosniff",
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-store",
@@ -90,6 +91,12 @@ def file_headers(found: FoundFile) -> dict[str, str]:
         "X-Linked-Etag": etag,
         "X-Linked-Size": str(file.size),
     }
+
+
+@lru_cache(maxsize=1024)
+def _disposition(name: str) -> str:
+    """A content is a file to be saved, not a page to be shown (RFC 6266, section 4.3)."""
+    return f"attachment; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def content_headers(content: Content) -> tuple[int, dict[str, str]]:
