@@ -1,0 +1,83 @@
+"""Operations: one frozen class for each verb, and what a name resolved to.
+
+Rules: an Operation says what the caller wants in the caller's words; `Resolved` says what that is
+right now, by immutable ids. Every class here has an action of the same name in the Cedar schema.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, NamedTuple
+
+from typing_extensions import TypeVar
+
+from nomoat.core.names import Classification
+
+OPERATIONS: dict[str, type["Operation"]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Base of every verb. `action` is its name in policies and records.
+
+    `priority` operations (revocation, administration) may use the space that the log reserves for
+    a full disk.
+    """
+
+    action: ClassVar[str] = ""
+    priority: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **arguments: object) -> None:
+        # dataclass(slots=True) makes a second class of the same name; the later one is the one in use.
+        cls.action = cls.__name__
+        OPERATIONS[cls.__name__] = cls
+
+    @property
+    def requested(self) -> str:
+        """What was asked for, as a person would write it; for records of what never resolved."""
+        return ""
+
+
+class Target(NamedTuple):
+    """One thing that a decision is about.
+
+    `kind` is the Cedar entity type (`Dataset`, `Model`, `File`, `Directory`, `PolicySet`, `Log`,
+    `Identity`), `id` the entity's id, `name` what a person calls it, `version` the commit or
+    content digest, `parents` (type, id) pairs above it. `facts` are further attributes that the
+    schema declares for this kind.
+    """
+
+    kind: str
+    id: str
+    name: str
+    version: str = ""
+    classification: Classification = Classification.PUBLIC
+    labels: frozenset[str] = frozenset()
+    owner_group: str = ""
+    owner_person: str = ""
+    parents: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, str | int | bool], ...] = ()
+
+
+OpT = TypeVar("OpT", bound=Operation)
+OpT_co = TypeVar("OpT_co", bound=Operation, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved(Generic[OpT_co]):
+    """An operation and what its names meant at one instant.
+
+    `targets` has at least one target and every one of them must be allowed. `coordinates` is what
+    the resource needs to find it again without looking a name up. `discovery` is the thing whose
+    existence is itself confidential (the repository), `missing` the words for its absence.
+    """
+
+    operation: OpT_co
+    targets: tuple[Target, ...]
+    coordinates: Mapping[str, object] = field(default_factory=dict[str, object])
+    discovery: Target | None = None
+    missing: str = ""
+
+    @property
+    def target(self) -> Target:
+        """The first target: the one that a record shows."""
+        return self.targets[0]

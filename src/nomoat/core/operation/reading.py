@@ -1,0 +1,62 @@
+"""Reading datasets and models: what is there, and its content."""
+
+from dataclasses import dataclass
+
+from nomoat.core.names import RepositoryName
+from nomoat.core.operation.base import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeRepository(Operation):
+    """See a repository's revision: its commit, date and the names of its files."""
+
+    repository: RepositoryName
+    revision: str
+
+    @property
+    def requested(self) -> str:
+        return f"{self.repository}@{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListFiles(Operation):
+    """List the files of a revision under a path ('' for all), with sizes and digests."""
+
+    repository: RepositoryName
+    revision: str
+    under: str
+
+    @property
+    def requested(self) -> str:
+        return f"{self.repository}@{self.revision}:{self.under}"
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeFile(Operation):
+    """See one file's size and digest, not its content."""
+
+    repository: RepositoryName
+    revision: str
+    path: str
+
+    @property
+    def requested(self) -> str:
+        return f"{self.repository}@{self.revision}:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile(Operation):
+    """Read one file's content, whole or a range (`first`, `last` inclusive; None: open).
+
+    A negative `first` with `last` None asks for that many last bytes (RFC 9110, section 14.1.2).
+    """
+
+    repository: RepositoryName
+    revision: str
+    path: str
+    first: int | None = None
+    last: int | None = None
+
+    @property
+    def requested(self) -> str:
+        return f"{self.repository}@{self.revision}:{self.path}"
