@@ -11,8 +11,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bench.measure import Figure
+from nomoat.stores.blob import StoredBlob
 from nomoat.stores.keys import KeyEncryptionKey
-from nomoat.stores.objects import Objects, StoredBlob
+from nomoat.stores.objects import Objects
 
 SIZE = 256 << 20
 CHUNK = 64 * 1024

@@ -15,8 +15,8 @@ from sqlalchemy import func, select
 
 from nomoat.core.errors import Conflict, Malformed
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
+from nomoat.stores.blob import StoredBlob
 from nomoat.stores.catalog import Catalog, CreatedRepository
-from nomoat.stores.objects import StoredBlob
 from nomoat.stores.revisions import Draft, StoredFile
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import blob

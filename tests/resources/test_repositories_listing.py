@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nomoat.resources.repositories.listing import Entry, Listing, at, below, entries_of, pages
-from nomoat.stores.objects import StoredBlob
+from nomoat.stores.blob import StoredBlob
 from nomoat.stores.revisions import StoredFile
 
 FILE = StoredFile("0" * 64, 1, "", StoredBlob("0" * 32, 1, b""))

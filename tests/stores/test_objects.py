@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nomoat.core.errors import Corrupt, Malformed, Misuse, TooLarge
+from nomoat.stores.blob import StoredBlob
 from nomoat.stores.keys import KeyEncryptionKey
-from nomoat.stores.objects import Objects, StoredBlob
+from nomoat.stores.objects import Objects
 from nomoat.stores.streaming import HEADER_SIZE, MAX_SIZE, SEGMENT, TAG_SIZE
 
 KEK = KeyEncryptionKey(bytes(range(32)))

@@ -17,8 +17,9 @@ from textwrap import dedent
 import pytest
 
 from nomoat.core.errors import Corrupt, Unavailable
+from nomoat.stores.blob import StoredBlob
 from nomoat.stores.keys import KeyEncryptionKey
-from nomoat.stores.objects import Objects, StoredBlob
+from nomoat.stores.objects import Objects
 
 KEK = KeyEncryptionKey(bytes(range(32)))
 CONTENT = bytes(range(256)) * 4000  # 1,024,000 bytes, 16 segments

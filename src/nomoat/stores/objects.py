@@ -19,15 +19,15 @@ import os
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, final
 
 from nomoat.core.errors import Corrupt, Malformed, Misuse, TooLarge, Unavailable
 from nomoat.core.names import parse_digest
+from nomoat.stores.blob import Blob, StoredBlob, guarded, unavailable
 from nomoat.stores.disk import sync_directory
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.streaming import (
@@ -39,10 +39,7 @@ from nomoat.stores.streaming import (
     Opener,
     Sealer,
     ciphertext_size,
-    ciphertext_span,
     plaintext_size,
-    segment_at,
-    segment_count,
 )
 
 # Segments are gathered and written together: fewer system calls, and none is long enough to be
@@ -51,15 +48,6 @@ _BATCH: Final = 4 * SEGMENT
 _OPENERS: Final = 4096  # keys of contents that are kept in memory, about 1 KiB each
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _INCOMING: Final = "incoming"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBlob:
-    """What the state keeps of a blob: its id, the size of its plaintext in bytes, its wrapped data key."""
-
-    id: str
-    size: int
-    wrapped_key: bytes = field(repr=False)
 
 
 @final
@@ -74,7 +62,7 @@ class Objects:
         self._root = root
         self._kek = kek
         self._openers: OrderedDict[tuple[str, str, StoredBlob], Opener] = OrderedDict()
-        with _guarded():
+        with guarded():
             root.mkdir(mode=0o700, exist_ok=True)
             (root / _INCOMING).mkdir(mode=0o700, exist_ok=True)
         self.sweep()
@@ -91,7 +79,7 @@ class Objects:
             raise TooLarge(f"a content has at most {MAX_SIZE} bytes")
         blob_id = secrets.token_hex(16)
         binding = _binding(repository, digest, blob_id)
-        with _guarded():
+        with guarded():
             disk = os.statvfs(self._root)
         if ciphertext_size(size) > disk.f_bavail * disk.f_frsize:
             raise Unavailable("objects", f"the disk has no room for {size} bytes")
@@ -112,7 +100,7 @@ class Objects:
         except FileNotFoundError:
             raise Corrupt(name) from None
         except OSError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         try:
             small = length <= SEGMENT
             # A small content comes with its header, in one read; a byte more would show a longer file.
@@ -123,7 +111,7 @@ class Objects:
             return Blob(descriptor, name, stored.size, opener, memoryview(begin)[HEADER_SIZE:] if small else None)
         except OSError as error:
             os.close(descriptor)
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         except BaseException:
             os.close(descriptor)
             raise
@@ -151,18 +139,18 @@ class Objects:
 
     async def remove(self, blob_id: str) -> None:
         """Remove a blob; it is no error when there is none. Raises `Unavailable` when the disk fails."""
-        with _guarded(), suppress(FileNotFoundError):
+        with guarded(), suppress(FileNotFoundError):
             await asyncio.to_thread(_path(self._root, blob_id).unlink)
 
     def length(self, blob_id: str) -> int:
         """How many bytes a blob takes on the disk; 0 when there is none. Raises `Unavailable`."""
-        with _guarded(), suppress(FileNotFoundError):
+        with guarded(), suppress(FileNotFoundError):
             return _path(self._root, blob_id).stat().st_size
         return 0
 
     def ids(self) -> Iterator[str]:
         """Iterate over the ids of all blobs: what the state does not know was stored just before a crash."""
-        with _guarded():
+        with guarded():
             for directory in self._root.iterdir():
                 if directory.name != _INCOMING:
                     yield from (path.name for path in directory.iterdir())
@@ -170,7 +158,7 @@ class Objects:
     def sweep(self) -> int:
         """Remove the uploads that an earlier run left unfinished; return how many there were."""
         removed = 0
-        with _guarded():
+        with guarded():
             for path in (self._root / _INCOMING).iterdir():
                 path.unlink()
                 removed += 1
@@ -195,7 +183,7 @@ class Upload:
         self._batch[:HEADER_SIZE] = sealer.header
         self._batched = HEADER_SIZE
         self._temporary = root / _INCOMING / stored.id
-        with _guarded():
+        with guarded():
             self._descriptor = os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         self._open = True
 
@@ -283,7 +271,7 @@ class Upload:
 
     def _flush(self) -> None:
         start = 0
-        with _guarded():
+        with guarded():
             while start < self._batched:
                 start += os.write(self._descriptor, self._batch[start : self._batched])
         self._batched = 0
@@ -298,7 +286,7 @@ class Upload:
         """Sync the file, then give it its name, then sync the name. Runs in a thread: it waits for the disk."""
         path = _path(self._root, self._stored.id)
         try:
-            with _guarded():
+            with guarded():
                 try:
                     os.fsync(self._descriptor)
                 finally:
@@ -318,74 +306,6 @@ class Upload:
                 path.unlink()
 
 
-@final
-class Blob:
-    """One content, open for reading; a context manager. `size` is its length in bytes."""
-
-    def __init__(self, descriptor: int, name: str, size: int, opener: Opener, whole: Bytes | None) -> None:
-        """Take an open file, and all of the ciphertext where it was read already: it is one segment then."""
-        self.size = size
-        self._descriptor = descriptor
-        self._name = name
-        self._opener = opener
-        self._tail_number = segment_count(size) - 1
-        # One buffer for all ciphertext: a fresh one for every read costs more than decrypting it.
-        self._buffer = memoryview(bytearray(SEGMENT if whole is None else 0))
-        # Only the whole ciphertext ends in a last segment.
-        self._tail = self._read(self._tail_number) if whole is None else self._decrypt(0, whole)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def segments(self, first: int = 0, last: int | None = None) -> Iterator[bytes]:
-        """Iterate over the bytes from `first` to `last`, inclusive (None: to the end), in parts of at most 64 KiB.
-
-        Nothing is read before it is asked for. Raises `Misuse` at once when the range is not within the
-        content (an empty content has the empty range only), while iterating `Corrupt` at the first part
-        that does not verify and `Unavailable` when the disk fails.
-        """
-        end = self.size if last is None else last + 1
-        if not 0 <= first <= end <= self.size:
-            raise Misuse(f"bytes {first} to {last} of a content of {self.size}")
-        return self._parts(first, end)
-
-    def close(self) -> None:
-        """Close the file; what is still iterating ends with `Misuse`."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def _parts(self, first: int, end: int) -> Generator[bytes]:
-        number, inside = segment_at(first)
-        while first < end:
-            part = self._tail if number == self._tail_number else self._read(number)
-            if inside or len(part) > end - first:
-                part = part[inside : inside + end - first]
-            yield part
-            first += len(part)
-            number, inside = number + 1, 0
-
-    def _read(self, number: int) -> bytes:
-        if self._descriptor < 0:
-            raise Misuse("a blob was read after it was closed")
-        start, length = ciphertext_span(number, self.size)
-        ciphertext = self._buffer[:length]
-        with _guarded():
-            read = os.preadv(self._descriptor, [ciphertext], start)
-        return self._decrypt(number, ciphertext[:read])
-
-    def _decrypt(self, number: int, ciphertext: Bytes) -> bytes:
-        try:
-            return self._opener.open(number, ciphertext)
-        except Corrupt:
-            raise Corrupt(self._name) from None
-
-
 def _binding(repository: str, digest: str, blob_id: str) -> str:
     """What a data key is for. The last two parts have fixed forms, so no two triples have the same binding."""
     return f"nomoat-blob-v1/{repository}/{parse_digest(digest)}/{blob_id}"
@@ -400,16 +320,3 @@ def _place(blob_id: str) -> str:
 
 def _path(root: Path, blob_id: str) -> Path:
     return root / _place(blob_id)
-
-
-@contextmanager
-def _guarded() -> Generator[None]:
-    """Turn the errors of the disk into `Unavailable`."""
-    try:
-        yield
-    except OSError as error:
-        raise _unavailable(error) from error
-
-
-def _unavailable(error: OSError) -> Unavailable:
-    return Unavailable("objects", f"the disk failed: {error.strerror}")

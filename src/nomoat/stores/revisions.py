@@ -15,7 +15,7 @@ from sqlalchemy import CTE, Connection, Row, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from nomoat.core.errors import Conflict, Malformed
-from nomoat.stores.objects import StoredBlob
+from nomoat.stores.blob import StoredBlob
 from nomoat.stores.state.schema import blob, branch, change, revision, upload
 
 MOST_REBASED: Final = 1000  # commits that may have come between a decision and its commit

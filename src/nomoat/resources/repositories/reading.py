@@ -16,7 +16,8 @@ from nomoat.core.operation import DescribeFile, DescribeRepository, ListFiles, O
 from nomoat.core.permit import Permit
 from nomoat.resources.repositories.listing import Listing, below
 from nomoat.resources.repositories.resolution import FilePlace, RepositoryPlace, place_in
-from nomoat.stores.objects import Blob, Objects
+from nomoat.stores.blob import Blob
+from nomoat.stores.objects import Objects
 from nomoat.stores.revisions import Revision, Snapshot, StoredFile
 
 
