@@ -279,7 +279,7 @@ class GroupCommit:
     def _still_down(self, error: Exception) -> None:
         self._full = is_full(error)
         self._begin_outage("log", _reason(error)).reason = _reason(error)
-        for item in self._held:
+        for item in [*self._held, *(self._failed.items if self._failed else ())]:  # nobody waits for the disk
             self._refuse(item, _reason(error))
         self._held = deque(item for item in self._held if item.waiter is None)
         self._quiet.set()
@@ -291,7 +291,7 @@ class GroupCommit:
         for number, (item, receipt) in enumerate(batch.receipts()):
             if number < kept:
                 self._acknowledge(item, receipt)
-            elif _must_be_kept(item):
+            elif _must_be_kept(item) and (item.waiter is None or not item.waiter.done()):
                 again.append(item)
         self._held.extendleft(reversed(again))
 
