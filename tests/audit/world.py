@@ -68,7 +68,7 @@ class World:
     def key(self) -> VerifierKey:
         return NoteSigner(ORIGIN, self.signing_key).key
 
-    async def open(self, *, files: Files | None = None, settings: LogSettings = FAST) -> Log:
+    async def open(self, *, files: Files | None = None, settings: LogSettings = FAST, state: int | None = None) -> Log:
         return await Log.open(
             self.directory,
             signing_key=self.signing_key,
@@ -76,6 +76,7 @@ class World:
             pseudonym_key=self.pseudonym_key,
             subject_keys=self.keys,
             clock=self.clock,
+            state=state,
             files=files,
             settings=settings,
         )

@@ -431,3 +431,69 @@ def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
 
 def modes(directory: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
+
+
+# -- Generations ------------------------------------------------------------------------------------
+
+
+def test_every_committed_write_moves_the_generation_and_nothing_else_does(tmp_path: Path, state: State) -> None:
+    first = state.generation
+
+    def fail(connection: Connection) -> None:
+        revoke("alice")(connection)
+        raise NotFound("nobody", kind="entry")
+
+    asyncio.run(state.write(revoke("alice")))
+    assert state.generation == first + 1
+    with pytest.raises(NotFound):
+        asyncio.run(state.write(fail))
+    state.read(names)
+    assert state.generation == first + 1
+    asyncio.run(state.write(lambda _: None))
+    state.close()
+    again = State.open(tmp_path / "state.db", KEY)
+    assert again.generation == first + 2
+    again.overtake(100)
+    assert again.generation == first + 2
+    asyncio.run(again.write(lambda _: None))
+    asyncio.run(again.write(lambda _: None))
+    assert again.generation == 102
+    again.close()
+
+
+def test_a_write_returns_when_its_follower_has_heard_of_it(state: State) -> None:
+    told: list[tuple[int, list[str]]] = []
+
+    async def run() -> None:
+        go = asyncio.Event()
+
+        async def follower(generation: int) -> None:
+            told.append((generation, state.read(names)))
+            await go.wait()
+
+        state.follow(follower)
+        swapped: list[None] = []
+        writing = asyncio.ensure_future(state.write(revoke("alice"), swapped.append))
+        unfollowed = asyncio.ensure_future(state.write(revoke("bob"), followed=False))
+        await unfollowed
+        while not told:  # noqa: ASYNC110 - the follower is called some turns later
+            await asyncio.sleep(0.01)
+        assert not writing.done()
+        assert swapped == [None], "what is in memory waits for nobody"
+        go.set()
+        await writing
+
+    asyncio.run(run())
+    ((generation, seen),) = told
+    assert "alice" in seen, "it was told before the commit"
+    assert generation <= state.generation
+
+
+def test_what_the_follower_raises_is_raised_and_the_write_is_kept(state: State) -> None:
+    async def follower(_: int) -> None:
+        raise Unavailable("log", "it cannot be written")
+
+    state.follow(follower)
+    with pytest.raises(Unavailable, match="log"):
+        asyncio.run(state.write(revoke("alice")))
+    assert state.read(names) == ["alice"]

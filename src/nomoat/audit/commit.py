@@ -279,18 +279,23 @@ class GroupCommit:
     def _still_down(self, error: Exception) -> None:
         self._full = is_full(error)
         self._begin_outage("log", _reason(error)).reason = _reason(error)
-        for item in self._held:
-            self._refuse(item.waiter, _reason(error))
+        waiters = [item.waiter for item in self._held]
+        for waiter in [*waiters, *(self._failed.waiters if self._failed else ())]:  # nobody waits for the disk
+            self._refuse(waiter, _reason(error))
         self._held = deque(item for item in self._held if item.waiter is None)
         self._quiet.set()
         self._watch()
 
     def _account(self, batch: Batch, kept: int) -> None:
         """Of a settled batch, the first `kept` records stayed and are durable; the others come again."""
+        again: list[Item] = []
         for place, (waiter, receipt) in enumerate(batch.receipts()):
-            if place < kept and waiter is not None:
+            if place >= kept:
+                item = batch.again.get(place)
+                again.extend([item] if item is not None and (waiter is None or not waiter.done()) else [])
+            elif waiter is not None:
                 self._acknowledge(waiter, receipt)
-        self._held.extendleft(batch.again[place] for place in sorted(batch.again, reverse=True) if place >= kept)
+        self._held.extendleft(reversed(again))
 
     def _recover(self) -> None:
         """Everything is taken again: first the record of the outage, then what was held."""

@@ -14,6 +14,7 @@ from typing import Final, final
 from nomoat.audit.checkpoint import NoteSigner, VerifierKey
 from nomoat.audit.commit import ClockBehind, Gate, GroupCommit, LogSettings, interrupted
 from nomoat.audit.entries import MissingKey, Pseudonyms, SealedRecord, Sealer, SubjectKeys
+from nomoat.audit.generation import advanced
 from nomoat.audit.outage import Mode, system_record
 from nomoat.audit.query import parse_query
 from nomoat.audit.reading import Reader
@@ -29,7 +30,10 @@ CLOCK_TOLERANCE_MS: Final = 5000
 
 @final
 class Log:
-    """An append-only log in one directory, of which this process is the only writer."""
+    """An append-only log in one directory, of which this process is the only writer.
+
+    `generation` is the newest generation of the state that it was told of.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class Log:
         self._reserve = reserve
         self._reader = Reader(self._tail.directory, self.verifier_key.name, sealer.pseudonyms, keys)
         self._latest = recovered.tail.latest
+        self.generation = recovered.generation
         self._stamped = -1
         self._at = ""
         self._fetching: dict[str, list[Item]] = {}
@@ -69,20 +74,22 @@ class Log:
         subject_keys: SubjectKeys,
         clock: Callable[[], float],
         enforcer: str = "gateway-1",
+        state: int | None = None,
         files: Files | None = None,
         settings: LogSettings | None = None,
     ) -> "Log":
         """Open the log in `directory`, or begin one; what a crash left is put in order first.
 
         `signing_key` is an Ed25519 private key (32 bytes), `origin` the log's name in checkpoints,
-        `pseudonym_key` at least 32 secret bytes, `clock` returns Unix seconds. Accesses that were
-        open when the last process ended get an outcome, `interrupted`. Raises `Corrupt` when the
-        directory holds what no crash leaves, `Unavailable` when it cannot be read or written.
+        `pseudonym_key` at least 32 secret bytes, `clock` returns Unix seconds, `state` is the generation
+        of the state beside the log (None: whatever it is). Accesses that were open when the last process
+        ended get an outcome, `interrupted`. Raises `Corrupt` when the directory holds what no crash
+        leaves, `Unavailable` when it cannot be read or written, or the state is older than the log says.
         """
         files, settings = files or Files(), settings or LogSettings()
         signer = NoteSigner(origin, signing_key)
         try:
-            recovered = await asyncio.to_thread(recover, directory, files, signer, subject_keys)
+            recovered = await asyncio.to_thread(recover, directory, files, signer, subject_keys, state)
             try:
                 reserve = Reserve(files, directory / "reserve", settings.reserve_size, settings.reserve_slice)
                 full = not await asyncio.to_thread(_fill, reserve)
@@ -126,6 +133,14 @@ class Log:
         if self._closed:
             raise Misuse("a record was posted to a closed log")
         self._commit.offer(Item(record))
+
+    async def learn(self, generation: int) -> None:
+        """Keep a record that the state got as far as `generation`; from its return on no older one may take its place.
+
+        Raises as `submit` does.
+        """
+        self.generation = max(self.generation, generation)
+        await self.append(advanced(self.generation))
 
     # -- What it holds --------------------------------------------------------------------------------
 

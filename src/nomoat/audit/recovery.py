@@ -5,6 +5,7 @@ What a crash can leave (a torn last batch, a segment without a header) is repair
 What a crash cannot leave is `Corrupt` and refuses to start: evidence is not overwritten.
 Records after the last checkpoint were never acknowledged. They stay if they are whole and their
 boxes open with our keys, so that nobody can have a forged record signed by stopping the gateway.
+Nothing is repaired beside a state that is older than the log says (`audit/generation.py`).
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import orjson
 
 from nomoat.audit.checkpoint import NoteSigner, sign_checkpoint, verify_checkpoint
 from nomoat.audit.entries import SubjectKeys, open_box
+from nomoat.audit.generation import read_generation, require_current, says_generation
 from nomoat.audit.hashes import StoredHashes
 from nomoat.audit.segments import (
     CHECKPOINT_FILE,
@@ -41,18 +43,25 @@ from nomoat.stores.segments import Files, Segment
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The tail, and what recovery had to do: bytes cut off, unacknowledged records kept."""
+    """The tail, and what recovery had to do: bytes cut off, unacknowledged records kept.
+
+    `generation` is the newest one of the state that the records say.
+    """
 
     tail: Tail
     cut: int = 0
     unacknowledged: int = 0
+    generation: int = 0
 
 
-def recover(directory: Path, files: Files, signer: NoteSigner, keys: SubjectKeys) -> Recovered:
+def recover(
+    directory: Path, files: Files, signer: NoteSigner, keys: SubjectKeys, state: int | None = None
+) -> Recovered:
     """Open a log's directory, making it if it is new, and bring it into order.
 
-    Raises `Corrupt` when it holds what no crash leaves, `OSError` when it cannot be written, and
-    `Unavailable` when the keys cannot be read.
+    `state` is the generation of the state beside it, None for any. Raises `Corrupt` when the log holds
+    what no crash leaves, `OSError` when it cannot be written, and `Unavailable` when the keys cannot be
+    read or the state is older than the log says.
     """
     if not directory.is_dir():
         directory.mkdir(mode=0o700)
@@ -67,6 +76,9 @@ def recover(directory: Path, files: Files, signer: NoteSigner, keys: SubjectKeys
     ordinal, path = segments[-1]
     newest = _Newest(path.read_bytes(), ordinal, signer)
     kept = newest.keep_authentic(keys)
+    generation = _find_generation(segments[:-1], newest, signer, keys)
+    if state is not None:
+        require_current(state, generation)
     segment = Segment.resume(files, path, newest.batch_start, newest.data[newest.batch_start : newest.end])
     hashes = _open_hashes(files, directory, newest.header.frontier, segments[:-1])
     hashes.add(newest.header.frontier.copy().extend(newest.leaves))
@@ -84,7 +96,7 @@ def recover(directory: Path, files: Files, signer: NoteSigner, keys: SubjectKeys
         signed=verify_checkpoint(newest.note, signer.key).head,
     )
     _check_kept(tail)
-    return Recovered(tail, cut=len(newest.data) - newest.end, unacknowledged=kept)
+    return Recovered(tail, len(newest.data) - newest.end, kept, generation)
 
 
 def milliseconds(at: str) -> int:
@@ -107,6 +119,7 @@ class _Newest:
         self.open = {access.opening: access for access in self.header.open}
         self.at = ""
         self.leaves: list[bytes] = []
+        self.generations: list[Frame] = []
         self.note = self.header.checkpoint
         self.batch_start = self.end = start
         self._unsigned: list[Frame] = []
@@ -181,12 +194,38 @@ class _Newest:
             entry = _parse_entry(frame.entry)
             # Times of one fixed width sort as text.
             self.at = max(self.at, str(entry.get("at")))
+            if says_generation(entry):
+                self.generations.append(frame)
             index, of = entry.get("n"), entry.get("of")
             if entry.get("kind") == RecordKind.OPENING and entry.get("decision") == "allow" and isinstance(index, int):
                 who, on, session, what = (str(entry.get(name)) for name in ("who", "on", "session", "what"))
                 self.open[index] = OpenAccess(index, who, on, session, what)
             elif entry.get("kind") == RecordKind.OUTCOME and isinstance(of, int):
                 self.open.pop(of, None)
+
+
+def _find_generation(older: list[tuple[int, Path]], newest: _Newest, signer: NoteSigner, keys: SubjectKeys) -> int:
+    """Return the newest generation that the records say; 0 when none does.
+
+    Every start and every change of the state leaves one: it is in the newest segment, or not far back.
+    An older segment is believed when its records lead to the tree that the next one starts with.
+    """
+    frames, tree = newest.generations, newest.header.frontier.head()
+    while not frames and older:
+        ordinal, path = older.pop()
+        data = path.read_bytes()
+        header, start = _trusted_header(data, ordinal, signer)
+        records = [frame for frame in iterate_frames(data, start) if frame.kind == FrameKind.RECORD]
+        frontier = header.frontier.copy()
+        frontier.extend([leaf_hash(frame.entry) for frame in records])
+        if frontier.head() != tree:
+            raise Corrupt("an older segment of the log")
+        frames, tree = (
+            [frame for frame in records if says_generation(_parse_entry(frame.entry))],
+            header.frontier.head(),
+        )
+    origin = signer.key.name
+    return max((read_generation(origin, _parse_entry(frame.entry), frame.body, keys) for frame in frames), default=0)
 
 
 def _parse_entry(entry: bytes) -> dict[str, object]:

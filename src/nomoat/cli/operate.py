@@ -96,16 +96,22 @@ def serve(invocation: Invocation, directory: Path) -> None:
 @click.command()
 @click.argument("directory", type=DATA)
 @click.argument("name")
+@click.option(
+    "--older-state",
+    is_flag=True,
+    help="Accept a state.db that is older than its log says: the newest one is lost. Ends everybody's sessions, "
+    "devices and codes, and removes the contents that only the lost one knew.",
+)
 @json_option
 @pass_invocation
-def recover(invocation: Invocation, directory: Path, name: str) -> None:
+def recover(invocation: Invocation, directory: Path, name: str, older_state: bool) -> None:
     """Print a one-time code for the person NAME when no administrator can log in any more.
 
     For the operator: works only while no gateway runs, and only with the key-encryption key. It is
     recorded before the code is printed.
     """
     directory = directory.absolute()
-    done = uvloop.run(recover_person(directory, name, invocation.clock))
+    done = uvloop.run(recover_person(directory, name, invocation.clock, older_state=older_state))
     url = _url(done.configuration)
     if invocation.as_json:
         output.document(

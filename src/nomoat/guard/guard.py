@@ -86,7 +86,7 @@ class Guard:
         self._log = log
         self._clock = clock
         self.leases = Leases()
-        self.strangers = Strangers(log, clock)
+        self.strangers = Strangers(log, clock, authenticator.stored)
 
     @asynccontextmanager
     async def admit(self, presented: Presented, asked: Asked[OpT]) -> AsyncGenerator[Permit[OpT]]:

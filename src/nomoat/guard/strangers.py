@@ -6,7 +6,7 @@ Rules: a flood cannot fill the log (a quota for each source and for all together
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -32,10 +32,14 @@ class _Counted:
 
 @final
 class Strangers:
-    """Records and counts unauthenticated refusals; `run` writes the counts once a window."""
+    """Records and counts unauthenticated refusals; `run` writes the counts once a window.
 
-    def __init__(self, log: Log, clock: Callable[[], float]) -> None:
+    `stored` returns when what a refused credential ended is stored, if it ended something.
+    """
+
+    def __init__(self, log: Log, clock: Callable[[], float], stored: Callable[[], Awaitable[None]]) -> None:
         self._log = log
+        self._stored = stored
         self._clock = clock
         self._recorded: Counter[str] = Counter()
         self._counted: dict[str, _Counted] = {}
@@ -45,6 +49,7 @@ class Strangers:
 
         Raises `Unavailable` when it should have been recorded and could not be.
         """
+        await self._stored()  # nobody is told of a revocation that a crash could still undo
         source = presented.connection.source
         if self._recorded[source] >= EACH or self._recorded.total() >= TOGETHER:
             self.count(source, refusal.kind)

@@ -81,6 +81,10 @@ class Authenticator:
             case _:
                 assert_never(credential)
 
+    async def stored(self) -> None:
+        """Return when what a replayed code ended is stored, if `authenticate` ended anything."""
+        await self._codes.stored()
+
     def refresh(self, principal: Principal) -> Principal:
         """Return `principal` as it is now, without looking at its credential again.
 

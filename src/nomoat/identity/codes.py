@@ -76,6 +76,10 @@ class Codes:
             raise Unauthenticated(_ANSWER, kind="code", detail="expired")
         return code
 
+    async def stored(self) -> None:
+        """Return when what a spent code ended is stored."""
+        await self._sessions.stored()
+
     def still_good(self, handle: str, now: float) -> Code:
         """Return the code of a principal that `authenticate` led to; raise `Unauthenticated` if it was ended since."""
         code = self._registry.code_called(handle)
@@ -94,7 +98,9 @@ class Codes:
         """
         code = self.still_good(handle, now)
         if code.used:
-            raise self._reused(code, now)
+            refusal = self._reused(code, now)
+            await self.stored()
+            raise refusal
         device = Device(new_id("d"), code.subject, public_key) if code.kind is PrincipalKind.PERSON else None
         session = begin_session(code.kind, code.subject, "" if device is None else device.id, now)
         # INVARIANT (one use): spent in memory before anything waits, so that a second use finds it spent.

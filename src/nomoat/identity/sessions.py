@@ -98,12 +98,23 @@ class Sessions:
         return ended
 
     def revoke_now(self, kind: Revocable, name: str, now: float) -> Ended:
-        """End something from code that cannot wait for the disk; `settle` or the next change stores it."""
+        """End something from code that cannot wait for the disk; `stored` waits for it."""
         ended = self._mark(kind, name, now)
         task = asyncio.get_running_loop().create_task(self._settle_quietly())
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
         return ended
+
+    async def stored(self) -> None:
+        """Return when what `revoke_now` ended is stored, or cannot be: then it stays in force, and the next change does."""
+        if self._writing:
+            await asyncio.wait(self._writing)
+
+    async def end_all(self, now: float) -> None:
+        """End everybody's sessions, devices and unused codes. Raises `Unavailable` when that is not stored."""
+        for kind, name in self.registry.subjects():
+            self._mark(Revocable(kind.value), name, now)
+        await self.commit(lambda _: None)
 
     async def retain(self, directory: Directory, now: float) -> frozenset[str]:
         """End everything of people and workloads that `directory` does not declare; return the ended ids.

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from nomoat.audit.log import Log
 from nomoat.core.errors import NoMoatError, Unavailable
@@ -75,6 +75,9 @@ class Gateway:
     clock: Clock
 
 
+AcceptOlder: TypeAlias = Callable[[Gateway, State], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Stores:
     keys: KeyStore
@@ -97,13 +100,20 @@ class _Resources:
 
 @asynccontextmanager
 async def open_gateway(
-    directory: Path, configuration: Configuration, clock: Clock, files: Files | None = None
+    directory: Path,
+    configuration: Configuration,
+    clock: Clock,
+    files: Files | None = None,
+    *,
+    accept_older: AcceptOlder | None = None,
 ) -> AsyncGenerator[Gateway]:
     """Wire the gateway of a data directory whose lock the caller holds, and close it on the way out.
 
-    `files` are the log's calls on the file system (None: the real ones).
+    `files` are the log's calls on the file system (None: the real ones). `accept_older` is called before
+    anything else happens, and makes a state acceptable that is older than its log says.
 
-    Raises `Unavailable` or `Corrupt` when a part cannot be opened.
+    Raises `Unavailable` or `Corrupt` when a part cannot be opened, `Unavailable` also for such a state
+    when nobody accepts it.
     """
     kek = KeyEncryptionKey.load(configuration.kek)
     state = State.open(directory / "state.db", kek.derive("state"))
@@ -122,10 +132,15 @@ async def open_gateway(
             subject_keys=stores.subject_keys,
             clock=clock,
             enforcer=configuration.enforcer,
+            state=None if accept_older else state.generation,
             files=files,
         )
         try:
+            state.follow(log.learn)
             gateway = _wire(configuration, stores, log, clock)
+            if accept_older is not None:
+                await accept_older(gateway, state)
+            await log.learn(state.generation)
             await log.append(system_record("Start", {"trust_domain": configuration.trust_domain}))
             await gateway.uncommitted.remove_strays()
             await gateway.identity.retain()  # a crash may have come between a declaration and its effect here
@@ -141,14 +156,21 @@ async def open_gateway(
                 for task in beside:
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
-                await gateway.guard.strangers.flush()
-                with contextlib.suppress(Unavailable):  # its author was told; it is in force until here
-                    await gateway.identity.sessions.settle()
-                log.post(system_record("Stop", {}))
+                await _conclude(gateway, state)
         finally:
             await log.close()
     finally:
         state.close()
+
+
+async def _conclude(gateway: Gateway, state: State) -> None:
+    """Store and record what a running gateway may still have in memory."""
+    await gateway.guard.strangers.flush()
+    with contextlib.suppress(Unavailable):  # its author was told; it is in force until here
+        await gateway.identity.sessions.settle()
+    with contextlib.suppress(Unavailable):  # the writes that the log was not told of one by one
+        await gateway.log.learn(state.generation)
+    gateway.log.post(system_record("Stop", {}))
 
 
 def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock) -> Gateway:

@@ -2,6 +2,8 @@
 
 Rules: it takes the data directory's lock and its key-encryption key, so it is for who could read
 everything anyway, and only while no gateway runs. Nobody sees the code before a durable record of it.
+A state that is older than its log says is accepted only when that is asked for: recorded first, and
+without anybody in it, because whom it knows may have been revoked since.
 """
 
 from dataclasses import dataclass
@@ -9,14 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from nomoat.core.directory import Directory
-from nomoat.core.errors import NotFound
+from nomoat.core.errors import Conflict, NotFound
 from nomoat.core.names import parse_subject_name
 from nomoat.core.principal import PrincipalKind
-from nomoat.server.assembly import Clock, open_gateway, system_record
+from nomoat.core.record import Json
+from nomoat.server.assembly import Clock, Gateway, open_gateway, system_record
 from nomoat.server.configuration import Configuration, load_configuration
 from nomoat.server.lock import locked
+from nomoat.stores.state import State
 
 ADMINISTRATORS: Final = "administrators"
+OPERATOR: Final = "the operator with the key-encryption key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +34,47 @@ class Recovered:
     configuration: Configuration
 
 
-async def recover(directory: Path, name: str, clock: Clock) -> Recovered:
+async def recover(directory: Path, name: str, clock: Clock, *, older_state: bool = False) -> Recovered:
     """Make a one-time code for a declared person in a data directory that no gateway uses, and record it.
 
-    Raises `Malformed` for the name, `NotFound` when no such person is declared, `Unavailable` when the
+    With `older_state` the state's being older than the log says is accepted, and every session, device
+    and code in it is ended. Raises `Malformed` for the name, `NotFound` when no such person is declared,
+    `Conflict` when an older state is to be accepted and it is the newest, `Unavailable` when the
     directory is in use, its key-encryption key is missing or the record cannot be kept, and as
     `Identity.enroll`.
     """
+
+    async def accept(gateway: Gateway, state: State) -> None:
+        _require_declared(gateway.declarations.current, name)
+        await accept_older_state(gateway, state, clock())
+
     parse_subject_name(name)
     configuration = load_configuration(directory)
     with locked(directory):
-        async with open_gateway(directory, configuration, clock) as gateway:
+        accepting = accept if older_state else None
+        async with open_gateway(directory, configuration, clock, accept_older=accepting) as gateway:
             _require_declared(gateway.declarations.current, name)
             code, life = await gateway.identity.enroll(PrincipalKind.PERSON, name)
             subject = f"{PrincipalKind.PERSON}:{name}"
-            said = system_record("Recover", {"on": subject, "by": "the operator with the key-encryption key"})
+            said = system_record("Recover", {"on": subject, "by": OPERATOR})
             receipt = await gateway.log.append(said._replace(on=subject))
     return Recovered(code, life, receipt.index, configuration)
+
+
+async def accept_older_state(gateway: Gateway, state: State, now: float) -> None:
+    """Let a state take the place of the newer one that the log knows of; nobody whom it knows stays in.
+
+    Raises `Conflict` when it is not older, `Unavailable` when that is not recorded or not stored: then
+    the state is as unacceptable as before.
+    """
+    known, found = gateway.log.generation, state.generation
+    if found >= known:
+        raise Conflict("the state is not older than its log says; leave out --older-state")
+    said: dict[str, Json] = {"generation": found, "known": known, "by": OPERATOR}
+    # INVARIANT (never unseen): until the write that ends everybody, the state stays behind the log.
+    await gateway.log.append(system_record("AcceptOlderState", said))
+    state.overtake(known)
+    await gateway.identity.sessions.end_all(now)
 
 
 def _require_declared(directory: Directory, name: str) -> None:

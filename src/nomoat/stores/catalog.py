@@ -115,7 +115,8 @@ class Catalog:
             still()
             return keep_content(connection, repository_id, file, subject, at)
 
-        return await self._state.write(change)
+        # The commit that names it is followed; until then nothing depends on it.
+        return await self._state.write(change, followed=False)
 
     async def commit(self, name: RepositoryName, draft: Draft, still: Still = _always) -> Committed:
         """Make a draft the head of its branch, all of it or nothing.

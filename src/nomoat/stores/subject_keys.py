@@ -45,7 +45,9 @@ class StoredSubjectKeys:
             connection.execute(insert(subject_key).values(row).on_conflict_do_nothing())
             return _wrapped(connection, pseudonym) or candidate
 
-        return self._kek.unwrap(await self._state.write(keep), purpose=_purpose(pseudonym))
+        # The log waits for this key, so this cannot wait for the log.
+        kept = await self._state.write(keep, followed=False)
+        return self._kek.unwrap(kept, purpose=_purpose(pseudonym))
 
 
 def _wrapped(connection: Connection, pseudonym: str) -> bytes | None:

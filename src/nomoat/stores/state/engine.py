@@ -4,28 +4,30 @@ Rules: the key is 32 raw bytes and no passphrase. Reads see only what was commit
 transaction that is durable before `write` returns, or did not happen; whatever goes wrong below the
 caller's function raises `Unavailable("state", …)`. Migrations run when the state opens, all or none.
 The back end is trusted to keep what it acknowledged; it is not trusted with plaintext, and a
-page that somebody changed does not verify. An old copy of the whole file does: keep the log.
+page that somebody changed does not verify. An old copy of the whole file does: it has an older
+generation, and who follows the generations can tell.
 """
 
 import asyncio
 import os
 import stat
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Final, Protocol, TypeVar, cast, final
+from typing import Final, Protocol, TypeAlias, TypeVar, cast, final
 
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from nomoat.core.errors import Conflict, Misuse, Unavailable
 from nomoat.stores.disk import sync_directory
+from nomoat.stores.state.schema import generation
 
 T = TypeVar("T")
 
@@ -41,6 +43,13 @@ _PRAGMAS: Final = (
     "PRAGMA trusted_schema = OFF",
 )
 _READERS: Final = 8  # connections kept open for reads; one is in use unless threads read at once
+_ADVANCE: Final = (
+    update(generation)
+    .values(number=func.max(generation.c.number, bindparam("beyond")) + 1)
+    .returning(generation.c.number)
+)
+
+Follower: TypeAlias = Callable[[int], Awaitable[None]]
 
 
 class _Cursor(Protocol):
@@ -67,13 +76,19 @@ _DRIVER: Final = cast("_Driver", import_module("sqlcipher3.dbapi2"))
 
 @final
 class State:
-    """The open database. `read` may be called from any thread, `write` from a running event loop."""
+    """The open database. `read` may be called from any thread, `write` from a running event loop.
+
+    `generation` grows with every write that is committed: an older copy has a smaller one.
+    """
 
     def __init__(self, path: Path, key: bytes) -> None:
         self._writer = _engine(path, key, begin="BEGIN IMMEDIATE", connections=1)
         self._readers = _engine(path, key, begin="BEGIN", connections=_READERS)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
         self._closed = False
+        self._follower: Follower | None = None
+        self._beyond = 0
+        self.generation = 0
 
     @classmethod
     def create(cls, path: Path, key: bytes) -> "State":
@@ -126,6 +141,7 @@ class State:
         try:
             with _guarded(), state._writer.begin() as connection:
                 _migrate(connection)
+                state.generation = connection.scalars(select(generation.c.number)).one()
         except BaseException:
             state.close()
             raise
@@ -140,15 +156,29 @@ class State:
         with _guarded(), self._readers.connect() as connection:
             return fn(connection)
 
-    async def write(self, fn: Callable[[Connection], T], then: Callable[[T], None] | None = None) -> T:
+    def follow(self, follower: Follower) -> None:
+        """Have `follower` told the generation after each commit; the write returns when it does."""
+        self._follower = follower
+
+    def overtake(self, number: int) -> None:
+        """Have the next write go beyond generation `number`: this state takes the place of one that got that far."""
+        self._beyond = number
+
+    async def write(
+        self, fn: Callable[[Connection], T], then: Callable[[T], None] | None = None, *, followed: bool = True
+    ) -> T:
         """Call `fn` in the writer's thread, in one transaction; return its result once that is durable.
 
         `then` is called with the result in the event loop right after the commit, in the order of the
         commits: what keeps a snapshot in memory swaps it there. A caller that is cancelled meanwhile
         changes nothing of this. An exception of `fn` rolls the transaction back and is raised. Raises
-        `Unavailable` when the database fails: nothing was kept.
+        `Unavailable` when the database fails: nothing was kept. Raises what the follower raises: then it
+        is kept and in force, but an older copy without it could pass for the newest.
+
+        Without `followed` the follower learns of it with a later write only: for what nothing is decided
+        on, and for what the follower itself needs.
         """
-        return await asyncio.shield(asyncio.get_running_loop().create_task(self._write(fn, then)))
+        return await asyncio.shield(asyncio.get_running_loop().create_task(self._write(fn, then, followed)))
 
     def close(self) -> None:
         """Finish the writes under way and close every connection; what comes later is `Unavailable`."""
@@ -161,16 +191,22 @@ class State:
         if self._closed:
             raise Unavailable("state", "the database is closed")
 
-    async def _write(self, fn: Callable[[Connection], T], then: Callable[[T], None] | None) -> T:
+    async def _write(self, fn: Callable[[Connection], T], then: Callable[[T], None] | None, followed: bool) -> T:
         self._require_open()
         result = await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, fn)
         if then is not None:
             then(result)
+        if followed and self._follower is not None:
+            await self._follower(self.generation)
         return result
 
     def _transact(self, fn: Callable[[Connection], T]) -> T:
         with _guarded(), self._writer.begin() as connection:
-            return fn(connection)
+            reached = connection.scalars(_ADVANCE, {"beyond": self._beyond}).one()
+            result = fn(connection)
+        # INVARIANT (never ahead): only what is committed has a generation that anybody is told.
+        self.generation = reached
+        return result
 
 
 def _engine(path: Path, key: bytes, *, begin: str, connections: int) -> Engine:

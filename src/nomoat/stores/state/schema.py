@@ -39,6 +39,14 @@ def _refers_to(column: str) -> ForeignKey:
     return ForeignKey(column, deferrable=True, initially="DEFERRED")
 
 
+# One row, whose number grows with every write: an older copy of the file has a smaller one.
+generation: Final = Table(
+    "generation",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    sqlite_strict=True,
+)
+
 # -- What is declared and decided on ----------------------------------------------------------------
 
 # The newest row is the active directory; `document` is the canonical text of everything declared.
