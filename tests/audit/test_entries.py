@@ -40,11 +40,12 @@ SEALER, KEYS = sealer("person:ann", "person:bob")
 
 
 def seal(content: Mapping[str, Json], index: int = 7, subject: str = "person:ann") -> SealedRecord:
-    return SEALER.seal(Record(RecordKind.OPENING, subject, "ReadFile", "acme/digits", "allow", content), index, AT)
+    record = Record(RecordKind.OPENING, subject, "ReadFile", "acme/digits", "allow", content)
+    return SEALER.seal(SEALER.draft(record), index, AT)
 
 
 def key(sealed: SealedRecord) -> bytes:
-    return KEYS.keys[sealed.who]
+    return KEYS.keys[str(fields(sealed)["who"])]
 
 
 @given(st.dictionaries(TEXT, JSON, max_size=5))
@@ -57,18 +58,16 @@ def test_nothing_readable_leaves_the_box() -> None:
     canaries = ["canary-person", "canary/digits", "canary-file.parquet", "canary-session", "canary-why"]
     keys = MemoryKeys()
     asyncio.run(keys.create(PSEUDONYMS.subject("person:canary-person")))
-    sealed = Sealer(ORIGIN, "gateway-1", PSEUDONYMS, keys).seal(
-        Record(
-            RecordKind.OPENING,
-            "person:canary-person",
-            "ReadFile",
-            "canary/digits:canary-file.parquet",
-            "deny",
-            {"who": {"name": "canary-person", "session": "canary-session"}, "why": "canary-why"},
-        ),
-        1,
-        AT,
+    record = Record(
+        RecordKind.OPENING,
+        "person:canary-person",
+        "ReadFile",
+        "canary/digits:canary-file.parquet",
+        "deny",
+        {"who": {"name": "canary-person", "session": "canary-session"}, "why": "canary-why"},
     )
+    made = Sealer(ORIGIN, "gateway-1", PSEUDONYMS, keys)
+    sealed = made.seal(made.draft(record), 1, AT)
     for canary in canaries:
         assert canary.encode() not in sealed.entry + sealed.box
 

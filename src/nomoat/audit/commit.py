@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, final
 
-from nomoat.audit.entries import SealedRecord
+from nomoat.audit.entries import Draft, SealedRecord
 from nomoat.audit.outage import Mode, Outage
 from nomoat.audit.segments import OpenAccess
-from nomoat.audit.tail import Batch, Item, Tail
+from nomoat.audit.tail import Batch, Item, Stamped, Tail
 from nomoat.core.errors import Corrupt, Misuse, TooLarge, Unavailable
 from nomoat.core.record import Json, Receipt, Record, RecordKind
 from nomoat.stores.segments import Reserve, WriterThread, is_full
@@ -55,11 +55,12 @@ class ClockBehind(Exception):
 class Gate:
     """What group commit asks of the log.
 
-    `seal` makes an item record number `index` and returns it with its time (Unix milliseconds), or
-    None when it will come again; it raises `ClockBehind`. `now` is the present as a record's time.
+    `draft` prepares an item now, or returns None when it will come again; it raises `ClockBehind`.
+    `seal` makes a draft the record of a number and time. `now` is the present as a record's time.
     """
 
-    seal: Callable[[Item, int], tuple[SealedRecord, int] | None]
+    draft: Callable[[Item], Stamped | None]
+    seal: Callable[[Draft, int, str], SealedRecord]
     now: Callable[[], str]
 
 
@@ -128,12 +129,11 @@ class GroupCommit:
             self.hold(item)
 
     def _enter(self, item: Item) -> None:
-        """Seal an item into the pending batch and see that the batch will be written."""
-        batch = self._pending
-        sealed = self._gate.seal(item, batch.first + len(batch))
-        if sealed is None:
+        """Take an item into the pending batch and see that the batch will be written."""
+        stamped = self._gate.draft(item)
+        if stamped is None:
             return
-        batch.add(item, *sealed)
+        self._pending.add(item, stamped)
         if self._busy:
             return
         if item.waiter is None:
@@ -177,7 +177,7 @@ class GroupCommit:
     # -- The writer's turn ----------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Hand the pending batch to the writer thread, unless that has one."""
+        """Seal the pending batch and hand it to the writer thread, unless that has one."""
         if self._later is not None:
             self._later.cancel()
         self._soon, self._later = False, None
@@ -188,6 +188,7 @@ class GroupCommit:
             self._quiet.set()
             return
         self._pending = Batch(batch.first + len(batch))
+        batch.seal(self._gate.seal)
         self._tail.prepare(batch)
         self._busy = True
         self._writer.submit(partial(self._tail.commit, batch), partial(self._committed, batch))

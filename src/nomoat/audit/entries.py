@@ -9,10 +9,9 @@ a pair. Destroying the key erases the content and breaks no proof.
 import hmac
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import Final, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -86,15 +85,25 @@ class Pseudonyms:
         self.session: Final = derive("session")
 
 
-@dataclass(slots=True)
-class SealedRecord:
-    """A leaf entry, its sealed box, and the pseudonyms in the entry."""  # not frozen: that doubles its cost
+class Draft(NamedTuple):
+    """A record that only has to be sealed: its readable content as JSON, and the pseudonyms of its entry."""
 
-    entry: bytes
-    box: bytes
+    kind: str
+    what: str
+    decision: str
+    of: int | None
     who: str
     on: str
     session: str
+    content: bytes
+    cipher: AESGCM
+
+
+class SealedRecord(NamedTuple):
+    """A leaf entry and its sealed box."""
+
+    entry: bytes
+    box: bytes
 
 
 class Sealer:
@@ -118,40 +127,43 @@ class Sealer:
 
         self._cipher = cipher
 
-    def seal(self, record: Record, index: int, at: str) -> SealedRecord:
-        """Return entry and box of the record that becomes number `index` at time `at`.
+    def draft(self, record: Record) -> Draft:
+        """Prepare a record: everything that can fail, and nothing that costs much.
 
         Raises `TooLarge` when the content is over `CONTENT_LIMIT` (an outcome is shortened instead:
         it must be kept), `Misuse` when it is not JSON, `MissingKey` when the subject has none yet,
         `Unavailable` when the keys cannot be read.
         """
-        names = self.pseudonyms
-        session = _session(record.content)
-        return self.seal_pseudonymous(
+        names, session = self.pseudonyms, _session(record.content)
+        return self.draft_pseudonymous(
             record,
-            index,
-            at,
             names.subject(record.subject),
             names.thing(record.on) if record.on else "",
             names.session(session) if session else "",
         )
 
-    def seal_pseudonymous(self, record: Record, index: int, at: str, who: str, on: str, session: str) -> SealedRecord:
-        """Do as `seal` does for a record of which only the pseudonyms are known (after a restart)."""
-        content = _encode_content(record)
+    def draft_pseudonymous(self, record: Record, who: str, on: str, session: str) -> Draft:
+        """Do as `draft` does for a record of which only the pseudonyms are known (after a restart)."""
+        content, cipher = _encode_content(record), self._cipher(who)
+        return Draft(record.kind._value_, record.what, record.decision, record.of, who, on, session, content, cipher)
+
+    def seal(self, draft: Draft, index: int, at: str) -> SealedRecord:
+        """Return entry and box of the record that becomes number `index` at time `at`."""
+        kind, what, decision, of, who, on, session, content, cipher = draft
         random = next(self._random, None) or self._more_random()
         salt = random[:_SALT_SIZE]
         # The index makes nonces of one key unique however many there are; the random part keeps
         # them apart where an index is used again, for a record that a failed write never kept.
         nonce = index.to_bytes(_NONCE_SIZE - _NONCE_RANDOM, "big") + random[_SALT_SIZE:]
-        kind, of = record.kind._value_, record.of
-        binding = f"{self._origin}\n{self._enforcer}\n{index}\n{at}\n{kind}\n{who}\n{on}\n{session}\n{record.what}\n{record.decision}\n{of}"
-        box = nonce + self._cipher(who).encrypt(nonce, salt + content, binding.encode())
+        binding = (
+            f"{self._origin}\n{self._enforcer}\n{index}\n{at}\n{kind}\n{who}\n{on}\n{session}\n{what}\n{decision}\n{of}"
+        )
+        box = nonce + cipher.encrypt(nonce, salt + content, binding.encode())
         # In the order that canonical JSON sorts them; the option only guards that order.
         fields: dict[str, str | int] = {
             "at": at,
             "commitment": _commit(salt, content),
-            "decision": record.decision,
+            "decision": decision,
             "enforcer": self._enforcer,
             "kind": kind,
             "n": index,
@@ -161,12 +173,12 @@ class Sealer:
         fields["on"] = on
         fields["sealed"] = sha256(box).hexdigest()
         fields["session"] = session
-        fields["what"] = record.what
+        fields["what"] = what
         fields["who"] = who
         entry = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
         if len(entry) > ENTRY_LIMIT:
             raise Misuse("a leaf entry is over its limit")
-        return SealedRecord(entry, box, who, on, session)
+        return SealedRecord(entry, box)
 
     def _more_random(self) -> bytes:
         """Ask the system for many records' random bytes at once; return the first record's."""

@@ -13,13 +13,13 @@ from typing import Final, final
 
 from nomoat.audit.checkpoint import NoteSigner, VerifierKey
 from nomoat.audit.commit import ClockBehind, Gate, GroupCommit, LogSettings, interrupted
-from nomoat.audit.entries import MissingKey, Pseudonyms, SealedRecord, Sealer, SubjectKeys
+from nomoat.audit.entries import MissingKey, Pseudonyms, Sealer, SubjectKeys
 from nomoat.audit.generation import advanced
 from nomoat.audit.outage import Mode, system_record
 from nomoat.audit.query import parse_query
 from nomoat.audit.reading import Reader
 from nomoat.audit.recovery import Recovered, recover
-from nomoat.audit.tail import Item
+from nomoat.audit.tail import Item, Stamped
 from nomoat.audit.tree import Head, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion
 from nomoat.core.errors import Malformed, Misuse, NoMoatError, Unavailable
 from nomoat.core.record import Json, Receipt, Record
@@ -60,7 +60,7 @@ class Log:
         self._fetches: set[asyncio.Task[None]] = set()
         self._closed = False
         self._writer = WriterThread(loop, "audit-log")
-        gate = Gate(self._seal, lambda: self._stamp(int(clock() * 1000)))
+        gate = Gate(self._draft, sealer.seal, lambda: self._stamp(int(clock() * 1000)))
         self._commit = GroupCommit(loop, self._tail, self._writer, reserve, gate, settings)
 
     @classmethod
@@ -223,21 +223,21 @@ class Log:
         await asyncio.gather(*self._fetches)
         await self._commit.drain()
 
-    def _seal(self, item: Item, index: int) -> tuple[SealedRecord, int] | None:
+    def _draft(self, item: Item) -> Stamped | None:
         now = int(self._clock() * 1000)
         if now < self._latest - CLOCK_TOLERANCE_MS:
             raise ClockBehind((self._latest - now) // 1000)
-        at, record, access = self._stamp(now), item.record, item.access
+        record, access = item.record, item.access
         try:
             if access is None:
-                sealed = self._sealer.seal(record, index, at)
+                draft = self._sealer.draft(record)
             else:
-                sealed = self._sealer.seal_pseudonymous(record, index, at, access.who, access.on, access.session)
+                draft = self._sealer.draft_pseudonymous(record, access.who, access.on, access.session)
         except MissingKey as missing:
             self._fetch(missing.pseudonym, item)
             return None
         self._latest = max(self._latest, now)
-        return sealed, now
+        return Stamped(draft, now, self._stamp(now))
 
     def _stamp(self, now: int) -> str:
         """Return a time in Unix milliseconds as RFC 3339, UTC."""

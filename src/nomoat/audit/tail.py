@@ -8,14 +8,14 @@ batch can be torn. `commit`, `settle` and `roll` run in the writer thread, one a
 
 import contextlib
 from asyncio import Future
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from nomoat.audit.checkpoint import NoteSigner, sign_checkpoint
-from nomoat.audit.entries import SealedRecord
+from nomoat.audit.entries import Draft, SealedRecord
 from nomoat.audit.hashes import StoredHashes
 from nomoat.audit.segments import CHECKPOINT_FILE, FrameKind, OpenAccess, SegmentHeader, encode_frame, segment_path
 from nomoat.audit.tree import Frontier, Head, leaf_hash
@@ -37,21 +37,33 @@ class Item:
         return self.waiter is None or self.record.priority
 
 
+class Stamped(NamedTuple):
+    """A draft with its time: Unix milliseconds, and the same as RFC 3339."""
+
+    draft: Draft
+    at: int
+    text: str
+
+
 Effect: TypeAlias = OpenAccess | int | None
 """What a record does to the open accesses: begins one, ends the one of that number, or nothing."""
+
+_AROUND: Final = 768  # bytes of a frame around its content, about
 
 
 @dataclass(slots=True)
 class Batch:
-    """Records that are written and synced together, `size` bytes; `kept` is set once a failed one was settled.
+    """Records that are written and synced together, about `size` bytes; `kept` is set once a failed one was settled.
 
-    Of a record that waits for the disk only its bytes stay in memory, and in `again`, by its place, what
-    would have to be sealed anew after a failure.
+    They are gathered as drafts and sealed together, just before they are written: one after the other
+    that costs a third less than each between other work. After that only their bytes stay in memory, and
+    in `again`, by its place, what would have to be sealed anew after a failure.
     """
 
     first: int
     waiters: list["Future[Receipt] | None"] = field(default_factory=list["Future[Receipt] | None"])
     again: dict[int, Item] = field(default_factory=dict[int, Item])
+    drafts: list[Stamped] = field(default_factory=list[Stamped])
     frames: list[bytes] = field(default_factory=list[bytes])
     leaves: list[bytes] = field(default_factory=list[bytes])
     effects: list[Effect] = field(default_factory=list[Effect])
@@ -60,31 +72,36 @@ class Batch:
     kept: int | None = None
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.waiters)
 
-    def add(self, item: Item, sealed: SealedRecord, at: int) -> None:
-        """Add the record that becomes number `first + len(self)`, made at Unix millisecond `at`."""
-        record, place = item.record, len(self.frames)
-        self.waiters.append(item.waiter)
+    def add(self, item: Item, stamped: Stamped) -> None:
+        """Add the record that becomes number `first + len(self)`."""
         if item.must_be_kept:
-            self.again[place] = item
-        frame = encode_frame(FrameKind.RECORD, sealed.entry, sealed.box)
-        self.frames.append(frame)
-        self.size += len(frame)
-        self.leaves.append(leaf_hash(sealed.entry))
-        self.effects.append(_effect(self.first + place, record, sealed))
-        self.latest = max(self.latest, at)
+            self.again[len(self.waiters)] = item
+        self.waiters.append(item.waiter)
+        self.drafts.append(stamped)
+        self.size += len(stamped.draft.content) + _AROUND
+
+    def seal(self, seal: Callable[[Draft, int, str], SealedRecord]) -> None:
+        """Make entries, boxes and leaves of the drafts."""
+        for index, (draft, at, text) in enumerate(self.drafts, self.first):
+            entry, box = seal(draft, index, text)
+            self.frames.append(encode_frame(FrameKind.RECORD, entry, box))
+            self.leaves.append(leaf_hash(entry))
+            self.effects.append(_effect(index, draft))
+            self.latest = max(self.latest, at)
+        self.drafts.clear()
 
     def receipts(self) -> Iterator[tuple["Future[Receipt] | None", Receipt]]:
         """Yield each record's waiter with what proves the record's keeping."""
         return zip(self.waiters, map(Receipt, count(self.first), self.leaves), strict=True)
 
 
-def _effect(index: int, record: Record, sealed: SealedRecord) -> Effect:
-    if record.kind is RecordKind.OUTCOME:
-        return record.of
-    if record.kind is RecordKind.OPENING and record.decision == "allow":
-        return OpenAccess(index, sealed.who, sealed.on, sealed.session, record.what)
+def _effect(index: int, draft: Draft) -> Effect:
+    if draft.kind == RecordKind.OUTCOME:
+        return draft.of
+    if draft.kind == RecordKind.OPENING and draft.decision == "allow":
+        return OpenAccess(index, draft.who, draft.on, draft.session, draft.what)
     return None
 
 
