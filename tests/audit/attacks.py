@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nomoat.audit.segments import FrameKind, encode_frame, iterate_frames, list_segments, read_header
+from nomoat.audit.segments import DamagedFrame, FrameKind, encode_frame, iterate_frames, list_segments, read_header
 
 
 @dataclass
@@ -27,9 +27,11 @@ def segments(directory: Path) -> list[Path]:
 def take_apart(path: Path) -> list[Part]:
     """All frames after the header."""
     data = path.read_bytes()
-    if not data:
-        return []  # the writer died between making the file and its first bytes
-    _, start = read_header(data)
+    try:
+        _, start = read_header(data)
+    except DamagedFrame as damage:
+        assert damage.torn
+        return []  # the writer died before the header was whole, so nothing can have followed it
     return [Part(frame.kind, frame.entry, frame.body) for frame in iterate_frames(data, start)]
 
 

@@ -40,7 +40,7 @@ class AccessToken:
         return f"AccessToken(expires_at={self.expires_at})"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Claims:
     """What a token with a good signature says: one object for a token, as long as it is cached.
 
@@ -56,6 +56,8 @@ class Claims:
     bound: str
     not_before: int
     expires_at: int
+
+    __hash__ = object.__hash__  # found by the very object, which costs nothing
 
 
 @final

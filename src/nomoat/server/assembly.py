@@ -144,23 +144,32 @@ async def open_gateway(
             await log.append(system_record("Start", {"trust_domain": configuration.trust_domain}))
             await gateway.uncommitted.remove_strays()
             await gateway.identity.retain()  # a crash may have come between a declaration and its effect here
-            beside = [
-                asyncio.create_task(gateway.guard.strangers.run()),
-                asyncio.create_task(gateway.uncommitted.run(_tell_of_a_failed_sweep)),
-            ]
             try:
-                yield gateway
+                async with _beside(gateway):
+                    yield gateway
             finally:
-                for task in beside:
-                    task.cancel()
-                for task in beside:
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await task
                 await _conclude(gateway, state)
         finally:
             await log.close()
     finally:
         state.close()
+
+
+@asynccontextmanager
+async def _beside(gateway: Gateway) -> AsyncGenerator[None]:
+    """Run what a gateway does of its own accord, for the time of the `with`."""
+    tasks = [
+        asyncio.create_task(gateway.guard.strangers.run()),
+        asyncio.create_task(gateway.uncommitted.run(_tell_of_a_failed_sweep)),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 async def _conclude(gateway: Gateway, state: State) -> None:
