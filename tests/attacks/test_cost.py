@@ -2,20 +2,21 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from nomoat.core.connection import Connection, Presented
-from nomoat.core.errors import Disconnected, Malformed, NotPermitted, TooLarge, Unavailable
-from nomoat.core.operation import ApplyDirectory, ApplyPolicy
+from nomoat.core.errors import Disconnected, Malformed, NotPermitted, Revoked, TooLarge, Unavailable
+from nomoat.core.operation import ApplyDirectory, ApplyPolicy, Change
 from nomoat.protocols.http.asgi import Receive, Scope
 from nomoat.protocols.http.exchange import Exchange, Held
 from nomoat.protocols.hub.commits import ContentBudget, parse_commit
 from nomoat.protocols.hub.ignoring import IgnoreRules
 from tests.guard.world import World, in_world
-from tests.resources.world import Yard, body_of, in_yard
+from tests.resources.world import DIGITS, Yard, body_of, in_yard
 
 SOON = 1.0  # seconds; each of these attacks took from several to thousands before
 
@@ -154,3 +155,35 @@ def test_attack_lines_without_an_end_share_what_memory_there_is() -> None:
         assert budget._left == 10_000
 
     asyncio.run(run())
+
+
+@in_yard
+async def test_attack_an_upload_url_used_many_times_at_once_leaves_one_content(there: Yard) -> None:
+    """Each use but the first left a content that no row knew: no sweep found it, for as long as the gateway ran."""
+    objects, content = there.writing._objects, b"again and again"
+    secret = await there.grant(DIGITS, content)
+    before = set(objects.ids())
+    ended = await asyncio.gather(*[there.put(DIGITS, content, secret) for _ in range(5)], return_exceptions=True)
+    assert None in ended
+    assert len(set(objects.ids()) - before) == 1
+
+
+@in_yard
+async def test_attack_what_a_revocation_kept_from_being_noted_takes_no_space(there: Yard) -> None:
+    """The content is on the disk and waits for its turn in the state when its sender is revoked."""
+    objects, sent = there.writing._objects, b"too late"
+    secret = await there.grant(DIGITS, sent)
+    before = set(objects.ids())
+    go, state = threading.Event(), there.world.gateway.declarations._state
+    turn = asyncio.ensure_future(state.write(lambda _: go.wait(20), followed=False))
+    inline = Change("open/late", content=b"late as well")
+    late = [asyncio.ensure_future(each) for each in (there.put(DIGITS, sent, secret), there.commit(DIGITS, inline))]
+    await asyncio.sleep(0.5)  # both are on the disk, and synced
+    assert len(set(objects.ids()) - before) == len(late)
+    there.guard.end_sessions(frozenset({there.ingest.session}), "the session was revoked")
+    go.set()
+    await turn
+    assert all(isinstance(each, Revoked) for each in await asyncio.gather(*late, return_exceptions=True))
+    await state.write(lambda _: None)  # whatever stood in the queue is over
+    await asyncio.sleep(0.1)
+    assert set(objects.ids()) == before

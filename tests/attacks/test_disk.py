@@ -1,17 +1,21 @@
 """Attacks by who can write below the data directory, or starts what should not run."""
 
 import asyncio
+import hashlib
+import os
 import time
 from pathlib import Path
 
 import pytest
 
-from nomoat.core.errors import Corrupt, Unavailable
+from nomoat.core.errors import Corrupt, Misuse, TooLarge, Unavailable
 from nomoat.server.configuration import Configuration
 from nomoat.server.initialize import initialize
 from nomoat.server.lock import locked
 from nomoat.server.serve import serve
-from tests.audit.world import World, opening
+from nomoat.stores.keys import KeyEncryptionKey
+from nomoat.stores.objects import Objects
+from tests.audit.world import World, kept_records, opening
 
 
 def test_attack_one_flipped_bit_hides_no_record_from_a_search(tmp_path: Path) -> None:
@@ -89,3 +93,46 @@ def test_attack_swapped_weak_or_foreign_keys_do_not_start(tmp_path: Path) -> Non
     damaged[100] ^= 1
     state.write_bytes(damaged)
     refused(directory)
+
+
+@pytest.mark.parametrize("size", [5, 200_000])
+def test_attack_a_pipe_in_the_place_of_a_content_stops_nobody(tmp_path: Path, size: int) -> None:
+    """Opening it waited for somebody to write, and with it the event loop: no request, no revocation."""
+    objects, content = Objects(tmp_path / "objects", KeyEncryptionKey(bytes(range(32)))), b"x" * size
+    digest = hashlib.sha256(content).hexdigest()
+
+    async def run() -> None:
+        with objects.begin("r", digest, size) as upload:
+            upload.write(content)
+            stored = await upload.finish()
+        place = tmp_path / "objects" / stored.id[:2] / stored.id
+        place.unlink()
+        os.mkfifo(place)
+        opening = asyncio.create_task(asyncio.to_thread(objects.open, stored, "r", digest))
+        done, _ = await asyncio.wait([opening], timeout=3)
+        if not done:
+            os.close(os.open(place, os.O_WRONLY | os.O_NONBLOCK))  # let the thread go
+        with pytest.raises((Corrupt, Unavailable)):
+            await opening
+        assert done, "it waited"
+
+    asyncio.run(run())
+
+
+def test_attack_a_record_that_cannot_be_sealed_takes_no_other_with_it(tmp_path: Path) -> None:
+    """It is refused where it enters. Later, its whole batch was lost, its waiters waited for good, and numbers were
+    left out, so that nothing that came after could be verified."""
+    world = World(tmp_path / "log")
+
+    async def run() -> None:
+        log = await world.open()
+        with pytest.raises((Misuse, TooLarge)):
+            async with asyncio.timeout(3):
+                await log.append(opening()._replace(what="x" * 70_000))
+        async with asyncio.timeout(3):
+            await log.append(opening())
+        await log.close()
+
+    asyncio.run(run())
+    numbers = [leaf.number for leaf, _ in kept_records(world)]
+    assert numbers == list(range(len(numbers)))

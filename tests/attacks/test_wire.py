@@ -100,3 +100,33 @@ def test_attack_nothing_a_caller_sends_reaches_the_standard_error_or_stops_the_g
             answer = get(live, path, bearer(live, "scientist"), method="POST", body=body)
             assert answer.status in {400, 403, 413}, (path, body[:20], answer.status)
     assert (live.root / "stderr").read_text() == ""
+
+
+def test_attack_requests_sent_ahead_of_their_answers_cost_no_memory_without_end(live: Live) -> None:
+    """Each answer let in another read of eighteen bytes a request, and each request waited as a few kilobytes."""
+    before = live.resident
+    with connect(live) as channel, contextlib.suppress(OSError):
+        channel.settimeout(3)
+        for _ in range(16):
+            channel.sendall(b"GET / HTTP/1.1\r\n\r\n" * 20_000)
+    assert get(live, "/v1/checkpoint").status == 200
+    assert live.resident - before < 48 * MEBIBYTE
+
+
+def test_some_requests_sent_ahead_are_answered_in_their_order(live: Live) -> None:
+    names = ["ingest", "scientist", "visitor", "train"] * 4
+    lines = [head("GET", "/v1/whoami", bearer(live, name)) for name in names]
+    received = b""
+    with connect(live) as channel:
+        channel.sendall(b"".join([*lines, head("GET", "/v1/ca", "Connection: close")]))
+        while part := channel.recv(1 << 16):
+            received += part
+    answers = [line for line in received.split(b"\r\n") if line.startswith(b'{"subject":')]
+    assert [json.loads(line.partition(b"HTTP/")[0])["subject"].partition(":")[2] for line in answers] == names
+
+
+def test_attack_what_does_not_parse_is_not_answered_in_the_place_of_what_was_served(live: Live) -> None:
+    """The first request was allowed, recorded and served; its caller read that it was no HTTP."""
+    with connect(live) as channel:
+        channel.sendall(head("GET", "/v1/whoami", bearer(live, "ingest")) + b"nonsense\r\n\r\n")
+        assert read_answer(channel).status in {0, 200}

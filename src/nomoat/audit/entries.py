@@ -144,6 +144,8 @@ class Sealer:
 
     def draft_pseudonymous(self, record: Record, who: str, on: str, session: str) -> Draft:
         """Do as `draft` does for a record of which only the pseudonyms are known (after a restart)."""
+        if len(record.what) > _SHORT or not record.what.isascii():
+            raise Misuse("a leaf entry would be over its limit, or not be text")
         content, cipher = _encode_content(record), self._cipher(who)
         return Draft(record.kind._value_, record.what, record.decision, record.of, who, on, session, content, cipher)
 

@@ -1,7 +1,8 @@
 """The HTTP server's connections: uvicorn's, plus what the path must know of them.
 
 Rules: the client certificate comes from this connection's handshake and nowhere else. Header floods,
-unparsable requests and clients that never finish their headers are ended and counted.
+unparsable requests, too many of them ahead of their answers and clients that never finish their headers
+are ended and counted. What is told of a request is never in the place of another one's answer.
 """
 
 import asyncio
@@ -11,11 +12,11 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from nomoat.core.connection import Connection
@@ -25,6 +26,7 @@ from nomoat.server.corking import CorkedTransport
 MOST_HEADERS: Final = 100
 NEVER: Final = math.inf
 MOST_HEADER_BYTES: Final = 32 * 1024
+MOST_WAITING: Final = 16  # requests that were sent ahead of the answer to the one before them
 HEADER_TIMEOUT_S: Final = 15.0
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with a time of zero: reset instead of drain
 
@@ -48,7 +50,7 @@ class GatewayConnection(HttpToolsProtocol):
         self._header_bytes = 0
         self._due = NEVER  # when the headers that are awaited must be complete
         self._timer: asyncio.TimerHandle | None = None
-        self._overflow = False
+        self._excess = ""
         self._trailers = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -87,21 +89,43 @@ class GatewayConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._due = NEVER
         self._trailers = True
+        if len(self.pipeline) >= MOST_WAITING:
+            self._excess = "pipeline-overflow"
+            raise httptools.HttpParserError("too many requests ahead of their answers")
         super().on_headers_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline:  # uvicorn reads on after each answer, however many requests wait already
+            self.flow.pause_reading()
+
     def data_received(self, data: bytes) -> None:
-        if not self.transport.is_closing():
-            super().data_received(data)
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._due == NEVER and self.timeout_keep_alive_task is None and self._is_answered():
+            # An empty line, or more of a body that was answered before its end, begins no request.
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def send_400_response(self, msg: str) -> None:
-        self._count(self._connection.source, "header-overflow" if self._overflow else "unparsable-request")
-        super().send_400_response("The headers are too large." if self._overflow else msg)
+        self._count(self._connection.source, self._excess or "unparsable-request")
+        if self._is_answered():
+            super().send_400_response("The headers are too large." if self._excess else msg)
+        else:
+            self._connection.cut()  # it would be read as the answer, or as a part of it, that is still due
 
     def _admit_header(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > MOST_HEADER_BYTES or len(self.headers) > MOST_HEADERS:
-            self._overflow = True
+            self._excess = "header-overflow"
             raise httptools.HttpParserError("too many or too large headers")
+
+    def _is_answered(self) -> bool:
+        """Whether there is no request, or the last one was answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # uvicorn says that there always is one
+        return cycle is None or cycle.response_complete
 
     def _await_headers(self) -> None:
         """Give a request's headers their time. One timer for the connection: most are never too late."""

@@ -96,7 +96,8 @@ class Objects:
         """
         name, length = f"blob {stored.id}", ciphertext_size(stored.size)
         try:
-            descriptor = os.open(f"{self._root}/{_place(stored.id)}", os.O_RDONLY | os.O_CLOEXEC)
+            # Without waiting: a pipe in the place of the file would hold up the event loop.
+            descriptor = os.open(f"{self._root}/{_place(stored.id)}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             raise Corrupt(name) from None
         except OSError as error:

@@ -7,12 +7,13 @@ file of it was decided on its own labels before.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Final, final
+from typing import Any, Final, TypeVar, final
 
 from nomoat.core.errors import Conflict, NotFound, Refused, TooLarge
+from nomoat.core.names import RepositoryName
 from nomoat.core.operation import CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 from nomoat.core.permit import Permit
 from nomoat.identity.capabilities import Capabilities
@@ -26,7 +27,9 @@ from nomoat.resources.repositories.resolution import (
 )
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.objects import Objects
-from nomoat.stores.revisions import Draft, Snapshot, StoredFile
+from nomoat.stores.revisions import Committed, Draft, Snapshot, StoredFile
+
+T = TypeVar("T")
 
 INLINE_LIMIT: Final = 1 << 20  # bytes of a file that is to come with the commit
 _TEXTS: Final = frozenset(
@@ -148,10 +151,8 @@ class Writing:
             permit.check()
             blob = await upload.finish()
         file = StoredFile(operation.digest, operation.size, "", blob)
-        kept = await self._catalog.keep(repository, file, permit.principal.subject, self._clock(), permit.check)
+        await _to_its_end(self._keep(permit, repository, file))
         self._capabilities.consume(permit.principal)
-        if not kept:
-            await self._objects.remove(blob.id)
 
     async def write_file(self, permit: Permit[WriteFile]) -> str:
         """Commit changes to a branch and return the id of its head, new if anything changed.
@@ -183,14 +184,30 @@ class Writing:
             folders=place.folders,
             inline=inline,
         )
-        try:
-            done = await self._catalog.commit(operation.repository, draft, permit.check)
-        except Refused:  # rolled back: nothing refers to them
-            await self._remove(file.blob.id for file in inline.values())
-            raise
-        await self._remove(done.spare)
+        done = await _to_its_end(self._land(operation.repository, draft, permit.check))
         permit.note(bytes=sum(map(len, contents.values())), commit=done.revision.id, files=str(len(done.changes)))
         return done.revision.id
+
+    async def _keep(self, permit: Permit[UploadBlob], repository: str, file: StoredFile) -> None:
+        """Note a content that was sent; remove it where another one of it is there or its sender may not any more."""
+        try:
+            subject, at_ = permit.principal.subject, self._clock()
+            kept = await self._catalog.keep(repository, file, subject, at_, permit.check)
+        except Refused:  # rolled back: nothing refers to it
+            await self._objects.remove(file.blob.id)
+            raise
+        if not kept:
+            await self._objects.remove(file.blob.id)
+
+    async def _land(self, name: RepositoryName, draft: Draft, still: Callable[[], None]) -> Committed:
+        """Commit a draft; remove the inline contents that are not needed, or that it was refused with."""
+        try:
+            done = await self._catalog.commit(name, draft, still)
+        except Refused:  # rolled back: nothing refers to them
+            await self._remove(file.blob.id for file in draft.inline.values())
+            raise
+        await self._remove(done.spare)
+        return done
 
     async def _store(self, repository: str, author: str, contents: Mapping[str, bytes]) -> dict[str, StoredFile]:
         """Store the inline contents, by digest, that their author has not sent before."""
@@ -218,6 +235,11 @@ class Writing:
     async def _remove(self, blobs: Iterable[str]) -> None:
         for blob in blobs:
             await self._objects.remove(blob)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for work that cleans up after itself, and goes on to do so when whoever waits is cut."""
+    return await asyncio.shield(asyncio.ensure_future(work))
 
 
 def _require_possible(place: CommitPlace, parent: str) -> Snapshot:
