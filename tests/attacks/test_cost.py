@@ -187,3 +187,18 @@ async def test_attack_what_a_revocation_kept_from_being_noted_takes_no_space(the
     await state.write(lambda _: None)  # whatever stood in the queue is over
     await asyncio.sleep(0.1)
     assert set(objects.ids()) == before
+
+
+@in_yard
+async def test_attack_a_commit_that_is_cut_while_its_contents_are_stored_leaves_none(there: Yard) -> None:
+    objects = there.writing._objects
+    before = set(objects.ids())
+    changes = [Change(f"open/{number}", content=str(number).encode()) for number in range(200)]
+    committing = asyncio.ensure_future(there.commit(DIGITS, *changes))
+    while len(set(objects.ids()) - before) < 20:  # noqa: ASYNC110 - nothing to wait on: the disk tells nobody
+        await asyncio.sleep(0)
+    there.guard.end_sessions(frozenset({there.ingest.session}), "the session was revoked")
+    with pytest.raises(Revoked):
+        await committing
+    await asyncio.sleep(0.5)
+    assert set(objects.ids()) == before

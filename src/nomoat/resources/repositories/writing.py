@@ -230,6 +230,9 @@ class Writing:
         except ExceptionGroup as failures:
             await self._remove(file.blob.id for file in stored.values())
             raise failures.exceptions[0] from None
+        except asyncio.CancelledError:
+            await self._remove(file.blob.id for file in stored.values())
+            raise
         return stored
 
     async def _remove(self, blobs: Iterable[str]) -> None:
