@@ -15,6 +15,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 
 ALGORITHM = "ES256"
+_write = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class ProofKey:
@@ -40,5 +41,4 @@ class ProofKey:
             claims["ath"] = urlsafe_b64encode(sha256(token.encode()).digest()).rstrip(b"=").decode()
         if self.nonce:
             claims["nonce"] = self.nonce
-        payload = json.dumps(claims, separators=(",", ":"))
-        return jws.serialize_compact(dict(self._header), payload, self._key, [ALGORITHM])
+        return jws.serialize_compact(dict(self._header), _write(claims), self._key, [ALGORITHM])
