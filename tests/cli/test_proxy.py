@@ -157,6 +157,24 @@ def test_a_restarted_gateway_and_a_forgotten_nonce_are_not_noticed(own: Live) ->
         assert running.get().status_code == 200
 
 
+def test_attack_another_gateway_at_the_address(own: Live, tmp_path: Path) -> None:
+    """It has another authority: nothing is sent to it, not even a token that it could not use."""
+    who = own.workload(own.admin(), "careful")
+    with who.running("proxy", "--json") as process:
+        running = Running(process)
+        assert running.get().status_code == 200
+        own.stop()
+        with Live(tmp_path / "other") as other:
+            other.stop()
+            configuration = other.data / "nomoat.toml"
+            configuration.write_text(configuration.read_text().replace("127.0.0.1:0", own.url.removeprefix("https://")))
+            other.start()
+            answer = running.get()
+    # The token may be due just then: its renewal finds out first, in other words.
+    assert answer.status_code in {403, 502}
+    assert "is not the gateway of this" in answer.json()["error"]
+
+
 def test_a_session_that_ended_is_told_and_a_new_log_in_goes_on(live: Live, admin: Caller) -> None:
     person = live.person(admin, "traveller")
     session = str(person.nomoat("whoami", "--json").json()["session"])
