@@ -7,7 +7,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from nomoat.client.environment import hub
+from nomoat.client.entrance import Entrance
+from nomoat.client.environment import hub, hub_through
 from nomoat.client.profiles import Identity, Profile
 
 IDENTITY = Identity(
@@ -113,3 +114,18 @@ def test_a_replaced_token_is_used_by_the_next_request_of_a_running_program(tmp_p
         child.stdin.write("\n")
         child.stdin.close()
         assert child.wait(10) == 0
+
+
+def test_through_a_proxy_no_token_and_no_web_proxy_is_used(tmp_path: Path) -> None:
+    profile = profile_in(tmp_path)
+    key = tmp_path / "key"
+    key.write_text("nomoat-proxy-key")
+    hostile = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **HOSTILE, "HTTP_PROXY": "http://web.proxy:3128"}
+    settings = hub_through(Entrance("http://127.0.0.1:7000", key), profile, IDENTITY, {**hostile, "no_proxy": "corp"})
+    environment = settings.applied(hostile)
+    answer = probe(environment)
+    assert (answer["endpoint"], answer["token"], answer["xet"]) == ("http://127.0.0.1:7000", "nomoat-proxy-key", True)
+    assert environment["no_proxy"] == "corp,127.0.0.1,localhost,::1"
+    assert environment["NO_PROXY"] == "127.0.0.1,localhost,::1"
+    assert "SSL_CERT_FILE" not in settings.set, "its other connections keep the system's authorities"
+    assert "eyJ.token.one" not in json.dumps(answer)

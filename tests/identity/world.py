@@ -98,9 +98,11 @@ class World:
             clock=lambda: self.now,
         )
 
-    def authenticate(self, credential: Credential | None, certificate: bytes | None = None) -> Principal:
+    def authenticate(
+        self, credential: Credential | None, certificate: bytes | None = None, method: str = "GET"
+    ) -> Principal:
         connection = Connection("192.0.2.7", certificate)
-        return self.identity.authenticator.authenticate(Presented(connection, credential, "test", "GET"))
+        return self.identity.authenticator.authenticate(Presented(connection, credential, "test", method))
 
     def refusal(self, credential: Credential | None, certificate: bytes | None = None) -> Unauthenticated:
         """Authenticate, expecting to fail; return the refusal."""

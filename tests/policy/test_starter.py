@@ -31,7 +31,7 @@ from tests.policy.world import (
     workload,
 )
 
-NONE, MTLS, DEVICE_KEY, CODE, CAPABILITY = Binding
+NONE, MTLS, DPOP, DEVICE_KEY, CODE, CAPABILITY = Binding
 
 INGEST = workload("ingest", segment="ingestion", clearance=CONFIDENTIAL)
 INGEST_INTERNAL = workload("ingest", segment="ingestion", clearance=INTERNAL)
@@ -90,6 +90,7 @@ EXPECTATIONS = [
     may(ADA, "Whoami", identity("person:ada"), "everyone-identifies-itself"),
     may(ADA, "Whoami", identity("person:ada"), "everyone-identifies-itself", NONE),
     may(ADA, "IssueToken", identity("person:ada"), "everyone-identifies-itself", DEVICE_KEY),
+    not_(ADA, "IssueToken", identity("person:ada"), "unbound-credentials-do-not-renew", binding=DPOP),
     may(TRAIN, "RenewCertificate", identity("workload:train", "workload"), "everyone-identifies-itself"),
     not_(ADA, "Whoami", identity("person:eve")),
     not_(ADA, "IssueToken", identity("workload:ada", "workload")),
@@ -173,6 +174,7 @@ EXPECTATIONS = [
     # Administration
     may(ADMINISTRATOR, "Enroll", identity("person:ada"), "administrators-administer"),
     may(ADMINISTRATOR, "Revoke", identity("person:ada", "session"), "administrators-administer", DEVICE_KEY),
+    may(ADMINISTRATOR, "Revoke", identity("person:ada", "session"), "administrators-administer", DPOP),
     may(ADMINISTRATOR, "ApplyPolicy", POLICIES, "administrators-administer"),
     may(ADMINISTRATOR, "ApplyDirectory", directory(), "administrators-administer"),
     not_(ADMINISTRATOR, "ApplyDirectory", directory(widens_self=True), "nobody-widens-their-own-rights"),
@@ -209,7 +211,7 @@ def test_an_expectation_holds(line: Expectation) -> None:
         assert (decision.policies, decision.detail) == (line.no, "")
 
 
-@pytest.mark.parametrize(("obtained", "yes"), [(MTLS, True), (DEVICE_KEY, True), (NONE, False)])
+@pytest.mark.parametrize(("obtained", "yes"), [(MTLS, True), (DPOP, True), (DEVICE_KEY, True), (NONE, False)])
 def test_an_upload_url_is_as_good_as_the_credential_that_obtained_it(obtained: Binding, yes: bool) -> None:
     """A plain bearer may have had it granted before the repository was restricted."""
     given = context(CAPABILITY, obtained=obtained)
@@ -273,7 +275,7 @@ def test_no_role_reaches_above_its_clearance_or_carries_restricted_data_unbound(
 ) -> None:
     if isinstance(ask(STARTER, who, action, on, given=context(binding)), Allow):
         assert who.clearance >= on.classification
-        assert binding in {MTLS, DEVICE_KEY} or (binding is NONE and on.classification < RESTRICTED)
+        assert binding in {MTLS, DPOP, DEVICE_KEY} or (binding is NONE and on.classification < RESTRICTED)
 
 
 @settings(max_examples=300, deadline=None)

@@ -34,6 +34,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "token": "nomoat.cli.tools:token",
         "env": "nomoat.cli.tools:env",
         "exec": "nomoat.cli.tools:execute",
+        "proxy": "nomoat.cli.proxy:proxy",
         "revoke": "nomoat.cli.being:revoke",
     },
     "declare": {"apply": "nomoat.cli.declare:apply"},

@@ -5,7 +5,8 @@ import click
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import tell
-from nomoat.client.environment import TOOLS
+from nomoat.client.entrance import find_standing
+from nomoat.client.environment import TOOLS, Settings, hub, hub_through
 from nomoat.client.execution import run
 from nomoat.client.tokens import Refresher, write_token
 from nomoat.core.errors import NoMoatError
@@ -32,53 +33,72 @@ def token(invocation: Invocation, bound: bool) -> None:
 
 
 @click.command()
-@click.argument("tool", type=click.Choice(sorted(TOOLS)))
+@click.argument("tool", type=click.Choice(TOOLS))
+@click.option("--proxy", is_flag=True, help="By way of the running 'nomoat proxy': nothing to steal, nothing to renew.")
 @profile_option
 @json_option
 @pass_invocation
-def env(invocation: Invocation, tool: str) -> None:
+def env(invocation: Invocation, tool: str, proxy: bool) -> None:
     """Print the settings that a stock client needs, and write its token.
 
-    For a POSIX shell: eval "$(nomoat env hub)". The token is good for minutes; 'nomoat exec' keeps
-    it fresh for as long as a program runs.
+    For a POSIX shell: eval "$(nomoat env hub)". The token is good for minutes, for whoever has it; with
+    --proxy, which needs a running 'nomoat proxy', there is none. 'nomoat exec' does that for one program.
     """
+    del tool  # all that there are have the same settings
     with invocation.session() as session:
-        written = write_token(session, invocation.clock)
-        settings = TOOLS[tool](session.profile, session.identity)
+        if proxy:
+            entrance = find_standing(session.profile)
+            settings = hub_through(entrance, session.profile, session.identity, invocation.environment)
+            expires_at = None
+        else:
+            expires_at = int(write_token(session, invocation.clock).expires_at)
+            settings = hub(session.profile, session.identity)
     if invocation.as_json:
-        output.document(
-            {"set": dict(settings.set), "unset": list(settings.unset), "expires_at": int(written.expires_at)}
-        )
+        output.document({"set": dict(settings.set), "unset": list(settings.unset), "expires_at": expires_at})
         return
     output.raw(settings.shell())
-    until = output.local_time(written.expires_at)
-    output.say(f"# the token in it is good until {until}; for longer work: nomoat exec -- COMMAND")
+    if expires_at is None:
+        output.say("# good for as long as that proxy runs; stop what uses it before the proxy")
+    else:
+        until = output.local_time(expires_at)
+        output.say(f"# the token in it is good until {until}; for longer work: nomoat exec -- COMMAND")
 
 
 @click.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option(
-    "--tool", type=click.Choice(sorted(TOOLS)), default="hub", show_default=True, help="The settings to give it."
-)
+@click.option("--tool", type=click.Choice(TOOLS), default="hub", show_default=True, help="The settings to give it.")
+@click.option("--direct", is_flag=True, help="Without a proxy: the program gets a token that others could use.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @profile_option
 @pass_invocation
-def execute(invocation: Invocation, tool: str, command: tuple[str, ...]) -> int:
-    """Run COMMAND with the settings of 'nomoat env', and keep its token fresh.
+def execute(invocation: Invocation, tool: str, direct: bool, command: tuple[str, ...]) -> int:
+    """Run COMMAND with the settings of 'nomoat env', behind a proxy of its own.
 
-    Signals reach the program and its exit code becomes this one. The token, and the certificate that
-    it is obtained with, are renewed when half of their life is over, so work of hours is fine.
+    Signals reach the program and its exit code becomes this one. The program never has a token: its proxy
+    proves a key for each request, and keeps token and certificate fresh, so work of hours is fine. If the
+    session ends meanwhile, log in again in another terminal, and it goes on.
     """
-    with invocation.session() as session:
-        settings = TOOLS[tool](session.profile, session.identity)
+    del tool  # all that there are have the same settings
 
-        def warn(error: NoMoatError) -> None:
-            output.say(f"nomoat: the token of {command[0]} is not renewed any more or not yet:")
-            tell(error, as_json=False, environment=invocation.environment)
+    def warn(error: NoMoatError) -> None:
+        output.say(f"nomoat: the identity of {command[0]} is not renewed any more or not yet:")
+        tell(error, as_json=False, environment=invocation.environment)
 
-        with Refresher(session, invocation.clock, warn):
-            try:
-                return run(command, settings.applied(invocation.environment))
-            except OSError as error:
-                output.say(f"nomoat: {command[0]} cannot be run: {error.strerror}")
-                # What shells answer: 127 for no such program, 126 for one that cannot be run.
-                return 127 if isinstance(error, FileNotFoundError) else 126
+    profile = invocation.profile
+    if direct:
+        with invocation.session() as session, Refresher(session, invocation.clock, warn):
+            return _run(command, hub(session.profile, session.identity), invocation)
+    # The server is loaded only here: 'nomoat token' must start fast.
+    from nomoat.client.proxy.serving import Proxy  # noqa: PLC0415
+
+    with Proxy(profile, invocation.clock, warn) as proxy:
+        settings = hub_through(proxy.entrance, profile, profile.identity(), invocation.environment)
+        return _run(command, settings, invocation)
+
+
+def _run(command: tuple[str, ...], settings: Settings, invocation: Invocation) -> int:
+    try:
+        return run(command, settings.applied(invocation.environment))
+    except OSError as error:
+        output.say(f"nomoat: {command[0]} cannot be run: {error.strerror}")
+        # What shells answer: 127 for no such program, 126 for one that cannot be run.
+        return 127 if isinstance(error, FileNotFoundError) else 126

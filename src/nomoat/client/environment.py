@@ -1,7 +1,7 @@
 """What a stock client needs in its environment to work through the gateway.
 
 Rules: whatever could make the client send another credential, or send ours elsewhere, is unset. The
-token is in a file, never in the environment, so that it can be replaced while a program runs. The
+token, or the key of the proxy, is in a file and never in the environment, where every child would have it. The
 caches are the profile's own, whatever the caller chose: clients answer a refusal from their cache, so
 a shared one would hand one identity what another was given.
 """
@@ -9,7 +9,9 @@ a shared one would hand one identity what another was given.
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from nomoat.client.entrance import Entrance
 from nomoat.client.profiles import Identity, Profile
 
 
@@ -31,17 +33,42 @@ class Settings:
         return "\n".join([f"unset {' '.join(self.unset)}", *lines])
 
 
+_UNSET = (
+    "HF_TOKEN",  # these three come before the token file
+    "HUGGING_FACE_HUB_TOKEN",
+    "HF_OIDC_RESOURCE",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN",  # would send no token at all
+    "HUGGINGFACE_CO_STAGING",  # comes before HF_ENDPOINT and HF_TOKEN_PATH
+    "TRANSFORMERS_CACHE",  # these three come before HF_HUB_CACHE in older clients
+    "PYTORCH_TRANSFORMERS_CACHE",
+    "PYTORCH_PRETRAINED_BERT_CACHE",
+)
+
+
 def hub(profile: Profile, identity: Identity) -> Settings:
-    """Return the settings for Hugging Face clients (huggingface_hub and what is built on it).
+    """Return the settings for Hugging Face clients (huggingface_hub and what is built on it), straight to the gateway.
 
     Makes the folder of their caches.
     """
+    straight = {"SSL_CERT_FILE": str(profile.ca_path)}  # replaces the system's authorities
+    return _hub(profile, identity, identity.url, profile.token_path, straight)
+
+
+def hub_through(entrance: Entrance, profile: Profile, identity: Identity, environment: Mapping[str, str]) -> Settings:
+    """Return the same for the proxy at `entrance`, in addition to `environment`. Makes the folder of their caches."""
+    # Otherwise a client that uses a web proxy would send the key, and what it reads, by way of that one.
+    given = {name: environment.get(name, "") for name in ("NO_PROXY", "no_proxy")}
+    around = {name: ",".join(filter(None, [value, "127.0.0.1,localhost,::1"])) for name, value in given.items()}
+    return _hub(profile, identity, entrance.url, entrance.token_path, around)
+
+
+def _hub(profile: Profile, identity: Identity, url: str, token_path: Path, more: Mapping[str, str]) -> Settings:
     cache = profile.create_cache(identity.subject)
     return Settings(
         set={
-            "HF_ENDPOINT": identity.url,
-            "HF_TOKEN_PATH": str(profile.token_path),  # read anew for every request
-            "SSL_CERT_FILE": str(profile.ca_path),  # replaces the system's authorities
+            "HF_ENDPOINT": url,
+            "HF_TOKEN_PATH": str(token_path),  # read anew for every request
+            **more,
             "HF_HUB_DISABLE_XET": "1",  # uploads would go to another service than the endpoint
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_CACHE": str(cache / "hub"),
@@ -49,17 +76,9 @@ def hub(profile: Profile, identity: Identity) -> Settings:
             "HF_XET_CACHE": str(cache / "xet"),
             "HF_DATASETS_CACHE": str(cache / "datasets"),
         },
-        unset=(
-            "HF_TOKEN",  # these three come before the token file
-            "HUGGING_FACE_HUB_TOKEN",
-            "HF_OIDC_RESOURCE",
-            "HF_HUB_DISABLE_IMPLICIT_TOKEN",  # would send no token at all
-            "HUGGINGFACE_CO_STAGING",  # comes before HF_ENDPOINT and HF_TOKEN_PATH
-            "TRANSFORMERS_CACHE",  # these three come before HF_HUB_CACHE in older clients
-            "PYTORCH_TRANSFORMERS_CACHE",
-            "PYTORCH_PRETRAINED_BERT_CACHE",
-        ),
+        unset=_UNSET,
     )
 
 
-TOOLS = {"hub": hub}
+# What each tool is built on: all of these speak to the Hub by huggingface_hub.
+TOOLS = ("datasets", "hub", "pandas", "transformers")

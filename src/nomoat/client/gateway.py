@@ -10,8 +10,9 @@ from typing import TypeVar, cast
 
 from nomoat.audit.checkpoint import parse_hash
 from nomoat.client.errors import Unintelligible
+from nomoat.client.proofs import ProofKey
 from nomoat.client.transport import Answer, Transport
-from nomoat.core.errors import Malformed
+from nomoat.core.errors import Malformed, Unauthenticated
 
 ValueT = TypeVar("ValueT", str, int, bool)
 
@@ -97,12 +98,21 @@ class Gateway:
         body = {"csr": request, "restart": restart}
         return _issued(self._transport.call("POST", "/v1/certificate", body, authorization=authorization))
 
-    def token(self, *, bound: bool) -> Token:
-        """Issue an access token, `bound` to the certificate of this connection or to nothing."""
-        answer = self._transport.call("POST", "/v1/token", {"bound": bound})
-        return Token(
-            _field(answer, "access_token", str), _field(answer, "expires_in", int), _field(answer, "checkpoint", str)
-        )
+    def token(self, *, bound: bool = False, key: ProofKey | None = None) -> Token:
+        """Issue an access token: bound to `key`, which this proves (RFC 9449, section 5), to the certificate, or to nothing."""
+        if key is None:
+            return _token(self._transport.call("POST", "/v1/token", {"bound": bound}))
+        try:
+            return _token(self._prove(key))
+        except Unauthenticated:
+            if key.nonce == self._transport.nonce:
+                raise
+            return _token(self._prove(key))  # the gateway had not told its nonce before
+
+    def _prove(self, key: ProofKey) -> Answer:
+        key.nonce = self._transport.nonce or key.nonce
+        proof = key.prove("POST", f"{self._transport.url}/v1/token")
+        return self._transport.call("POST", "/v1/token", {"bound": False}, proof=proof)
 
     def checkpoint(self) -> str:
         """Return the log's newest checkpoint (a C2SP signed note), unverified."""
@@ -172,6 +182,12 @@ def _issued(answer: Answer) -> Issued:
         trust_domain=_field(answer, "trust_domain", str),
         log_key=_field(answer, "log_key", str),
         checkpoint=_field(answer, "checkpoint", str),
+    )
+
+
+def _token(answer: Answer) -> Token:
+    return Token(
+        _field(answer, "access_token", str), _field(answer, "expires_in", int), _field(answer, "checkpoint", str)
     )
 
 

@@ -11,6 +11,7 @@ last, so that its presence means that a log-in was finished.
                              checkpoint       the newest checkpoint of that log ever seen
                              checkpoint.contradicting  the last one that could not be of the same log, if any
                              hub/token        the access token that Hugging Face clients read
+                             hub/proxies/     the addresses and keys of proxies that run for it
                              hub/cache/       what they keep, in one folder for each identity
 """
 
@@ -142,6 +143,14 @@ class Profile:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.chmod(0o700)
         return cache
+
+    def create_folder(self, folder: str) -> None:
+        """Make a folder of this profile and those above it, private to their owner."""
+        path = self.directory
+        for part in folder.split("/"):
+            path /= part
+            path.mkdir(mode=0o700, exist_ok=True)
+            path.chmod(0o700)
 
     def identity(self) -> Identity:
         """Read who is logged in; raise `NotLoggedIn` or `BadProfile`."""

@@ -16,6 +16,7 @@ from nomoat.client.checkpoints import Keeper
 from nomoat.client.errors import BadProfile, LogContradicted, NotLoggedIn, Untrusted
 from nomoat.client.gateway import Gateway, Issued, Records, Token
 from nomoat.client.profiles import Identity, Profile
+from nomoat.client.proofs import ProofKey
 from nomoat.client.transport import Transport, pinned_context
 from nomoat.core.errors import Unavailable
 
@@ -71,11 +72,11 @@ class Session:
         begin, end = credentials.validity(self.profile.read("certificate.pem"))
         return begin + (end - begin) / 2
 
-    def token(self, *, bound: bool = False) -> Token:
-        """Issue an access token of the gateway's choice of life (at most 15 minutes)."""
+    def token(self, *, bound: bool = False, key: ProofKey | None = None) -> Token:
+        """Issue an access token, which the gateway lets live for at most 15 minutes; arguments as for `Gateway.token`."""
         gateway = self.gateway
         watch = self._keeper.watch()
-        token = gateway.token(bound=bound)
+        token = gateway.token(bound=bound, key=key)
         watch.keep(token.checkpoint, gateway.consistency)
         return token
 

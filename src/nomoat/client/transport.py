@@ -66,10 +66,14 @@ def pinned_context(ca: str) -> ssl.SSLContext:
 
 
 class Transport:
-    """Requests to one gateway over one context. Close it, or use it as a context manager."""
+    """Requests to one gateway over one context. Close it, or use it as a context manager.
+
+    `nonce` is the newest that an answer brought for DPoP proofs (RFC 9449, section 8), '' before that.
+    """
 
     def __init__(self, url: str, context: ssl.SSLContext) -> None:
         self.url = url
+        self.nonce = ""
         headers = {"user-agent": f"nomoat/{__version__}", "accept": "application/json"}
         self._client = httpx2.Client(base_url=url, verify=context, timeout=TIMEOUT, headers=headers)
 
@@ -104,14 +108,17 @@ class Transport:
         body: Mapping[str, object] | None = None,
         *,
         authorization: str = "",
+        proof: str = "",
         limit: int = LIMIT,
     ) -> Answer:
-        """Make one request and return its JSON object, of at most `limit` bytes.
+        """Make one request, with a DPoP `proof` if there is one, and return its JSON object, of at most `limit` bytes.
 
         Raises a `Refused` for what the gateway refused (its sentence and record number), `Unavailable`
         when it or a part of it is, `Untrusted` when the other side is not the gateway.
         """
         headers = {"authorization": authorization} if authorization else {}
+        if proof:
+            headers["dpop"] = proof
         status, content, retry = self._exchange(method, path, body, headers, limit)
         answer = _parse(content)
         if status != 200:
@@ -130,6 +137,7 @@ class Transport:
                     received += part
                     if len(received) > limit:
                         raise _unintelligible(f"the answer to {path} is over {limit} bytes")
+                self.nonce = response.headers.get("dpop-nonce", self.nonce)
                 return response.status_code, bytes(received), response.headers.get("retry-after", "")
         except httpx2.TransportError as error:
             raise self._unreached(error) from error

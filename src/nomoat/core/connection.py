@@ -56,7 +56,26 @@ class DeviceAssertion:
     token: str = field(repr=False)
 
 
-Credential = Bearer | Capability | OneTimeCode | DeviceAssertion
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A DPoP proof (RFC 9449, section 4.2), and the path (as sent, without query) of the request that it is for.
+
+    By itself it comes over a certificate, to have a token bound to its key (section 5).
+    """
+
+    text: str = field(repr=False)
+    path: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """An access token from `Authorization: DPoP`, and the proof from `DPoP`; None when none came (section 7.1)."""
+
+    token: str = field(repr=False)
+    proof: Proof | None
+
+
+Credential = Bearer | Capability | OneTimeCode | DeviceAssertion | Proof | Proven
 
 
 class Presented(NamedTuple):

@@ -26,6 +26,7 @@ class Binding(StrEnum):
 
     NONE = "none"
     MTLS = "mtls"
+    DPOP = "dpop"
     DEVICE_KEY = "device-key"
     CODE = "code"
     CAPABILITY = "capability"
@@ -40,7 +41,8 @@ class Principal:
     `authenticated_at` and `expires_at` are Unix seconds. `obtained` says over which binding the
     credential was issued. `confined_to` limits a credential to the named actions, or to one exact
     operation (an upload URL); None means any. `certificate` is the SHA-256 thumbprint (RFC 8705,
-    section 3.1) of the client certificate that took part in authenticating, '' without one.
+    section 3.1) of the client certificate that took part in authenticating, `key` the thumbprint (RFC 7638)
+    of the key that a DPoP proof proved for this very request; '' without one.
     """
 
     kind: PrincipalKind
@@ -58,6 +60,7 @@ class Principal:
     confined_to: frozenset[str] | Operation | None = None
     chain: tuple[str, ...] = ()
     certificate: str = ""
+    key: str = ""
     seal: object = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:

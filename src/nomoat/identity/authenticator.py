@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, assert_never, final
 
 from nomoat.core._seal import SEAL
-from nomoat.core.connection import Bearer, Capability, DeviceAssertion, OneTimeCode, Presented
+from nomoat.core.connection import Bearer, Capability, DeviceAssertion, OneTimeCode, Presented, Proof, Proven
 from nomoat.core.directory import Directory, Person, Workload
 from nomoat.core.errors import Unauthenticated
 from nomoat.core.operation import JoinWorkload, Operation, RegisterDevice, RenewCertificate
@@ -22,6 +22,7 @@ from nomoat.identity.assertions import Assertions
 from nomoat.identity.capabilities import Capabilities
 from nomoat.identity.codes import Codes
 from nomoat.identity.peers import Peer, Peers
+from nomoat.identity.proofs import Proofs
 from nomoat.identity.registry import Registry, Session
 from nomoat.identity.tokens import Claims, TokenAuthority
 from nomoat.identity.trust_domain import Subject, TrustDomain
@@ -49,6 +50,7 @@ class Authenticator:
         codes: Codes,
         assertions: Assertions,
         capabilities: Capabilities,
+        proofs: Proofs,
         directory: Callable[[], Directory],
         clock: Callable[[], float],
     ) -> None:
@@ -59,6 +61,7 @@ class Authenticator:
         self._codes = codes
         self._assertions = assertions
         self._capabilities = capabilities
+        self._proofs = proofs
         self._directory = directory
         self._clock = clock
         self._bearers: dict[Claims, tuple[Session, Person | Workload, Principal]] = {}
@@ -70,8 +73,10 @@ class Authenticator:
         match credential:
             case Bearer():
                 return self._by_bearer(credential.token, presented.connection.certificate, now)
-            case None:
-                return self._by_certificate(presented.connection.certificate, now)
+            case Proven():
+                return self._by_proven(credential, presented.method, now)
+            case None | Proof():
+                return self._by_certificate(presented.connection.certificate, credential, presented.method, now)
             case Capability():
                 return self._by_capability(credential.secret, now)
             case OneTimeCode():
@@ -110,6 +115,8 @@ class Authenticator:
     def _by_bearer(self, token: str, certificate: bytes | None, now: float) -> Principal:
         claims = self._tokens.verify(token, now)
         binding, thumbprint = Binding.NONE, ""
+        if claims.key:  # RFC 9449, section 7.1: never as a bearer
+            raise Unauthenticated("the access token is bound to a key; prove it: nomoat proxy", kind="unbound")
         if claims.bound:  # RFC 8705, section 3
             if certificate is None:
                 raise Unauthenticated("the access token is bound to a certificate that is not here", kind="unbound")
@@ -117,6 +124,19 @@ class Authenticator:
             if not hmac.compare_digest(peer.thumbprint, claims.bound):
                 raise Unauthenticated("the access token is bound to another key", kind="wrong-binding")
             binding, thumbprint = Binding.MTLS, peer.thumbprint
+        return self._by_claims(claims, binding, thumbprint, now)
+
+    def _by_proven(self, credential: Proven, method: str, now: float) -> Principal:
+        """RFC 9449, section 7: a token with the proof of its key, made for this request."""
+        claims = self._tokens.verify(credential.token, now)
+        if not claims.key:
+            raise Unauthenticated("the access token is bound to no key; send it as a Bearer", kind="unbound")
+        if credential.proof is None:
+            raise Unauthenticated("the access token came without a DPoP proof of its key", kind="no-proof")
+        self._proofs.verify(credential.proof, method=method, now=now, token=credential.token, key=claims.key)
+        return self._by_claims(claims, Binding.DPOP, "", now)
+
+    def _by_claims(self, claims: Claims, binding: Binding, thumbprint: str, now: float) -> Principal:
         session = self._registry.live(claims.session, claims.subject, now)
         expires_at = min(claims.expires_at, session.expires_at)
         kept = self._bearers.get(claims)
@@ -129,21 +149,31 @@ class Authenticator:
         ):
             return kept[2]
         principal = self._principal(
-            claims.subject, claims.spiffe_id, session, binding, claims.obtained, expires_at, None, thumbprint
+            claims.subject,
+            claims.spiffe_id,
+            session,
+            binding,
+            claims.obtained,
+            expires_at,
+            None,
+            thumbprint,
+            claims.key,
         )
         if len(self._bearers) >= KEPT:
             self._bearers.clear()
         self._bearers[claims] = session, self._declared(claims.subject), principal
         return principal
 
-    def _by_certificate(self, certificate: bytes | None, now: float) -> Principal:
+    def _by_certificate(self, certificate: bytes | None, proof: Proof | None, method: str, now: float) -> Principal:
+        """A certificate; with the proof of a key as well, to have a token bound to it (RFC 9449, section 5)."""
         if certificate is None:
             raise Unauthenticated("no credential was presented; run: nomoat login", kind="missing")
         peer = self._current(certificate, now)
         session = self._registry.live(peer.session, peer.subject, now)
         expires_at = min(peer.not_after, session.expires_at)
+        key = "" if proof is None else self._proofs.verify(proof, method=method, now=now)
         return self._principal(
-            peer.subject, peer.spiffe_id, session, Binding.MTLS, Binding.MTLS, expires_at, None, peer.thumbprint
+            peer.subject, peer.spiffe_id, session, Binding.MTLS, Binding.MTLS, expires_at, None, peer.thumbprint, key
         )
 
     def _by_capability(self, secret: str, now: float) -> Principal:
@@ -209,6 +239,7 @@ class Authenticator:
         expires_at: int,
         confined_to: frozenset[str] | Operation | None,
         certificate: str = "",
+        key: str = "",
     ) -> Principal:
         declared = self._declared(subject)
         return Principal(
@@ -226,5 +257,6 @@ class Authenticator:
             expires_at=expires_at,
             confined_to=confined_to,
             certificate=certificate,
+            key=key,
             seal=SEAL,
         )

@@ -20,6 +20,7 @@ from nomoat.identity.authority import SVID_LIFE, CertificateAuthority, parse_req
 from nomoat.identity.capabilities import Capabilities
 from nomoat.identity.codes import CODE_LIFE, Codes
 from nomoat.identity.peers import Peers
+from nomoat.identity.proofs import Proofs
 from nomoat.identity.registry import Revocable, Session, parse_revocable
 from nomoat.identity.sessions import Sessions
 from nomoat.identity.tokens import TOKEN_LIFE, AccessToken, TokenAuthority
@@ -69,6 +70,7 @@ class Identity:
         self.codes = Codes(self.sessions, authority.fingerprint)
         self.tokens = TokenAuthority(self.trust_domain, token_key)
         self.capabilities = Capabilities()
+        self.proofs = Proofs(now)
         self.sessions.listen(self.capabilities.end)
         self.authenticator = Authenticator(
             trust_domain=self.trust_domain,
@@ -78,6 +80,7 @@ class Identity:
             codes=self.codes,
             assertions=Assertions(self.trust_domain, self.sessions.registry.device, now),
             capabilities=self.capabilities,
+            proofs=self.proofs,
             directory=directory,
             clock=clock,
         )
@@ -149,10 +152,15 @@ class Identity:
         return self._certify(await self.sessions.restart(device, now), request, now)
 
     def issue_token(self, who: Principal, *, bound: bool) -> AccessToken:
-        """Issue an access token for `who`'s session, `bound` to its certificate or to nothing.
+        """Issue an access token for `who`'s session, bound to the key that it proved, to its certificate, or to nothing.
 
-        Raises `NotPermitted` over anything but a certificate: a bearer cannot prolong itself.
+        Raises `NotPermitted` over anything but a certificate, so that no token can prolong itself, and
+        `Malformed` for both bindings at once.
         """
+        if bound and who.key:
+            raise Malformed(
+                "a token is bound to the certificate or, with a DPoP proof, to its key: ask for one of both"
+            )
         if who.binding is not Binding.MTLS or not who.certificate:
             raise NotPermitted("an access token is issued over a certificate only")
         now, holder = self._clock(), Subject(who.kind, who.name, who.device)
@@ -162,6 +170,7 @@ class Identity:
             session=session.id,
             obtained=who.binding,
             bound=who.certificate if bound else None,
+            key=who.key or None,
             now=now,
             lifetime=min(self._token_life, session.expires_at - now),
         )

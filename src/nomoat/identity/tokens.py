@@ -1,7 +1,7 @@
 """Access tokens: ES256-signed JWTs of at most 15 minutes, by the gateway for the gateway (RFC 9068).
 
-Rules: a token says who, in which session, for whom, until when, and to which certificate it is bound
-(RFC 8705, section 3.1); never what its bearer may do. It is accepted only in exactly the form that
+Rules: a token says who, in which session, for whom, until when, and to which certificate (RFC 8705,
+section 3.1) or key (RFC 9449, section 6.1) it is bound; never what its bearer may do. It is accepted only in exactly the form that
 `issue` makes. A verified signature is cached by the SHA-256 of the whole token, and nothing else is:
 times are compared on every request here, binding, session and directory by the authenticator.
 """
@@ -26,6 +26,8 @@ CACHED: Final = 16_384  # verified tokens; about 1 KiB each
 _WHAT: Final = "access token"
 _TYPE: Final = "at+jwt"  # RFC 9068, section 2.1
 _CLAIMS: Final = frozenset({"iss", "aud", "sub", "client_id", "sid", "jti", "iat", "nbf", "exp", "obtained"})
+_CERTIFICATE: Final = "x5t#S256"
+_KEY: Final = "jkt"
 _THUMBPRINT: Final = 43  # characters of a base64url SHA-256
 
 
@@ -44,7 +46,7 @@ class AccessToken:
 class Claims:
     """What a token with a good signature says: one object for a token, as long as it is cached.
 
-    `bound` is a certificate's thumbprint, '' for none.
+    `bound` is the thumbprint of a certificate, `key` of a DPoP key; '' for none.
 
     Not evidence by itself: whether the session lives and the binding holds is still to be checked.
     """
@@ -54,6 +56,7 @@ class Claims:
     session: str
     obtained: Binding
     bound: str
+    key: str
     not_before: int
     expires_at: int
 
@@ -78,15 +81,19 @@ class TokenAuthority:
         *,
         session: str,
         obtained: Binding,
-        bound: str | None,
+        bound: str | None = None,
+        key: str | None = None,
         now: float,
         lifetime: float = TOKEN_LIFE,
     ) -> AccessToken:
         """Issue a token for `subject` in `session`.
 
         `obtained` is the binding of the credential it is issued over, `bound` the thumbprint of the
-        certificate that must accompany it (None: a plain bearer), `lifetime` at most `TOKEN_LIFE`.
+        certificate that must accompany it, or `key` of the key that must prove it each time (neither: a
+        plain bearer), `lifetime` at most `TOKEN_LIFE`.
         """
+        if bound and key:
+            raise Misuse("an access token is bound to a certificate or to a key")
         if not 0 < lifetime <= TOKEN_LIFE:
             raise Misuse(f"an access token lives at most {TOKEN_LIFE} s, not {lifetime:g} s")
         at, expires_at = int(now), int(now + lifetime)
@@ -104,7 +111,9 @@ class TokenAuthority:
             "obtained": obtained.value,
         }
         if bound is not None:
-            claims["cnf"] = {"x5t#S256": bound}
+            claims["cnf"] = {_CERTIFICATE: bound}
+        if key is not None:
+            claims["cnf"] = {_KEY: key}
         return AccessToken(jws.sign(self._header, claims, self._signing), expires_at)
 
     def verify(self, token: str, now: float) -> Claims:
@@ -153,26 +162,28 @@ class TokenAuthority:
             obtained = Binding(parsed.claim_text("obtained"))
         except ValueError:
             parsed.malformed("an unknown binding")
+        kind, confirmed = _confirmation(parsed)
         return Claims(
             subject=self._trust_domain.parse(spiffe_id),
             spiffe_id=spiffe_id,
             session=parsed.claim_text("sid"),
             obtained=obtained,
-            bound=_bound(parsed),
+            bound=confirmed if kind == _CERTIFICATE else "",
+            key=confirmed if kind == _KEY else "",
             not_before=max(issued_at, parsed.claim_time("nbf")),
             expires_at=expires_at,
         )
 
 
-def _bound(parsed: jws.Unverified) -> str:
-    """Return the thumbprint of the confirmation claim (RFC 7800, section 3.1); '' without the claim."""
+def _confirmation(parsed: jws.Unverified) -> tuple[str, str]:
+    """Return the kind and thumbprint of the confirmation claim (RFC 7800, section 3.1); twice '' without the claim."""
     if "cnf" not in parsed.claims:
-        return ""
+        return "", ""
     confirmation = parsed.claims["cnf"]
-    # An unknown or empty confirmation must never count as "not bound".
-    if not isinstance(confirmation, dict) or list(cast("dict[str, object]", confirmation)) != ["x5t#S256"]:
+    # An unknown, double or empty confirmation must never count as "not bound".
+    if not isinstance(confirmation, dict) or len(cast("dict[str, object]", confirmation)) != 1:
         parsed.malformed("a confirmation that is never issued")
-    (bound,) = cast("dict[str, object]", confirmation).values()
-    if not isinstance(bound, str) or len(bound) != _THUMBPRINT:
+    ((kind, thumbprint),) = cast("dict[str, object]", confirmation).items()
+    if kind not in {_CERTIFICATE, _KEY} or not isinstance(thumbprint, str) or len(thumbprint) != _THUMBPRINT:
         parsed.malformed("a confirmation that is never issued")
-    return bound
+    return kind, thumbprint

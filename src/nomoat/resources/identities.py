@@ -90,13 +90,14 @@ class Identities:
         return self._certified(permit, issued)
 
     async def issue_token(self, permit: Permit[IssueToken]) -> Answer:
-        """Issue an access token: bound to the caller's certificate (RFC 8705, section 3) or a plain bearer."""
+        """Issue an access token: bound to the key of a DPoP proof (RFC 9449), to the certificate (RFC 8705), or a bearer."""
         bound = permit.claim(IssueToken).operation.bound
         token = self._identity.issue_token(permit.principal, bound=bound)
-        permit.note(bound=str(bound).lower())
+        by_key = bool(permit.principal.key)
+        permit.note(bound="dpop" if by_key else str(bound).lower())
         return {
             "access_token": token.text,
-            "token_type": "Bearer",
+            "token_type": "DPoP" if by_key else "Bearer",
             "expires_in": token.expires_at - int(self._clock()),
             "checkpoint": self._anchor.checkpoint().decode(),
         }
@@ -111,6 +112,7 @@ class Identities:
             "groups": sorted(who.groups),
             "clearance": who.clearance.name.lower(),
             "binding": who.binding.value,
+            "key": who.key,
             "session": who.session,
             "device": who.device,
             "expires_at": who.expires_at,

@@ -203,7 +203,9 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
     routes = _routes(parts, guard, log)
     return Gateway(
         configuration=configuration,
-        application=Application(guard, routes, {"hub": error_headers}),
+        application=Application(
+            guard, routes, lambda: parts.identity.proofs.nonces.current(clock()), {"hub": error_headers}
+        ),
         routes=routes,
         resolvers=resolvers,
         guard=guard,

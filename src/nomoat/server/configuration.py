@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from nomoat.core.errors import Malformed, Unavailable
 from nomoat.core.names import parse_subject_name, parse_trust_domain
+from nomoat.identity.proofs import parse_origin
 from nomoat.identity.tokens import TOKEN_LIFE
 
 FILE: Final = "nomoat.toml"
@@ -26,7 +27,8 @@ class Configuration:
     `host` and `port` are where to listen, `hosts` the names and addresses in the server's certificate,
     `kek` the file of the key-encryption key, `enforcer` this gateway's name in records. `witness` is
     the URL of a witness ('' for none) and `witness_key` its verifier key. `token_lifetime_s` is how
-    long access tokens live, in seconds.
+    long access tokens live, in seconds. `origins` are further addresses (`https://HOST[:PORT]`) by which
+    clients reach this gateway, where something in between maps its port: DPoP proofs name one of them.
     """
 
     trust_domain: str
@@ -38,6 +40,7 @@ class Configuration:
     witness: str = ""
     witness_key: str = ""
     token_lifetime_s: int = TOKEN_LIFE
+    origins: tuple[str, ...] = ()
 
     def dump(self) -> str:
         """The text of `nomoat.toml` for this configuration (JSON strings are TOML basic strings)."""
@@ -53,11 +56,13 @@ class Configuration:
             lines += [f"witness = {json.dumps(self.witness)}", f"witness_key = {json.dumps(self.witness_key)}"]
         if self.token_lifetime_s != TOKEN_LIFE:
             lines += [f"token_lifetime_s = {self.token_lifetime_s}"]
+        if self.origins:
+            lines += [f"origins = {json.dumps(list(self.origins))}"]
         return "\n".join(lines) + "\n"
 
 
 _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
-_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key", "token_lifetime_s"})
+_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key", "token_lifetime_s", "origins"})
 
 
 def is_unfinished(directory: Path) -> bool:
@@ -90,12 +95,29 @@ def load_configuration(directory: Path) -> Configuration:
     return _parse(table)
 
 
-def _hosts(value: object) -> tuple[str, ...]:
+def _texts(value: object) -> tuple[str, ...]:
+    """A list of texts that is not empty; () for anything else."""
     listed = cast("list[object]", value) if isinstance(value, list) else []
-    names = tuple(host for host in listed if isinstance(host, str))
-    if not names or len(names) != len(listed):
+    texts = tuple(text for text in listed if isinstance(text, str))
+    return texts if len(texts) == len(listed) else ()
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    if not (names := _texts(value)):
         raise Malformed(f"{FILE}: hosts is a list of names and addresses")
     return names
+
+
+def _origins(value: object) -> tuple[str, ...]:
+    origins = _texts(value)
+    try:
+        for origin in origins:
+            parse_origin(origin)
+    except ValueError:
+        origins = ()
+    if not origins:
+        raise Malformed(f"{FILE}: origins is a list of addresses such as https://data.acme.example:8443")
+    return origins
 
 
 def _parse(table: dict[str, object]) -> Configuration:
@@ -107,6 +129,7 @@ def _parse(table: dict[str, object]) -> Configuration:
     token_lifetime = table.pop("token_lifetime_s", TOKEN_LIFE)
     if type(token_lifetime) is not int or not SHORTEST_TOKEN_LIFE <= token_lifetime <= TOKEN_LIFE:
         raise Malformed(f"{FILE}: token_lifetime_s is a number from {SHORTEST_TOKEN_LIFE} to {TOKEN_LIFE}")
+    origins = _origins(table.pop("origins")) if "origins" in table else ()
     texts = {name: value for name, value in table.items() if isinstance(value, str)}
     if len(texts) != len(table):
         raise Malformed(f"{FILE}: {min(set(table) - set(texts))} is a text")
@@ -123,6 +146,7 @@ def _parse(table: dict[str, object]) -> Configuration:
         witness=texts.get("witness", ""),
         witness_key=texts.get("witness_key", ""),
         token_lifetime_s=token_lifetime,
+        origins=origins,
     )
 
 

@@ -73,7 +73,9 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
         timeout_graceful_shutdown=GRACE_S,
         ssl_context_factory=lambda _config, _default: tls.context,
     )
-    url = url_of("https", gateway.configuration.hosts[0], listener)
+    urls = tuple(url_of("https", host, listener) for host in gateway.configuration.hosts)
+    url, origins = urls[0], (*urls, *gateway.configuration.origins)
+    gateway.identity.proofs.reached_at(origins)
     beside = [
         asyncio.create_task(_keep_presentable(gateway, tls), name="renewing the server's certificate"),
         asyncio.create_task(keep_witnessed(gateway, directory), name="asking the witness"),

@@ -40,6 +40,9 @@ class RenewCertificate(Operation):
 
 @dataclass(frozen=True, slots=True)
 class IssueToken(Operation):
-    """Issue an access token; `bound` ties it to the caller's certificate (RFC 8705, section 3)."""
+    """Issue an access token; `bound` ties it to the caller's certificate (RFC 8705, section 3).
+
+    Over a certificate with a DPoP proof it is tied to the proof's key (RFC 9449, section 5).
+    """
 
     bound: bool

@@ -24,15 +24,20 @@ _log = logging.getLogger("nomoat")
 class Application:
     """Serves the listed routes through the guard.
 
-    `error_headers` gives a protocol (by its word in the route) headers of its own for errors.
+    `nonce` returns the nonce that DPoP proofs should hold now. `error_headers` gives a protocol (by its word in the route) headers of its own for errors.
     """
 
     def __init__(
-        self, guard: Guard, routes: Iterable[Route], error_headers: Mapping[str, ErrorHeaders] | None = None
+        self,
+        guard: Guard,
+        routes: Iterable[Route],
+        nonce: Callable[[], str],
+        error_headers: Mapping[str, ErrorHeaders] | None = None,
     ) -> None:
         self._guard = guard
         self._table = RouteTable(routes)
         self._held = Held()
+        self._nonce = nonce
         self._error_headers = dict(error_headers or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,13 +46,15 @@ class Application:
             raise Misuse(f"unexpected ASGI scope {scope['type']}")
         connection: Connection = scope["state"][CONNECTION]
         method: str = scope["method"]
-        exchange = Exchange(scope, receive, send, Presented(connection, None, "http", method), self._held)
+        exchange = Exchange(scope, receive, send, Presented(connection, None, "http", method), self._held, self._nonce)
         protocol = "http"
         try:
             exchange.segments = parse_segments(scope["raw_path"])
             found = self._table.find(method, exchange.segments)
             protocol = found[0].protocol if found else "http"
-            exchange.presented = parse_presented(scope["headers"], connection, protocol=protocol, method=method)
+            exchange.presented = parse_presented(
+                scope["headers"], connection, protocol=protocol, method=method, path=scope["raw_path"]
+            )
             if found is None:
                 raise NotFound("there is nothing at this address", kind="route")
             await found[0].handler(exchange, found[1])

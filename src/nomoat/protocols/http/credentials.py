@@ -1,13 +1,23 @@
 """Headers → Presented: the one credential of a request.
 
-Rules: exactly one `Authorization` header, of a known scheme, or none. Forwarding headers, cookies and
+Rules: exactly one `Authorization` header, of a known scheme, or none; at most one `DPoP` header, which goes
+with the scheme of its name or with a certificate (RFC 9449, sections 5 and 7). Forwarding headers, cookies and
 query strings carry no identity here.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from nomoat.core.connection import Bearer, Connection, Credential, DeviceAssertion, OneTimeCode, Presented
+from nomoat.core.connection import (
+    Bearer,
+    Connection,
+    Credential,
+    DeviceAssertion,
+    OneTimeCode,
+    Presented,
+    Proof,
+    Proven,
+)
 from nomoat.core.errors import Malformed
 
 LONGEST_CREDENTIAL = 8192  # characters
@@ -16,17 +26,38 @@ _SCHEMES: Final[Mapping[str, Callable[[str], Credential]]] = {
     "bearer": Bearer,
     "nomoat-code": OneTimeCode,
     "nomoat-device": DeviceAssertion,
+    "dpop": lambda token: Proven(token, None),
 }
 
 
 def parse_presented(
-    headers: list[tuple[bytes, bytes]], connection: Connection, *, protocol: str, method: str
+    headers: list[tuple[bytes, bytes]], connection: Connection, *, protocol: str, method: str, path: bytes
 ) -> Presented:
-    """What the request presents. Raises `Malformed` for repeated, oversized or unknown credentials."""
+    """What the request for `path` (as sent, without query) presents.
+
+    Raises `Malformed` for repeated, oversized, unknown or contradicting credentials.
+    """
     values = [value for name, value in headers if name == b"authorization"]
     if len(values) > 1:
         raise Malformed("send one Authorization header, not several")
-    return Presented(connection, parse_credential(values[0]) if values else None, protocol, method)
+    credential = parse_credential(values[0]) if values else None
+    proofs = [value for name, value in headers if name == b"dpop"]
+    if proofs:
+        credential = _with_proof(credential, proofs, path)
+    return Presented(connection, credential, protocol, method)
+
+
+def _with_proof(credential: Credential | None, proofs: list[bytes], path: bytes) -> Credential:
+    if len(proofs) > 1:
+        raise Malformed("send one DPoP header, not several")  # RFC 9449, section 4.3, check 1
+    if len(proofs[0]) > LONGEST_CREDENTIAL or not proofs[0].isascii():
+        raise Malformed("the DPoP header is not a proof")
+    proof = Proof(proofs[0].decode("ascii"), path.decode("latin-1"))
+    if credential is None:
+        return proof
+    if not isinstance(credential, Proven):
+        raise Malformed("a DPoP proof goes with 'Authorization: DPoP TOKEN', or with a certificate alone")
+    return Proven(credential.token, proof)
 
 
 def parse_credential(header: bytes) -> Credential:
@@ -38,5 +69,5 @@ def parse_credential(header: bytes) -> Credential:
     scheme, space, value = header.decode("ascii").partition(" ")
     kind = _SCHEMES.get(scheme.lower())
     if kind is None or not space or not value or value != value.strip() or not value.isprintable() or " " in value:
-        raise Malformed("the Authorization header is not 'Bearer TOKEN'; run: nomoat env hub")
+        raise Malformed("the Authorization header is not 'Bearer TOKEN' or 'DPoP TOKEN'; run: nomoat env hub")
     return kind(value)

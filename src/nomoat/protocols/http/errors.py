@@ -33,6 +33,16 @@ STATUS: Final[dict[type[NoMoatError], int]] = {
 }
 
 
+# What is wrong with a proof; everything else is wrong with the token.
+_ERRORS: Final = {
+    "use-nonce": "use_dpop_nonce",
+    **dict.fromkeys(
+        ("no-proof", "stale-proof", "replayed", "wrong-method", "wrong-address", "wrong-type", "private-key"),
+        "invalid_dpop_proof",
+    ),
+}
+
+
 def status_of(error: NoMoatError) -> int:
     """The HTTP status of an error."""
     return STATUS.get(type(error), 500)
@@ -54,13 +64,19 @@ def sentence(error: NoMoatError) -> str:
             return "internal error; nothing was served"
 
 
+def _challenge(kind: str) -> str:
+    """What would be accepted, and what was wrong (RFC 6750, section 3; RFC 9449, sections 7.1 and 9)."""
+    error = "" if kind == "missing" else f', error="{_ERRORS.get(kind, "invalid_token")}"'
+    return f'Bearer realm="nomoat"{error}, DPoP realm="nomoat"{error}, algs="ES256"'
+
+
 def headers_of(error: NoMoatError) -> dict[str, str]:
     """Headers that an error's answer carries."""
     match error:
         case Unauthenticated():
-            return {"WWW-Authenticate": 'Bearer realm="nomoat"'}
+            return {"WWW-Authenticate": _challenge(error.kind)}
         case Revoked():
-            return {"WWW-Authenticate": 'Bearer realm="nomoat", error="invalid_token"'}
+            return {"WWW-Authenticate": _challenge("revoked")}
         case Unavailable():
             return {"Retry-After": "2"}
         case _:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import orjson
 
-from nomoat.core.connection import Presented
+from nomoat.core.connection import Presented, Proof, Proven
 from nomoat.core.errors import Disconnected, Malformed, TooLarge, Unavailable
 from nomoat.protocols.http.asgi import Receive, Scope, Send
 
@@ -79,13 +79,34 @@ class Exchange:
     """A request and its answer. `segments` is the decoded path, `presented` who it is from.
 
     `started` tells whether the answer's status line was sent: from then on a failure can only cut.
+    `nonce` returns what the next DPoP proof of a caller who sends them should hold (RFC 9449, section 8.2).
     """
 
-    __slots__ = ("_headers", "_held", "_receive", "_scope", "_send", "method", "presented", "segments", "started")
+    __slots__ = (
+        "_headers",
+        "_held",
+        "_nonce",
+        "_receive",
+        "_scope",
+        "_send",
+        "method",
+        "presented",
+        "segments",
+        "started",
+    )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, presented: Presented, held: Held) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        presented: Presented,
+        held: Held,
+        nonce: Callable[[], str] | None = None,
+    ) -> None:
         self.presented = presented
         self._held = held
+        self._nonce = nonce
         self.method: str = scope["method"]
         self.segments: tuple[str, ...] = ()
         self.started = False
@@ -161,6 +182,8 @@ class Exchange:
         """Send the status and headers; the body follows with `part`."""
         self.started = True
         encoded = [(_field_name(name), value.encode("latin-1")) for name, value in headers.items()]
+        if self._nonce is not None and isinstance(self.presented.credential, (Proof, Proven)):
+            encoded.append((b"dpop-nonce", self._nonce().encode("ascii")))
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def part(self, body: bytes, *, more: bool = True) -> None:

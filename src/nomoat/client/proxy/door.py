@@ -1,0 +1,70 @@
+"""Who is let in on this machine, and with what: the identity behind the door is somebody's.
+
+Rules: a client shows the key, which means nothing anywhere else, or comes by a socket of its owner's. The Host
+must be this very door's (a web page that made its own name point here has another one), and nothing that a
+browser sends on behalf of a page comes in. An upload URL is a credential by itself and is passed on without any
+other. What issues credentials, or administers, is not lent.
+"""
+
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from nomoat.core.errors import Refused
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+_OF_BROWSERS: Final = frozenset({b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
+_LENT: Final = frozenset({b"whoami", b"ca", b"checkpoint", b"consistency"})  # of what is under /v1
+
+
+class TurnedAway(Refused):
+    """A local client that may not use this proxy; `status` is what HTTP calls it."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One address of a proxy. `hosts` are its values of Host; `key` is '' for a socket, whose owner is checked."""
+
+    hosts: frozenset[bytes]
+    key: str = field(repr=False)
+
+    def admit(self, method: str, path: bytes, headers: Headers) -> bool:
+        """Return whether the request is passed on with the profile's identity; raise `TurnedAway`.
+
+        False is for an upload URL, which is passed on with nothing.
+        """
+        hosts: list[bytes] = []
+        shown: list[bytes] = []
+        for name, value in headers:
+            if name == b"host":
+                hosts.append(value.lower())
+            elif name == b"authorization":
+                shown.append(value)
+            elif name in _OF_BROWSERS:
+                raise TurnedAway(403, "this proxy is not for web pages")
+        if len(hosts) != 1 or hosts[0] not in self.hosts:
+            raise TurnedAway(421, "this proxy is not called that; a web page may be trying to reach it")
+        if not path.startswith(b"/") or method in {"CONNECT", "TRACE"}:
+            raise TurnedAway(400, "the request target is not a path")
+        first, _, rest = path[1:].partition(b"/")
+        first = unquote_to_bytes(first)  # as the gateway reads it
+        bare = method == "PUT" and first == b"lfs"
+        if self.key and not (bare and not shown):
+            self._require_key(shown)
+        if first == b"v1" and (method != "GET" or rest not in _LENT):
+            raise TurnedAway(403, "this is not lent to other programs; use the nomoat command")
+        return not bare
+
+    def _require_key(self, shown: list[bytes]) -> None:
+        expected = f"Bearer {self.key}".encode()
+        if len(shown) != 1 or not hmac.compare_digest(shown[0], expected):
+            raise TurnedAway(
+                401, 'this proxy\'s key is missing or is another one; run: eval "$(nomoat env hub --proxy)"'
+            )

@@ -1,0 +1,253 @@
+"""Connections to the gateway: TLS, one exchange at a time on each, streamed both ways.
+
+Rules: what is read is parsed by llhttp and never held beyond a few buffers. A connection is used again only
+when its last exchange came to its end; one that broke says so, and whether anything had been answered.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Final, Self, cast
+from urllib.parse import urlsplit
+
+import httptools
+
+from nomoat.core.errors import NoMoatError
+
+HIGH: Final = 256 * 1024  # bytes of an answer that are held when its reader is slow
+LOW: Final = 64 * 1024
+REUSED_FOR: Final = 20.0  # seconds; the gateway closes idle connections after 30
+MOST_IDLE: Final = 64
+CONNECT_TIMEOUT: Final = 10.0
+ANSWER_TIMEOUT: Final = 600.0
+BODILESS: Final = frozenset({204, 304})
+
+
+class Broken(NoMoatError):
+    """The connection ended before the answer did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An answer's status and headers, names in lower case."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+    def get(self, name: bytes) -> bytes:
+        """The first header of this name; empty without one."""
+        return next((value for each, value in self.headers if each == name), b"")
+
+
+class Upstream(asyncio.Protocol):
+    """One connection to the gateway."""
+
+    def __init__(self) -> None:
+        self.used = False  # whether an exchange came to its end on it before
+        self.idle_since = 0.0
+        self.head: Head | None = None
+        self.may_continue = False
+        self.owes_body = False  # the gateway would take what is sent next for the rest of a body
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._parser = httptools.HttpResponseParser(self)
+        self._bodiless = False
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parts: deque[bytes] = deque()
+        self._held = 0
+        self._complete = False
+        self._keep = False
+        self._lost = False
+        self._full = False  # the gateway reads slower than we write
+        self._waiter: asyncio.Future[None] | None = None
+
+    # -- asyncio's side -----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._lost = True
+        self._wake()
+
+    def eof_received(self) -> None:
+        return  # closes
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        if self._complete:  # nothing was asked
+            self.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            if not self._complete:
+                self._lost = True
+            self._keep = False
+            self._transport.abort()
+        self._wake()
+
+    # -- llhttp's side ------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header of an answer."""
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Take the end of an answer's headers, or of a provisional answer's (RFC 9110, section 15.2)."""
+        status, headers = self._parser.get_status_code(), self._headers
+        self._headers = []
+        if status < 200:
+            self.may_continue = True
+            return
+        if self.head is not None:
+            raise httptools.HttpParserError("an answer that nobody asked for")
+        self.head = Head(status, headers)
+        self._keep = self._parser.should_keep_alive()
+        # llhttp would wait for the body that a Content-Length announces, and that is not sent.
+        if self._bodiless or status in BODILESS:
+            self._complete = True
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of an answer."""
+        self._parts.append(body)
+        self._held += len(body)
+        if self._held > HIGH:
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        """Take the end of an answer."""
+        if self.head is not None:
+            self._complete = True
+
+    # -- one exchange -------------------------------------------------------------------------------
+
+    def begin(self, method: str, *, owes_body: bool) -> None:
+        """Begin an exchange; what the last one left is gone."""
+        self.owes_body = owes_body
+        self.head, self.may_continue, self._complete, self._keep = None, False, False, False
+        self._bodiless = method == "HEAD"
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers, self._held = [], 0
+        self._parts.clear()
+
+    async def write(self, data: bytes) -> None:
+        """Send something, and wait while the gateway reads slowly (unless it answered already)."""
+        if self._lost:
+            raise Broken("the connection to the gateway ended")
+        self._transport.write(data)
+        if self._full:
+            await self._until(lambda: not self._full or self.head is not None)
+
+    async def invited(self, timeout: float) -> bool:
+        """Wait until the gateway wants the body; return False when it answered without it."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._until(lambda: self.may_continue or self.head is not None)
+        except TimeoutError:
+            return True  # RFC 9110, section 10.1.1: not everybody answers such an expectation
+        return self.head is None
+
+    async def answer(self) -> Head:
+        """Wait for the answer's status and headers. Raises `Broken`."""
+        if self.head is None:
+            try:
+                async with asyncio.timeout(ANSWER_TIMEOUT):
+                    await self._until(lambda: self.head is not None)
+            except TimeoutError:
+                raise Broken("the gateway did not answer") from None
+        return cast("Head", self.head)
+
+    async def parts(self) -> AsyncGenerator[bytes]:
+        """The answer's body as it arrives. Raises `Broken` when it ends too early."""
+        while True:
+            while self._parts:
+                part = self._parts.popleft()
+                self._held -= len(part)
+                if self._held < LOW and not self._transport.is_reading() and not self._lost:
+                    self._transport.resume_reading()
+                yield part
+            if self._complete:
+                return
+            await self._until(lambda: bool(self._parts) or self._complete)
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether another exchange can follow."""
+        ended = self._complete and not self._parts and not self.owes_body
+        return ended and self._keep and not self._lost and not self._transport.is_closing()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._lost = True
+        self._transport.abort()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            if self._lost:
+                raise Broken("the connection to the gateway ended")
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+
+class Pool:
+    """The connections to the gateway at `url` that wait for their next exchange."""
+
+    def __init__(self, url: str, context: ssl.SSLContext) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port or 443
+        self._context = context
+        self._idle: list[Upstream] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._idle:
+            connection.abort()
+
+    async def take(self, *, fresh: bool = False) -> Upstream:
+        """A connection; a new one if `fresh`. Raises `OSError`, among them the errors of TLS."""
+        loop = asyncio.get_running_loop()
+        while self._idle and not fresh:
+            connection = self._idle.pop()
+            if connection.is_reusable and loop.time() - connection.idle_since < REUSED_FOR:
+                connection.used = True
+                return connection
+            connection.abort()
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            _, made = await loop.create_connection(
+                Upstream, self._host, self._port, ssl=self._context, server_hostname=self._host
+            )
+        return made
+
+    def give_back(self, connection: Upstream) -> None:
+        """Keep a connection for the next exchange, or end it."""
+        if connection.is_reusable and len(self._idle) < MOST_IDLE:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+        else:
+            connection.abort()
+
+    def forget(self, context: ssl.SSLContext) -> None:
+        """Let the next connections be made with another context, and no idle one be used again."""
+        self._context = context
+        for connection in self._idle:
+            connection.abort()
+        self._idle.clear()
