@@ -177,6 +177,12 @@ class Sealer:
 
 def open_box(origin: str, entry: Mapping[str, object], box: bytes, key: bytes) -> Mapping[str, Json]:
     """Return a record's readable content, checked against its entry. Raises `Corrupt`."""
+    _, content = unseal_box(origin, entry, box, key)
+    return cast("Mapping[str, Json]", orjson.loads(content))
+
+
+def unseal_box(origin: str, entry: Mapping[str, object], box: bytes, key: bytes) -> tuple[bytes, bytes]:
+    """Return the salt and the content that a record's commitment was made of. Raises `Corrupt`."""
     what = f"the content of record {entry.get('n')}"
     binding = "\n".join(
         [
@@ -192,9 +198,15 @@ def open_box(origin: str, entry: Mapping[str, object], box: bytes, key: bytes) -
     except (InvalidTag, ValueError):
         raise Corrupt(what) from None
     salt, content = plain[:_SALT_SIZE], plain[_SALT_SIZE:]
-    if not hmac.compare_digest(_commit(salt, content), str(entry.get("commitment"))):
-        raise Corrupt(what)
-    return cast("Mapping[str, Json]", orjson.loads(content))
+    verify_commitment(entry, salt, content)
+    return salt, content
+
+
+def verify_commitment(entry: Mapping[str, object], salt: bytes, content: bytes) -> bytes:
+    """Check that an entry commits to `content` under `salt`; return `content`. Raises `Corrupt`."""
+    if len(salt) != _SALT_SIZE or not hmac.compare_digest(_commit(salt, content), str(entry.get("commitment"))):
+        raise Corrupt(f"the content of record {entry.get('n')}")
+    return content
 
 
 def _commit(salt: bytes, content: bytes) -> str:
