@@ -183,23 +183,29 @@ def open_box(origin: str, entry: Mapping[str, object], box: bytes, key: bytes) -
 
 def unseal_box(origin: str, entry: Mapping[str, object], box: bytes, key: bytes) -> tuple[bytes, bytes]:
     """Return the salt and the content that a record's commitment was made of. Raises `Corrupt`."""
-    what = f"the content of record {entry.get('n')}"
-    binding = "\n".join(
-        [
-            origin,
-            *(
-                str(entry.get(name))
-                for name in ("enforcer", "n", "at", "kind", "who", "on", "session", "what", "decision", "of")
-            ),
-        ]
-    )
     try:
-        plain = AESGCM(key).decrypt(box[:_NONCE_SIZE], box[_NONCE_SIZE:], binding.encode())
-    except (InvalidTag, ValueError):
-        raise Corrupt(what) from None
-    salt, content = plain[:_SALT_SIZE], plain[_SALT_SIZE:]
+        salt, content = decrypt_box(origin, entry, box, AESGCM(key))
+    except ValueError:  # no key of any size that there is
+        raise Corrupt(f"the content of record {entry.get('n')}") from None
     verify_commitment(entry, salt, content)
     return salt, content
+
+
+def decrypt_box(origin: str, entry: Mapping[str, object], box: bytes, cipher: AESGCM) -> tuple[bytes, bytes]:
+    """Return salt and content as who held the subject's key sealed them, not compared with the commitment.
+
+    Raises `Corrupt`.
+    """
+    get = entry.get
+    binding = (
+        f"{origin}\n{get('enforcer')}\n{get('n')}\n{get('at')}\n{get('kind')}\n{get('who')}\n{get('on')}\n"
+        f"{get('session')}\n{get('what')}\n{get('decision')}\n{get('of')}"
+    )
+    try:
+        plain = cipher.decrypt(box[:_NONCE_SIZE], box[_NONCE_SIZE:], binding.encode())
+    except (InvalidTag, ValueError):
+        raise Corrupt(f"the content of record {get('n')}") from None
+    return plain[:_SALT_SIZE], plain[_SALT_SIZE:]
 
 
 def verify_commitment(entry: Mapping[str, object], salt: bytes, content: bytes) -> bytes:

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Final, NamedTuple, final
 
 from nomoat.audit.leaf import entry_number
-from nomoat.audit.segments import BODY_LIMIT, DamagedFrame, Frame, FrameKind, list_segments, read_frame, read_header
+from nomoat.audit.segments import (
+    BODY_LIMIT,
+    DamagedFrame,
+    Frame,
+    FrameKind,
+    list_segments,
+    read_frame,
+    read_header,
+    segment_path,
+)
 from nomoat.core.errors import Corrupt, NotFound
 
 CHUNK: Final = 1 << 18
@@ -54,8 +63,8 @@ def frames_from(path: Path, offset: int, chunk: int = CHUNK) -> Iterator[Frame]:
                     break
                 if frame is None:
                     break
-                yield frame._replace(start=base + frame.start, end=base + frame.end)
                 at = frame.end
+                yield Frame(frame.kind, frame.entry, frame.body, base + frame.start, base + at)
             data, base, at = data[at:], base + at, 0
     finally:
         os.close(descriptor)
@@ -72,6 +81,9 @@ class Segments:
     def starts(self) -> list[SegmentStart]:
         """Every segment whose header is whole, oldest first. Raises `Corrupt`."""
         known = self._starts
+        # Ordinals have no gaps, so one look tells whether there is anything new.
+        if known and not segment_path(self._directory, known[-1].ordinal + 1).exists():
+            return known
         found = [
             known[at] if at < len(known) and known[at].path == path else _read_start(ordinal, path)
             for at, (ordinal, path) in enumerate(list_segments(self._directory))
@@ -82,7 +94,6 @@ class Segments:
     def of(self, number: int) -> SegmentStart:
         """The segment that record `number` is in, if there is such a record. Raises `NotFound`."""
         starts = self._starts
-        # The newest known one may have been followed by another meanwhile.
         if not starts or number >= starts[-1].first:
             starts = self.starts()
         at = bisect_right(starts, number, key=lambda start: start.first) - 1

@@ -6,6 +6,7 @@ counted from the index alone and is no evidence. An index that is damaged is as 
 """
 
 from array import array
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,8 @@ from nomoat.stores.postings import BlockRow, Damaged, Postings
 
 FARTHEST_BEHIND: Final = 8 * BLOCK
 """Records that a search reads at the log's end; with an index that lacks more, the log itself is searched."""
+KEPT_BLOCKS: Final = 160
+"""Of 80 KiB each, about those of the newest million records that were searched."""
 
 
 @dataclass(slots=True)
@@ -80,6 +83,7 @@ class Index:
         self._terms = Terms(key)
         self._lock = Lock()
         self._open: tuple[int, Postings] | None = None
+        self._kept: OrderedDict[tuple[int, int], BlockRow] = OrderedDict()
 
     def close(self) -> None:
         """Close the file."""
@@ -99,10 +103,9 @@ class Index:
     def place(self, number: int) -> Place | None:
         """Return where a record lies, None if that is not known."""
         try:
-            block = self._postings().block(number // BLOCK)
+            return self._place(self._lines(self._postings(), number // BLOCK), number)
         except Damaged:
             return None
-        return None if block is None else self._place(block, number)
 
     # -- Searching ------------------------------------------------------------------------------------
 
@@ -142,10 +145,7 @@ class Index:
             return self._behind(search, min(number, indexed), size, 1)
         # Its outcome may be younger than the index.
         self._behind(search, indexed, size, 1)
-        block = postings.block(number // BLOCK)
-        if block is None:
-            raise Damaged("a block is missing")
-        record = self._look(postings, search, block, number)
+        record = self._look(postings, search, self._lines(postings, number // BLOCK), number)
         return [] if record is None else [record]
 
     def _look(self, postings: Postings, search: Search, block: BlockRow, number: int) -> dict[str, Json] | None:
@@ -183,9 +183,7 @@ class Index:
     def _candidates(self, postings: Postings, query: Query, after: int, indexed: int) -> Iterator[tuple[BlockRow, int]]:
         """Yield the block and place of every record that may match, newest first."""
         for number, places in self._matching(postings, query, after):
-            block = postings.block(number)
-            if block is None:
-                raise Damaged("a block is missing")
+            block = self._lines(postings, number)
             times, until = block.times, query.until
             for place in reversed(places):
                 if place >= len(times) or not after < number * BLOCK + place < indexed:
@@ -241,7 +239,7 @@ class Index:
         groups: dict[int, Group] = {}
         allow, deny = (self._terms.term("decision", decision) for decision in ("allow", "deny"))
         for number, places in self._matching(postings, query, -1):
-            block = postings.block(number)
+            block = postings.block(number, whole=True)
             if block is None:
                 raise Damaged("a block is missing")
             column = block.who if by == "who" else block.thing
@@ -269,6 +267,23 @@ class Index:
         (frame,) = self._segments.records(record, 1, self.place(record))
         return _named(search.readable(parse_sealed(frame)), by)
 
+    def _lines(self, postings: Postings, number: int) -> BlockRow:
+        """Where the records of a block lie. A full block never changes, so it is kept for the next search."""
+        key = id(postings), number
+        with self._lock:
+            if (kept := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return kept
+        block = postings.block(number, whole=False)
+        if block is None:
+            raise Damaged("a block is missing")
+        if len(block.offsets) == BLOCK:
+            with self._lock:
+                self._kept[key] = block
+                if len(self._kept) > KEPT_BLOCKS:
+                    self._kept.popitem(last=False)
+        return block
+
     # -- The file -------------------------------------------------------------------------------------
 
     def _place(self, block: BlockRow, number: int) -> Place | None:
@@ -291,6 +306,7 @@ class Index:
                 if self._open is not None:
                     self._open[1].close()
                     self._open = None
+                    self._kept.clear()
                 self._open = inode, Postings.reader(self._path, self._key)
             return self._open[1]
 

@@ -7,7 +7,7 @@ block is begun again after a restart.
 """
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final, cast, final
 
 import orjson
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from nomoat.audit.entries import Pseudonyms, SubjectKeys, open_box
+from nomoat.audit.entries import Pseudonyms, SubjectKeys, decrypt_box
 from nomoat.audit.frames import Place, Segments, SegmentStart, frames_from
 from nomoat.audit.reading import NAMELESS
 from nomoat.audit.segments import Frame, FrameKind
@@ -31,7 +32,7 @@ BLOCK: Final = 1 << 13
 WHO: Final = 1
 THING: Final = 2
 _CACHED_KEYS: Final = 8192
-_CACHED_TERMS: Final = 1 << 16
+_NOBODY: Final[dict[str, Json]] = {}
 
 
 class _Block:
@@ -44,11 +45,26 @@ class _Block:
         self.offsets, self.outcomes = array("I"), array("H")
         self.times, self.who, self.thing = array("I"), array("I"), array("I")
         self.postings: dict[int, array[int]] = {}
-        self.touched: set[int] = set()
+        self.like: dict[object, tuple[list[array[int]], int]] = {}
+        self._saved: dict[int, int] = {}
 
     @property
     def first(self) -> int:
         return self.number * BLOCK
+
+    def columns(self, terms: Iterable[int]) -> "list[array[int]]":
+        """Where the places of records with these terms go."""
+        return [self.postings.setdefault(term, array("H")) for term in terms]
+
+    def unsaved(self) -> list[tuple[int, int, "array[int]"]]:
+        """The postings that grew since they were asked for last."""
+        grown = [
+            (self.number, term, places)
+            for term, places in self.postings.items()
+            if len(places) != self._saved.get(term)
+        ]
+        self._saved.update((term, len(places)) for _, term, places in grown)
+        return grown
 
     def row(self) -> BlockRow:
         columns = (self.offsets, self.outcomes, self.times, self.who, self.thing)
@@ -68,9 +84,14 @@ class Indexer:
         self._key = key
         self._origin = origin
         self._nameless = {pseudonyms.subject(kind): kind for kind in NAMELESS}
-        self._find_key = lru_cache(maxsize=_CACHED_KEYS)(keys.find)
+
+        @lru_cache(maxsize=_CACHED_KEYS)
+        def cipher(pseudonym: str) -> AESGCM | None:
+            key = keys.find(pseudonym)
+            return None if key is None else AESGCM(key)
+
+        self._cipher = cipher
         self._terms = Terms(key)
-        self._like: dict[object, tuple[list[int], int, int]] = {}
         self._known: dict[tuple[int, int], int] = {}
         self._fresh: list[KnownRow] = []
         self._late: list[tuple[int, int]] = []
@@ -83,8 +104,8 @@ class Indexer:
         """Close the index."""
         self._postings.close()
 
-    def follow(self, size: int, most: int = 4 * BLOCK) -> bool:
-        """Take in durable records below `size`, at most about `most`; return whether there are more.
+    def follow(self, size: int, most: int = BLOCK // 2) -> bool:
+        """Take in durable records below `size`, at most `most`; return whether there are more.
 
         Raises `Corrupt` when the log cannot be read, `Unavailable` when the keys cannot, `Damaged` when the
         index cannot be written: then a new `Indexer` is to be made.
@@ -121,7 +142,7 @@ class Indexer:
             raise Damaged("it is of another log")
         full = 0
         for number in sorted(number for number, _, _ in postings.blocks()):
-            block = postings.block(number)
+            block = postings.block(number, whole=False)
             if block is None or number != full:
                 raise Damaged("a block is missing")
             if len(block.offsets) < BLOCK:
@@ -191,44 +212,41 @@ class Indexer:
             self._block = None
 
     def _describe(self, block: _Block, place: int, number: int, fields: Mapping[str, Json], box: bytes) -> None:
-        terms, who, thing = self._words(fields, box)
-        block.who.append(self._know(WHO, who, number))
-        block.thing.append(self._know(THING, thing, number))
-        postings = block.postings
-        for term in terms:
-            places = postings.get(term)
-            if places is None:
-                places = postings[term] = array("H")
-            places.append(place)
-        block.touched.update(terms)
-
-    def _words(self, fields: Mapping[str, Json], box: bytes) -> tuple[list[int], int, int]:
-        """The terms of a record, and those of who it was and what it was on. Most are like one before."""
-        content = self._content(fields, box)
-        likeness: tuple[object, ...] | None = None
+        """Take in what a record says. Nearly every part of it is like one before in the block, so its terms are known."""
+        content, terms, like = self._content(fields, box), self._terms, block.like
         who, on = content.get("who"), content.get("on")
-        if "all" not in content and isinstance(who, dict) and isinstance(on, dict):
-            likeness = _alike(who, on, fields)
-            if (known := self._like.get(likeness)) is not None:
-                return known
-        terms = self._terms
-        found = (
-            terms.of(str(fields["what"]), str(fields["decision"]), content),
-            terms.who(content),
-            terms.thing(content),
-        )
-        if likeness is not None:
-            if len(self._like) >= _CACHED_TERMS:
-                self._like.clear()
-            self._like[likeness] = found
-        return found
+        who = who if isinstance(who, dict) else _NOBODY
+        key: tuple[object, ...]
+        what, decision, session = str(fields["what"]), str(fields["decision"]), who.get("session")
+        if (said := like.get(key := ("what", what, decision))) is None:
+            said = like[key] = block.columns(terms.of_decision(what, decision)), 0
+        if (by := like.get(key := ("who", who.get("kind"), who.get("name")))) is None:
+            by = like[key] = block.columns(terms.of_who(who)), self._know(WHO, terms.who(content), number)
+        if (of := like.get(key := ("session", session))) is None:
+            of = like[key] = block.columns(terms.of_session(session if isinstance(session, str) else "")), 0
+        things = None
+        if isinstance(on, dict) and "all" not in content:
+            labels = on.get("labels")
+            key = ("on", on.get("name"), on.get("requested"), *(labels if isinstance(labels, list) else ()))
+            things = like.get(key)
+        if things is None:
+            things = block.columns(terms.of_things(content)), self._know(THING, terms.thing(content), number)
+            if isinstance(on, dict) and "all" not in content:
+                like[key] = things
+        block.who.append(by[1])
+        block.thing.append(things[1])
+        for columns, _ in (said, by, of, things):
+            for places in columns:
+                places.append(place)
 
     def _content(self, fields: Mapping[str, Json], box: bytes) -> Mapping[str, Json]:
         """What a record says; of one that was erased or does not open, what is left."""
         pseudonym = str(fields["who"])
-        if (key := self._find_key(pseudonym)) is not None:
+        if (cipher := self._cipher(pseudonym)) is not None:
             with suppress(Corrupt):
-                content = open_box(self._origin, fields, box, key)
+                # Whoever searches compares it with the commitment; this is only where to look.
+                _, plain = decrypt_box(self._origin, fields, box, cipher)
+                content = cast("dict[str, Json]", orjson.loads(plain))
                 return content if "who" in content else {**content, "who": self._nobody(pseudonym)}
         return {"who": self._nobody(pseudonym)}
 
@@ -247,20 +265,11 @@ class Indexer:
     def _save(self) -> None:
         block = self._block
         rows = [block.row()] if block is not None else []
-        touched = [(block.number, term, block.postings[term]) for term in block.touched] if block is not None else []
+        grown = block.unsaved() if block is not None else []
         at = self._at or Place(0, 0)
         facts = {"size": str(self.size), "ordinal": str(at.ordinal), "offset": str(at.offset)}
-        self._postings.save(Changes(facts, rows, touched, self._late, self._fresh))
-        if block is not None:
-            block.touched.clear()
+        self._postings.save(Changes(facts, rows, grown, self._late, self._fresh))
         self._late, self._fresh = [], []
-
-
-def _alike(who: Mapping[str, Json], on: Mapping[str, Json], fields: Mapping[str, Json]) -> tuple[object, ...]:
-    """What two records have in common that have the same terms."""
-    labels = on.get("labels")
-    said = who.get("kind"), who.get("name"), who.get("session"), on.get("name"), on.get("requested")
-    return (*said, fields["what"], fields["decision"], *(labels if isinstance(labels, list) else ()))
 
 
 @lru_cache(maxsize=64)

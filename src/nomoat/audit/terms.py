@@ -2,8 +2,8 @@
 
 Rules: pure. A term is 64 bits of HMAC-SHA256 over a word of the filter language and what it asks for, under a
 key of the index, so that the file holds no name and nobody can try names out on it. Two words may share a
-term: whoever uses one looks at the record as well. `terms_of` and `terms_for` must agree with
-`Query.matches_content`; a test holds them together.
+term: whoever uses one looks at the record as well. What `asked` returns must be among a
+record's terms whenever `Query` matches it; a test holds the two together.
 """
 
 import hmac
@@ -35,19 +35,23 @@ class Terms:
         self.every: Final = term("every", "")
         """The term of every record that is no outcome."""
 
-    def of(self, what: str, decision: str, content: Mapping[str, Json]) -> list[int]:
-        """Return the terms of a record: its action and decision, and its readable content."""
-        term = self.term
-        found = {self.every, term("what", what), term("decision", decision)}
-        who = content.get("who")
-        if isinstance(who, Mapping):
-            kind, name, session = who.get("kind"), who.get("name"), who.get("session")
-            found |= {term("by", str(value)) for value in (kind, name, f"{kind}:{name}") if isinstance(value, str)}
-            if isinstance(session, str) and session:
-                found.add(term("session", session))
-        found |= {term("on", part) for name in names_of(content) for part in _parts(name)}
-        found |= {term("label", label) for label in labels_of(content)}
-        return list(found)
+    def of_decision(self, what: str, decision: str) -> list[int]:
+        """Return the terms of an action and its decision, and that of every record."""
+        return [self.every, self.term("what", what), self.term("decision", decision)]
+
+    def of_who(self, who: Mapping[str, Json]) -> list[int]:
+        """Return the terms of who it was."""
+        kind, name = who.get("kind"), who.get("name")
+        return list({self.term("by", value) for value in (kind, name, f"{kind}:{name}") if isinstance(value, str)})
+
+    def of_session(self, session: str) -> list[int]:
+        """Return the terms of a session ('' for none)."""
+        return [self.term("session", session)] if session else []
+
+    def of_things(self, content: Mapping[str, Json]) -> list[int]:
+        """Return the terms of everything that a record says it is on, and of its labels."""
+        found = {self.term("on", part) for name in names_of(content) for part in _parts(name)}
+        return list(found | {self.term("label", label) for label in labels_of(content)})
 
     def asked(self, query: Query) -> list[int]:
         """Return the terms that every record matching a query has."""

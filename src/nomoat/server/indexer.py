@@ -24,8 +24,8 @@ from nomoat.stores.postings import Damaged
 from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
 
-NICENESS: Final = 5
-"""It gives way to the gateway where processors are few."""
+NICENESS: Final = 2
+"""It gives way to the gateway a little where processors are few."""
 
 
 def main(directory: Path) -> int:

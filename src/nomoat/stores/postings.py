@@ -150,9 +150,10 @@ class Postings:
             for a, b, c in self._rows("SELECT id, earliest, latest FROM block ORDER BY id DESC")
         ]
 
-    def block(self, number: int) -> BlockRow | None:
-        """Return a block."""
-        rows = self._rows(f"SELECT {_COLUMNS} FROM block WHERE id = ?", number)  # noqa: S608 - our own names
+    def block(self, number: int, *, whole: bool) -> BlockRow | None:
+        """Return a block; unless `whole`, without who and thing, which are half of it."""
+        columns = _COLUMNS if whole else _COLUMNS.replace("who, thing", "x'', x''")
+        rows = self._rows(f"SELECT {columns} FROM block WHERE id = ?", number)  # noqa: S608 - our own names
         return _block(rows[0]) if rows else None
 
     def places(self, block: int, term: int) -> "array[int]":
