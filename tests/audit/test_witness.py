@@ -17,10 +17,12 @@ from nomoat.audit.checkpoint import (
     VerifierKey,
     add_signatures,
     parse_checkpoint,
+    parse_verifier_key,
     sign_checkpoint,
     verify_cosignature,
 )
-from nomoat.audit.cosigning import Cosigner
+from nomoat.audit.cosigning import Cosigner, Post
+from nomoat.audit.receipt import cosignatures
 from nomoat.audit.tree import EMPTY_ROOT, Frontier, Head, consistency_proof, leaf_hash, position, root_at
 from nomoat.audit.witness import (
     BODY_LIMIT,
@@ -32,7 +34,8 @@ from nomoat.audit.witness import (
     WitnessApplication,
     WitnessState,
 )
-from nomoat.core.errors import Conflict, Corrupt, NoMoatError, Unavailable
+from nomoat.core.errors import Conflict, Corrupt, Misuse, NoMoatError, Unavailable
+from tests.audit.foreign_witness import FAULTS, ForeignWitness
 from tests.audit.world import Clock, FaultyFiles, World, opening
 
 LOG = NoteSigner("acme.example/log", bytes(range(32)))
@@ -66,8 +69,8 @@ class TreeLog:
     def checkpoint(self) -> bytes:
         return self.note(self.size)
 
-    def consistency(self, old_size: int) -> list[bytes]:
-        return self.proof(old_size, self.size)
+    def consistency(self, old_size: int, new_size: int | None = None) -> list[bytes]:
+        return self.proof(old_size, self.size if new_size is None else new_size)
 
 
 def request(old: int, proof: Sequence[bytes], note: bytes) -> bytes:
@@ -245,6 +248,15 @@ def test_over_http(witness: Witness) -> None:
 # -- The gateway's side --------------------------------------------------------------------------------
 
 
+async def refreshed(cosigner: Cosigner, post: Post, key: VerifierKey = COSIGNER.key) -> int:
+    """Have one witness asked; return the size that is witnessed, or raise what went wrong with it."""
+    for error in (await cosigner.refresh({key: post})).values():
+        if error is not None:
+            raise error
+    assert cosigner.newest is not None
+    return cosigner.newest.size
+
+
 def test_a_log_has_itself_witnessed(tmp_path: Path) -> None:
     world = World(tmp_path / "log")
 
@@ -255,17 +267,17 @@ def test_a_log_has_itself_witnessed(tmp_path: Path) -> None:
         async def post(body: bytes) -> WitnessAnswer:
             return witness.add_checkpoint(body)
 
-        cosigner = Cosigner(log, world.directory, COSIGNER.key, post)
+        cosigner = Cosigner(log, world.directory, [COSIGNER.key])
         for _ in range(5):
             await log.append(opening())
-            assert (await cosigner.refresh()).size == log.size
+            assert await refreshed(cosigner, post) == log.size
         # Another process, which does not know where the witness is.
         (world.directory / "checkpoint.witnessed").unlink()
         await log.append(opening())
-        cosigner = Cosigner(log, world.directory, COSIGNER.key, post)
+        cosigner = Cosigner(log, world.directory, [COSIGNER.key])
         assert cosigner.newest is None
-        assert (await cosigner.refresh()).size == log.size
-        again = Cosigner(log, world.directory, COSIGNER.key, post)
+        assert await refreshed(cosigner, post) == log.size
+        again = Cosigner(log, world.directory, [COSIGNER.key])
         assert again.newest is not None
         assert again.newest.size == log.size
         await log.close()
@@ -284,12 +296,12 @@ def test_a_log_that_was_rolled_back_or_forked_is_told(tmp_path: Path) -> None:
 
     for other in (short, fork):
         with pytest.raises(Corrupt):
-            asyncio.run(Cosigner(other, tmp_path, COSIGNER.key, post).refresh())
+            asyncio.run(refreshed(Cosigner(other, tmp_path, [COSIGNER.key]), post))
     same_size = TreeLog("fork")
     same_size.size = 30
     with pytest.raises(Corrupt):
-        asyncio.run(Cosigner(same_size, tmp_path, COSIGNER.key, post).refresh())
-    assert asyncio.run(Cosigner(log, tmp_path, COSIGNER.key, post).refresh()).size == 64
+        asyncio.run(refreshed(Cosigner(same_size, tmp_path, [COSIGNER.key]), post))
+    assert asyncio.run(refreshed(Cosigner(log, tmp_path, [COSIGNER.key]), post)) == 64
 
 
 @pytest.mark.parametrize(
@@ -301,6 +313,7 @@ def test_a_log_that_was_rolled_back_or_forked_is_told(tmp_path: Path) -> None:
         WitnessAnswer(200, b"nonsense"),
         WitnessAnswer(200, COSIGNER.cosign(b"something else", 1)),
         WitnessAnswer(200, NoteSigner(COSIGNER.key.name, os.urandom(32), WITNESS_KEY).cosign(b"x", 1)),
+        WitnessAnswer(200, COSIGNER.cosign(TreeLog().note(64).partition(b"\n\n")[0] + b"\n", 1)[:-1]),
         WitnessAnswer(409, b"soon\n", SIZE_TYPE),
     ],
 )
@@ -308,16 +321,16 @@ def test_an_answer_that_proves_nothing_is_not_kept(tmp_path: Path, answer: Witne
     async def post(_body: bytes) -> WitnessAnswer:
         return answer
 
-    cosigner = Cosigner(TreeLog(), tmp_path, COSIGNER.key, post)
+    cosigner = Cosigner(TreeLog(), tmp_path, [COSIGNER.key])
     with pytest.raises(Unavailable):
-        asyncio.run(cosigner.refresh())
+        asyncio.run(refreshed(cosigner, post))
     assert cosigner.newest is None
     assert not (tmp_path / "checkpoint.witnessed").exists()
 
 
-def test_running_goes_on_after_failures(tmp_path: Path) -> None:
+def test_running_goes_on_after_failures_and_says_when_it_is_well(tmp_path: Path) -> None:
     witness = make(tmp_path)
-    failures: list[NoMoatError] = []
+    told: list[NoMoatError | None] = []
 
     async def run() -> Cosigner:
         answers = iter([WitnessAnswer(500, b"")])
@@ -325,14 +338,107 @@ def test_running_goes_on_after_failures(tmp_path: Path) -> None:
         async def post(body: bytes) -> WitnessAnswer:
             return next(answers, None) or witness.add_checkpoint(body)
 
-        cosigner = Cosigner(TreeLog(), tmp_path, COSIGNER.key, post)
-        running = asyncio.create_task(cosigner.run(0.001, failures.append))
+        cosigner = Cosigner(TreeLog(), tmp_path, [COSIGNER.key])
+        running = asyncio.create_task(cosigner.run({COSIGNER.key: post}, 0.001, lambda _key, error: told.append(error)))
         async with asyncio.timeout(10):
-            while cosigner.newest is None:  # noqa: ASYNC110 - it tells only of failures
+            while len(told) < 2:  # noqa: ASYNC110 - it tells by this list only
                 await asyncio.sleep(0.001)
         running.cancel()
         return cosigner
 
     cosigner = asyncio.run(run())
-    assert len(failures) == 1
+    assert isinstance(told[0], Unavailable)
+    assert told[1:] == [None]
     assert cosigner.newest is not None
+
+
+def test_nothing_is_witnessed_before_the_quorum(tmp_path: Path) -> None:
+    """Three witnesses, two of which have to cosign: one is down, one is a stranger to the log, then one is mended."""
+    names = ("a.example", "b.example", "c.example")
+    signers = [NoteSigner(name, bytes([number]) * 32, WITNESS_KEY) for number, name in enumerate(names, 1)]
+    keys, log, down = [signer.key for signer in signers], TreeLog(), {"b.example", "c.example"}
+
+    def poster(signer: NoteSigner) -> Post:
+        state = WitnessState.create(tmp_path / signer.key.name)
+        witness = Witness(signer, state, [LOG.key], Clock())
+
+        async def post(body: bytes) -> WitnessAnswer:
+            if signer.key.name in down:
+                raise Unavailable("witness", "it cannot be reached")
+            return witness.add_checkpoint(body)
+
+        return post
+
+    async def run() -> None:
+        posts = {signer.key: poster(signer) for signer in signers}
+        cosigner = Cosigner(log, tmp_path, keys, 2)
+        log.size = 10
+        went = await cosigner.refresh(posts)
+        assert [went[key] is None for key in keys] == [True, False, False]
+        assert cosigner.newest is None
+        assert not (tmp_path / "checkpoint.witnessed").exists()
+        down.clear()
+        log.size = 20
+        resting = await cosigner.refresh(posts)
+        assert list(resting) == [keys[0]]  # who failed is left alone for a while
+        cosigner = Cosigner(log, tmp_path, keys, 2)
+        assert set((await cosigner.refresh(posts)).values()) == {None}
+        assert cosigner.newest is not None
+        assert {name for name, _ in cosignatures(cosigner.newest, keys)} == set(names)
+        again = Cosigner(log, tmp_path, keys, 2)
+        assert again.newest is not None
+        assert await again.refresh(posts) == {}  # nothing new to be cosigned
+        assert Cosigner(log, tmp_path, [*keys, COSIGNER.key], 0).newest is None  # a stricter policy than it met
+
+    asyncio.run(run())
+
+
+def test_witnesses_are_few_and_apart(tmp_path: Path) -> None:
+    many = [NoteSigner(f"w{n}.example", bytes([n]) * 32, WITNESS_KEY).key for n in range(1, 18)]
+    twice = [many[0], NoteSigner("other.example", bytes([1]) * 32, WITNESS_KEY).key]
+    for witnesses in (many, twice):
+        with pytest.raises(Misuse):
+            Cosigner(TreeLog(), tmp_path, witnesses)
+
+
+# -- Witnesses that are not ours -----------------------------------------------------------------------
+
+
+def test_a_foreign_witness_cosigns_and_its_faults_are_told(tmp_path: Path) -> None:
+    foreign = ForeignWitness(str(LOG.key))
+    key, log = parse_verifier_key(foreign.vkey, WITNESS_KEY), TreeLog()
+    cosigner = Cosigner(log, tmp_path, [key])
+
+    async def run() -> None:
+        for size in (3, 3, 10, 64):
+            log.size = size
+            assert await refreshed(cosigner, foreign.post, key) == size
+        # Restarted, and nobody told it where the witness is.
+        (tmp_path / "checkpoint.witnessed").unlink()
+        assert await refreshed(Cosigner(log, tmp_path, [key]), foreign.post, key) == 64
+        fork = TreeLog("fork")
+        for size in (64, 40):
+            fork.size = size
+            with pytest.raises(Corrupt):
+                await refreshed(Cosigner(fork, tmp_path / "none", [key]), foreign.post, key)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_foreign_witness_at_fault_is_told_and_nothing_kept(tmp_path: Path, fault: str) -> None:
+    foreign = ForeignWitness(str(LOG.key), fault)
+    key = parse_verifier_key(foreign.vkey, WITNESS_KEY)
+    cosigner = Cosigner(TreeLog(), tmp_path, [key])
+    with pytest.raises((Unavailable, Corrupt)):
+        asyncio.run(refreshed(cosigner, foreign.post, key))
+    assert cosigner.newest is None
+
+
+def test_further_signatures_of_a_foreign_witness_are_ignored(tmp_path: Path) -> None:
+    foreign = ForeignWitness(str(LOG.key), "chatty")
+    key = parse_verifier_key(foreign.vkey, WITNESS_KEY)
+    cosigner = Cosigner(TreeLog(), tmp_path, [key])
+    assert asyncio.run(refreshed(cosigner, foreign.post, key)) == 64
+    assert cosigner.newest is not None
+    assert [signature.name for signature in cosigner.newest.signatures] == [LOG.key.name, key.name]

@@ -31,12 +31,13 @@ GROUPS = {
     "Read": {"DescribeRepository", "ListFiles", "DescribeFile", "ReadFile"},
     "Write": {"CreateRepository", "PlanUpload", "GrantUpload", "UploadBlob", "WriteFile"},
     "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy"},
-    "Audit": {"ReadLog"},
+    "Audit": {"ReadLog", "SummarizeLog", "ReadEntries", "ProveRecord"},
     "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
 }
 REPOSITORIES = frozenset({"Dataset", "Model"})
 FILE = frozenset({"File"})
 IDENTITY = frozenset({"Identity"})
+LOGS = frozenset({"Log"})
 SUBJECTS = {
     **dict.fromkeys(["Discover", "DescribeRepository", "ListFiles"], REPOSITORIES),
     **dict.fromkeys(["CreateRepository", "GrantUpload", "UploadBlob"], REPOSITORIES),
@@ -45,7 +46,7 @@ SUBJECTS = {
     **dict.fromkeys(["Enroll", "Revoke", *GROUPS["Identify"]], IDENTITY),
     "ApplyDirectory": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
-    "ReadLog": {"Log"},
+    **dict.fromkeys(GROUPS["Audit"], LOGS),
 }
 THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES)
 

@@ -191,24 +191,42 @@ class Sealer:
 
 def open_box(origin: str, entry: Mapping[str, object], box: bytes, key: bytes) -> Mapping[str, Json]:
     """Return a record's readable content, checked against its entry. Raises `Corrupt`."""
-    what = f"the content of record {entry.get('n')}"
-    binding = "\n".join(
-        [
-            origin,
-            *(
-                str(entry.get(name))
-                for name in ("enforcer", "n", "at", "kind", "who", "on", "session", "what", "decision", "of")
-            ),
-        ]
+    _, content = unseal_box(origin, entry, box, key)
+    return cast("Mapping[str, Json]", orjson.loads(content))
+
+
+def unseal_box(origin: str, entry: Mapping[str, object], box: bytes, key: bytes) -> tuple[bytes, bytes]:
+    """Return the salt and the content that a record's commitment was made of. Raises `Corrupt`."""
+    try:
+        salt, content = decrypt_box(origin, entry, box, AESGCM(key))
+    except ValueError:  # no key of any size that there is
+        raise Corrupt(f"the content of record {entry.get('n')}") from None
+    verify_commitment(entry, salt, content)
+    return salt, content
+
+
+def decrypt_box(origin: str, entry: Mapping[str, object], box: bytes, cipher: AESGCM) -> tuple[bytes, bytes]:
+    """Return salt and content as who held the subject's key sealed them, not compared with the commitment.
+
+    Raises `Corrupt`.
+    """
+    get = entry.get
+    binding = (
+        f"{origin}\n{get('enforcer')}\n{get('n')}\n{get('at')}\n{get('kind')}\n{get('who')}\n{get('on')}\n"
+        f"{get('session')}\n{get('what')}\n{get('decision')}\n{get('of')}"
     )
     try:
-        plain = AESGCM(key).decrypt(box[:_NONCE_SIZE], box[_NONCE_SIZE:], binding.encode())
+        plain = cipher.decrypt(box[:_NONCE_SIZE], box[_NONCE_SIZE:], binding.encode())
     except (InvalidTag, ValueError):
-        raise Corrupt(what) from None
-    salt, content = plain[:_SALT_SIZE], plain[_SALT_SIZE:]
-    if not hmac.compare_digest(_commit(salt, content), str(entry.get("commitment"))):
-        raise Corrupt(what)
-    return cast("Mapping[str, Json]", orjson.loads(content))
+        raise Corrupt(f"the content of record {get('n')}") from None
+    return plain[:_SALT_SIZE], plain[_SALT_SIZE:]
+
+
+def verify_commitment(entry: Mapping[str, object], salt: bytes, content: bytes) -> bytes:
+    """Check that an entry commits to `content` under `salt`; return `content`. Raises `Corrupt`."""
+    if len(salt) != _SALT_SIZE or not hmac.compare_digest(_commit(salt, content), str(entry.get("commitment"))):
+        raise Corrupt(f"the content of record {entry.get('n')}")
+    return content
 
 
 def _commit(salt: bytes, content: bytes) -> str:

@@ -163,6 +163,15 @@ class Log:
         """Return the newest checkpoint (C2SP signed note); what it covers is durable."""
         return self._tail.note
 
+    @property
+    def signed(self) -> Head:
+        """The head that `checkpoint()` signs."""
+        return self._tail.signed
+
+    def hash_at(self, level: int, index: int) -> bytes:
+        """Return the stored hash of a complete subtree, unchecked. Raises `Corrupt` when it is not there."""
+        return self._tail.hashes.read(level, index)
+
     def consistency(self, old_size: int, new_size: int | None = None) -> list[bytes]:
         """Prove that the log of `new_size` records (None: what `checkpoint()` covers) extends that of `old_size`.
 

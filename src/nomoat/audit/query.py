@@ -4,7 +4,10 @@
     by KIND|NAME      person, workload, unauthenticated, system; ann@acme.example; person:ann@acme.example
     what ACTION       ReadFile, Revoke, …
     allowed, refused  the decision
+    label NAME        a label of the thing
+    session ID        one session
     since AGE|TIME    90s, 15m, 12h, 7d, 4w; or 2026-11-22, 2026-11-22T19:31Z
+    until AGE|TIME    the same: up to then
     record N          one record
 
 Rules: pure. A word nobody knows is refused with its position, never ignored: a filter that silently
@@ -38,7 +41,7 @@ class _Token(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A parsed filter. `since` is in Unix seconds; an empty word, None or `since` 0 filters nothing."""
+    """A parsed filter. `since` and `until` are in Unix seconds; an empty word, None, `since` 0 filter nothing."""
 
     on: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
@@ -46,6 +49,9 @@ class Query:
     decisions: tuple[str, ...] = ()
     since: float = 0.0
     record: int | None = None
+    labels: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    until: float | None = None
 
     def matches_entry(self, number: int, what: str, decision: str) -> bool:
         """Whether what stands in the leaf entry may match; the rest needs the content."""
@@ -57,7 +63,12 @@ class Query:
 
     def matches_content(self, record: ReadableRecord) -> bool:
         """Whether the readable record matches."""
-        return all(_is_on(record, name) for name in self.on) and all(_is_by(record, name) for name in self.by)
+        return (
+            all(_is_on(record, name) for name in self.on)
+            and all(_is_by(record, name) for name in self.by)
+            and all(label in labels_of(record) for label in self.labels)
+            and all(_is_of(record, session) for session in self.sessions)
+        )
 
 
 def parse_query(text: str, now: float) -> Query:
@@ -70,9 +81,9 @@ def parse_query(text: str, now: float) -> Query:
     tokens = iter(
         _Token(found[1] if found[1] is not None else found[2], found.start() + 1) for found in _TOKEN.finditer(text)
     )
-    words: dict[str, list[str]] = {"on": [], "by": [], "what": []}
+    words: dict[str, list[str]] = {"on": [], "by": [], "what": [], "label": [], "session": []}
     decisions: list[str] = []
-    since, record = 0.0, None
+    since, until, record = 0.0, None, None
     for token in tokens:
         if token.text in words:
             words[token.text].append(_argument(tokens, token, "a name").text)
@@ -80,14 +91,28 @@ def parse_query(text: str, now: float) -> Query:
             decisions.append(_DECISIONS[token.text])
         elif token.text == "since":
             since = max(since, _parse_since(_argument(tokens, token, "an age or a time"), now))
+        elif token.text == "until":
+            moment = _parse_since(_argument(tokens, token, "an age or a time"), now)
+            until = moment if until is None else min(until, moment)
         elif token.text == "record":
             record = _parse_number(_argument(tokens, token, "a number"))
         else:
             raise Malformed(
                 f"at position {token.position}: {token.text[:40]!r} is no word of a query "
-                "(on NAME, by KIND or NAME, what ACTION, allowed, refused, since AGE or TIME, record N)"
+                "(on NAME, by KIND or NAME, what ACTION, allowed, refused, label NAME, session ID, "
+                "since or until AGE or TIME, record N)"
             )
-    return Query(tuple(words["on"]), tuple(words["by"]), tuple(words["what"]), tuple(decisions), since, record)
+    return Query(
+        on=tuple(words["on"]),
+        by=tuple(words["by"]),
+        what=tuple(words["what"]),
+        decisions=tuple(decisions),
+        since=since,
+        record=record,
+        labels=tuple(words["label"]),
+        sessions=tuple(words["session"]),
+        until=until,
+    )
 
 
 _DECISIONS: Final = {"allowed": "allow", "refused": "deny"}
@@ -120,10 +145,23 @@ def _parse_number(token: _Token) -> int:
 
 
 def _is_on(record: ReadableRecord, wanted: str) -> bool:
-    return any(_is_within(name, wanted) for name in _names(record))
+    return any(_is_within(name, wanted) for name in names_of(record))
 
 
-def _names(record: ReadableRecord) -> Iterator[str]:
+def unversioned(name: str) -> str:
+    """Return a thing's name without its version: `acme/digits@3f9c:a` is `acme/digits:a`."""
+    return _VERSION.sub("", name, count=1)
+
+
+def labels_of(record: ReadableRecord) -> tuple[str, ...]:
+    """Return the labels of what a record is on, as they were at the time."""
+    on = record.get("on")
+    labels = on.get("labels") if isinstance(on, Mapping) else None
+    listed = labels if isinstance(labels, Sequence) and not isinstance(labels, str) else ()
+    return tuple(label for label in listed if isinstance(label, str))
+
+
+def names_of(record: ReadableRecord) -> Iterator[str]:
     """Yield every name that a record says it is on."""
     on, everything = record.get("on"), record.get("all")
     if isinstance(on, str):
@@ -138,7 +176,7 @@ def _names(record: ReadableRecord) -> Iterator[str]:
 def _is_within(name: str, wanted: str) -> bool:
     return any(
         candidate == wanted or (candidate.startswith(wanted) and candidate[len(wanted)] in _INSIDE)
-        for candidate in (name, _VERSION.sub("", name, count=1))
+        for candidate in (name, unversioned(name))
     )
 
 
@@ -148,3 +186,8 @@ def _is_by(record: ReadableRecord, wanted: str) -> bool:
         return False
     kind, name = who.get("kind"), who.get("name")
     return wanted in (kind, name, f"{kind}:{name}")
+
+
+def _is_of(record: ReadableRecord, session: str) -> bool:
+    who = record.get("who")
+    return isinstance(who, Mapping) and who.get("session") == session

@@ -5,7 +5,7 @@ commitment; what does not is shown as damaged, what has no key any more as erase
 Memory holds one segment and the results. Reading changes nothing; whoever reads is recorded elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,11 +16,13 @@ import orjson
 from nomoat.audit.entries import Pseudonyms, SubjectKeys, open_box
 from nomoat.audit.outage import SYSTEM
 from nomoat.audit.query import Query
-from nomoat.audit.segments import DamagedFrame, FrameKind, find_frame, iterate_frames, list_segments, read_header
+from nomoat.audit.segments import DamagedFrame, Frame, FrameKind, find_frame, iterate_frames, list_segments, read_header
 from nomoat.core.errors import Corrupt
 from nomoat.core.record import Json
 
 UNAUTHENTICATED: Final = "unauthenticated"
+NAMELESS: Final = (SYSTEM, UNAUTHENTICATED)
+"""Subjects that have no name in the content: nobody was there, or nobody but the log."""
 _CLOCK_TOLERANCE_S: Final = 5
 _CACHED_KEYS: Final = 1024
 _SHOWN: Final = ("n", "at", "enforcer", "kind", "what", "decision", "of")
@@ -28,7 +30,7 @@ _SHOWN: Final = ("n", "at", "enforcer", "kind", "what", "decision", "of")
 Fields = Mapping[str, Json]
 
 
-class _Sealed(NamedTuple):
+class Sealed(NamedTuple):
     """A record as it lies in the log."""
 
     fields: Fields
@@ -46,8 +48,7 @@ class Reader:
         self._directory = directory
         self._origin = origin
         self._keys = keys
-        # These subjects have no name in the content: nobody was there, or nobody but the log.
-        self._nameless = {pseudonyms.subject(kind): kind for kind in (SYSTEM, UNAUTHENTICATED)}
+        self._nameless = {pseudonyms.subject(kind): kind for kind in NAMELESS}
 
     def search(self, query: Query, *, after: int, limit: int, size: int) -> list[dict[str, Json]]:
         """Return the newest `limit` records that match, oldest of them first.
@@ -57,7 +58,7 @@ class Reader:
         own here unless asked for by number. Raises `Unavailable` when the keys cannot be read,
         `Corrupt` when a segment cannot.
         """
-        search = _Search(self._origin, self._keys, self._nameless, query, after, size)
+        search = self.begin(query, after=after, size=size)
         found: list[dict[str, Json]] = []
         for _, path in reversed(list_segments(self._directory)):
             try:
@@ -72,8 +73,12 @@ class Reader:
                 break
         return found
 
+    def begin(self, query: Query, *, after: int, size: int) -> "Search":
+        """Begin a search among the records after number `after` and below `size`."""
+        return Search(self._origin, self._keys, self._nameless, query, after, size)
 
-class _Search:
+
+class Search:
     """One search under way, from the newest segment back to older ones."""
 
     def __init__(
@@ -86,48 +91,54 @@ class _Search:
         self._query = query
         self._after = after
         self._size = size
-        self._since = datetime.fromtimestamp(query.since, UTC).isoformat(timespec="milliseconds")
+        self._since = _as_time(query.since)
+        self._until = "~" if query.until is None else _as_time(query.until)
         # From the newest back, an outcome comes before its opening.
-        self._outcomes: dict[int, _Sealed] = {}
+        self.outcomes: dict[int, Sealed] = {}
 
     def segment(self, data: bytes, start: int, limit: int) -> list[dict[str, Json]]:
         """Return the newest `limit` matches of one segment, oldest of them first."""
-        found: list[dict[str, Json]] = []
-        lowest = self._after + 1 if self._query.record is None else self._query.record
         frames = list(iterate_frames(data, start))
         end = frames[-1].end if frames else start
         if find_frame(data, end) < len(data):  # behind damaged bytes are sound ones: they would be left out
             raise Corrupt("a segment of the log")
+        return self.frames(frames, limit)
+
+    def frames(self, frames: Sequence[Frame], limit: int) -> list[dict[str, Json]]:
+        """Return the newest `limit` matches of consecutive frames, oldest of them first."""
+        found: list[dict[str, Json]] = []
+        lowest = self._after + 1 if self._query.record is None else self._query.record
         for frame in reversed(frames):
             if frame.kind != FrameKind.RECORD:
                 continue
-            sealed = _Sealed(cast("Fields", orjson.loads(frame.entry)), frame.body)
+            sealed = parse_sealed(frame)
             number, of = sealed.fields["n"], sealed.fields.get("of")
             if not isinstance(number, int) or number >= self._size:
                 continue
             if number < lowest or len(found) >= limit:
                 break
             if isinstance(of, int) and number != self._query.record:
-                self._outcomes[of] = sealed
-            elif number > self._after and (record := self._match(number, sealed)) is not None:
+                self.outcomes[of] = sealed
+            elif number > self._after and (record := self.match(number, sealed)) is not None:
                 found.append(record)
         return found[::-1]
 
-    def _match(self, number: int, sealed: _Sealed) -> dict[str, Json] | None:
-        fields, outcome = sealed.fields, self._outcomes.pop(number, None)
+    def match(self, number: int, sealed: Sealed) -> dict[str, Json] | None:
+        """Return a record as people read it, with how it ended if that is among `outcomes`; None if it does not match."""
+        fields, outcome = sealed.fields, self.outcomes.pop(number, None)
         # Times of one fixed width sort as text.
-        if str(fields["at"]) < self._since:
+        if not self._since <= str(fields["at"]) <= self._until:
             return None
         if not self._query.matches_entry(number, str(fields["what"]), str(fields["decision"])):
             return None
-        record = self._readable(sealed)
+        record = self.readable(sealed)
         if not self._query.matches_content(record):
             return None
         if outcome is not None:
             record["outcome"] = self._content(outcome)
         return record
 
-    def _readable(self, sealed: _Sealed) -> dict[str, Json]:
+    def readable(self, sealed: Sealed) -> dict[str, Json]:
         """Return a record as people read it: entry and content in one."""
         entry = {name: value for name in _SHOWN if (value := sealed.fields.get(name)) is not None}
         pseudonym = str(sealed.fields["who"])
@@ -135,7 +146,7 @@ class _Search:
         # What the tree proves comes before what the content says.
         return entry | {"who": nobody} | self._content(sealed) | entry
 
-    def _content(self, sealed: _Sealed) -> dict[str, Json]:
+    def _content(self, sealed: Sealed) -> dict[str, Json]:
         """Return what the box holds, or what happened to it."""
         key = self._find_key(str(sealed.fields["who"]))
         if key is None:
@@ -144,3 +155,13 @@ class _Search:
             return dict(open_box(self._origin, sealed.fields, sealed.box, key))
         except Corrupt as error:
             return {"damaged": str(error)}
+
+
+def parse_sealed(frame: Frame) -> Sealed:
+    """Return the record of a frame."""
+    return Sealed(cast("Fields", orjson.loads(frame.entry)), frame.body)
+
+
+def _as_time(moment: float) -> str:
+    """Return Unix seconds as records write a time."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")

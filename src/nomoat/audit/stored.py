@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nomoat.audit.segments import TREE_FILE
 from nomoat.audit.tree import HASH_SIZE, Frontier, position
+from nomoat.core.errors import Corrupt
 
 
 class StoredTree:
@@ -29,6 +30,12 @@ class StoredTree:
             peaks.append(self._read(level, start >> level))
             start += 1 << level
         return None if b"" in peaks else Frontier(size, peaks)
+
+    def hash_at(self, level: int, index: int) -> bytes:
+        """Return one subtree's hash. Raises `Corrupt` if it does not have it."""
+        if found := self._read(level, index):
+            return found
+        raise Corrupt("the stored hashes of the log")
 
     def _read(self, level: int, index: int) -> bytes:
         if self._data is None:

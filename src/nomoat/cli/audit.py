@@ -7,7 +7,7 @@ from threading import Event
 import click
 
 from nomoat.audit.checkpoint import parse_checkpoint
-from nomoat.cli import output, records
+from nomoat.cli import counting, evidence, output, records
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import ExitCode
 from nomoat.client.gateway import Records
@@ -26,10 +26,14 @@ on NAME           a dataset, model, file or identity, and what is in it
 by KIND or NAME   person, workload, ann@acme.example, person:ann@acme.example
 what ACTION       such as ReadFile
 allowed, refused  the decision
+label NAME        a label that the thing had
+session ID        one session
 since AGE or TIME 90s, 15m, 12h, 7d, 4w; or 2026-11-22, 2026-11-22T19:31Z
+until AGE or TIME the same: up to then
 record N          one record
 
-All of them must hold. Reading the log is itself recorded.
+All of them must hold. Reading the log is itself recorded. An index finds the records, which are then read
+from the log; --scan does without it and reads the whole log, which takes long.
 """
 
 Record = Mapping[str, object]
@@ -43,13 +47,14 @@ def audit() -> None:
 @audit.command(help=SEARCH)
 @click.argument("query", default="")
 @click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="At most this many.")
+@click.option("--scan", is_flag=True, help="Read every record of the log itself, without the index.")
 @profile_option
 @json_option
 @pass_invocation
-def search(invocation: Invocation, query: str, limit: int) -> None:
+def search(invocation: Invocation, query: str, limit: int, scan: bool) -> None:
     """Print the newest records that match a query."""
     with invocation.session() as session:
-        found = session.records(query, limit=limit)
+        found = session.records(query, limit=limit, scan=scan)
     if invocation.as_json:
         output.document({"records": [dict(record) for record in found.records], "size": found.size})
         return
@@ -142,6 +147,10 @@ def verify_command(
     else:
         _print_verification(done)
     return ExitCode.DONE if done.report.consistent else ExitCode.VERIFICATION_FAILED
+
+
+for command in (*counting.COMMANDS, *evidence.COMMANDS):
+    audit.add_command(command)
 
 
 def _table(found: tuple[Record, ...]) -> None:

@@ -92,6 +92,10 @@ class Keeper:
             self._require_one_log(known, offered, prove)
         return offered
 
+    def require_one_log(self, checkpoint: Checkpoint, prove: Prove) -> None:
+        """Raise `LogContradicted` unless a verified checkpoint, older or newer, is of the log that is known."""
+        self._require_one_log(self.kept(), checkpoint, prove)
+
     def _move_on(self, known: Checkpoint | None, offered: Checkpoint) -> Checkpoint | None:
         """Keep `offered`, proven against `known`, unless something else is kept by now; return what that was.
 

@@ -4,6 +4,7 @@ Rules: one method for each route; it parses the answer completely or raises. It 
 may do what is the gateway's to say, what an answer proves is `session`'s.
 """
 
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
@@ -75,6 +76,28 @@ class Records:
     """Readable records, oldest first, and the number of records in the whole log."""
 
     records: tuple[Mapping[str, object], ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Records of one name: how many; `first` and `last` are (record, Unix seconds)."""
+
+    name: str
+    allowed: int
+    refused: int
+    count: int
+    first: tuple[int, int]
+    last: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The groups with the most records, of `total`; `counted` of the log's `size` records were looked at."""
+
+    groups: tuple[Group, ...]
+    total: int
+    counted: int
     size: int
 
 
@@ -165,9 +188,37 @@ class Gateway:
         digest, active = _field(answer, "digest", str), _field(answer, "active", str)
         return PolicyAnswer(digest, active, plan, _field(answer, "applied", bool))
 
-    def log(self, query: str, *, after: int = -1, limit: int) -> Records:
+    def receipt(self, number: int, *, disclose: bool) -> tuple[bytes, bytes]:
+        """Return a record's receipt and, with `disclose`, its opening (b"" without), both unverified."""
+        answer = self._transport.call("POST", "/v1/log/receipt", {"record": number, "disclose": disclose})
+        try:
+            opening = b64decode(_optional(answer, "opening"), validate=True)
+        except ValueError:
+            raise Unintelligible("its answer has no proper 'opening'") from None
+        return _field(answer, "receipt", str).encode(), opening
+
+    def summary(self, query: str, by: str, *, limit: int) -> Summary:
+        """Count the records that match `query` by `who` or `on`."""
+        answer = self._transport.call("POST", "/v1/log/summary", {"query": query, "by": by, "limit": limit})
+        groups = tuple(
+            Group(
+                _field(row, "name", str),
+                _field(row, "allowed", int),
+                _field(row, "refused", int),
+                _field(row, "count", int),
+                (_field(row, "first", int), _field(row, "first_at", int)),
+                (_field(row, "last", int), _field(row, "last_at", int)),
+            )
+            for row in _rows(answer, "groups")
+        )
+        return Summary(
+            groups, _field(answer, "total", int), _field(answer, "counted", int), _field(answer, "size", int)
+        )
+
+    def log(self, query: str, *, after: int = -1, limit: int, scan: bool = False) -> Records:
         """Read records that match `query`: the newest `limit`, or the next ones after index `after`."""
-        answer = self._transport.call("POST", "/v1/log", {"query": query, "after": after, "limit": limit})
+        body: dict[str, object] = {"query": query, "after": after, "limit": limit}
+        answer = self._transport.call("POST", "/v1/log", {**body, "scan": True} if scan else body)
         return Records(tuple(_rows(answer, "records")), _field(answer, "size", int))
 
 

@@ -11,6 +11,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from nomoat.audit.checkpoint import parse_verifier_key
+from nomoat.audit.receipt import parse_opening, verify_opening, verify_receipt
 from nomoat.client import credentials
 from nomoat.client.checkpoints import Keeper
 from nomoat.client.errors import BadProfile, LogContradicted, NotLoggedIn, Untrusted
@@ -18,7 +20,7 @@ from nomoat.client.gateway import Gateway, Issued, Records, Token
 from nomoat.client.profiles import Identity, Profile
 from nomoat.client.proofs import ProofKey
 from nomoat.client.transport import Transport, pinned_context
-from nomoat.core.errors import Unavailable
+from nomoat.core.errors import Corrupt, Malformed, Unavailable
 
 Clock = Callable[[], float]
 
@@ -80,13 +82,31 @@ class Session:
         watch.keep(token.checkpoint, gateway.consistency)
         return token
 
-    def records(self, query: str, *, after: int = -1, limit: int) -> Records:
+    def records(self, query: str, *, after: int = -1, limit: int, scan: bool = False) -> Records:
         """Read records from the gateway, and keep the checkpoint of the log that it read them from."""
         gateway = self.gateway
         watch = self._keeper.watch()
-        records = gateway.log(query, after=after, limit=limit)
+        records = gateway.log(query, after=after, limit=limit, scan=scan)
         watch.keep(gateway.checkpoint(), gateway.consistency)
         return records
+
+    def receipt(self, number: int, *, disclose: bool) -> tuple[bytes, bytes]:
+        """Return a record's receipt, verified with the pinned key, and with `disclose` its opening, verified too.
+
+        Raises `LogContradicted` when what the gateway gives does not verify.
+        """
+        gateway = self.gateway
+        receipt, opening = gateway.receipt(number, disclose=disclose)
+        try:
+            proven = verify_receipt(receipt, parse_verifier_key(self.identity.log_key))
+            if proven.leaf.number != number:
+                raise Corrupt("a receipt of another record")
+            if disclose:
+                verify_opening(parse_opening(opening), proven)
+        except (Malformed, Corrupt) as error:
+            raise LogContradicted(f"the gateway's receipt of record {number} does not verify ({error})") from None
+        self._keeper.require_one_log(proven.checkpoint, gateway.consistency)
+        return receipt, opening
 
     def restart(self) -> None:
         """Start a new session for a person's device whose last one ended (an explicit log-in)."""

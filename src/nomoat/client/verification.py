@@ -11,6 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from nomoat.audit.checkpoint import WITNESS_KEY, VerifierKey, parse_checkpoint, parse_verifier_key
+from nomoat.audit.copies import prove_from_copy
+from nomoat.audit.receipt import (
+    OPENING_LIMIT,
+    RECEIPT_LIMIT,
+    Proven,
+    parse_opening,
+    parse_receipt,
+    verify_opening,
+    verify_receipt,
+)
 from nomoat.audit.report import Report
 from nomoat.audit.segments import CHECKPOINT_FILE, list_segments
 from nomoat.audit.verification import verify_directory
@@ -78,15 +88,21 @@ def _choose_key(
     """Return the key to verify with, where it is from, and whether it is independent of the log."""
     if given:
         return parse_verifier_key(read_key(given)), "given", True
-    origin = _origin(log)
+    if pinned := _pinned(_origin(log), profiles):
+        return *pinned, True
+    if (directory / KEY_BESIDE).is_file():
+        return parse_verifier_key(read_key(str(directory / KEY_BESIDE))), f"{KEY_BESIDE} beside the log", False
+    raise Malformed("the log's public key is needed: --key KEY (a verifier key, or a file with one)")
+
+
+def _pinned(origin: str, profiles: Sequence[tuple[Profile, VerifierKey]]) -> tuple[VerifierKey, str] | None:
+    """Return the one key that profiles pinned for a log, and who did. Raises `Malformed` when they disagree."""
     pinned = {str(key): (key, profile) for profile, key in profiles if key.name == origin}
     if len(pinned) > 1:
         raise Malformed(f"profiles pinned different keys for the log {origin!r}; say which: --key KEY")
     for key, profile in pinned.values():
-        return key, f"pinned by profile {profile.name!r}", True
-    if (directory / KEY_BESIDE).is_file():
-        return parse_verifier_key(read_key(str(directory / KEY_BESIDE))), f"{KEY_BESIDE} beside the log", False
-    raise Malformed("the log's public key is needed: --key KEY (a verifier key, or a file with one)")
+        return key, f"pinned by profile {profile.name!r}"
+    return None
 
 
 def _origin(log: Path) -> str:
@@ -95,6 +111,51 @@ def _origin(log: Path) -> str:
         return parse_checkpoint(_read(log / CHECKPOINT_FILE)).origin
     except (OSError, Malformed):
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedReceipt:
+    """A receipt that verified. `content` is its readable content where an opening was given, `key_from` says whose key."""
+
+    proven: Proven
+    content: Mapping[str, object] | None
+    key_from: str
+
+
+def verify_receipt_file(
+    receipt: Path,
+    environment: Mapping[str, str],
+    *,
+    key: str = "",
+    opening: Path | None = None,
+    witnesses: Sequence[str] = (),
+    quorum: int = 0,
+) -> VerifiedReceipt:
+    """Verify a receipt offline, and that `opening` is what its record says.
+
+    Raises `Malformed` for what does not parse or when no key is known for its log, `Corrupt` when it does not verify.
+    """
+    data = _read(receipt, RECEIPT_LIMIT + 1)
+    if key:
+        chosen, source = parse_verifier_key(read_key(key)), "given"
+    else:
+        found = _pinned(parse_checkpoint(parse_receipt(data).note).origin, _followers(environment))
+        if found is None:
+            raise Malformed("the log's public key is needed: --key KEY (a verifier key, or a file with one)")
+        chosen, source = found
+    keys = [parse_verifier_key(read_key(witness), WITNESS_KEY) for witness in witnesses]
+    proven = verify_receipt(data, chosen, keys, quorum)
+    content = None if opening is None else verify_opening(parse_opening(_read(opening, OPENING_LIMIT + 1)), proven)
+    return VerifiedReceipt(proven, content, source)
+
+
+def prove_offline(directory: Path, number: int, environment: Mapping[str, str], *, key: str = "") -> bytes:
+    """Return the receipt of a record from a log, a data directory or a copy of either. Raises as `verify` does."""
+    log = directory / "log" if (directory / "log").is_dir() else directory
+    if not list_segments(log):
+        raise Malformed(f"{directory} holds no log; give a data directory, its log, or a copy of either")
+    chosen, _, _ = _choose_key(directory, log, key, _followers(environment))
+    return prove_from_copy(log, number, chosen)
 
 
 def read_key(given: str) -> str:
@@ -107,9 +168,9 @@ def read_key(given: str) -> str:
         raise Malformed(f"{given!r:.80} is neither a verifier key nor a file with one") from None
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int = LONGEST_TEXT) -> bytes:
     try:
         with path.open("rb") as stream:
-            return stream.read(LONGEST_TEXT)
+            return stream.read(most)
     except OSError as error:
         raise Malformed(f"{path} cannot be read: {error.strerror}") from None

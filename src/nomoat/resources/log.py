@@ -1,9 +1,16 @@
-"""The log as a resource: reading it is an Operation like any other, decided and recorded."""
+"""The log as a resource: reading, counting and proving are Operations like any other, decided and recorded."""
 
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import final
 
+from nomoat.audit.evidence import Evidence
+from nomoat.audit.index import Index
 from nomoat.audit.log import Log
-from nomoat.core.operation import ReadLog, Resolved, Target
+from nomoat.audit.query import parse_query
+from nomoat.core.operation import OpT, ProveRecord, ReadEntries, ReadLog, Resolved, SummarizeLog, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 
@@ -12,11 +19,14 @@ from nomoat.core.principal import Principal
 class LogReading:
     """What may be read of the log."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, evidence: Evidence, index: Index, clock: Callable[[], float]) -> None:
         self._log = log
+        self._evidence = evidence
+        self._index = index
+        self._clock = clock
 
-    def resolve(self, principal: Principal, operation: ReadLog) -> Resolved[ReadLog]:
-        """Resolve a query: the target is the log as it is now."""
+    def resolve(self, principal: Principal, operation: OpT) -> Resolved[OpT]:
+        """Resolve a question to the log: the target is the log as it is now."""
         del principal
         return Resolved(operation, (Target("Log", "log", "log", str(self._log.size)),))
 
@@ -26,7 +36,47 @@ class LogReading:
         Raises `Malformed` with the place of what is not understood in the query.
         """
         operation = permit.claim(ReadLog).operation
-        records = await self._log.read(operation.query, after=operation.after, limit=operation.limit)
+        if operation.scan:
+            records = await self._log.read(operation.query, after=operation.after, limit=operation.limit)
+        else:
+            query, size = parse_query(operation.query, self._clock()), self._log.size
+            limits = {"after": operation.after, "limit": operation.limit, "size": size}
+            records = await asyncio.to_thread(self._index.search, query, **limits)
         permit.check()
         permit.note(records=str(len(records)))
         return {"records": records, "size": self._log.size}
+
+    async def summarize(self, permit: Permit[SummarizeLog]) -> dict[str, object]:
+        """Return how many records match, by who or by what they are on; `counted` is how many records were looked at.
+
+        Raises as `read` does, and `Unavailable` while a log of many records has no index.
+        """
+        operation = permit.claim(SummarizeLog).operation
+        query = parse_query(operation.query, self._clock())
+        summary = await asyncio.to_thread(self._index.summarize, query, operation.by, operation.limit, self._log.size)
+        permit.check()
+        permit.note(groups=str(summary.total))
+        groups = [{**asdict(group), "count": group.count} for group in summary.groups]
+        return {"groups": groups, "total": summary.total, "counted": summary.size, "size": self._log.size}
+
+    async def entries(self, permit: Permit[ReadEntries]) -> bytes:
+        """Return a bundle of provable entries (c2sp.org/tlog-tiles). Raises `NotFound` when it is not there yet."""
+        operation = permit.claim(ReadEntries).operation
+        bundle = await self._evidence.bundle(operation.index, operation.width)
+        permit.check()
+        permit.note(bytes=len(bundle), records=str(operation.width))
+        return bundle
+
+    async def prove(self, permit: Permit[ProveRecord]) -> dict[str, object]:
+        """Return a record's receipt (c2sp.org/tlog-proof), and its opening if it is to be disclosed.
+
+        Raises `NotFound` for a number that the log does not have, `Conflict` when the content was erased.
+        """
+        operation = permit.claim(ProveRecord).operation
+        receipt, opening = await self._evidence.receipt(operation.number, disclose=operation.disclose)
+        permit.check()
+        permit.note(record=str(operation.number), disclosed=str(opening is not None).lower())
+        return {
+            "receipt": receipt.decode(),
+            "opening": b64encode(opening.encode()).decode() if opening else None,
+        }

@@ -10,7 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from nomoat.audit.cosigning import Cosigner
+from nomoat.audit.entries import Pseudonyms
+from nomoat.audit.evidence import Evidence
+from nomoat.audit.index import Index
 from nomoat.audit.log import Log
+from nomoat.audit.reading import Reader
 from nomoat.core.errors import NoMoatError, Unavailable
 from nomoat.core.operation import (
     ApplyDirectory,
@@ -19,10 +24,13 @@ from nomoat.core.operation import (
     IssueToken,
     JoinWorkload,
     Operation,
+    ProveRecord,
+    ReadEntries,
     ReadLog,
     RegisterDevice,
     RenewCertificate,
     Revoke,
+    SummarizeLog,
     Whoami,
 )
 from nomoat.core.record import Json, Record, RecordKind
@@ -30,6 +38,7 @@ from nomoat.guard import Guard
 from nomoat.guard.guard import Resolver
 from nomoat.identity import CertificateAuthority, Identity, TrustDomain
 from nomoat.protocols.admin import Administration
+from nomoat.protocols.admin.evidence import EvidenceEndpoints
 from nomoat.protocols.admin.log import LogEndpoint
 from nomoat.protocols.http.application import Application
 from nomoat.protocols.http.routes import Route
@@ -43,6 +52,7 @@ from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
 from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
 from nomoat.server.configuration import Configuration
+from nomoat.server.names import INDEX_FILE, log_origin
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
 from nomoat.stores.segments import Files
@@ -65,6 +75,8 @@ class Gateway:
     resolvers: Mapping[type[Operation], Resolver[Any]]
     guard: Guard
     log: Log
+    cosigner: Cosigner
+    index: Index
     identity: Identity
     declarations: Declarations
     policies: Policies
@@ -80,10 +92,19 @@ AcceptOlder: TypeAlias = Callable[[Gateway, State], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class _Stores:
+    directory: Path
+    index_key: bytes
     keys: KeyStore
     state: State
     objects: Objects
     subject_keys: StoredSubjectKeys
+
+
+@dataclass(frozen=True, slots=True)
+class _Provable:
+    cosigner: Cosigner
+    evidence: Evidence
+    index: Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +117,7 @@ class _Resources:
     reading: Reading
     writing: Writing
     log: LogReading
+    evidence: Evidence
 
 
 @asynccontextmanager
@@ -118,16 +140,11 @@ async def open_gateway(
     kek = KeyEncryptionKey.load(configuration.kek)
     state = State.open(directory / "state.db", kek.derive("state"))
     try:
-        stores = _Stores(
-            KeyStore(directory / "keys", kek),
-            state,
-            Objects(directory / "objects", kek),
-            StoredSubjectKeys(state, kek),
-        )
+        stores = _stores(directory, kek, state)
         log = await Log.open(
             directory / "log",
             signing_key=stores.keys.load("log"),
-            origin=f"{configuration.trust_domain}/log",
+            origin=log_origin(configuration),
             pseudonym_key=stores.keys.load("pseudonyms"),
             subject_keys=stores.subject_keys,
             clock=clock,
@@ -137,7 +154,7 @@ async def open_gateway(
         )
         try:
             state.follow(log.learn)
-            gateway = _wire(configuration, stores, log, clock)
+            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock)
             if accept_older is not None:
                 await accept_older(gateway, state)
             await log.learn(state.generation)
@@ -149,6 +166,7 @@ async def open_gateway(
                     yield gateway
             finally:
                 await _conclude(gateway, state)
+                gateway.index.close()
         finally:
             await log.close()
     finally:
@@ -182,8 +200,29 @@ async def _conclude(gateway: Gateway, state: State) -> None:
     gateway.log.post(system_record("Stop", {}))
 
 
-def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock) -> Gateway:
-    parts = _resources(configuration, stores, log, clock)
+def _stores(directory: Path, kek: KeyEncryptionKey, state: State) -> _Stores:
+    return _Stores(
+        directory,
+        kek.derive("index"),
+        KeyStore(directory / "keys", kek),
+        state,
+        Objects(directory / "objects", kek),
+        StoredSubjectKeys(state, kek),
+    )
+
+
+def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Provable:
+    """What makes the log evidence for others, and what finds things in it."""
+    directory, keys = stores.directory / "log", stores.subject_keys
+    reader = Reader(directory, log.verifier_key.name, Pseudonyms(stores.keys.load("pseudonyms")), keys)
+    index = Index(stores.directory / INDEX_FILE, stores.index_key, directory, reader)
+    witnesses = [witness.verifier_key for witness in configuration.all_witnesses]
+    cosigner = Cosigner(log, directory, witnesses, configuration.witness_quorum)
+    return _Provable(cosigner, Evidence(log, directory, keys, index, lambda: cosigner.newest), index)
+
+
+def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock) -> Gateway:
+    parts = _resources(configuration, stores, log, provable, clock)
     resolvers = _resolvers(parts)
     guard = Guard(
         authenticator=parts.identity.authenticator,
@@ -210,6 +249,8 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         resolvers=resolvers,
         guard=guard,
         log=log,
+        cosigner=provable.cosigner,
+        index=provable.index,
         identity=parts.identity,
         declarations=parts.declarations,
         policies=parts.policies,
@@ -221,7 +262,9 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
     )
 
 
-def _resources(configuration: Configuration, stores: _Stores, log: Log, clock: Clock) -> _Resources:
+def _resources(
+    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock
+) -> _Resources:
     root = stores.keys.load("authority-certificate").decode("ascii")
     trust_domain = TrustDomain(configuration.trust_domain)
     declarations, catalog = Declarations(stores.state, clock), Catalog(stores.state)
@@ -241,7 +284,8 @@ def _resources(configuration: Configuration, stores: _Stores, log: Log, clock: C
         catalog=catalog,
         reading=Reading(stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock),
-        log=LogReading(log),
+        log=LogReading(log, provable.evidence, provable.index, clock),
+        evidence=provable.evidence,
     )
 
 
@@ -253,6 +297,9 @@ def _resolvers(parts: _Resources) -> dict[type[Operation], Resolver[Any]]:
         Enroll: parts.identities.resolve_enroll,
         Revoke: parts.identities.resolve_revoke,
         ReadLog: parts.log.resolve,
+        ReadEntries: parts.log.resolve,
+        ProveRecord: parts.log.resolve,
+        SummarizeLog: parts.log.resolve,
         **Resolution(lambda: parts.declarations.current, parts.catalog).resolvers,
     }
     for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
@@ -285,6 +332,7 @@ def _routes(parts: _Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
     return (
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
         *LogEndpoint(guard, parts.log).routes(),
+        *EvidenceEndpoints(guard, parts.log, parts.evidence.checkpoint, parts.evidence.tile).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, parts.identities.whoami).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from nomoat.audit.checkpoint import WITNESS_KEY, VerifierKey, parse_verifier_key
+from nomoat.audit.cosigning import WITNESS_LIMIT
 from nomoat.core.errors import Malformed, Unavailable
 from nomoat.core.names import parse_subject_name, parse_trust_domain
 from nomoat.identity.proofs import parse_origin
@@ -21,14 +23,28 @@ SHORTEST_TOKEN_LIFE: Final = 10  # seconds: clients renew at half of it
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessAddress:
+    """Where a witness is (its submission prefix, c2sp.org/tlog-witness) and the text of its verifier key."""
+
+    url: str
+    key: str
+
+    @property
+    def verifier_key(self) -> VerifierKey:
+        """Its key, parsed. Raises `Malformed`."""
+        return parse_verifier_key(self.key, WITNESS_KEY)
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """What `nomoat.toml` says.
 
     `host` and `port` are where to listen, `hosts` the names and addresses in the server's certificate,
     `kek` the file of the key-encryption key, `enforcer` this gateway's name in records. `witness` is
-    the URL of a witness ('' for none) and `witness_key` its verifier key. `token_lifetime_s` is how
-    long access tokens live, in seconds. `origins` are further addresses (`https://HOST[:PORT]`) by which
-    clients reach this gateway, where something in between maps its port: DPoP proofs name one of them.
+    the URL of a witness ('' for none) and `witness_key` its verifier key, `witnesses` are further ones;
+    `witness_quorum` of all of them make a checkpoint a witnessed one (0: all). `token_lifetime_s` is
+    how long access tokens live, in seconds. `origins` are further addresses (`https://HOST[:PORT]`) by
+    which clients reach this gateway, where something in between maps its port: DPoP proofs name one.
     """
 
     trust_domain: str
@@ -41,6 +57,13 @@ class Configuration:
     witness_key: str = ""
     token_lifetime_s: int = TOKEN_LIFE
     origins: tuple[str, ...] = ()
+    witnesses: tuple[WitnessAddress, ...] = ()
+    witness_quorum: int = 0
+
+    @property
+    def all_witnesses(self) -> tuple[WitnessAddress, ...]:
+        """Every witness."""
+        return ((WitnessAddress(self.witness, self.witness_key),) if self.witness else ()) + self.witnesses
 
     def dump(self) -> str:
         """The text of `nomoat.toml` for this configuration (JSON strings are TOML basic strings)."""
@@ -58,11 +81,17 @@ class Configuration:
             lines += [f"token_lifetime_s = {self.token_lifetime_s}"]
         if self.origins:
             lines += [f"origins = {json.dumps(list(self.origins))}"]
+        if self.witness_quorum:
+            lines += [f"witness_quorum = {self.witness_quorum}"]
+        for each in self.witnesses:  # tables come after all fields
+            lines += ["", "[[witnesses]]", f"url = {json.dumps(each.url)}", f"key = {json.dumps(each.key)}"]
         return "\n".join(lines) + "\n"
 
 
 _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
-_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key", "token_lifetime_s", "origins"})
+_OPTIONAL: Final = frozenset(
+    {"enforcer", "witness", "witness_key", "witnesses", "witness_quorum", "token_lifetime_s", "origins"}
+)
 
 
 def is_unfinished(directory: Path) -> bool:
@@ -130,13 +159,14 @@ def _parse(table: dict[str, object]) -> Configuration:
     if type(token_lifetime) is not int or not SHORTEST_TOKEN_LIFE <= token_lifetime <= TOKEN_LIFE:
         raise Malformed(f"{FILE}: token_lifetime_s is a number from {SHORTEST_TOKEN_LIFE} to {TOKEN_LIFE}")
     origins = _origins(table.pop("origins")) if "origins" in table else ()
+    further, quorum = _witnesses(table.pop("witnesses", [])), table.pop("witness_quorum", 0)
     texts = {name: value for name, value in table.items() if isinstance(value, str)}
     if len(texts) != len(table):
         raise Malformed(f"{FILE}: {min(set(table) - set(texts))} is a text")
     host, port = parse_listen(texts["listen"])
     if bool(texts.get("witness")) != bool(texts.get("witness_key")):
         raise Malformed(f"{FILE}: witness and witness_key belong together")
-    return Configuration(
+    configuration = Configuration(
         trust_domain=parse_trust_domain(texts["trust_domain"]),
         host=host,
         port=port,
@@ -147,7 +177,37 @@ def _parse(table: dict[str, object]) -> Configuration:
         witness_key=texts.get("witness_key", ""),
         token_lifetime_s=token_lifetime,
         origins=origins,
+        witnesses=further,
+        witness_quorum=quorum if type(quorum) is int else -1,
     )
+    _require_policy(configuration)
+    return configuration
+
+
+def _witnesses(value: object) -> tuple[WitnessAddress, ...]:
+    listed = cast("list[object]", value) if isinstance(value, list) else [None]
+    found: list[WitnessAddress] = []
+    for each in listed:
+        fields = cast("dict[str, object]", each) if isinstance(each, dict) else {}
+        url, key = fields.get("url"), fields.get("key")
+        if fields.keys() != {"url", "key"} or not isinstance(url, str) or not isinstance(key, str):
+            raise Malformed(f"{FILE}: each of [[witnesses]] has a url and a key, and nothing else")
+        found.append(WitnessAddress(url, key))
+    return tuple(found)
+
+
+def _require_policy(configuration: Configuration) -> None:
+    """Raise `Malformed` unless the witnesses are few and apart, can be asked, and the quorum can be reached."""
+    witnesses = configuration.all_witnesses
+    keys = [witness.verifier_key for witness in witnesses]
+    if len(keys) > WITNESS_LIMIT or not len(keys) == len({key.public for key in keys}) == len(
+        {key.name for key in keys}
+    ):
+        raise Malformed(f"{FILE}: there are at most {WITNESS_LIMIT} witnesses, each with a name and a key of its own")
+    if any(not witness.url.startswith(("https://", "http://")) for witness in witnesses):
+        raise Malformed(f"{FILE}: the url of a witness begins with https:// or http://")
+    if not 0 <= configuration.witness_quorum <= len(keys):
+        raise Malformed(f"{FILE}: witness_quorum is a number from 1 to that of the witnesses, {len(keys)}")
 
 
 def parse_listen(text: str) -> tuple[str, int]:

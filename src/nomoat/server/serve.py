@@ -18,6 +18,7 @@ from nomoat.server.assembly import Clock, Gateway, open_gateway
 from nomoat.server.configuration import load_configuration
 from nomoat.server.connections import GatewayConnection
 from nomoat.server.cosigning import keep_witnessed
+from nomoat.server.indexing import keep_indexed
 from nomoat.server.listening import Server, listen, url_of
 from nomoat.server.lock import locked
 from nomoat.server.tls import ServerTLS
@@ -78,7 +79,8 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
     gateway.identity.proofs.reached_at(origins)
     beside = [
         asyncio.create_task(_keep_presentable(gateway, tls), name="renewing the server's certificate"),
-        asyncio.create_task(keep_witnessed(gateway, directory), name="asking the witness"),
+        asyncio.create_task(keep_witnessed(gateway), name="asking the witnesses"),
+        asyncio.create_task(keep_indexed(gateway, directory), name="keeping the index"),
     ]
     for task in beside:
         task.add_done_callback(_tell_of_a_bug)

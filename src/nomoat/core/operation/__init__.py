@@ -2,6 +2,7 @@
 
 from nomoat.core.operation.administration import ApplyDirectory, ApplyPolicy, Enroll, ReadLog, Revoke
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
+from nomoat.core.operation.evidence import ProveRecord, ReadEntries, SummarizeLog
 from nomoat.core.operation.identity import IssueToken, JoinWorkload, RegisterDevice, RenewCertificate, Whoami
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
@@ -23,12 +24,15 @@ __all__ = [
     "OpT_co",
     "Operation",
     "PlanUpload",
+    "ProveRecord",
+    "ReadEntries",
     "ReadFile",
     "ReadLog",
     "RegisterDevice",
     "RenewCertificate",
     "Resolved",
     "Revoke",
+    "SummarizeLog",
     "Target",
     "UploadBlob",
     "Whoami",

@@ -60,11 +60,15 @@ class ApplyPolicy(Operation):
 
 @dataclass(frozen=True, slots=True)
 class ReadLog(Operation):
-    """Read records, newest `limit` matching `query` after index `after` (-1: from the start)."""
+    """Read records, newest `limit` matching `query` after index `after` (-1: from the start).
+
+    `scan` reads the log itself, every record of it, and does not ask the index.
+    """
 
     query: str
     after: int
     limit: int
+    scan: bool = False
 
     @property
     def requested(self) -> str:

@@ -11,7 +11,7 @@ generation, and who follows the generations can tell.
 import asyncio
 import os
 import stat
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
@@ -54,11 +54,23 @@ Follower: TypeAlias = Callable[[int], Awaitable[None]]
 
 class _Cursor(Protocol):
     def fetchone(self) -> tuple[object, ...] | None: ...
+    def fetchall(self) -> list[tuple[object, ...]]: ...
 
 
-class _DriverConnection(Protocol):
-    def execute(self, sql: str, /) -> _Cursor: ...
-    def close(self) -> None: ...
+class DriverConnection(Protocol):
+    """A connection of sqlcipher3, as far as it is used."""
+
+    def execute(self, sql: str, values: Sequence[object] = (), /) -> _Cursor:
+        """Run a statement."""
+        ...
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[object]], /) -> _Cursor:
+        """Run a statement for each row."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
 
 
 class _Driver(Protocol):
@@ -68,10 +80,10 @@ class _Driver(Protocol):
 
     def connect(
         self, database: str, *, timeout: float, isolation_level: None, check_same_thread: bool
-    ) -> _DriverConnection: ...
+    ) -> DriverConnection: ...
 
 
-_DRIVER: Final = cast("_Driver", import_module("sqlcipher3.dbapi2"))
+DRIVER: Final = cast("_Driver", import_module("sqlcipher3.dbapi2"))
 
 
 @final
@@ -213,7 +225,7 @@ def _engine(path: Path, key: bytes, *, begin: str, connections: int) -> Engine:
     # hide_parameters: an error names the statement, never the values.
     engine = create_engine(
         "sqlite://",
-        module=_DRIVER,
+        module=DRIVER,
         creator=lambda: _connect(path, key, writable=begin == "BEGIN IMMEDIATE"),
         poolclass=QueuePool,
         pool_size=connections,
@@ -228,11 +240,11 @@ def _engine(path: Path, key: bytes, *, begin: str, connections: int) -> Engine:
     return engine
 
 
-def _connect(path: Path, key: bytes, *, writable: bool) -> _DriverConnection:
+def _connect(path: Path, key: bytes, *, writable: bool) -> DriverConnection:
     """Open, unlock and verify one connection; transactions are begun by the engine, not the driver."""
-    connection = _DRIVER.connect(str(path), timeout=5.0, isolation_level=None, check_same_thread=False)
+    connection = DRIVER.connect(str(path), timeout=5.0, isolation_level=None, check_same_thread=False)
     try:
-        _unlock(connection, key)
+        unlock(connection, key)
         for pragma in _PRAGMAS:
             connection.execute(pragma).fetchone()
         if not writable:
@@ -243,7 +255,7 @@ def _connect(path: Path, key: bytes, *, writable: bool) -> _DriverConnection:
     return connection
 
 
-def _unlock(connection: _DriverConnection, key: bytes) -> None:
+def unlock(connection: DriverConnection, key: bytes) -> None:
     """Hand SQLCipher the key before anything else touches the file, and see that it fits."""
     connection.execute("PRAGMA cipher_log_level = NONE")  # what it has to say about a wrong key is raised below
     # A raw key, so no passphrase is stretched (https://www.zetetic.net/sqlcipher/sqlcipher-api/#key).
@@ -252,7 +264,7 @@ def _unlock(connection: _DriverConnection, key: bytes) -> None:
         raise Unavailable("state", "the database driver cannot encrypt: it is not SQLCipher")
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except _DRIVER.DatabaseError as error:
+    except DRIVER.DatabaseError as error:
         reason = f"the database does not open: another key-encryption key, or a damaged file ({error})"
         raise Unavailable("state", reason) from error
 

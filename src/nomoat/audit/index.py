@@ -1,0 +1,320 @@
+"""The index, as its readers use it: where records lie, which ones may match, who had to do with what.
+
+Rules: a hint. Every record that a search returns was read from the log, opened and matched there; what the
+index does not have yet is read from the log's end; without an index the log itself is searched. A summary is
+counted from the index alone and is no evidence. An index that is damaged is as none, until it is made anew.
+"""
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Final, final
+
+from nomoat.audit.frames import Place, Segments, frames_from
+from nomoat.audit.indexing import BLOCK
+from nomoat.audit.query import Query, ReadableRecord, names_of, unversioned
+from nomoat.audit.reading import Reader, Search, parse_sealed
+from nomoat.audit.segments import Frame, FrameKind
+from nomoat.audit.terms import Terms
+from nomoat.core.errors import Corrupt, NotFound, Unavailable
+from nomoat.core.record import Json
+from nomoat.stores.postings import BlockRow, Damaged, Postings
+
+FARTHEST_BEHIND: Final = 8 * BLOCK
+"""Records that a search reads at the log's end; with an index that lacks more, the log itself is searched."""
+KEPT_BLOCKS: Final = 160
+"""Of 80 KiB each, about those of the newest million records that were searched."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Records of one person, workload or thing: how many were allowed and refused, the first and the last of them."""
+
+    name: str = ""
+    allowed: int = 0
+    refused: int = 0
+    other: int = 0
+    first: int = -1
+    last: int = -1
+    first_at: int = 0
+    last_at: int = 0
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return self.allowed + self.refused + self.other
+
+    def add(self, record: int, at: int, decision: str) -> None:
+        """Count a record; `at` is in Unix seconds."""
+        if decision == "allow":
+            self.allowed += 1
+        elif decision == "deny":
+            self.refused += 1
+        else:
+            self.other += 1
+        if self.last < record:
+            self.last, self.last_at = record, at
+        if self.first < 0 or record < self.first:
+            self.first, self.first_at = record, at
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The `groups` with the most records, of `total` groups; `size` is how many records of the log were counted."""
+
+    groups: tuple[Group, ...]
+    total: int
+    size: int
+
+
+@final
+class Index:
+    """The index of one log, which another process keeps in `path`; any thread may use it."""
+
+    def __init__(self, path: Path, key: bytes, directory: Path, reader: Reader) -> None:
+        self._path = path
+        self._key = key
+        self._segments = Segments(directory)
+        self._reader = reader
+        self._terms = Terms(key)
+        self._lock = Lock()
+        self._open: tuple[int, Postings] | None = None
+        self._kept: OrderedDict[tuple[int, int], BlockRow] = OrderedDict()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._open is not None:
+                self._open[1].close()
+            self._open = None
+
+    @property
+    def size(self) -> int:
+        """How many records it has; 0 without an index."""
+        try:
+            return int(self._postings().fact("size") or 0)
+        except Damaged:
+            return 0
+
+    def place(self, number: int) -> Place | None:
+        """Return where a record lies, None if that is not known."""
+        try:
+            return self._place(self._lines(self._postings(), number // BLOCK), number)
+        except Damaged:
+            return None
+
+    # -- Searching ------------------------------------------------------------------------------------
+
+    def search(self, query: Query, *, after: int, limit: int, size: int) -> list[dict[str, Json]]:
+        """Return what `Reader.search` would, sooner."""
+        try:
+            postings = self._postings()
+            indexed = min(int(postings.fact("size") or 0), size)
+            if size - indexed <= FARTHEST_BEHIND:
+                return self._search(postings, query, after, limit, (indexed, size))
+        except (Damaged, NotFound):
+            pass  # it is being made anew; or a log that lacks records, which is for the reader to say
+        return self._reader.search(query, after=after, limit=limit, size=size)
+
+    def _search(
+        self, postings: Postings, query: Query, after: int, limit: int, sizes: tuple[int, int]
+    ) -> list[dict[str, Json]]:
+        indexed, size = sizes
+        search = self._reader.begin(query, after=after, size=size)
+        if query.record is not None:
+            return self._one(postings, search, query.record, sizes)
+        found = self._behind(search, indexed, size, limit)[::-1]
+        for block, place in self._candidates(postings, query, after, indexed):
+            if len(found) >= limit:
+                break
+            number = block.id * BLOCK + place
+            if (record := self._look(postings, search, block, number)) is not None:
+                found.append(record)
+        return found[::-1]
+
+    def _one(self, postings: Postings, search: Search, number: int, sizes: tuple[int, int]) -> list[dict[str, Json]]:
+        """The one record that was asked for by number."""
+        indexed, size = sizes
+        if number >= size:
+            return []
+        if number >= indexed:
+            return self._behind(search, min(number, indexed), size, 1)
+        # Its outcome may be younger than the index.
+        self._behind(search, indexed, size, 1)
+        record = self._look(postings, search, self._lines(postings, number // BLOCK), number)
+        return [] if record is None else [record]
+
+    def _look(self, postings: Postings, search: Search, block: BlockRow, number: int) -> dict[str, Json] | None:
+        """Read a record from the log; return it if it matches."""
+        (frame,) = self._segments.records(number, 1, self._place(block, number))
+        distance = block.outcomes[number - block.id * BLOCK]
+        outcome = number + distance if distance else postings.outcome(number)
+        if outcome is not None and number not in search.outcomes:
+            where = self._place(block, outcome) if distance else self.place(outcome)
+            (closing,) = self._segments.records(outcome, 1, where)
+            search.outcomes[number] = parse_sealed(closing)
+        return search.match(number, parse_sealed(frame))
+
+    def _behind(self, search: Search, indexed: int, size: int, limit: int) -> list[dict[str, Json]]:
+        """Search the records that the index does not have yet, oldest first."""
+        if indexed >= size:
+            return []
+        frames = self._frames(indexed, size)
+        return search.frames(frames, limit)
+
+    def _frames(self, first: int, end: int) -> list[Frame]:
+        return self._segments.records(first, end - first, self._after(first - 1))
+
+    def _after(self, number: int) -> Place | None:
+        """Where the record lies that is followed by what the index does not have."""
+        place = self.place(number) if number >= 0 else None
+        if place is None:
+            return None
+        start = self._segments.of(number)
+        for frame in frames_from(start.path, place.offset, 1 << 12):
+            if frame.kind == FrameKind.RECORD:
+                return Place(place.ordinal, frame.end)
+        return None
+
+    def _candidates(self, postings: Postings, query: Query, after: int, indexed: int) -> Iterator[tuple[BlockRow, int]]:
+        """Yield the block and place of every record that may match, newest first."""
+        for number, places in self._matching(postings, query, after):
+            block = self._lines(postings, number)
+            times, until = block.times, query.until
+            for place in reversed(places):
+                if place >= len(times) or not after < number * BLOCK + place < indexed:
+                    continue
+                # A time is of the second: what lies in the same one is for the record to say.
+                if times[place] + 1 >= query.since and (until is None or times[place] <= until):
+                    yield block, place
+
+    def _matching(self, postings: Postings, query: Query, after: int) -> Iterator[tuple[int, "array[int] | list[int]"]]:
+        """Yield the blocks with the places that have all terms, newest first."""
+        terms = self._terms.asked(query)
+        for number, earliest, latest in postings.blocks():
+            if (number + 1) * BLOCK <= after + 1:
+                return
+            if latest + 1 < query.since or (query.until is not None and earliest > query.until):
+                continue
+            columns = sorted((postings.places(number, term) for term in terms), key=len)
+            if not columns[0]:
+                continue
+            if len(columns) == 1:
+                yield number, columns[0]
+                continue
+            shared = set(columns[0]).intersection(*columns[1:])
+            if shared:
+                yield number, sorted(shared)
+
+    # -- Counting -------------------------------------------------------------------------------------
+
+    def summarize(self, query: Query, by: str, limit: int, size: int) -> Summary:
+        """Count the records that match, by `who` or `on`; without an index, in a log of few records.
+
+        Raises `Unavailable` while a larger log has no index.
+        """
+        try:
+            postings = self._postings()
+            groups = self._count(postings, query, by)
+            most = sorted(groups.items(), key=lambda item: (-item[1].count, item[0]))[:limit]
+            for known, group in most:
+                group.name = self._name(postings, known, by)
+            return Summary(tuple(group for _, group in most), len(groups), int(postings.fact("size") or 0))
+        except (Damaged, NotFound):
+            if size > FARTHEST_BEHIND:
+                raise Unavailable("index", "it is being made anew; try again later, or search the log") from None
+        named: dict[str, Group] = {}
+        for record in self._reader.search(query, after=-1, limit=size, size=size):
+            if name := _named(record, by):
+                at = int(datetime.fromisoformat(str(record["at"])).timestamp())
+                named.setdefault(name, Group(name)).add(int(str(record["n"])), at, str(record["decision"]))
+        counted = sorted(named.values(), key=lambda group: (-group.count, group.first))
+        return Summary(tuple(counted[:limit]), len(counted), size)
+
+    def _count(self, postings: Postings, query: Query, by: str) -> dict[int, Group]:
+        groups: dict[int, Group] = {}
+        allow, deny = (self._terms.term("decision", decision) for decision in ("allow", "deny"))
+        for number, places in self._matching(postings, query, -1):
+            block = postings.block(number, whole=True)
+            if block is None:
+                raise Damaged("a block is missing")
+            column = block.who if by == "who" else block.thing
+            times, since, until = block.times, query.since, query.until
+            allowed, refused = set(postings.places(number, allow)), set(postings.places(number, deny))
+            first = number * BLOCK
+            for place in places:
+                at = times[place]
+                if at < since - 1 or (until is not None and at > until):
+                    continue
+                group = groups.get(column[place])
+                if group is None:
+                    group = groups[column[place]] = Group()
+                decision = "allow" if place in allowed else "deny" if place in refused else ""
+                group.add(first + place, at, decision)
+        groups.pop(0, None)  # records of nobody, or on nothing
+        return groups
+
+    def _name(self, postings: Postings, known: int, by: str) -> str:
+        """Who or what it is, from the first record that the log has of it; '' if that was erased."""
+        record = postings.first_record(known)
+        if record is None:
+            raise Damaged("a name is missing")
+        search = self._reader.begin(Query(), after=-1, size=record + 1)
+        (frame,) = self._segments.records(record, 1, self.place(record))
+        return _named(search.readable(parse_sealed(frame)), by)
+
+    def _lines(self, postings: Postings, number: int) -> BlockRow:
+        """Where the records of a block lie. A full block never changes, so it is kept for the next search."""
+        key = id(postings), number
+        with self._lock:
+            if (kept := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return kept
+        block = postings.block(number, whole=False)
+        if block is None:
+            raise Damaged("a block is missing")
+        if len(block.offsets) == BLOCK:
+            with self._lock:
+                self._kept[key] = block
+                if len(self._kept) > KEPT_BLOCKS:
+                    self._kept.popitem(last=False)
+        return block
+
+    # -- The file -------------------------------------------------------------------------------------
+
+    def _place(self, block: BlockRow, number: int) -> Place | None:
+        place = number - block.id * BLOCK
+        if not 0 <= place < len(block.offsets):
+            return None
+        try:
+            return Place(self._segments.of(number).ordinal, block.offsets[place])
+        except (NotFound, Corrupt):
+            return None
+
+    def _postings(self) -> Postings:
+        """The file as it is now. Raises `Damaged` when there is none."""
+        try:
+            inode = self._path.stat().st_ino
+        except OSError:
+            raise Damaged("there is none") from None
+        with self._lock:
+            if self._open is None or self._open[0] != inode:
+                if self._open is not None:
+                    self._open[1].close()
+                    self._open = None
+                    self._kept.clear()
+                self._open = inode, Postings.reader(self._path, self._key)
+            return self._open[1]
+
+
+def _named(record: ReadableRecord, by: str) -> str:
+    """Who a record is by (kind and name), or what it is on, in no version; '' if it does not say."""
+    if by == "on":
+        return unversioned(next(names_of(record), ""))
+    who = record.get("who")
+    kind, name = (who.get("kind"), who.get("name")) if isinstance(who, Mapping) else ("", "")
+    return f"{kind} {name or ''}".strip()

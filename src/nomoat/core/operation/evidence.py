@@ -1,0 +1,42 @@
+"""The log as evidence: counting its records, taking its provable part away, proving one record."""
+
+from dataclasses import dataclass
+
+from nomoat.core.operation.base import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class SummarizeLog(Operation):
+    """Count the records that match `query` by `by`: `who` or `on`; with the first and the last of each."""
+
+    query: str
+    by: str
+    limit: int
+
+    @property
+    def requested(self) -> str:
+        return self.query
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEntries(Operation):
+    """Read the provable entries of bundle `index` (256 records each), its first `width`."""
+
+    index: int
+    width: int
+
+    @property
+    def requested(self) -> str:
+        return f"entries/{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProveRecord(Operation):
+    """Prove that record `number` is in the log; with `disclose`, also what opens its readable content."""
+
+    number: int
+    disclose: bool
+
+    @property
+    def requested(self) -> str:
+        return f"record {self.number}"

@@ -1,0 +1,13 @@
+"""Names in a data directory that more than one process must agree on."""
+
+from typing import Final
+
+from nomoat.server.configuration import Configuration
+
+INDEX_FILE: Final = "index.db"
+"""The index beside the log: derived, encrypted, safe to remove at any time."""
+
+
+def log_origin(configuration: Configuration) -> str:
+    """Return what the log of a trust domain calls itself in checkpoints."""
+    return f"{configuration.trust_domain}/log"

@@ -1,0 +1,276 @@
+"""Postings: which records have which terms, in blocks, in one encrypted SQLite file (SQLCipher).
+
+Rules: a derived file. It is never synced, may be lost at any moment, and is then made anew by its owner.
+Terms are numbers that its owner made under a key; no name is in it, encrypted or not. One process writes,
+others read what it committed. A page that was changed does not verify (SQLCipher's HMAC), so damage is an
+error and never a wrong answer. Every method raises `Damaged` when the file is not what this wrote.
+"""
+
+import os
+import threading
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar, final
+
+from nomoat.core.errors import Unavailable
+from nomoat.stores.state.engine import DRIVER, DriverConnection, unlock
+
+T = TypeVar("T")
+
+VERSION: Final = 1
+_SCHEMA: Final = (
+    "CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """
+    CREATE TABLE block (
+      id INTEGER PRIMARY KEY, ordinal INTEGER NOT NULL, start INTEGER NOT NULL, last BLOB NOT NULL,
+      earliest INTEGER NOT NULL, latest INTEGER NOT NULL, offsets BLOB NOT NULL, outcomes BLOB NOT NULL,
+      times BLOB NOT NULL, who BLOB NOT NULL, thing BLOB NOT NULL
+    )
+    """,
+    "CREATE TABLE posting (block INTEGER, term INTEGER, places BLOB NOT NULL, PRIMARY KEY (block, term)) WITHOUT ROWID",
+    "CREATE TABLE late (opening INTEGER PRIMARY KEY, outcome INTEGER NOT NULL)",
+    "CREATE TABLE known (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, term INTEGER NOT NULL, record INTEGER NOT NULL)",
+)
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = OFF",  # what is lost is made anew
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cache_size = -16384",
+)
+_COLUMNS: Final = "id, ordinal, start, last, earliest, latest, offsets, outcomes, times, who, thing"
+
+
+class Damaged(Exception):
+    """The file is not what was written, or was written by another edition, or for another log."""
+
+
+class BlockRow(NamedTuple):
+    """A block of consecutive records: where its first one lies, the hash of its last one, and columns.
+
+    `offsets` are places of frames in their segments, `outcomes` distances to an opening's outcome (0: none in
+    this block), `times` Unix seconds, `who` and `thing` ids of what is `known` (0: nothing).
+    """
+
+    id: int
+    ordinal: int
+    start: int
+    last: bytes
+    earliest: int
+    latest: int
+    offsets: "array[int]"
+    outcomes: "array[int]"
+    times: "array[int]"
+    who: "array[int]"
+    thing: "array[int]"
+
+
+class KnownRow(NamedTuple):
+    """Somebody or something: its term, and the first record that has it. `kind` tells who from what."""
+
+    id: int
+    kind: int
+    term: int
+    record: int
+
+
+class Changes(NamedTuple):
+    """What one commit adds: blocks and postings replace those of the same key."""
+
+    facts: Mapping[str, str]
+    blocks: Sequence[BlockRow]
+    postings: Iterable[tuple[int, int, "array[int]"]]
+    late: Sequence[tuple[int, int]]
+    known: Sequence[KnownRow]
+
+
+def forget(path: Path) -> None:
+    """Remove the file and what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+@final
+class Postings:
+    """The open file. `create` and `open` are for the one writer, `reader` for everybody else; any thread may use it."""
+
+    def __init__(self, connection: DriverConnection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, path: Path, key: bytes) -> "Postings":
+        """Make an empty file in place of whatever is there. Raises `OSError`."""
+        forget(path)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        postings = cls(_connect(path, key, *_SCHEMA))
+        postings.save(Changes({"version": str(VERSION)}, (), (), (), ()))
+        return postings
+
+    @classmethod
+    def open(cls, path: Path, key: bytes) -> "Postings":
+        """Open the file to write in it."""
+        return cls._opened(path, key)
+
+    @classmethod
+    def reader(cls, path: Path, key: bytes) -> "Postings":
+        """Open the file to read what was committed."""
+        return cls._opened(path, key, "PRAGMA query_only = ON")
+
+    @classmethod
+    def _opened(cls, path: Path, key: bytes, *pragmas: str) -> "Postings":
+        if not path.is_file():
+            raise Damaged("there is none")
+        postings = cls(_connect(path, key, *pragmas))
+        try:
+            if postings.fact("version") != str(VERSION):
+                raise Damaged("it is of another edition")
+        except BaseException:
+            postings.close()
+            raise
+        return postings
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock, suppress(DRIVER.DatabaseError):
+            self._connection.close()
+
+    # -- Reading --------------------------------------------------------------------------------------
+
+    def fact(self, name: str) -> str:
+        """Return a fact ('' if there is none)."""
+        rows = self._rows("SELECT value FROM fact WHERE name = ?", name)
+        return str(rows[0][0]) if rows else ""
+
+    def blocks(self) -> list[tuple[int, int, int]]:
+        """Return (id, earliest, latest) of every block, newest first; times in Unix seconds."""
+        return [
+            (_int(a), _int(b), _int(c))
+            for a, b, c in self._rows("SELECT id, earliest, latest FROM block ORDER BY id DESC")
+        ]
+
+    def block(self, number: int, *, whole: bool) -> BlockRow | None:
+        """Return a block; unless `whole`, without who and thing, which are half of it."""
+        columns = _COLUMNS if whole else _COLUMNS.replace("who, thing", "x'', x''")
+        rows = self._rows(f"SELECT {columns} FROM block WHERE id = ?", number)  # noqa: S608 - our own names
+        return _block(rows[0]) if rows else None
+
+    def places(self, block: int, term: int) -> "array[int]":
+        """Return the places in a block of the records that have a term, ascending."""
+        rows = self._rows("SELECT places FROM posting WHERE block = ? AND term = ?", block, term)
+        return _array("H", rows[0][0]) if rows else array("H")
+
+    def outcome(self, opening: int) -> int | None:
+        """Return the outcome of an opening if it came in a later block."""
+        rows = self._rows("SELECT outcome FROM late WHERE opening = ?", opening)
+        return _int(rows[0][0]) if rows else None
+
+    def known(self) -> list[KnownRow]:
+        """Return everybody and everything known."""
+        return [KnownRow(*map(_int, row)) for row in self._rows("SELECT id, kind, term, record FROM known")]
+
+    def first_record(self, known: int) -> int | None:
+        """Return the first record of somebody or something known."""
+        rows = self._rows("SELECT record FROM known WHERE id = ?", known)
+        return _int(rows[0][0]) if rows else None
+
+    # -- Writing --------------------------------------------------------------------------------------
+
+    def save(self, changes: Changes) -> None:
+        """Add changes, all or none."""
+        blocks = [(*row[:6], *(column.tobytes() for column in row[6:])) for row in changes.blocks]
+        postings = [(block, term, places.tobytes()) for block, term, places in changes.postings]
+
+        def work(connection: DriverConnection) -> None:
+            connection.executemany(f"REPLACE INTO block ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", blocks)  # noqa: S608
+            connection.executemany("REPLACE INTO posting VALUES (?,?,?)", sorted(postings))
+            connection.executemany("REPLACE INTO late VALUES (?,?)", changes.late)
+            connection.executemany("REPLACE INTO known VALUES (?,?,?,?)", changes.known)
+            connection.executemany("REPLACE INTO fact VALUES (?,?)", list(changes.facts.items()))
+
+        self._within(work)
+
+    def cut(self, block: int, first: int) -> None:
+        """Forget blocks from `block` on, whose first record is `first`, and what only they knew."""
+
+        def work(connection: DriverConnection) -> None:
+            connection.execute("DELETE FROM block WHERE id >= ?", (block,))
+            connection.execute("DELETE FROM posting WHERE block >= ?", (block,))
+            connection.execute("DELETE FROM late WHERE outcome >= ?", (first,))
+            connection.execute("DELETE FROM known WHERE record >= ?", (first,))
+
+        self._within(work)
+
+    def _within(self, work: Callable[[DriverConnection], None]) -> None:
+        def transaction(connection: DriverConnection) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                work(connection)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+        self._do(transaction)
+
+    def _rows(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        return self._do(lambda connection: connection.execute(statement, values).fetchall())
+
+    def _do(self, work: Callable[[DriverConnection], T]) -> T:
+        with self._lock:
+            try:
+                return work(self._connection)
+            except DRIVER.DatabaseError as error:
+                raise Damaged(str(error)) from error
+
+
+def _connect(path: Path, key: bytes, *statements: str) -> DriverConnection:
+    try:
+        connection = DRIVER.connect(str(path), timeout=5.0, isolation_level=None, check_same_thread=False)
+        try:
+            unlock(connection, key)
+            for statement in (*_PRAGMAS, *statements):
+                connection.execute(statement).fetchone()
+        except BaseException:
+            connection.close()
+            raise
+    except (DRIVER.DatabaseError, Unavailable) as error:
+        raise Damaged(str(error)) from error
+    return connection
+
+
+def _block(row: tuple[object, ...]) -> BlockRow:
+    number, ordinal, start, last, earliest, latest, offsets, outcomes, times, who, thing = row
+    return BlockRow(
+        _int(number),
+        _int(ordinal),
+        _int(start),
+        _bytes(last),
+        _int(earliest),
+        _int(latest),
+        _array("I", offsets),
+        _array("H", outcomes),
+        _array("I", times),
+        _array("I", who),
+        _array("I", thing),
+    )
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int):
+        raise Damaged("a number is none")
+    return value
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise Damaged("bytes are none")
+    return value
+
+
+def _array(kind: str, value: object) -> "array[int]":
+    try:
+        return array(kind, _bytes(value))
+    except ValueError:
+        raise Damaged("a column is cut") from None

@@ -1,0 +1,70 @@
+"""The witnesses of a configuration: few, apart, reachable, and no more of them required than there are."""
+
+from pathlib import Path
+
+import pytest
+
+from nomoat.audit.checkpoint import LOG_KEY, WITNESS_KEY, NoteSigner
+from nomoat.core.errors import Malformed
+from nomoat.server.configuration import Configuration, WitnessAddress, load_configuration
+
+
+def address(number: int, url: str = "https://w.example", kind: int = WITNESS_KEY) -> WitnessAddress:
+    return WitnessAddress(url, str(NoteSigner(f"w{number}.example", bytes([number]) * 32, kind).key))
+
+
+def write(directory: Path, *witnesses: WitnessAddress, quorum: int = 0, first: WitnessAddress | None = None) -> None:
+    configuration = Configuration(
+        "acme.example",
+        "127.0.0.1",
+        0,
+        ("127.0.0.1",),
+        directory / "kek",
+        witness=first.url if first else "",
+        witness_key=first.key if first else "",
+        witnesses=witnesses,
+        witness_quorum=quorum,
+    )
+    path = directory / "nomoat.toml"
+    path.write_text(configuration.dump())
+    path.chmod(0o600)
+
+
+def test_witnesses_are_written_and_read(tmp_path: Path) -> None:
+    write(tmp_path, address(2), address(3, "http://127.0.0.1:8444"), quorum=2, first=address(1))
+    configuration = load_configuration(tmp_path)
+    assert [witness.verifier_key.name for witness in configuration.all_witnesses] == [
+        "w1.example",
+        "w2.example",
+        "w3.example",
+    ]
+    assert configuration.witness_quorum == 2
+    write(tmp_path)
+    assert load_configuration(tmp_path).all_witnesses == ()
+
+
+@pytest.mark.parametrize(
+    ("witnesses", "quorum"),
+    [
+        ([address(1)], 2),
+        ([], 1),
+        ([address(1)], -1),
+        ([address(1), address(1)], 1),
+        ([address(number) for number in range(1, 18)], 1),
+        ([address(1, "ftp://w.example")], 1),
+        ([address(1, kind=LOG_KEY)], 1),
+        ([WitnessAddress("https://w.example", "nonsense")], 1),
+    ],
+)
+def test_other_policies_refuse_to_start(tmp_path: Path, witnesses: list[WitnessAddress], quorum: int) -> None:
+    write(tmp_path, *witnesses, quorum=quorum)
+    with pytest.raises(Malformed):
+        load_configuration(tmp_path)
+
+
+def test_an_unknown_field_of_a_witness_refuses_to_start(tmp_path: Path) -> None:
+    write(tmp_path, address(1))
+    path = tmp_path / "nomoat.toml"
+    path.write_text(path.read_text() + "optional = true\n")
+    with pytest.raises(Malformed):
+        load_configuration(tmp_path)
