@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol, TypeAlias, final
 from nomoat.audit.log import Log
 from nomoat.core._seal import SEAL
 from nomoat.core.connection import Presented
-from nomoat.core.decision import Context, Decision, Deny
+from nomoat.core.decision import CONFINED, Context, Decision, Deny
 from nomoat.core.errors import (
     Conflict,
     Disconnected,
@@ -209,7 +209,7 @@ class Guard:
             confined == operation if isinstance(confined, Operation) else operation.action in confined
         )
         if not within:
-            return Deny((), policies.digest, "this credential serves another purpose", "confined credential")
+            return Deny((), policies.digest, "this credential serves another purpose", CONFINED)
         return decide(policies, principal, operation.action, resolved.targets, context)
 
     def _still_holds(self, lease: Lease, operation: Operation, context: Context, found: object) -> bool:

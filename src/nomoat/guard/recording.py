@@ -1,11 +1,14 @@
 """What the log keeps of an access: the readable content of openings, refusals and outcomes.
 
 Rules: everything here is sealed by the log; still no secret, capability URL, query string or body
-enters a record.
+enters a record. A record of a decision holds all that policies could read, so that it can be explained
+and decided again (`policy/question.py` reads it back).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
+from itertools import accumulate
 from typing import Final
 
 from nomoat.core.connection import Presented
@@ -18,6 +21,9 @@ from nomoat.core.record import Json, Receipt, Record, RecordKind
 
 LEVELS: Final = {level: level.name.lower() for level in Classification}
 MANY: Final = 100  # targets named one by one in a record; of more, the number and a digest of all names
+ROOM: Final = 16 * 1024  # characters for such names, and for what policies saw of many targets
+UNLIKE: Final = frozenset({"id", "name", "version"})  # tells targets of one sort apart
+DERIVED: Final = frozenset({"repository_kind"})  # facts that follow from what else a record says
 
 
 def opening(
@@ -40,6 +46,8 @@ def opening(
         content["why"] = decision.reason
         if decision.detail:
             content["detail"] = decision.detail
+        if resolved.discovery is not None:
+            content["within"] = _on(resolved.discovery)  # its existence is asked for before the refusal is worded
     if len(resolved.targets) > 1:
         content["all"] = _all(resolved.targets)
     return Record(
@@ -99,23 +107,67 @@ def _who(principal: Principal, context: Context) -> dict[str, Json]:
         "session": principal.session,
         "device": principal.device,
         "chain": principal.chain,
+        "groups": _sorted(principal.groups),
+        "clearance": LEVELS[principal.clearance],
+        "segment": principal.segment,
     }
 
 
 def _on(target: Target) -> dict[str, Json]:
-    return {
+    on: dict[str, Json] = {
         "kind": target.kind,
         "id": target.id,
         "name": target.name,
         "version": target.version,
         "classification": LEVELS[target.classification],
-        "labels": sorted(target.labels) if target.labels else (),
+        "labels": _sorted(target.labels),
+        "in": target.parents,
     }
+    if target.owner_group or target.owner_person:
+        on["owner"] = f"group:{target.owner_group}" if target.owner_group else f"person:{target.owner_person}"
+    if target.facts and (facts := _facts(target.facts)):
+        on["facts"] = facts
+    return on
+
+
+@lru_cache(maxsize=1024)
+def _sorted(names: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
+
+
+def _facts(facts: tuple[tuple[str, str | int | bool], ...]) -> dict[str, Json]:
+    return {name: value for name, value in facts if name not in DERIVED}
 
 
 def _all(targets: Sequence[Target]) -> dict[str, Json]:
     names = [target.name for target in targets]
-    return {"count": len(names), "names": names[:MANY], "sha256": sha256("\n".join(names).encode()).hexdigest()}
+    return {
+        "count": len(names),
+        "names": _within(names[:MANY], ROOM),
+        "sha256": sha256("\n".join(names).encode()).hexdigest(),
+        **_sorts(targets),
+    }
+
+
+def _sorts(targets: Sequence[Target]) -> dict[str, Json]:
+    """What policies could see of many targets: each sort of them once, with as many ids as there is room for."""
+    ids: dict[Target, list[str]] = {}
+    for target in targets:
+        ids.setdefault(target._replace(id="", name="", version=""), []).append(target.id)
+    sorts = [{name: value for name, value in _on(sort).items() if name not in UNLIKE} for sort in ids]
+    if sum(len(str(sort)) for sort in sorts) > ROOM:
+        return {"sorts": ()}  # it can be told from its decision only
+    told = [_within(each[:MANY], ROOM // len(ids)) or each[:1] for each in ids.values()]
+    found: dict[str, Json] = {"sorts": [{**sort, "ids": each} for sort, each in zip(sorts, told, strict=True)]}
+    if sum(map(len, told)) < len(targets):
+        found["sampled"] = True
+    return found
+
+
+def _within(texts: list[str], room: int) -> list[str]:
+    """The first of some texts, as many as have `room` characters together."""
+    ends = accumulate(map(len, texts))
+    return [text for text, end in zip(texts, ends, strict=True) if end <= room]
 
 
 def _context(context: Context) -> dict[str, Json]:
