@@ -17,6 +17,7 @@ from tests.policy.world import (
     EVERYTHING,
     LOG,
     POLICIES,
+    RECORDS,
     ask,
     compiled,
     dataset,
@@ -30,8 +31,8 @@ from tests.policy.world import (
 GROUPS = {
     "Read": {"DescribeRepository", "ListFiles", "DescribeFile", "ReadFile"},
     "Write": {"CreateRepository", "PlanUpload", "GrantUpload", "UploadBlob", "WriteFile"},
-    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy"},
-    "Audit": {"ReadLog"},
+    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy"},
+    "Audit": {"ReadLog", "ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
     "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
 }
 REPOSITORIES = frozenset({"Dataset", "Model"})
@@ -45,9 +46,11 @@ SUBJECTS = {
     **dict.fromkeys(["Enroll", "Revoke", *GROUPS["Identify"]], IDENTITY),
     "ApplyDirectory": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
-    "ReadLog": {"Log"},
+    "TryPolicy": {"PolicySet"},
+    **dict.fromkeys(GROUPS["Audit"], frozenset({"Log"})),
+    "ExplainRecord": {"LogRecord"},
 }
-THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES)
+THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, RECORDS)
 
 
 def test_every_operation_is_an_action_and_every_action_an_operation() -> None:

@@ -5,7 +5,7 @@ commitment; what does not is shown as damaged, what has no key any more as erase
 Memory holds one segment and the results. Reading changes nothing; whoever reads is recorded elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +16,9 @@ import orjson
 from nomoat.audit.entries import Pseudonyms, SubjectKeys, open_box
 from nomoat.audit.outage import SYSTEM
 from nomoat.audit.query import Query
-from nomoat.audit.segments import DamagedFrame, FrameKind, find_frame, iterate_frames, list_segments, read_header
+from nomoat.audit.segments import DamagedFrame, Frame, FrameKind, find_frame, iterate_frames, list_segments, read_header
 from nomoat.core.errors import Corrupt
-from nomoat.core.record import Json
+from nomoat.core.record import Json, RecordKind
 
 UNAUTHENTICATED: Final = "unauthenticated"
 _CLOCK_TOLERANCE_S: Final = 5
@@ -26,6 +26,15 @@ _CACHED_KEYS: Final = 1024
 _SHOWN: Final = ("n", "at", "enforcer", "kind", "what", "decision", "of")
 
 Fields = Mapping[str, Json]
+
+
+def _frames(data: bytes, start: int) -> list[Frame]:
+    """The frames of a segment. Raises `Corrupt` when some would be left out."""
+    frames = list(iterate_frames(data, start))
+    end = frames[-1].end if frames else start
+    if find_frame(data, end) < len(data):  # behind damaged bytes are sound ones
+        raise Corrupt("a segment of the log")
+    return frames
 
 
 class _Sealed(NamedTuple):
@@ -72,6 +81,21 @@ class Reader:
                 break
         return found
 
+    def decisions(self, query: Query, *, size: int) -> Iterator[dict[str, Json]]:
+        """Yield every readable record of a decision that matches, newest first, without how it ended.
+
+        Raises as `search` does; memory holds one segment.
+        """
+        search = _Search(self._origin, self._keys, self._nameless, query, -1, size)
+        for _, path in reversed(list_segments(self._directory)):
+            try:
+                header, start = read_header(data := path.read_bytes())
+            except DamagedFrame:
+                continue  # it is only being made
+            yield from search.decisions(data, start)
+            if header.latest / 1000 + _CLOCK_TOLERANCE_S < query.since:
+                break
+
 
 class _Search:
     """One search under way, from the newest segment back to older ones."""
@@ -94,11 +118,7 @@ class _Search:
         """Return the newest `limit` matches of one segment, oldest of them first."""
         found: list[dict[str, Json]] = []
         lowest = self._after + 1 if self._query.record is None else self._query.record
-        frames = list(iterate_frames(data, start))
-        end = frames[-1].end if frames else start
-        if find_frame(data, end) < len(data):  # behind damaged bytes are sound ones: they would be left out
-            raise Corrupt("a segment of the log")
-        for frame in reversed(frames):
+        for frame in reversed(_frames(data, start)):
             if frame.kind != FrameKind.RECORD:
                 continue
             sealed = _Sealed(cast("Fields", orjson.loads(frame.entry)), frame.body)
@@ -112,6 +132,20 @@ class _Search:
             elif number > self._after and (record := self._match(number, sealed)) is not None:
                 found.append(record)
         return found[::-1]
+
+    def decisions(self, data: bytes, start: int) -> Iterator[dict[str, Json]]:
+        """Yield the matching records of decisions in one segment, newest first."""
+        for frame in reversed(_frames(data, start)):
+            if frame.kind != FrameKind.RECORD:
+                continue
+            fields = cast("Fields", orjson.loads(frame.entry))
+            if fields["kind"] != RecordKind.OPENING or not fields["decision"]:
+                continue
+            number = fields["n"]
+            if isinstance(number, int) and number < self._size:
+                record = self._match(number, _Sealed(fields, frame.body))
+                if record is not None:
+                    yield record
 
     def _match(self, number: int, sealed: _Sealed) -> dict[str, Json] | None:
         fields, outcome = sealed.fields, self._outcomes.pop(number, None)

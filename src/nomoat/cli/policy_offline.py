@@ -28,7 +28,7 @@ TESTS = "*.test.toml"
 @json_option
 @pass_invocation
 def format_command(invocation: Invocation, directory: Path, check: bool) -> int:
-    """Write the policies of DIRECTORY in Cedar's own format; comments stay, and so does what they say."""
+    """Write the policies of DIRECTORY in Cedar's own format; comments stay."""
     files = read_policies(directory)
     formatted = {name: format_file(name, text) for name, text in files.items()}
     changed = [name for name in files if formatted[name] != files[name]]
@@ -76,7 +76,7 @@ def directory_of(files: Sequence[Path]) -> Directory:
 @json_option
 @pass_invocation
 def test(invocation: Invocation, directory: Path, tests: tuple[Path, ...], declared: tuple[Path, ...]) -> int:
-    r"""Test the policies of DIRECTORY offline: who may do what to what, and which policies say so.
+    r"""Test the policies of DIRECTORY offline: who may do what to what.
 
     \b
     declared = ["pipeline.toml"]          # beside the test file

@@ -12,24 +12,32 @@ from itertools import accumulate
 from typing import Final
 
 from nomoat.core.connection import Presented
-from nomoat.core.decision import Allow, Context, Decision
+from nomoat.core.decision import CONFINED, Allow, Context, Decision
 from nomoat.core.errors import Refused
 from nomoat.core.names import Classification
 from nomoat.core.operation import Operation, Resolved, Target
 from nomoat.core.principal import Principal
 from nomoat.core.record import Json, Receipt, Record, RecordKind
+from nomoat.policy.engine import PolicySnapshot, decide
 
 LEVELS: Final = {level: level.name.lower() for level in Classification}
 MANY: Final = 100  # targets named one by one in a record; of more, the number and a digest of all names
 ROOM: Final = 16 * 1024  # characters for such names, and for what policies saw of many targets
 UNLIKE: Final = frozenset({"id", "name", "version"})  # tells targets of one sort apart
+MENTIONED: Final = 16  # policies of a set on trial that a record names
+FEW: Final = 256  # characters of its reason
 DERIVED: Final = frozenset({"repository_kind"})  # facts that follow from what else a record says
 
 
 def opening(
-    principal: Principal, resolved: Resolved[Operation], decision: Decision, context: Context, presented: Presented
+    principal: Principal,
+    resolved: Resolved[Operation],
+    decision: Decision,
+    context: Context,
+    presented: Presented,
+    candidate: PolicySnapshot | None = None,
 ) -> Record:
-    """The record of a decision, Allow or Deny."""
+    """The record of a decision, Allow or Deny; and of what `candidate` would have decided, where that differs."""
     operation, target = resolved.operation, resolved.target
     allowed = isinstance(decision, Allow)
     content: dict[str, Json] = {
@@ -50,6 +58,8 @@ def opening(
             content["within"] = _on(resolved.discovery)  # its existence is asked for before the refusal is worded
     if len(resolved.targets) > 1:
         content["all"] = _all(resolved.targets)
+    if candidate is not None and (otherwise := _otherwise(candidate, principal, resolved, decision, context)):
+        content["candidate"] = otherwise
     return Record(
         kind=RecordKind.OPENING,
         subject=principal.subject,
@@ -95,6 +105,20 @@ def outcome(
     return Record(
         kind=RecordKind.OUTCOME, subject=subject, what=action, on="", decision="", content=content, of=receipt.index
     )
+
+
+def _otherwise(
+    candidate: PolicySnapshot, principal: Principal, resolved: Resolved[Operation], decision: Decision, context: Context
+) -> dict[str, Json]:
+    """What policies on trial decide, where it is not what was decided. Short, so that it costs no record its room."""
+    if not isinstance(decision, Allow) and decision.detail == CONFINED:
+        return {}
+    other = decide(candidate, principal, resolved.operation.action, resolved.targets, context)
+    if isinstance(other, Allow) is isinstance(decision, Allow):
+        return {}
+    said = {} if isinstance(other, Allow) else {"why": other.reason[:FEW]}
+    verdict = "allow" if isinstance(other, Allow) else "deny"
+    return {"snapshot": other.snapshot, "decision": verdict, "policies": other.policies[:MENTIONED], **said}
 
 
 def _who(principal: Principal, context: Context) -> dict[str, Json]:

@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Final, NamedTuple
 
 from nomoat.core.decision import Allow
+from nomoat.core.operation import Target
 from nomoat.policy.engine import decide_again
 from nomoat.policy.entities import PRINCIPAL_TYPES, traits
 from nomoat.policy.question import Question
@@ -99,6 +100,36 @@ def what_was_read(snapshot: PolicySnapshot, question: Question) -> tuple[Attribu
     """The attributes that the policies whose scope holds may have read."""
     names = _applicable(snapshot, question)
     return tuple(sorted({read for name in names for read in reads(snapshot.policies[name])}))
+
+
+def readings(snapshot: PolicySnapshot, question: Question) -> tuple[tuple[str, str], ...]:
+    """What was read, by name, with its values as a person would write them; of many targets, each value once."""
+    told = {"caller's groups": ", ".join(sorted(question.who[2])) or "none"}
+    for read in what_was_read(snapshot, question):
+        if read.variable == "resource":
+            values = {_value(read, question, target) for target in question.targets}
+        else:
+            values = {_value(read, question, question.targets[0])}
+        told[str(read)] = "; ".join(sorted(values))
+    return tuple(told.items())
+
+
+def _value(read: Attribute, question: Question, target: Target) -> str:
+    kind, name, _, clearance, segment = question.who
+    values: dict[str, object] = {
+        "principal.subject": f"{kind.value}:{name}",
+        "principal.clearance": clearance.name.lower(),
+        "principal.segment": segment,
+        "resource.classification": target.classification.name.lower(),
+        "resource.labels": ", ".join(sorted(target.labels)),
+        "resource.owner_group": target.owner_group,
+        "resource.owner_person": target.owner_person,
+        "resource.repository_kind": (target.parents[0][0] if target.parents else target.kind).lower(),
+        **{f"resource.{fact}": value for fact, value in target.facts},
+        **{f"context.{circumstance}": value for circumstance, value in question.given.items()},
+    }
+    value = values.get(str(read), "")
+    return str(value).lower() if isinstance(value, bool) else str(value) or "none"
 
 
 def _applicable(snapshot: PolicySnapshot, question: Question) -> list[str]:

@@ -155,7 +155,8 @@ def _circumstances(
     numbers = [value for value in compared if isinstance(value, int)]
     possible = {value + step for value in numbers for step in (-1, 0, 1) if 0 <= value + step <= MAX_INTEGER}
     now = was if isinstance(was, int) else 0
-    return sorted(possible, key=lambda value: (abs(value - now), value))
+    nearest = sorted(possible, key=lambda value: (abs(value - now), value))
+    return [*nearest]
 
 
 def _with_who(place: int, value: object, asked: Question) -> Question:

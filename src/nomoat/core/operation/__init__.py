@@ -2,6 +2,7 @@
 
 from nomoat.core.operation.administration import ApplyDirectory, ApplyPolicy, Enroll, ReadLog, Revoke
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
+from nomoat.core.operation.craft import ExplainRecord, FindUnused, ReadDifferences, SimulatePolicy, TryPolicy
 from nomoat.core.operation.identity import IssueToken, JoinWorkload, RegisterDevice, RenewCertificate, Whoami
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
@@ -15,6 +16,8 @@ __all__ = [
     "DescribeFile",
     "DescribeRepository",
     "Enroll",
+    "ExplainRecord",
+    "FindUnused",
     "GrantUpload",
     "IssueToken",
     "JoinWorkload",
@@ -23,13 +26,16 @@ __all__ = [
     "OpT_co",
     "Operation",
     "PlanUpload",
+    "ReadDifferences",
     "ReadFile",
     "ReadLog",
     "RegisterDevice",
     "RenewCertificate",
     "Resolved",
     "Revoke",
+    "SimulatePolicy",
     "Target",
+    "TryPolicy",
     "UploadBlob",
     "Whoami",
     "WriteFile",
