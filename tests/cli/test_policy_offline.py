@@ -1,5 +1,6 @@
 """`policy format`, `lint` and `test`: on files alone, for somebody's own CI."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,22 @@ def test_linting_names_file_line_and_column(someone: Caller, policies: Path) -> 
     said = someone.nomoat("policy", "lint", str(policies), *declared)
     assert said.code == 1
     assert f"{policies}/pipeline.cedar:29:29: training-publishes-models: no workload of segment trainig" in said.out
+
+
+def test_two_sets_are_compared_over_all_requests(someone: Caller, policies: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in policies.glob("*.cedar"):
+        (other / path.name).write_text(
+            path.read_text().replace('context.binding == "code" }', 'context.binding == "mtls" }')
+        )
+    same = someone.nomoat("policy", "diff", str(policies), str(policies))
+    assert (same.code, same.out) == (0, "both sets decide every request alike (proven)\n")
+    said = someone.nomoat("policy", "diff", str(policies), str(other))
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    assert "changed  codes-only-join  credentials.cedar" in lines
+    assert any(line.startswith("newly refused: ") and "by codes-only-join" in after for line, after in pairwise(lines))
+    assert lines[-1].endswith("kinds of request differ; there are no others")
+    document = someone.nomoat("policy", "diff", str(policies), str(other), "--json").json()
+    assert document["proven"] is True

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from itertools import combinations
 
-import cedarpy
-import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,11 +11,12 @@ from nomoat.core.decision import Allow
 from nomoat.core.names import Classification
 from nomoat.core.operation import Target
 from nomoat.core.principal import Binding, Principal
-from nomoat.policy import PolicySnapshot, cedar, compile_policies, decide_again, starter_policies
+from nomoat.policy import PolicySnapshot, compile_policies, decide_again, starter_policies
 from nomoat.policy.entities import caller, circumstances
 from nomoat.policy.explanation import considered, differences, varied, what_was_read
 from nomoat.policy.question import Question
 from nomoat.policy.variations import variations
+from tests.policy.plain import PlainCedar
 from tests.policy.world import (
     CONFIDENTIAL,
     INTERNAL,
@@ -45,47 +44,7 @@ def said(snapshot: PolicySnapshot, asked: Question) -> list[list[str]]:
 
 
 def really(snapshot: PolicySnapshot, asked: Question) -> bool:
-    """Cedar's own answer from the texts of the policies: no index, no slice, no cache, nothing of ours."""
-    kind, name, groups, clearance, segment = asked.who
-    who = {"type": f"NoMoat::{kind.value.title()}", "id": name}
-    for target in asked.targets:
-        uid = {"type": f"NoMoat::{target.kind}", "id": target.id}
-        whole = target.parents[0][0] if target.parents else target.kind
-        attributes: dict[str, object] = {
-            "classification": int(target.classification),
-            "labels": sorted(target.labels),
-            "repository_kind": {"Dataset": "dataset", "Model": "model"}.get(whole, ""),
-            **dict(target.facts),
-        }
-        if target.owner_group:
-            attributes["owner_group"] = {"type": "NoMoat::Group", "id": target.owner_group}
-        if target.owner_person:
-            attributes["owner_person"] = {"type": "NoMoat::Person", "id": target.owner_person}
-        parents = [{"type": f"NoMoat::{above}", "id": each} for above, each in target.parents]
-        entities = [
-            {
-                "uid": who,
-                "attrs": {"subject": f"{kind.value}:{name}", "clearance": int(clearance), "segment": segment},
-                "parents": [{"type": "NoMoat::Group", "id": group} for group in sorted(groups)],
-            },
-            {"uid": uid, "attrs": attributes, "parents": parents},
-        ]
-        given: dict[str, object] = {**asked.given}
-        given["source"] = {"__extn": {"fn": "ip", "arg": given["source"]}}
-        answer = cedarpy.is_authorized(
-            {
-                "principal": who,
-                "action": {"type": "NoMoat::Action", "id": asked.action},
-                "resource": uid,
-                "context": orjson.dumps(given).decode(),
-            },
-            "\n".join(snapshot.files.values()),
-            orjson.dumps(entities).decode(),
-            cedar.SCHEMA_TEXT,
-        )
-        if not answer.allowed or answer.diagnostics.errors:
-            return False
-    return True
+    return PlainCedar(snapshot.files).allows(asked)
 
 
 def test_the_smallest_set_has_two_parts_where_two_are_needed() -> None:

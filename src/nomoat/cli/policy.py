@@ -8,6 +8,7 @@ import click
 from nomoat.cli import output
 from nomoat.cli.declare import count
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
+from nomoat.cli.policy_diff import diff
 from nomoat.cli.policy_files import DIRECTORY, read_policies
 from nomoat.cli.policy_history import differences, explain, simulate, try_command, unused
 from nomoat.cli.policy_offline import format_command, lint, test
@@ -20,7 +21,7 @@ def policy() -> None:
     """Check and apply the rules: Cedar files in a directory."""
 
 
-for command in (format_command, lint, test, explain, simulate, try_command, differences, unused):
+for command in (format_command, lint, test, diff, explain, simulate, try_command, differences, unused):
     policy.add_command(command)
 
 

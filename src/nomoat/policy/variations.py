@@ -65,7 +65,7 @@ def variations(snapshot: PolicySnapshot, question: Question) -> tuple[Variation,
     turned = _turned(snapshot, question)
     return (
         *_of_principal(question, values, named, turned),
-        *_of_resource(question, values, turned),
+        *_of_resource(question, values, named, turned),
         *_of_context(question, values, policies),
     )
 
@@ -107,7 +107,9 @@ def _levels(now: Classification) -> list[Classification]:
     return sorted((level for level in LEVELS if level != now), key=lambda level: (abs(level - now), level))
 
 
-def _of_resource(question: Question, values: Values, turned: frozenset[int]) -> Iterator[Variation]:
+def _of_resource(
+    question: Question, values: Values, named: frozenset[str], turned: frozenset[int]
+) -> Iterator[Variation]:
     first = question.targets[min(turned, default=0)]
 
     def on(slot: str, said: str, change: Callable[[Target], Target]) -> Variation:
@@ -119,10 +121,10 @@ def _of_resource(question: Question, values: Values, turned: frozenset[int]) -> 
     for label in sorted(str(value) for value in values.get(LABELS, ())):
         there = label not in first.labels
         yield on(f"label {label}", f"the label {label} {'on' if there else 'not on'} it", partial(_labelled, label))
-    for group in sorted(question.who[2] - {first.owner_group}) if OWNER_GROUP in values else ():
+    for group in sorted((question.who[2] | named) - {first.owner_group}) if OWNER_GROUP in values else ():
         yield on(
             "owner",
-            f"it owned by the caller's group {group}",
+            f"it owned by the group {group}",
             partial(Target._replace, owner_group=group, owner_person=""),
         )
     kind, name = question.who[:2]
@@ -151,7 +153,7 @@ def _circumstances(
     if read.name in {"binding", "obtained"}:
         return [binding.value for binding in Binding]
     if read.name == "source":
-        return sorted(_addresses(policies))
+        return sorted(addresses(policies))
     numbers = [value for value in compared if isinstance(value, int)]
     possible = {value + step for value in numbers for step in (-1, 0, 1) if 0 <= value + step <= MAX_INTEGER}
     now = was if isinstance(was, int) else 0
@@ -187,7 +189,7 @@ def _with_circumstance(name: str, value: str | int, asked: Question) -> Question
     return replace(asked, given={**asked.given, name: value})
 
 
-def _addresses(policies: list[Policy]) -> set[str]:
+def addresses(policies: Iterable[Policy]) -> set[str]:
     """An address of each network that policies name."""
     found: set[str] = set()
     for policy in policies:
