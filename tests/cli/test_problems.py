@@ -27,7 +27,7 @@ def test_a_refusal_reads_as_promised(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == (
         "refused: ann may not ReadFile acme/digits@3f9c:a: b.csv\n"
         "  why    no policy permits it\n"
-        "  record 45   (an auditor can run: nomoat audit show 45)\n"
+        "  record 45   (why: nomoat policy explain 45)\n"
     )
 
 

@@ -17,6 +17,7 @@ from tests.policy.world import (
     EVERYTHING,
     LOG,
     POLICIES,
+    RECORDS,
     ask,
     compiled,
     dataset,
@@ -30,8 +31,11 @@ from tests.policy.world import (
 GROUPS = {
     "Read": {"DescribeRepository", "ListFiles", "DescribeFile", "ReadFile"},
     "Write": {"CreateRepository", "PlanUpload", "GrantUpload", "UploadBlob", "WriteFile"},
-    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy"},
-    "Audit": {"ReadLog", "SummarizeLog", "ReadEntries", "ProveRecord"},
+    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy"},
+    "Audit": {
+        *{"ReadLog", "SummarizeLog", "ReadEntries", "ProveRecord"},
+        *{"ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
+    },
     "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
 }
 REPOSITORIES = frozenset({"Dataset", "Model"})
@@ -46,9 +50,11 @@ SUBJECTS = {
     **dict.fromkeys(["Enroll", "Revoke", *GROUPS["Identify"]], IDENTITY),
     "ApplyDirectory": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
+    "TryPolicy": {"PolicySet"},
     **dict.fromkeys(GROUPS["Audit"], LOGS),
+    "ExplainRecord": {"LogRecord"},
 }
-THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES)
+THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, RECORDS)
 
 
 def test_every_operation_is_an_action_and_every_action_an_operation() -> None:

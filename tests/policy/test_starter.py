@@ -19,6 +19,7 @@ from tests.policy.world import (
     LOG,
     POLICIES,
     PUBLIC,
+    RECORDS,
     RESTRICTED,
     ask,
     context,
@@ -43,6 +44,9 @@ SCIENTIST_CLEARED = person("scientist", "data-scientists", clearance=CONFIDENTIA
 SCIENTIST_RESTRICTED = person("scientist", "data-scientists", clearance=RESTRICTED)
 ENGINEER = person("engineer", "data-engineers", clearance=CONFIDENTIAL)
 ADMINISTRATOR = person("root", "administrators", clearance=RESTRICTED)
+APPROVER = person("approver", "approvers", clearance=RESTRICTED)
+ML_ENGINEER = person("modeller", "ml-engineers", clearance=CONFIDENTIAL)
+MODELS_ADMINISTRATOR = person("both", "administrators", "approvers")
 AUDITOR = person("auditor", "auditors", clearance=RESTRICTED)
 ADA = person("ada", clearance=RESTRICTED)
 
@@ -54,7 +58,10 @@ FOREIGN = dataset("acme/foreign", classification=INTERNAL, owner_group="others")
 FOREIGN_FILE = file("a", of=FOREIGN)
 READER = model("acme/digit-reader", classification=CONFIDENTIAL, owner_group="data-engineers")
 WEIGHTS = file("model.safetensors", of=READER)
+MODELLED = model("acme/owned", classification=CONFIDENTIAL, owner_group="ml-engineers")
+OWNED_DATASET = dataset("acme/owned", classification=CONFIDENTIAL, owner_group="ml-engineers")
 ADAS = model("ada/toy", owner_person="ada")
+ADAS_RECORDS = Target("LogRecord", "records", "record 7", facts=(("subject", "person:ada"),))
 SECRET = dataset("acme/secret", classification=RESTRICTED)
 SECRET_FILE = file("a", of=SECRET)
 SECRET_METRICS = file("metrics.json", of=SECRET, labels=frozenset({"metrics"}))
@@ -157,6 +164,15 @@ EXPECTATIONS = [
     may(ADA, "Discover", ADAS, "owners-discover-what-they-own"),
     not_(person("eve"), "Discover", ADAS),
     not_(ADA, "Discover", DIGITS),
+    may(ML_ENGINEER, "ReadFile", WEIGHTS, "ml-engineers-read-models", NONE),
+    may(ML_ENGINEER, "Discover", READER, "ml-engineers-read-models"),
+    may(ML_ENGINEER, "WriteFile", file("w", of=MODELLED), "ml-engineers-keep-their-models"),
+    may(ML_ENGINEER, "CreateRepository", MODELLED, "ml-engineers-keep-their-models"),
+    not_(ML_ENGINEER, "WriteFile", WEIGHTS),
+    not_(ML_ENGINEER, "WriteFile", file("d", of=OWNED_DATASET)),
+    may(ML_ENGINEER, "ListFiles", DIGITS, "ml-engineers-find-datasets"),
+    not_(ML_ENGINEER, "ReadFile", RAW),
+    not_(ML_ENGINEER, "ReadFile", SECRET_FILE, READING_ABOVE),
     # Clearance
     not_(INGEST_INTERNAL, "ReadFile", RAW, READING_ABOVE),
     not_(INGEST_INTERNAL, "WriteFile", RAW, WRITING_ABOVE),
@@ -188,6 +204,25 @@ EXPECTATIONS = [
     not_(ADMINISTRATOR, "ProveRecord", LOG),
     not_(ADA, "ReadEntries", LOG),
     not_(AUDITOR, "ReadLog", LOG, BOUND_ADMINISTRATION, binding=NONE),
+    may(AUDITOR, "ExplainRecord", RECORDS, "auditors-ask-why"),
+    may(AUDITOR, "SimulatePolicy", LOG, "auditors-ask-why"),
+    not_(AUDITOR, "ExplainRecord", RECORDS, BOUND_ADMINISTRATION, binding=NONE),
+    not_(AUDITOR, "TryPolicy", POLICIES),
+    may(ADA, "ExplainRecord", ADAS_RECORDS, "everyone-asks-why-they-were-refused"),
+    not_(ADA, "ExplainRecord", RECORDS),
+    not_(ADA, "ExplainRecord", ADAS_RECORDS, BOUND_ADMINISTRATION, binding=NONE),
+    not_(SCIENTIST, "ExplainRecord", ADAS_RECORDS),
+    not_(ADMINISTRATOR, "SimulatePolicy", LOG),
+    may(ADMINISTRATOR, "TryPolicy", POLICIES, "administrators-administer"),
+    may(APPROVER, "SimulatePolicy", LOG, "approvers-try-changes"),
+    may(APPROVER, "ReadDifferences", LOG, "approvers-try-changes"),
+    may(APPROVER, "FindUnused", LOG, "approvers-try-changes"),
+    may(APPROVER, "TryPolicy", POLICIES, "approvers-try-changes"),
+    not_(APPROVER, "TryPolicy", POLICIES, BOUND_ADMINISTRATION, binding=NONE),
+    not_(APPROVER, "ReadLog", LOG),
+    not_(APPROVER, "ApplyPolicy", POLICIES, "approvers-change-nothing"),
+    not_(MODELS_ADMINISTRATOR, "ApplyPolicy", POLICIES, "approvers-change-nothing"),
+    not_(MODELS_ADMINISTRATOR, "Revoke", identity("person:ada"), "approvers-change-nothing"),
     not_(AUDITOR, "Revoke", identity("person:ada")),
     not_(AUDITOR, "ReadFile", RAW),
 ]
@@ -237,7 +272,7 @@ def test_each_policy_is_needed(name: str) -> None:
 
 @pytest.mark.parametrize("action", sorted(SUBJECTS))
 def test_administrators_and_auditors_have_no_right_to_data(action: str) -> None:
-    for who in (ADMINISTRATOR, AUDITOR):
+    for who in (ADMINISTRATOR, AUDITOR, APPROVER):
         for on in (DIGITS, RAW, METRICS, READER, WEIGHTS, ADAS, dataset(), file()):
             for binding in Binding:
                 assert not isinstance(ask(STARTER, who, action, on, given=context(binding)), Allow)
@@ -246,7 +281,10 @@ def test_administrators_and_auditors_have_no_right_to_data(action: str) -> None:
 # -- Whatever the role --------------------------------------------------------------------------------
 
 levels = st.sampled_from(Classification)
-roles = st.lists(st.sampled_from(["administrators", "auditors", "data-scientists", "data-engineers"]), unique=True)
+roles = st.lists(
+    st.sampled_from(["administrators", "approvers", "auditors", "data-scientists", "data-engineers", "ml-engineers"]),
+    unique=True,
+)
 callers = st.one_of(
     st.builds(lambda groups, level: person("ada", *groups, clearance=level), roles, levels),
     st.builds(

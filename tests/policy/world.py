@@ -85,6 +85,7 @@ def directory(*, widens_self: bool = False) -> Target:
 
 
 LOG = Target("Log", "log", "log")
+RECORDS = Target("LogRecord", "records", "record 7", facts=(("subject", ""),))
 POLICIES = Target("PolicySet", "policies", "policies")
 
 

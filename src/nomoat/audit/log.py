@@ -6,7 +6,7 @@ goes back by more than 5 s between records: with a clock that did, nothing is re
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import gmtime, strftime
 from typing import Final, final
@@ -202,6 +202,13 @@ class Log:
         """
         query = parse_query(text, self._clock())
         return await asyncio.to_thread(self._reader.search, query, after=after, limit=limit, size=self.size)
+
+    def decisions(self, text: str) -> Iterator[dict[str, Json]]:
+        """Yield every readable record of a decision that matches a query, newest first; for a thread.
+
+        Raises `Malformed` at once, and as `Reader.decisions` does.
+        """
+        return self._reader.decisions(parse_query(text, self._clock()), size=self.size)
 
     async def close(self) -> None:
         """Write what was taken, the log's own last record and its checkpoint, and let go of the files."""

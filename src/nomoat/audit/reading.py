@@ -5,7 +5,7 @@ commitment; what does not is shown as damaged, what has no key any more as erase
 Memory holds one segment and the results. Reading changes nothing; whoever reads is recorded elsewhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from nomoat.audit.outage import SYSTEM
 from nomoat.audit.query import Query
 from nomoat.audit.segments import DamagedFrame, Frame, FrameKind, find_frame, iterate_frames, list_segments, read_header
 from nomoat.core.errors import Corrupt
-from nomoat.core.record import Json
+from nomoat.core.record import Json, RecordKind
 
 UNAUTHENTICATED: Final = "unauthenticated"
 NAMELESS: Final = (SYSTEM, UNAUTHENTICATED)
@@ -28,6 +28,15 @@ _CACHED_KEYS: Final = 1024
 _SHOWN: Final = ("n", "at", "enforcer", "kind", "what", "decision", "of")
 
 Fields = Mapping[str, Json]
+
+
+def _frames(data: bytes, start: int) -> list[Frame]:
+    """The frames of a segment. Raises `Corrupt` when some would be left out."""
+    frames = list(iterate_frames(data, start))
+    end = frames[-1].end if frames else start
+    if find_frame(data, end) < len(data):  # behind damaged bytes are sound ones
+        raise Corrupt("a segment of the log")
+    return frames
 
 
 class Sealed(NamedTuple):
@@ -77,6 +86,21 @@ class Reader:
         """Begin a search among the records after number `after` and below `size`."""
         return Search(self._origin, self._keys, self._nameless, query, after, size)
 
+    def decisions(self, query: Query, *, size: int) -> Iterator[dict[str, Json]]:
+        """Yield every readable record of a decision that matches, newest first, without how it ended.
+
+        Raises as `search` does; memory holds one segment.
+        """
+        search = self.begin(query, after=-1, size=size)
+        for _, path in reversed(list_segments(self._directory)):
+            try:
+                header, start = read_header(data := path.read_bytes())
+            except DamagedFrame:
+                continue  # it is only being made
+            yield from search.decisions(data, start)
+            if header.latest / 1000 + _CLOCK_TOLERANCE_S < query.since:
+                break
+
 
 class Search:
     """One search under way, from the newest segment back to older ones."""
@@ -98,11 +122,7 @@ class Search:
 
     def segment(self, data: bytes, start: int, limit: int) -> list[dict[str, Json]]:
         """Return the newest `limit` matches of one segment, oldest of them first."""
-        frames = list(iterate_frames(data, start))
-        end = frames[-1].end if frames else start
-        if find_frame(data, end) < len(data):  # behind damaged bytes are sound ones: they would be left out
-            raise Corrupt("a segment of the log")
-        return self.frames(frames, limit)
+        return self.frames(_frames(data, start), limit)
 
     def frames(self, frames: Sequence[Frame], limit: int) -> list[dict[str, Json]]:
         """Return the newest `limit` matches of consecutive frames, oldest of them first."""
@@ -122,6 +142,20 @@ class Search:
             elif number > self._after and (record := self.match(number, sealed)) is not None:
                 found.append(record)
         return found[::-1]
+
+    def decisions(self, data: bytes, start: int) -> Iterator[dict[str, Json]]:
+        """Yield the matching records of decisions in one segment, newest first."""
+        for frame in reversed(_frames(data, start)):
+            if frame.kind != FrameKind.RECORD:
+                continue
+            sealed = parse_sealed(frame)
+            if sealed.fields["kind"] != RecordKind.OPENING or not sealed.fields["decision"]:
+                continue
+            number = sealed.fields["n"]
+            if isinstance(number, int) and number < self._size:
+                record = self.match(number, sealed)
+                if record is not None:
+                    yield record
 
     def match(self, number: int, sealed: Sealed) -> dict[str, Json] | None:
         """Return a record as people read it, with how it ended if that is among `outcomes`; None if it does not match."""

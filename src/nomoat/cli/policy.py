@@ -1,6 +1,6 @@
 """`policy`: checking and applying the Cedar files that decide."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -8,16 +8,21 @@ import click
 from nomoat.cli import output
 from nomoat.cli.declare import count
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
+from nomoat.cli.policy_diff import diff
+from nomoat.cli.policy_files import DIRECTORY, read_policies
+from nomoat.cli.policy_history import differences, explain, simulate, try_command, unused
+from nomoat.cli.policy_offline import format_command, lint, test
 from nomoat.client.gateway import Planned, PolicyAnswer
-from nomoat.core.errors import Malformed
 from nomoat.policy.compilation import compile_policies
-
-DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group()
 def policy() -> None:
     """Check and apply the rules: Cedar files in a directory."""
+
+
+for command in (format_command, lint, test, diff, explain, simulate, try_command, differences, unused):
+    policy.add_command(command)
 
 
 @policy.command()
@@ -32,7 +37,7 @@ def check(invocation: Invocation, directory: Path) -> None:
     else:
         number = len(snapshot.ids)
         output.answer(f"{number} polic{'y' if number == 1 else 'ies'}, each valid: {snapshot.digest}")
-        output.say(f"  next   nomoat policy apply {directory}")
+        output.say(f"  next   nomoat policy lint {directory}, then nomoat policy test {directory}")
 
 
 @policy.command()
@@ -63,17 +68,6 @@ def apply(invocation: Invocation, directory: Path, yes: bool, dry_run: bool) -> 
         _report(invocation, done)
     else:
         output.answer(f"applied: {done.digest} decides from now on")
-
-
-def read_policies(directory: Path) -> Mapping[str, str]:
-    """Read the `*.cedar` files of a directory by name; raises `Malformed` if there are none."""
-    try:
-        files = {path.name: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.cedar"))}
-    except UnicodeDecodeError as error:
-        raise Malformed(f"a policy file in {directory} is not UTF-8: {error}") from None
-    if not files:
-        raise Malformed(f"{directory} holds no .cedar file; an empty set of policies would refuse everybody")
-    return files
 
 
 def _show_plan(plan: Sequence[Planned]) -> None:

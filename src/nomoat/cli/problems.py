@@ -49,7 +49,7 @@ def tell(error: BaseException, *, as_json: bool, environment: Mapping[str, str])
     if why:
         say(f"  why    {why}")
     if record is not None:
-        say(f"  record {record}   (an auditor can run: nomoat audit show {record})")
+        say(f"  record {record}   (why: nomoat policy explain {record})")
     if advice:
         say(f"  next   {advice}")
     return code

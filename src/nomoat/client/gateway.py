@@ -7,13 +7,15 @@ may do what is the gateway's to say, what an answer proves is `session`'s.
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from nomoat.audit.checkpoint import parse_hash
 from nomoat.client.errors import Unintelligible
 from nomoat.client.proofs import ProofKey
 from nomoat.client.transport import Answer, Transport
 from nomoat.core.errors import Malformed, Unauthenticated
+
+REPLAY_S: Final = 3600.0  # a log of millions of records is decided again at some ten thousand a second
 
 ValueT = TypeVar("ValueT", str, int, bool)
 
@@ -187,6 +189,27 @@ class Gateway:
         )
         digest, active = _field(answer, "digest", str), _field(answer, "active", str)
         return PolicyAnswer(digest, active, plan, _field(answer, "applied", bool))
+
+    def explain(self, record: int, *, own: bool) -> Answer:
+        """Explain a record: the caller's `own` refusal, or anybody's decision."""
+        return self._transport.call("POST", "/v1/policy/explain", {"record": record, "own": own})
+
+    def simulate(self, files: Mapping[str, str], base: Mapping[str, str] | None, query: str) -> Answer:
+        """Decide the recorded decisions that match again under `files`; compare with `base` or what was recorded."""
+        body = {"files": dict(files), "base": dict(base) if base is not None else None, "query": query}
+        return self._transport.call("POST", "/v1/policy/simulate", body, patience=REPLAY_S)
+
+    def try_policy(self, files: Mapping[str, str]) -> Answer:
+        """Put policies on trial; none of them ends the trial."""
+        return self._transport.call("POST", "/v1/policy/try", {"files": dict(files)})
+
+    def differences(self, query: str) -> Answer:
+        """Tell what the policies on trial decided otherwise, of the records that match."""
+        return self._transport.call("POST", "/v1/policy/differences", {"query": query}, patience=REPLAY_S)
+
+    def unused(self, days: int) -> Answer:
+        """Find the grants that nobody used in so many days."""
+        return self._transport.call("POST", "/v1/policy/unused", {"days": days}, patience=REPLAY_S)
 
     def receipt(self, number: int, *, disclose: bool) -> tuple[bytes, bytes]:
         """Return a record's receipt and, with `disclose`, its opening (b"" without), both unverified."""

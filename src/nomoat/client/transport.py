@@ -30,7 +30,8 @@ from nomoat.core.errors import (
 LIMIT: Final = 64 * 1024 * 1024
 CA_LIMIT: Final = 64 * 1024
 _NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID of OpenSSL
-TIMEOUT: Final = httpx2.Timeout(30.0, connect=10.0)
+PATIENCE_S: Final = 30.0
+CONNECT_S: Final = 10.0
 
 Answer = Mapping[str, object]
 
@@ -75,7 +76,7 @@ class Transport:
         self.url = url
         self.nonce = ""
         headers = {"user-agent": f"nomoat/{__version__}", "accept": "application/json"}
-        self._client = httpx2.Client(base_url=url, verify=context, timeout=TIMEOUT, headers=headers)
+        self._client = httpx2.Client(base_url=url, verify=context, headers=headers)
 
     def __enter__(self) -> Self:
         return self
@@ -110,8 +111,11 @@ class Transport:
         authorization: str = "",
         proof: str = "",
         limit: int = LIMIT,
+        patience: float = PATIENCE_S,
     ) -> Answer:
-        """Make one request, with a DPoP `proof` if there is one, and return its JSON object, of at most `limit` bytes.
+        """Make one request, with a DPoP `proof` if there is one, and return its JSON object.
+
+        It has at most `limit` bytes, and is waited for `patience` seconds.
 
         Raises a `Refused` for what the gateway refused (its sentence and record number), `Unavailable`
         when it or a part of it is, `Untrusted` when the other side is not the gateway.
@@ -119,20 +123,27 @@ class Transport:
         headers = {"authorization": authorization} if authorization else {}
         if proof:
             headers["dpop"] = proof
-        status, content, retry = self._exchange(method, path, body, headers, limit)
+        status, content, retry = self._exchange(method, path, body, headers, limit, patience)
         answer = _parse(content)
         if status != 200:
             raise _refusal(status, answer, retry)
         return answer
 
     def _exchange(
-        self, method: str, path: str, body: Mapping[str, object] | None, headers: Mapping[str, str], limit: int
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        headers: Mapping[str, str],
+        limit: int,
+        patience: float = PATIENCE_S,
     ) -> tuple[int, bytes, str]:
         content = None if body is None else json.dumps(body).encode()
         sent = {**headers, "content-type": "application/json"} if content is not None else dict(headers)
         received = bytearray()
         try:
-            with self._client.stream(method, path, content=content, headers=sent) as response:
+            timeout = httpx2.Timeout(patience, connect=CONNECT_S)
+            with self._client.stream(method, path, content=content, headers=sent, timeout=timeout) as response:
                 for part in response.iter_bytes():
                     received += part
                     if len(received) > limit:

@@ -1,9 +1,12 @@
 """Decision: Allow or Deny, never a bool; and the context that was read for it."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nomoat.core.principal import Binding
+
+CONFINED: Final = "confined credential"
+"""The detail of a refusal by what the credential itself is confined to: no policy was asked."""
 
 
 class Context(NamedTuple):

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol, TypeAlias, final
 from nomoat.audit.log import Log
 from nomoat.core._seal import SEAL
 from nomoat.core.connection import Presented
-from nomoat.core.decision import Context, Decision, Deny
+from nomoat.core.decision import CONFINED, Context, Decision, Deny
 from nomoat.core.errors import (
     Conflict,
     Disconnected,
@@ -60,11 +60,10 @@ class Resolver(Protocol[OpT]):
 class Guard:
     """The path, wired: `admit` is its only door.
 
-    `resolvers` has one entry for each Operation that can be served (an operation without one is
-    refused). Where resolving costs more than deciding, `glances` has what can be said of the operation
-    without it: who is denied that is refused before the work is done. `policies` returns the active
-    policies. `epoch` returns a value that changes whenever a revocation, the directory, the policies or
-    a repository changed.
+    `resolvers` has one entry for each Operation that can be served (an operation without one is refused). Where
+    resolving costs more than deciding, `glances` has what can be said without it: who is denied that is refused
+    before the work is done. `policies` returns the active policies, `candidate` those on trial, which change no
+    answer. `epoch` returns a value that changes with every revocation, directory, policies or repository.
     """
 
     def __init__(
@@ -74,6 +73,7 @@ class Guard:
         resolvers: Mapping[type[Operation], Resolver[Any]],
         glances: Mapping[type[Operation], Resolver[Any]] | None = None,
         policies: Callable[[], PolicySnapshot],
+        candidate: Callable[[], PolicySnapshot | None] = lambda: None,
         epoch: Callable[[], Epoch],
         log: Log,
         clock: Callable[[], float],
@@ -82,6 +82,7 @@ class Guard:
         self._resolvers = resolvers
         self._glances = glances or {}
         self._policies = policies
+        self._trial = candidate
         self._epoch = epoch
         self._log = log
         self._clock = clock
@@ -170,7 +171,7 @@ class Guard:
                 await self._record_refusal(presented, principal, operation.action, operation.requested, refusal)
                 raise
             # When cancelled here, the log itself closes what it kept.
-            receipt = await self._log.submit(opening(principal, resolved, decision, context, presented))
+            receipt = await self._log.submit(opening(principal, resolved, decision, context, presented, self._trial()))
             moved = self._epoch() != epoch
             if lease.revoked or (moved and not self._still_holds(lease, operation, context, (resolved, decision))):
                 self._overtaken(principal, operation, decision, receipt)
@@ -209,7 +210,7 @@ class Guard:
             confined == operation if isinstance(confined, Operation) else operation.action in confined
         )
         if not within:
-            return Deny((), policies.digest, "this credential serves another purpose", "confined credential")
+            return Deny((), policies.digest, "this credential serves another purpose", CONFINED)
         return decide(policies, principal, operation.action, resolved.targets, context)
 
     def _still_holds(self, lease: Lease, operation: Operation, context: Context, found: object) -> bool:

@@ -1,29 +1,43 @@
 """What the log keeps of an access: the readable content of openings, refusals and outcomes.
 
 Rules: everything here is sealed by the log; still no secret, capability URL, query string or body
-enters a record.
+enters a record. A record of a decision holds all that policies could read, so that it can be explained
+and decided again (`policy/question.py` reads it back).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
+from itertools import accumulate
 from typing import Final
 
 from nomoat.core.connection import Presented
-from nomoat.core.decision import Allow, Context, Decision
+from nomoat.core.decision import CONFINED, Allow, Context, Decision
 from nomoat.core.errors import Refused
 from nomoat.core.names import Classification
 from nomoat.core.operation import Operation, Resolved, Target
 from nomoat.core.principal import Principal
 from nomoat.core.record import Json, Receipt, Record, RecordKind
+from nomoat.policy.engine import PolicySnapshot, decide
 
 LEVELS: Final = {level: level.name.lower() for level in Classification}
 MANY: Final = 100  # targets named one by one in a record; of more, the number and a digest of all names
+ROOM: Final = 16 * 1024  # characters for such names, and for what policies saw of many targets
+UNLIKE: Final = frozenset({"id", "name", "version"})  # tells targets of one sort apart
+MENTIONED: Final = 16  # policies of a set on trial that a record names
+FEW: Final = 256  # characters of its reason
+DERIVED: Final = frozenset({"repository_kind"})  # facts that follow from what else a record says
 
 
 def opening(
-    principal: Principal, resolved: Resolved[Operation], decision: Decision, context: Context, presented: Presented
+    principal: Principal,
+    resolved: Resolved[Operation],
+    decision: Decision,
+    context: Context,
+    presented: Presented,
+    candidate: PolicySnapshot | None = None,
 ) -> Record:
-    """The record of a decision, Allow or Deny."""
+    """The record of a decision, Allow or Deny; and of what `candidate` would have decided, where that differs."""
     operation, target = resolved.operation, resolved.target
     allowed = isinstance(decision, Allow)
     content: dict[str, Json] = {
@@ -40,8 +54,12 @@ def opening(
         content["why"] = decision.reason
         if decision.detail:
             content["detail"] = decision.detail
+        if resolved.discovery is not None:
+            content["within"] = _on(resolved.discovery)  # its existence is asked for before the refusal is worded
     if len(resolved.targets) > 1:
         content["all"] = _all(resolved.targets)
+    if candidate is not None and (otherwise := _otherwise(candidate, principal, resolved, decision, context)):
+        content["candidate"] = otherwise
     return Record(
         kind=RecordKind.OPENING,
         subject=principal.subject,
@@ -89,6 +107,20 @@ def outcome(
     )
 
 
+def _otherwise(
+    candidate: PolicySnapshot, principal: Principal, resolved: Resolved[Operation], decision: Decision, context: Context
+) -> dict[str, Json]:
+    """What policies on trial decide, where it is not what was decided. Short, so that it costs no record its room."""
+    if not isinstance(decision, Allow) and decision.detail == CONFINED:
+        return {}
+    other = decide(candidate, principal, resolved.operation.action, resolved.targets, context)
+    if isinstance(other, Allow) is isinstance(decision, Allow):
+        return {}
+    said = {} if isinstance(other, Allow) else {"why": other.reason[:FEW]}
+    verdict = "allow" if isinstance(other, Allow) else "deny"
+    return {"snapshot": other.snapshot, "decision": verdict, "policies": other.policies[:MENTIONED], **said}
+
+
 def _who(principal: Principal, context: Context) -> dict[str, Json]:
     return {
         "kind": principal.kind,
@@ -99,23 +131,67 @@ def _who(principal: Principal, context: Context) -> dict[str, Json]:
         "session": principal.session,
         "device": principal.device,
         "chain": principal.chain,
+        "groups": _sorted(principal.groups),
+        "clearance": LEVELS[principal.clearance],
+        "segment": principal.segment,
     }
 
 
 def _on(target: Target) -> dict[str, Json]:
-    return {
+    on: dict[str, Json] = {
         "kind": target.kind,
         "id": target.id,
         "name": target.name,
         "version": target.version,
         "classification": LEVELS[target.classification],
-        "labels": sorted(target.labels) if target.labels else (),
+        "labels": _sorted(target.labels),
+        "in": target.parents,
     }
+    if target.owner_group or target.owner_person:
+        on["owner"] = f"group:{target.owner_group}" if target.owner_group else f"person:{target.owner_person}"
+    if target.facts and (facts := _facts(target.facts)):
+        on["facts"] = facts
+    return on
+
+
+@lru_cache(maxsize=1024)
+def _sorted(names: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
+
+
+def _facts(facts: tuple[tuple[str, str | int | bool], ...]) -> dict[str, Json]:
+    return {name: value for name, value in facts if name not in DERIVED}
 
 
 def _all(targets: Sequence[Target]) -> dict[str, Json]:
     names = [target.name for target in targets]
-    return {"count": len(names), "names": names[:MANY], "sha256": sha256("\n".join(names).encode()).hexdigest()}
+    return {
+        "count": len(names),
+        "names": _within(names[:MANY], ROOM),
+        "sha256": sha256("\n".join(names).encode()).hexdigest(),
+        **_sorts(targets),
+    }
+
+
+def _sorts(targets: Sequence[Target]) -> dict[str, Json]:
+    """What policies could see of many targets: each sort of them once, with as many ids as there is room for."""
+    ids: dict[Target, list[str]] = {}
+    for target in targets:
+        ids.setdefault(target._replace(id="", name="", version=""), []).append(target.id)
+    sorts = [{name: value for name, value in _on(sort).items() if name not in UNLIKE} for sort in ids]
+    if sum(len(str(sort)) for sort in sorts) > ROOM:
+        return {"sorts": ()}  # it can be told from its decision only
+    told = [_within(each[:MANY], ROOM // len(ids)) or each[:1] for each in ids.values()]
+    found: dict[str, Json] = {"sorts": [{**sort, "ids": each} for sort, each in zip(sorts, told, strict=True)]}
+    if sum(map(len, told)) < len(targets):
+        found["sampled"] = True
+    return found
+
+
+def _within(texts: list[str], room: int) -> list[str]:
+    """The first of some texts, as many as have `room` characters together."""
+    ends = accumulate(map(len, texts))
+    return [text for text, end in zip(texts, ends, strict=True) if end <= room]
 
 
 def _context(context: Context) -> dict[str, Json]:

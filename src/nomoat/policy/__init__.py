@@ -6,8 +6,8 @@ administrator's files must pass) and `index.py` (why a thousand policies cost li
 
 from nomoat.policy.compilation import compile_policies
 from nomoat.policy.defaults import starter_policies
-from nomoat.policy.engine import decide
+from nomoat.policy.engine import decide, decide_again
 from nomoat.policy.plan import PolicyChange, plan
 from nomoat.policy.snapshot import PolicySnapshot
 
-__all__ = ["PolicyChange", "PolicySnapshot", "compile_policies", "decide", "plan", "starter_policies"]
+__all__ = ["PolicyChange", "PolicySnapshot", "compile_policies", "decide", "decide_again", "plan", "starter_policies"]

@@ -36,6 +36,8 @@ GROUP: Final = "NoMoat::Group"
 PERSON: Final = "NoMoat::Person"
 WORKLOAD: Final = "NoMoat::Workload"
 
+FORMAT_WIDTH: Final = 100
+
 Entities: TypeAlias = cedarpy.Entities
 PolicySet: TypeAlias = cedarpy.PolicySet
 
@@ -109,6 +111,11 @@ def parse_text(text: str) -> tuple[list[Policy], int]:
     # Cedar names them policy0, policy1 … in the order of the text, but does not write them in it.
     static = sorted(document["staticPolicies"].items(), key=lambda item: int(item[0].removeprefix("policy")))
     return [policy for _, policy in static], len(document["templates"])
+
+
+def format_text(text: str) -> str:
+    """Write Cedar text as Cedar's own formatter does, comments kept. Raises `ValueError` for what is none."""
+    return cedarpy.format_policies(text, line_width=FORMAT_WIDTH).rstrip() + "\n"
 
 
 def validate_text(text: str) -> list[tuple[int, str]]:

@@ -6,7 +6,7 @@ included), a shape or size that policies cannot be asked about, an action or kin
 does not know, no target at all. Only the detail, which is for the log, says what it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -26,9 +26,10 @@ from nomoat.policy.entities import (
     traits,
 )
 from nomoat.policy.index import Slice
+from nomoat.policy.question import Question
 from nomoat.policy.snapshot import PolicySnapshot
 
-__all__ = ["MAX_TARGETS", "PolicySnapshot", "compile_policies", "decide"]
+__all__ = ["MAX_TARGETS", "PolicySnapshot", "compile_policies", "decide", "decide_again"]
 
 MAX_TARGETS: Final = 10_000
 MAX_DETAIL: Final = 500
@@ -50,27 +51,41 @@ def decide(
     that is refused; both sorted. Never raises for what its arguments contain.
     """
     try:
-        if not targets:
-            return Deny((), snapshot.digest, NOT_EVALUATED, "no target")
-        if len(targets) > MAX_TARGETS:
-            return Deny((), snapshot.digest, f"it is about more than {MAX_TARGETS} things at once")
-        index, who_asks, given = snapshot.index, caller(who), circumstances(context)
-        uid = (PRINCIPAL_TYPES[who_asks[0]], who_asks[1])
-        permits: tuple[str, ...] = ()
-        answered: set[Traits] = set()
-        for number, target in enumerate(targets):
-            on = traits(target, index.known)
-            if number and on in answered:
-                continue
-            applicable = index.slice(action, uid, who_asks[2], on[0], on[1])
-            read = tuple([given[name] for name in applicable.reads])
-            answer = evaluate(applicable, action, who_asks, on, read)
-            if answer.errors or not answer.allowed:
-                return _deny(snapshot, answer, target.name if number else "")
-            permits = tuple(sorted({*permits, *answer.applied})) if number else answer.applied
-            answered.add(on)
+        return weigh(snapshot, caller(who), action, targets, circumstances(context))
     except UNFIT as error:
-        return Deny((), snapshot.digest, NOT_EVALUATED, f"{type(error).__name__}: {error}"[:MAX_DETAIL])
+        return _unfit(snapshot, error)
+
+
+def decide_again(snapshot: PolicySnapshot, question: Question) -> Decision:
+    """Decide what was asked before, or a variation of it, under any policies; exactly as `decide` would."""
+    try:
+        return weigh(snapshot, question.who, question.action, question.targets, question.given)
+    except UNFIT as error:
+        return _unfit(snapshot, error)
+
+
+def weigh(
+    snapshot: PolicySnapshot, who: Caller, action: str, targets: Sequence[Target], given: Mapping[str, str | int]
+) -> Decision:
+    """Decide on what policies can see of a caller and a context; raises one of `UNFIT` for a wrong shape."""
+    if not targets:
+        return Deny((), snapshot.digest, NOT_EVALUATED, "no target")
+    if len(targets) > MAX_TARGETS:
+        return Deny((), snapshot.digest, f"it is about more than {MAX_TARGETS} things at once")
+    index, uid = snapshot.index, (PRINCIPAL_TYPES[who[0]], who[1])
+    permits: tuple[str, ...] = ()
+    answered: set[Traits] = set()
+    for number, target in enumerate(targets):
+        on = traits(target, index.known)
+        if number and on in answered:
+            continue
+        applicable = index.slice(action, uid, who[2], on[0], on[1])
+        read = tuple([given[name] for name in applicable.reads])
+        answer = evaluate(applicable, action, who, on, read)
+        if answer.errors or not answer.allowed:
+            return _deny(snapshot, answer, target.name if number else "")
+        permits = tuple(sorted({*permits, *answer.applied})) if number else answer.applied
+        answered.add(on)
     return Allow(permits, snapshot.digest)
 
 
@@ -91,6 +106,10 @@ def evaluate(
         "context": context_json(applicable.reads, circumstances),
     }
     return cedar.evaluate(request, applicable.policies, entities(who, on))
+
+
+def _unfit(snapshot: PolicySnapshot, error: Exception) -> Deny:
+    return Deny((), snapshot.digest, NOT_EVALUATED, f"{type(error).__name__}: {error}"[:MAX_DETAIL])
 
 
 def _deny(snapshot: PolicySnapshot, answer: cedar.Evaluation, name: str) -> Deny:

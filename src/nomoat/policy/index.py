@@ -16,7 +16,7 @@ files with the same labels are one target to policies. That holds for targets be
 way to compare an entity, an attribute that holds one, exists for groups and people alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, final
@@ -24,6 +24,7 @@ from typing import Final, final
 from nomoat.policy import cedar
 from nomoat.policy.cedar import ACTION, GROUP, Est, Policy, Uid
 from nomoat.policy.scope import CONSTRAINTS, Constraint, Holds, scope
+from nomoat.policy.syntax import entities, nodes
 
 SLICES: Final = 1_024  # kinds of request
 SHARED: Final = 256  # selections of policies; kinds of request that select the same share one
@@ -51,7 +52,7 @@ class PolicyIndex:
     def __init__(self, policies: Mapping[str, Policy]) -> None:
         self._policies = policies
         self._scopes = {name: scope(policy) for name, policy in policies.items()}
-        self._named = frozenset(uid for policy in policies.values() for uid in _literals(policy))
+        self._named = frozenset(uid for policy in policies.values() for uid in entities(policy))
         self._groups = frozenset(name for kind, name in self._named if kind == GROUP)
         taken = {name for _, name in self._named}
         self._anonymous = next(name for number in range(len(taken) + 1) if (name := f"unnamed-{number}") not in taken)
@@ -61,6 +62,10 @@ class PolicyIndex:
     def known(self, uid: Uid) -> Uid:
         """`uid` if a policy names it, otherwise the one that stands for all others of its type."""
         return uid if uid in self._named else (uid[0], self._anonymous)
+
+    def names_any(self, kind: str) -> bool:
+        """Whether some policy names an entity of this type by its id."""
+        return any(kind == named for named, _ in self._named)
 
     def slice(self, action: str, principal: Uid, groups: frozenset[str], resource: Uid, above: Iterable[Uid]) -> Slice:
         """The slice that decides such a request exactly as all policies would.
@@ -117,7 +122,7 @@ def context_reads(conditions: Est) -> frozenset[str]:
     """
     reads: set[str] = set()
     attributes = whole = 0
-    for node in _nodes(conditions):
+    for node in nodes(conditions):
         match node:
             case {".": {"left": {"Var": "context"}, "attr": str(name)}} | {
                 "has": {"left": {"Var": "context"}, "attr": str(name)}
@@ -129,25 +134,3 @@ def context_reads(conditions: Est) -> frozenset[str]:
             case _:
                 pass
     return CIRCUMSTANCES & reads if whole == attributes else CIRCUMSTANCES
-
-
-def _literals(policy: Est) -> Iterator[Uid]:
-    """Every entity that a policy names, in its scope or its conditions."""
-    for node in _nodes(policy):
-        match node:
-            case {"type": str(type), "id": str(id)}:
-                yield type, id
-            case _:
-                pass
-
-
-def _nodes(root: Est) -> Iterator[Est]:
-    """Every part of a policy, without recursion: how deep it is nested is its author's choice."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if isinstance(node, Mapping):
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)

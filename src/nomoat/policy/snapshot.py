@@ -1,7 +1,7 @@
 """PolicySnapshot: one version of the policies, compiled, immutable, known by its digest."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from nomoat.policy.cedar import Policy
@@ -23,3 +23,8 @@ class PolicySnapshot:
     places: Mapping[str, str] = field(repr=False)
     policies: Mapping[str, Policy] = field(repr=False)
     index: PolicyIndex = field(repr=False)
+
+    def restricted(self, ids: Iterable[str]) -> "PolicySnapshot":
+        """The same without any policy but these; it keeps the digest, and is for analysis, never in force."""
+        kept = {name: self.policies[name] for name in ids}
+        return replace(self, ids=tuple(sorted(kept)), policies=kept, index=PolicyIndex(kept))

@@ -109,6 +109,24 @@ def install(connection: Connection, files: Mapping[str, str], at: float, by: str
     return _store(connection, compiled, at, by)
 
 
+def former(state: State, digest: str) -> PolicySnapshot | None:
+    """The policies with this digest, if they were ever in force; compiled again, for a thread."""
+
+    def find(connection: Connection) -> Mapping[str, str] | None:
+        texts = connection.scalar(select(policy_version.c.files).where(policy_version.c.digest == digest).limit(1))
+        found: Mapping[str, str] | None = None if texts is None else orjson.loads(texts)
+        return found
+
+    files = state.read(find)
+    return None if files is None else compile_policies(files)
+
+
+def versions(state: State) -> list[tuple[str, float]]:
+    """The digests of all sets that were in force and since when (Unix seconds), newest first."""
+    columns = select(policy_version.c.digest, policy_version.c.applied_at).order_by(desc(policy_version.c.number))
+    return state.read(lambda connection: [(row.digest, row.applied_at) for row in connection.execute(columns)])
+
+
 def _newest(connection: Connection) -> Mapping[str, str] | None:
     row = connection.execute(select(policy_version).order_by(desc(policy_version.c.number)).limit(1)).one_or_none()
     if row is None:

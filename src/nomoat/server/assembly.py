@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,16 +21,21 @@ from nomoat.core.operation import (
     ApplyDirectory,
     ApplyPolicy,
     Enroll,
+    ExplainRecord,
+    FindUnused,
     IssueToken,
     JoinWorkload,
     Operation,
     ProveRecord,
+    ReadDifferences,
     ReadEntries,
     ReadLog,
     RegisterDevice,
     RenewCertificate,
     Revoke,
+    SimulatePolicy,
     SummarizeLog,
+    TryPolicy,
     Whoami,
 )
 from nomoat.core.record import Json, Record, RecordKind
@@ -38,6 +43,7 @@ from nomoat.guard import Guard
 from nomoat.guard.guard import Resolver
 from nomoat.identity import CertificateAuthority, Identity, TrustDomain
 from nomoat.protocols.admin import Administration
+from nomoat.protocols.admin.craft import PolicyCraft
 from nomoat.protocols.admin.evidence import EvidenceEndpoints
 from nomoat.protocols.admin.log import LogEndpoint
 from nomoat.protocols.http.application import Application
@@ -47,10 +53,12 @@ from nomoat.protocols.hub.errors import error_headers
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.directory import Declarations
+from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
-from nomoat.resources.policies import Policies
+from nomoat.resources.policies import Policies, former, versions
 from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
+from nomoat.resources.trial import Trial
 from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
@@ -61,6 +69,8 @@ from nomoat.stores.subject_keys import StoredSubjectKeys
 from nomoat.stores.uncommitted import Uncommitted
 
 _log = logging.getLogger("nomoat")
+
+FORMER = 16  # sets of policies that were in force and are kept compiled
 
 Clock = Callable[[], float]
 
@@ -80,6 +90,8 @@ class Gateway:
     identity: Identity
     declarations: Declarations
     policies: Policies
+    history: History
+    trial: Trial
     reading: Reading
     writing: Writing
     uncommitted: Uncommitted
@@ -111,6 +123,8 @@ class _Provable:
 class _Resources:
     declarations: Declarations
     policies: Policies
+    history: History
+    trial: Trial
     identity: Identity
     identities: Identities
     catalog: Catalog
@@ -229,6 +243,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Pr
         resolvers=resolvers,
         glances={ApplyDirectory: parts.declarations.glance, ApplyPolicy: parts.policies.glance},
         policies=lambda: parts.policies.current,
+        candidate=lambda: parts.trial.candidate,
         epoch=lambda: (
             parts.identity.sessions.generation,
             parts.declarations.current.generation,
@@ -254,6 +269,8 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Pr
         identity=parts.identity,
         declarations=parts.declarations,
         policies=parts.policies,
+        history=parts.history,
+        trial=parts.trial,
         reading=parts.reading,
         writing=parts.writing,
         uncommitted=Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log)),
@@ -276,9 +293,19 @@ def _resources(
         clock=clock,
         token_life=configuration.token_lifetime_s,
     )
+    policies = Policies(stores.state, clock)
+    trial = Trial(stores.state, lambda: policies.current, clock)
+    sets = PolicySets(
+        active=lambda: policies.current,
+        candidate=lambda: trial.candidate,
+        former=lru_cache(maxsize=FORMER)(partial(former, stores.state)),
+        versions=partial(versions, stores.state),
+    )
     return _Resources(
         declarations=declarations,
-        policies=Policies(stores.state, clock),
+        policies=policies,
+        history=History(log, sets, clock),
+        trial=trial,
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
@@ -300,6 +327,11 @@ def _resolvers(parts: _Resources) -> dict[type[Operation], Resolver[Any]]:
         ReadEntries: parts.log.resolve,
         ProveRecord: parts.log.resolve,
         SummarizeLog: parts.log.resolve,
+        ExplainRecord: parts.history.resolve_record,
+        SimulatePolicy: parts.history.resolve_simulation,
+        ReadDifferences: parts.history.resolve_differences,
+        FindUnused: parts.history.resolve_unused,
+        TryPolicy: parts.trial.resolve,
         **Resolution(lambda: parts.declarations.current, parts.catalog).resolvers,
     }
     for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
@@ -333,6 +365,7 @@ def _routes(parts: _Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
         *LogEndpoint(guard, parts.log).routes(),
         *EvidenceEndpoints(guard, parts.log, parts.evidence.checkpoint, parts.evidence.tile).routes(),
+        *PolicyCraft(guard, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, parts.identities.whoami).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),

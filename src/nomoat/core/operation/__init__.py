@@ -2,6 +2,7 @@
 
 from nomoat.core.operation.administration import ApplyDirectory, ApplyPolicy, Enroll, ReadLog, Revoke
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
+from nomoat.core.operation.craft import ExplainRecord, FindUnused, ReadDifferences, SimulatePolicy, TryPolicy
 from nomoat.core.operation.evidence import ProveRecord, ReadEntries, SummarizeLog
 from nomoat.core.operation.identity import IssueToken, JoinWorkload, RegisterDevice, RenewCertificate, Whoami
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
@@ -16,6 +17,8 @@ __all__ = [
     "DescribeFile",
     "DescribeRepository",
     "Enroll",
+    "ExplainRecord",
+    "FindUnused",
     "GrantUpload",
     "IssueToken",
     "JoinWorkload",
@@ -25,6 +28,7 @@ __all__ = [
     "Operation",
     "PlanUpload",
     "ProveRecord",
+    "ReadDifferences",
     "ReadEntries",
     "ReadFile",
     "ReadLog",
@@ -32,8 +36,10 @@ __all__ = [
     "RenewCertificate",
     "Resolved",
     "Revoke",
+    "SimulatePolicy",
     "SummarizeLog",
     "Target",
+    "TryPolicy",
     "UploadBlob",
     "Whoami",
     "WriteFile",

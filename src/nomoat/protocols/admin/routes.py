@@ -42,7 +42,7 @@ class Administration:
         async def parse(_: Principal) -> ApplyPolicy:
             body = await exchange.json(LARGEST_DOCUMENT)
             require_only(body, "files", "dry_run", "base")
-            return ApplyPolicy(_files(body.get("files")), truth(body, "dry_run"), text(body, "base", ""))
+            return ApplyPolicy(policy_files(body.get("files")), truth(body, "dry_run"), text(body, "base", ""))
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             applied = await self._policies.apply(permit)
@@ -76,7 +76,8 @@ class Administration:
         ]
 
 
-def _files(value: object) -> tuple[tuple[str, str], ...]:
+def policy_files(value: object) -> tuple[tuple[str, str], ...]:
+    """Policy texts by file name. Raises `Malformed`."""
     if not isinstance(value, dict):
         raise Malformed("files is an object of file names and Cedar texts")
     files = cast("dict[str, object]", value)  # the keys of a JSON object are texts

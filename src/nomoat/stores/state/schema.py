@@ -73,6 +73,19 @@ policy_version: Final = Table(
     sqlite_strict=True,
 )
 
+# The set on trial beside the active one, as above; the newest row is meant, and '' for none.
+policy_trial: Final = Table(
+    "policy_trial",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("files", Text, nullable=False),
+    Column("begun_at", SECONDS, nullable=False),
+    Column("begun_by", Text, nullable=False),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
 # -- Who is enrolled --------------------------------------------------------------------------------
 
 # `public_key` is a SubjectPublicKeyInfo (DER), `thumbprint` its hash.
