@@ -15,6 +15,7 @@ from nomoat.core.names import Classification
 from nomoat.core.operation import Operation, Resolved, Target
 from nomoat.core.principal import Principal
 from nomoat.core.record import Json, Receipt, Record, RecordKind
+from nomoat.guard.obligations import recorded
 
 LEVELS: Final = {level: level.name.lower() for level in Classification}
 MANY: Final = 100  # targets named one by one in a record; of more, the number and a digest of all names
@@ -40,6 +41,8 @@ def opening(
         content["why"] = decision.reason
         if decision.detail:
             content["detail"] = decision.detail
+    elif decision.obligations:
+        content["obligations"] = recorded(decision.obligations, resolved.parts)
     if len(resolved.targets) > 1:
         content["all"] = _all(resolved.targets)
     return Record(

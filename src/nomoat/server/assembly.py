@@ -35,13 +35,14 @@ from nomoat.protocols.http.application import Application
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.errors import error_headers
+from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.directory import Declarations
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
-from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
+from nomoat.resources.repositories import Catalog, Reading, References, Resolution, Writing
 from nomoat.server.configuration import Configuration
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
@@ -95,6 +96,8 @@ class _Resources:
     catalog: Catalog
     reading: Reading
     writing: Writing
+    references: References
+    uncommitted: Uncommitted
     log: LogReading
 
 
@@ -204,7 +207,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         policies=parts.policies,
         reading=parts.reading,
         writing=parts.writing,
-        uncommitted=Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log)),
+        uncommitted=parts.uncommitted,
         keys=stores.keys,
         clock=clock,
     )
@@ -222,14 +225,17 @@ def _resources(configuration: Configuration, stores: _Stores, log: Log, clock: C
         clock=clock,
         token_life=configuration.token_lifetime_s,
     )
+    uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log))
     return _Resources(
         declarations=declarations,
         policies=Policies(stores.state, clock),
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
-        reading=Reading(stores.objects),
+        reading=Reading(catalog, stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock),
+        references=References(catalog, uncommitted.discard, clock),
+        uncommitted=uncommitted,
         log=LogReading(log),
     )
 
@@ -242,7 +248,9 @@ def _resolvers(parts: _Resources) -> dict[type[Operation], Resolver[Any]]:
         Enroll: parts.identities.resolve_enroll,
         Revoke: parts.identities.resolve_revoke,
         ReadLog: parts.log.resolve,
-        **Resolution(lambda: parts.declarations.current, parts.catalog).resolvers,
+        **Resolution(
+            lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
+        ).resolvers,
     }
     for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
         resolvers[operation] = parts.identities.resolve_self
@@ -278,6 +286,9 @@ def _routes(parts: _Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *HubEndpoints(guard, parts.writing, parts.identities.whoami).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
+        *DatasetReferences(guard, parts.reading, parts.references).routes(),
+        *ModelReferences(guard, parts.reading, parts.references).routes(),
+        *ManagementEndpoints(guard, parts.reading, parts.references).routes(),
     )
 
 

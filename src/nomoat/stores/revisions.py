@@ -14,9 +14,10 @@ from typing import Final, final
 from sqlalchemy import CTE, Connection, Row, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
-from nomoat.core.errors import Conflict, Malformed
+from nomoat.core.errors import Conflict, Malformed, NotFound
 from nomoat.stores.blob import StoredBlob
 from nomoat.stores.state.schema import blob, branch, change, revision, upload
+from nomoat.stores.state.schema import repository as repositories
 
 MOST_REBASED: Final = 1000  # commits that may have come between a decision and its commit
 
@@ -144,11 +145,18 @@ def begin_history(connection: Connection, repository: str, name: str, author: st
     return first
 
 
+def require_repository(connection: Connection, repository_id: str) -> None:
+    """Raise `NotFound` when the repository was deleted since it was looked up."""
+    if connection.scalar(select(repositories.c.id).where(repositories.c.id == repository_id)) is None:
+        raise NotFound("Repository not found", kind="repository", detail="deleted meanwhile")
+
+
 def keep_content(connection: Connection, repository: str, file: StoredFile, subject: str, at: float) -> bool:
     """Note that `subject` sent a content; return whether its blob is the one that is kept.
 
     The first blob of a content stays: another one of the same content is not needed.
     """
+    require_repository(connection, repository)
     known = connection.scalar(select(blob.c.id).where(blob.c.repository == repository, blob.c.digest == file.digest))
     if known is None:
         connection.execute(
@@ -187,7 +195,7 @@ def load_snapshot(connection: Connection, repository: str, commit_id: str) -> Sn
     ).one_or_none()
     if row is None:
         return None
-    chain = _ancestry(commit_id)
+    chain = ancestry(commit_id)
     changes = connection.execute(
         select(change.c.path, blob)
         .select_from(chain.join(change, change.c.revision == chain.c.id).outerjoin(blob, blob.c.id == change.c.blob))
@@ -197,7 +205,7 @@ def load_snapshot(connection: Connection, repository: str, commit_id: str) -> Sn
     for each in changes:
         if each.path not in files:
             files[each.path] = None if each.id is None else _stored(each)
-    return snapshot_of(_read(row), files)
+    return snapshot_of(read_revision(row), files)
 
 
 def snapshot_of(made: Revision, files: Mapping[str, StoredFile | None]) -> Snapshot:
@@ -224,7 +232,7 @@ def _require_apart(connection: Connection, draft: Draft, head: str) -> None:
     """Raise `Conflict` unless all that came between leaves alone what the draft was decided on."""
     if draft.strict:
         raise Conflict(_MOVED)
-    since = _ancestry(head, until=draft.base.revision.id, depth=MOST_REBASED)
+    since = ancestry(head, until=draft.base.revision.id, depth=MOST_REBASED)
     seen = set(connection.scalars(select(since.c.id)))
     if draft.base.revision.id not in seen:
         raise Conflict(_MOVED)
@@ -235,7 +243,7 @@ def _require_apart(connection: Connection, draft: Draft, head: str) -> None:
             raise Conflict(f"{path} changed meanwhile; look at what is new and commit again")
 
 
-def _ancestry(start: str, *, until: str = "", depth: int = 1 << 62) -> CTE:
+def ancestry(start: str, *, until: str = "", depth: int = 1 << 62) -> CTE:
     """The commit `start` and those before it as (id, parent, depth), down to `until` or `depth` steps."""
     first = select(revision.c.id, revision.c.parent, literal(0).label("depth")).where(revision.c.id == start)
     chain = first.cte(recursive=True)
@@ -282,7 +290,8 @@ def _row(made: Revision) -> dict[str, object]:
     }
 
 
-def _read(row: "Row[tuple[object, ...]]") -> Revision:
+def read_revision(row: "Row[tuple[object, ...]]") -> Revision:
+    """A row of the table as a revision."""
     return Revision(row.id, row.repository, row.parent or "", row.title, row.author, row.at)
 
 

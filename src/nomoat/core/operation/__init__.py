@@ -2,6 +2,14 @@
 
 from nomoat.core.operation.administration import ApplyDirectory, ApplyPolicy, Enroll, ReadLog, Revoke
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
+from nomoat.core.operation.history import (
+    CreateBranch,
+    CreateTag,
+    DeleteBranch,
+    DeleteRepository,
+    DeleteTag,
+    ListCommits,
+)
 from nomoat.core.operation.identity import IssueToken, JoinWorkload, RegisterDevice, RenewCertificate, Whoami
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
@@ -11,13 +19,19 @@ __all__ = [
     "ApplyDirectory",
     "ApplyPolicy",
     "Change",
+    "CreateBranch",
     "CreateRepository",
+    "CreateTag",
+    "DeleteBranch",
+    "DeleteRepository",
+    "DeleteTag",
     "DescribeFile",
     "DescribeRepository",
     "Enroll",
     "GrantUpload",
     "IssueToken",
     "JoinWorkload",
+    "ListCommits",
     "ListFiles",
     "OpT",
     "OpT_co",

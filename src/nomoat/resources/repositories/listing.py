@@ -5,10 +5,11 @@ which everything below one folder stands together.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from nomoat.stores.references import LastChange
 from nomoat.stores.revisions import StoredFile
 
 _AFTER_SLASH = chr(ord("/") + 1)  # sorts right after everything that begins with the folder and a slash
@@ -24,12 +25,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of the revision `commit` below `under` ('' for all): what a permit to list them gives."""
+    """The files of the revision `commit` below `under` ('' for all): what a permit to list them gives.
+
+    `paths` are those that may be told of; `files` has others, too. `last_changes` looks up when paths were
+    last set.
+    """
 
     commit: str
     under: str
     files: Mapping[str, StoredFile]
     paths: Sequence[str]
+    last_changes: Callable[[Sequence[str]], Mapping[str, LastChange]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ def entries_of(listing: Listing, paths: Sequence[str]) -> list[Entry]:
     """The entries of exactly these paths; what is not there is left out."""
     found: list[Entry] = []
     for path in paths:
-        if path in listing.files:
+        if at(listing.paths, path):
             found.append(Entry(path, listing.files[path]))
         elif path and below(listing.paths, path):
             found.append(Entry(path, None))

@@ -148,7 +148,11 @@ class Writing:
             permit.check()
             blob = await upload.finish()
         file = StoredFile(operation.digest, operation.size, "", blob)
-        kept = await self._catalog.keep(repository, file, permit.principal.subject, self._clock(), permit.check)
+        try:
+            kept = await self._catalog.keep(repository, file, permit.principal.subject, self._clock(), permit.check)
+        except Refused:
+            await self._objects.remove(blob.id)
+            raise
         self._capabilities.consume(permit.principal)
         if not kept:
             await self._objects.remove(blob.id)
