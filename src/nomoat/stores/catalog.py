@@ -45,7 +45,7 @@ from nomoat.stores.state import State
 from nomoat.stores.state.schema import branch, repository, tag
 
 MAIN: Final = "main"  # the branch that a new repository has
-CACHED_FILES: Final = 50_000  # in all cached snapshots together, about 40 MiB
+CACHED_FILES: Final = 120_000  # in all cached snapshots together, about 100 MiB
 
 Still: TypeAlias = Callable[[], None]
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from sqlalchemy import CTE, Connection, Row, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
@@ -19,12 +19,12 @@ from nomoat.stores.blob import StoredBlob
 from nomoat.stores.state.schema import blob, branch, change, revision, upload
 from nomoat.stores.state.schema import repository as repositories
 
+ROWS: Final = 5_000  # fetched at once: one by one, they cost twice as much
 MOST_REBASED: Final = 1000  # commits that may have come between a decision and its commit
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """One content in a repository.
+class StoredFile(NamedTuple):
+    """One content in a repository; a tuple, because a repository has many.
 
     `digest` is its SHA-256 (hexadecimal), `size` its length in bytes, `git_oid` its git object id when
     it came inline with a commit, '' when it was uploaded as LFS.
@@ -197,14 +197,18 @@ def load_snapshot(connection: Connection, repository: str, commit_id: str) -> Sn
         return None
     chain = ancestry(commit_id)
     changes = connection.execute(
-        select(change.c.path, blob)
+        select(change.c.path, *_STORED)
         .select_from(chain.join(change, change.c.revision == chain.c.id).outerjoin(blob, blob.c.id == change.c.blob))
         .order_by(chain.c.depth)
     )
     files: dict[str, StoredFile | None] = {}
-    for each in changes:
-        if each.path not in files:
-            files[each.path] = None if each.id is None else _stored(each)
+    for part in changes.partitions(ROWS):
+        for path, identifier, digest, size, git_oid, wrapped_key in part:
+            if path not in files:
+                stored = None
+                if identifier is not None:
+                    stored = StoredFile(digest, size, git_oid, StoredBlob(identifier, size, wrapped_key))
+                files[path] = stored
     return snapshot_of(read_revision(row), files)
 
 
@@ -214,6 +218,7 @@ def snapshot_of(made: Revision, files: Mapping[str, StoredFile | None]) -> Snaps
     return Snapshot(made, there, sorted(there))
 
 
+_STORED: Final = (blob.c.id, blob.c.digest, blob.c.size, blob.c.git_oid, blob.c.wrapped_key)
 _FIRST: Final = "Create the repository"
 _MOVED: Final = "the branch changed meanwhile; look at what is new and commit again"
 

@@ -5,6 +5,7 @@ parsed after authentication. A content leaves in parts, and the first one is ver
 status line is sent.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import ClassVar, Final
 from urllib.parse import quote, urlencode
@@ -43,7 +44,8 @@ from nomoat.resources.repositories.listing import Page, entries_of, pages
 from nomoat.resources.repositories.reading import Content
 
 DEFAULT_BRANCH: Final = "main"
-PAGE: Final = 1000  # entries of a listing in one answer, as the Hub has it
+PAGE: Final = 5000  # entries of a listing in one answer: clients follow the link to the next, and each is a record
+AT_ONCE: Final = 500  # entries that are described before others have their turn
 EXPANDED_PAGE: Final = 50  # with the commits that last set them, as the Hub has it
 LFS_JSON: Final = "application/vnd.git-lfs+json"
 NO_XET: Final = (
@@ -92,7 +94,11 @@ class RepositoryEndpoints:
         async with self._guard.admit(exchange.presented, operation) as permit:
             listing = self._reading.list_files(permit)
             page = pages(listing, recursive=recursive, after=after, limit=EXPANDED_PAGE if expanded else PAGE)
-            described = described_entries(page.entries, listing, expanded=expanded)
+            described: list[dict[str, object]] = []
+            for start in range(0, len(page.entries), AT_ONCE):
+                described += described_entries(page.entries[start : start + AT_ONCE], listing, expanded=expanded)
+                await asyncio.sleep(0)
+            permit.check()
             shown = {"recursive": recursive, "expand": expanded}
             headers = self._following(page, operation, listing.commit, origin, shown)
             await exchange.answer_json(200, described, headers=headers)

@@ -40,7 +40,9 @@ class Alike:
     paths: Sequence[str]
     targets: tuple[Target, ...]
     group: Sequence[int]
-    filters: OrderedDict[frozenset[int], Sequence[str]] = field(default_factory=OrderedDict, repr=False)
+    filters: OrderedDict[frozenset[int], Sequence[str]] = field(
+        default_factory=OrderedDict[frozenset[int], Sequence[str]], repr=False
+    )
 
 
 def shown(alike: Alike, obligations: Sequence[Obligation]) -> Sequence[str]:

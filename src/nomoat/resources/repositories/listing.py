@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from nomoat.stores.references import LastChange
 from nomoat.stores.revisions import StoredFile
@@ -15,8 +16,7 @@ from nomoat.stores.revisions import StoredFile
 _AFTER_SLASH = chr(ord("/") + 1)  # sorts right after everything that begins with the folder and a slash
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of a listing: a file, or a folder (`file` is None)."""
 
     path: str
@@ -105,12 +105,16 @@ def _everything(listing: Listing, after: str) -> Iterator[Entry]:
     if after:
         start = bisect_left(paths, f"{after}/") if below(paths, after) else bisect_right(paths, after)
         seen.update((after, *_folders(after)), _folders(paths[start - 1]) if start else ())
+    files, last = listing.files, ""
     for path in islice(paths, start, None):
-        for folder in _folders(path):
-            if folder not in seen:
-                seen.add(folder)
-                yield Entry(folder, None)
-        yield Entry(path, listing.files[path])
+        within = path.rpartition("/")[0]
+        if within != last:  # most files lie where the one before them does
+            last = within
+            for folder in _folders(path):
+                if folder not in seen:
+                    seen.add(folder)
+                    yield Entry(folder, None)
+        yield Entry(path, files[path])
 
 
 def _folders(path: str) -> tuple[str, ...]:
