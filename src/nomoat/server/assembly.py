@@ -71,6 +71,7 @@ class Gateway:
     policies: Policies
     reading: Reading
     writing: Writing
+    references: References
     uncommitted: Uncommitted
     keys: KeyStore
     clock: Clock
@@ -207,6 +208,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         policies=parts.policies,
         reading=parts.reading,
         writing=parts.writing,
+        references=parts.references,
         uncommitted=parts.uncommitted,
         keys=stores.keys,
         clock=clock,
