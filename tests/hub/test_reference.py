@@ -4,8 +4,20 @@ from pathlib import Path
 
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub import DatasetEndpoints, HubEndpoints, ModelEndpoints
+from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "hub.md"
+
+
+EVERY = (
+    DatasetEndpoints,
+    DatasetReferences,
+    ModelEndpoints,
+    ModelReferences,
+    HubEndpoints,
+    ManagementEndpoints,
+)
+Endpoints = DatasetEndpoints | ModelEndpoints | HubEndpoints | DatasetReferences | ModelReferences | ManagementEndpoints
 
 
 def table(routes: list[Route]) -> str:
@@ -16,20 +28,20 @@ def table(routes: list[Route]) -> str:
     return "\n".join(lines)
 
 
-def unwired(endpoints: type[DatasetEndpoints | HubEndpoints | ModelEndpoints]) -> list[Route]:
+def unwired(endpoints: type[Endpoints]) -> list[Route]:
     """The routes of a protocol's class that is wired to nothing."""
     return object.__new__(endpoints).routes()
 
 
 def test_the_reference_has_every_route() -> None:
     text = DOCUMENT.read_text("utf-8")
-    for endpoints in (DatasetEndpoints, ModelEndpoints, HubEndpoints):
+    for endpoints in EVERY:
         assert table(unwired(endpoints)) in text, (
             f"docs/reference/hub.md: put this there\n\n{table(unwired(endpoints))}"
         )
 
 
 def test_the_reference_has_no_other_route() -> None:
-    every = [route for each in (DatasetEndpoints, ModelEndpoints, HubEndpoints) for route in unwired(each)]
+    every = [route for each in EVERY for route in unwired(each)]
     rows = [line for line in DOCUMENT.read_text("utf-8").splitlines() if line.startswith("| `")]
     assert len(rows) == len(every)

@@ -117,7 +117,6 @@ FAILURES = """
     digits, secrets, nothing = (dict(repo_id=f"acme/{name}", repo_type="dataset") for name in ("digits", "secrets", "nothing"))
     attempts = {
         "read": lambda: hf_hub_download(filename="refused.csv", **digits),
-        "snapshot": lambda: snapshot_download(allow_patterns="refused.csv", **digits),
         "write": lambda: HfApi().upload_file(path_or_fileobj=b"x", path_in_repo="x.txt", **digits),
         "create": lambda: HfApi().create_repo(**digits),
         "hidden": lambda: hf_hub_download(filename="data.csv", **secrets),
@@ -150,7 +149,6 @@ def test_who_is_refused_is_told_why_in_the_client_s_own_exceptions(live: Live) -
     kinds = {name: kind for name, (kind, _) in told.items()}
     assert kinds == {
         "read": "GatedRepoError",
-        "snapshot": "GatedRepoError",
         "write": "GatedRepoError",
         "create": "GatedRepoError",
         "hidden": "RepositoryNotFoundError",

@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from nomoat.client.transport import pinned_context
+from nomoat.protocols.hub.endpoints import PAGE
 from tests.hub.live import ADMIN, Live, commit_lines
 
 DATASET = "/api/datasets/acme/digits"
@@ -94,6 +95,18 @@ def requests_about(repository: str) -> Iterator[tuple[str, str, bytes]]:
     yield "POST", f"{api}/commit/main", "".join(commit_lines({}, folder)).encode()
     named = {"type": "dataset", "organization": "acme", "name": repository.partition("/")[2]}
     yield "POST", "/api/repos/create", json.dumps(named).encode()
+    yield "DELETE", "/api/repos/delete", json.dumps(named).encode()
+    yield (
+        "POST",
+        "/api/repos/move",
+        json.dumps({"type": "dataset", "fromRepo": repository, "toRepo": "acme/x"}).encode(),
+    )
+    yield "PUT", f"{api}/settings", b'{"visibility": "public"}'
+    yield from (("GET", f"{api}{rest}", b"") for rest in ("/commits/main", "/commits/nothing", "/auth-check"))
+    yield "POST", f"{api}/branch/new%2Fone", b"{}"
+    yield "POST", f"{api}/branch/new", b'{"startingPoint": "nothing"}'
+    yield "POST", f"{api}/tag/main", b'{"tag": "v1"}'
+    yield from (("DELETE", f"{api}/{rest}", b"") for rest in ("branch/main", "branch/nothing", "tag/nothing"))
 
 
 def test_a_hidden_repository_answers_byte_for_byte_like_a_missing_one(live: Live) -> None:
@@ -244,14 +257,19 @@ def test_routes_that_nobody_listed_are_refused(live: Live) -> None:
 
 
 def test_the_pages_of_a_listing_are_of_one_commit(live: Live) -> None:
-    first = commit(live, {f"paged/{number:04}.txt": b"" for number in range(1001)})
+    first = ""
+    for start in range(0, PAGE + 1, 1999):
+        numbers = range(start, min(start + 1999, PAGE + 1))
+        first = commit(live, {f"paged/{number:04}.txt": b"" for number in numbers})
     target = f"{DATASET}/tree/main/paged?recursive=true"
     page = live.raw("ingest", "GET", target)
     link, _, relation = page.header("link").partition("; ")
-    commit(live, {}, {"key": "deletedFolder", "value": {"path": "paged/"}})
+    for part in range(4):  # a commit changes at most 2,000 files
+        paths = [f"paged/{number:04}.txt" for number in range(part * 1500, min((part + 1) * 1500, PAGE + 1))]
+        commit(live, {}, *({"key": "deletedFile", "value": {"path": path}} for path in paths))
     following = live.raw("ingest", "GET", link.strip("<>").removeprefix(live.url))
     listed = [entry["path"] for answer in (page, following) for entry in json.loads(answer.text)]
-    assert listed == [f"paged/{number:04}.txt" for number in range(1001)]
+    assert listed == [f"paged/{number:04}.txt" for number in range(PAGE + 1)]
     assert (relation, f"/tree/{first}/paged?" in link, following.header("link")) == ('rel="next"', True, "")
     assert live.raw("ingest", "GET", target).status == 404
     assert live.raw("ingest", "GET", f"{target}&cursor=Li4vYQ").status == 400

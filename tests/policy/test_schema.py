@@ -29,8 +29,19 @@ from tests.policy.world import (
 )
 
 GROUPS = {
-    "Read": {"DescribeRepository", "ListFiles", "DescribeFile", "ReadFile"},
-    "Write": {"CreateRepository", "PlanUpload", "GrantUpload", "UploadBlob", "WriteFile"},
+    "Read": {"DescribeRepository", "ListFiles", "ListCommits", "DescribeFile", "ReadFile"},
+    "Write": {
+        "CreateRepository",
+        "PlanUpload",
+        "GrantUpload",
+        "UploadBlob",
+        "WriteFile",
+        "CreateBranch",
+        "DeleteBranch",
+        "CreateTag",
+        "DeleteTag",
+    },
+    "Remove": {"DeleteRepository"},
     "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy"},
     "Audit": {
         *{"ReadLog", "SummarizeLog", "ReadEntries", "ProveRecord"},
@@ -43,8 +54,9 @@ FILE = frozenset({"File"})
 IDENTITY = frozenset({"Identity"})
 LOGS = frozenset({"Log"})
 SUBJECTS = {
-    **dict.fromkeys(["Discover", "DescribeRepository", "ListFiles"], REPOSITORIES),
+    **dict.fromkeys(["Discover", "DescribeRepository", "ListFiles", "ListCommits"], REPOSITORIES),
     **dict.fromkeys(["CreateRepository", "GrantUpload", "UploadBlob"], REPOSITORIES),
+    **dict.fromkeys(["CreateBranch", "DeleteBranch", "CreateTag", "DeleteTag", "DeleteRepository"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
     **dict.fromkeys(["Enroll", "Revoke", *GROUPS["Identify"]], IDENTITY),

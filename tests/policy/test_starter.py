@@ -90,6 +90,7 @@ READING_ABOVE = "nobody-reads-above-clearance"
 WRITING_ABOVE = "nobody-writes-above-clearance"
 HIDDEN = "restricted-is-hidden-above-clearance"
 BOUND_DATA = "restricted-needs-a-bound-credential"
+BOUND_REMOVAL = "removal-needs-a-bound-credential"
 BOUND_ADMINISTRATION = "administration-needs-a-bound-credential"
 
 EXPECTATIONS = [
@@ -173,6 +174,19 @@ EXPECTATIONS = [
     may(ML_ENGINEER, "ListFiles", DIGITS, "ml-engineers-find-datasets"),
     not_(ML_ENGINEER, "ReadFile", RAW),
     not_(ML_ENGINEER, "ReadFile", SECRET_FILE, READING_ABOVE),
+    # History, branches, tags, and the end of a repository
+    may(INGEST, "CreateBranch", DIGITS, "ingestion-writes-datasets", NONE),
+    may(TRAIN, "CreateTag", READER, "training-publishes-models", NONE),
+    may(TRAIN, "ListCommits", DIGITS, "training-reads-datasets"),
+    not_(TRAIN, "DeleteBranch", DIGITS),
+    not_(SCIENTIST, "ListCommits", DIGITS),
+    not_(SCIENTIST_CLEARED, "ListCommits", SECRET, HIDDEN),
+    may(ENGINEER, "DeleteRepository", DIGITS, "owners-remove-what-they-own"),
+    may(ADA, "DeleteRepository", ADAS, "owners-remove-what-they-own", DEVICE_KEY),
+    not_(ENGINEER, "DeleteRepository", DIGITS, BOUND_REMOVAL, binding=NONE),
+    not_(ENGINEER, "DeleteRepository", FOREIGN),
+    not_(INGEST, "DeleteRepository", DIGITS),
+    not_(ADMINISTRATOR, "DeleteRepository", DIGITS),
     # Clearance
     not_(INGEST_INTERNAL, "ReadFile", RAW, READING_ABOVE),
     not_(INGEST_INTERNAL, "WriteFile", RAW, WRITING_ABOVE),

@@ -23,7 +23,7 @@ def trees(draw: st.DrawFn) -> list[str]:
 
 
 def listing(paths: list[str], under: str = "") -> Listing:
-    return Listing("c" * 40, under, dict.fromkeys(paths, FILE), below(paths, under))
+    return Listing("c" * 40, under, dict.fromkeys(paths, FILE), below(paths, under), lambda _: {})
 
 
 def naive(paths: list[str], under: str, *, recursive: bool) -> set[tuple[str, bool]]:

@@ -22,7 +22,7 @@ from nomoat.core.operation import (
 from nomoat.core.permit import Permit
 from nomoat.core.principal import PrincipalKind
 from nomoat.guard import Guard
-from nomoat.resources.repositories import Catalog, Reading, Writing
+from nomoat.resources.repositories import Catalog, Reading, References, Writing
 from tests.guard.world import Actor, World, runs_in, world
 
 OpT = TypeVar("OpT", bound=Operation)
@@ -109,6 +109,10 @@ class Yard:
     @property
     def writing(self) -> Writing:
         return self.world.gateway.writing
+
+    @property
+    def references(self) -> References:
+        return self.world.gateway.references
 
     @property
     def catalog(self) -> Catalog:

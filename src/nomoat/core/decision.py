@@ -1,7 +1,7 @@
 """Decision: Allow or Deny, never a bool; and the context that was read for it."""
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from nomoat.core.principal import Binding
 
@@ -24,11 +24,23 @@ class Context(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Withhold:
+    """Say nothing of the files that these parts stand for; `parts` are places in `Resolved.parts`."""
+
+    parts: frozenset[int]
+
+
+Obligation: TypeAlias = Withhold
+"""What a resource has to do with what it gives out; it takes an obligation that it does not know for a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
 class Allow:
-    """Permitted by `policies` (sorted ids) of the set with digest `snapshot`."""
+    """Permitted by `policies` (sorted ids) of the set with digest `snapshot`, under `obligations`."""
 
     policies: tuple[str, ...]
     snapshot: str
+    obligations: tuple[Obligation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,10 +79,18 @@ def parse_path(text: str) -> str:
 
 
 def parse_revision(text: str) -> str:
-    """Parse a branch name or a commit id."""
+    """Parse the name of a branch or tag, or a commit id."""
     if not _REVISION.fullmatch(text) or ".." in text or "//" in text:
-        raise Malformed("a revision is a branch name or a commit id")
+        raise Malformed("a revision is the name of a branch or tag, or a commit id")
     return text
+
+
+def parse_reference(text: str) -> str:
+    """Parse the name of a branch or tag that is to be made: a revision that no commit id and no `refs/` is."""
+    name = parse_revision(text)
+    if is_commit_id(name) or name.startswith("refs/") or name.endswith(".lock") or "/." in name or "./" in name:
+        raise Malformed("a branch or tag is named with letters, digits, '.', '_', '-' and '/', and not like a commit")
+    return name
 
 
 def is_commit_id(text: str) -> bool:

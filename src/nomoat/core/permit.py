@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Generic, final
 
 from nomoat.core._seal import require_seal
-from nomoat.core.decision import Allow
+from nomoat.core.decision import Allow, Obligation
 from nomoat.core.errors import Misuse, Revoked
 from nomoat.core.operation import Operation, OpT, OpT_co, Resolved
 from nomoat.core.principal import Principal
@@ -56,16 +56,20 @@ class Permit(Generic[OpT_co]):
         self.bytes = 0
         self.outcome: dict[str, str] = {}
 
-    def claim(self, kind: type[OpT]) -> Resolved[OpT]:
+    def claim(self, kind: type[OpT], *applied: type[Obligation]) -> Resolved[OpT]:
         """Spend the permit and return what it is for; `kind` is the operation the resource serves.
 
-        Raises `Misuse` when it is spent, over or of another kind, `Revoked` when the session ended.
+        `applied` are the obligations that the resource applies to what it gives out. Raises `Misuse` when
+        the permit is spent, over, of another kind or comes with another obligation, `Revoked` when the
+        session ended.
         """
         resolved: Resolved[Operation] = self._resolved
         if type(resolved.operation) is not kind:
             raise Misuse(f"a permit for {resolved.operation.action} was claimed as {kind.__name__}")
         if self._claimed:
             raise Misuse("a permit was claimed twice")
+        if not all(isinstance(obligation, applied) for obligation in self.allow.obligations):
+            raise Misuse(f"{kind.__name__} does not apply an obligation of its permit")
         self.check()
         self._claimed = True
         return resolved  # type: ignore[return-value]  # narrowed by the check of the operation's type above

@@ -38,6 +38,7 @@ from nomoat.core.permit import Lease, Permit
 from nomoat.core.principal import Principal
 from nomoat.core.record import Receipt
 from nomoat.guard.leases import Leases
+from nomoat.guard.obligations import decide_resolved
 from nomoat.guard.recording import opening, outcome, refusal_without_target
 from nomoat.guard.strangers import Strangers
 from nomoat.identity.authenticator import Authenticator
@@ -211,7 +212,7 @@ class Guard:
         )
         if not within:
             return Deny((), policies.digest, "this credential serves another purpose", CONFINED)
-        return decide(policies, principal, operation.action, resolved.targets, context)
+        return decide_resolved(policies, principal, resolved, context)
 
     def _still_holds(self, lease: Lease, operation: Operation, context: Context, found: object) -> bool:
         """Step 5, where something changed: whether the same caller would get the same, for the same reasons."""

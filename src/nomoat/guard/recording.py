@@ -18,6 +18,7 @@ from nomoat.core.names import Classification
 from nomoat.core.operation import Operation, Resolved, Target
 from nomoat.core.principal import Principal
 from nomoat.core.record import Json, Receipt, Record, RecordKind
+from nomoat.guard.obligations import recorded
 from nomoat.policy.engine import PolicySnapshot, decide
 
 LEVELS: Final = {level: level.name.lower() for level in Classification}
@@ -56,6 +57,8 @@ def opening(
             content["detail"] = decision.detail
         if resolved.discovery is not None:
             content["within"] = _on(resolved.discovery)  # its existence is asked for before the refusal is worded
+    elif decision.obligations:
+        content["obligations"] = recorded(decision.obligations, resolved.parts)
     if len(resolved.targets) > 1:
         content["all"] = _all(resolved.targets)
     if candidate is not None and (otherwise := _otherwise(candidate, principal, resolved, decision, context)):

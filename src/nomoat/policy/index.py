@@ -30,6 +30,7 @@ SLICES: Final = 1_024  # kinds of request
 SHARED: Final = 256  # selections of policies; kinds of request that select the same share one
 
 CIRCUMSTANCES: Final = frozenset({"at", "auth_age", "binding", "obtained", "session", "source"})
+FILE: Final = "NoMoat::File"
 ALL: Final[Policy] = {"op": "All"}
 
 
@@ -45,14 +46,18 @@ class Slice:
 
 @final
 class PolicyIndex:
-    """An index over policies in Cedar's JSON form, by id. Immutable but for its bounded caches."""
+    """An index over policies in Cedar's JSON form, by id. Immutable but for its bounded caches.
 
-    __slots__ = ("_anonymous", "_cut", "_find", "_groups", "_named", "_policies", "_scopes")
+    `files` are the ids of the files that some policy names.
+    """
+
+    __slots__ = ("_anonymous", "_cut", "_find", "_groups", "_named", "_policies", "_scopes", "files")
 
     def __init__(self, policies: Mapping[str, Policy]) -> None:
         self._policies = policies
         self._scopes = {name: scope(policy) for name, policy in policies.items()}
         self._named = frozenset(uid for policy in policies.values() for uid in entities(policy))
+        self.files: Final = frozenset(name for kind, name in self._named if kind == FILE)
         self._groups = frozenset(name for kind, name in self._named if kind == GROUP)
         taken = {name for _, name in self._named}
         self._anonymous = next(name for number in range(len(taken) + 1) if (name := f"unnamed-{number}") not in taken)

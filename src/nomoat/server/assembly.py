@@ -50,6 +50,7 @@ from nomoat.protocols.http.application import Application
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.errors import error_headers
+from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.directory import Declarations
@@ -57,7 +58,7 @@ from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies, former, versions
-from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
+from nomoat.resources.repositories import Catalog, Reading, References, Resolution, Writing
 from nomoat.resources.trial import Trial
 from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
@@ -94,6 +95,7 @@ class Gateway:
     trial: Trial
     reading: Reading
     writing: Writing
+    references: References
     uncommitted: Uncommitted
     keys: KeyStore
     clock: Clock
@@ -130,6 +132,8 @@ class _Resources:
     catalog: Catalog
     reading: Reading
     writing: Writing
+    references: References
+    uncommitted: Uncommitted
     log: LogReading
     evidence: Evidence
 
@@ -273,7 +277,8 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Pr
         trial=parts.trial,
         reading=parts.reading,
         writing=parts.writing,
-        uncommitted=Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log)),
+        references=parts.references,
+        uncommitted=parts.uncommitted,
         keys=stores.keys,
         clock=clock,
     )
@@ -301,6 +306,7 @@ def _resources(
         former=lru_cache(maxsize=FORMER)(partial(former, stores.state)),
         versions=partial(versions, stores.state),
     )
+    uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log))
     return _Resources(
         declarations=declarations,
         policies=policies,
@@ -309,8 +315,10 @@ def _resources(
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
-        reading=Reading(stores.objects),
+        reading=Reading(catalog, stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock),
+        references=References(catalog, uncommitted.discard, clock),
+        uncommitted=uncommitted,
         log=LogReading(log, provable.evidence, provable.index, clock),
         evidence=provable.evidence,
     )
@@ -332,7 +340,9 @@ def _resolvers(parts: _Resources) -> dict[type[Operation], Resolver[Any]]:
         ReadDifferences: parts.history.resolve_differences,
         FindUnused: parts.history.resolve_unused,
         TryPolicy: parts.trial.resolve,
-        **Resolution(lambda: parts.declarations.current, parts.catalog).resolvers,
+        **Resolution(
+            lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
+        ).resolvers,
     }
     for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
         resolvers[operation] = parts.identities.resolve_self
@@ -370,6 +380,9 @@ def _routes(parts: _Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *HubEndpoints(guard, parts.writing, parts.identities.whoami).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
+        *DatasetReferences(guard, parts.reading, parts.references).routes(),
+        *ModelReferences(guard, parts.reading, parts.references).routes(),
+        *ManagementEndpoints(guard, parts.reading, parts.references).routes(),
     )
 
 

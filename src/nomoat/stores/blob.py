@@ -7,21 +7,25 @@ before it is.
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, final
+from typing import NamedTuple, Self, final
 
 from nomoat.core.errors import Corrupt, Misuse, Unavailable
 from nomoat.stores.streaming import SEGMENT, Bytes, Opener, ciphertext_span, segment_at, segment_count
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBlob:
-    """What the state keeps of a blob: its id, the size of its plaintext in bytes, its wrapped data key."""
+class StoredBlob(NamedTuple):
+    """What the state keeps of a blob: its id, the size of its plaintext in bytes, its wrapped data key.
+
+    A tuple, because a repository has many.
+    """
 
     id: str
     size: int
-    wrapped_key: bytes = field(repr=False)
+    wrapped_key: bytes
+
+    def __repr__(self) -> str:
+        return f"StoredBlob(id={self.id!r}, size={self.size})"
 
 
 @final

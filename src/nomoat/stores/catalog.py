@@ -5,8 +5,8 @@ follow the state in the order of its commits, in the event loop. It knows no pol
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from types import MappingProxyType
 from typing import Final, TypeAlias, final
@@ -15,6 +15,19 @@ from sqlalchemy import Connection, insert, select
 
 from nomoat.core.errors import Conflict
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
+from nomoat.stores.references import (
+    Forgotten,
+    LastChange,
+    TagDraft,
+    changed_paths,
+    create_branch,
+    create_tag,
+    delete_branch,
+    delete_repository,
+    delete_tag,
+    history,
+    last_changes,
+)
 from nomoat.stores.revisions import (
     Committed,
     Draft,
@@ -29,10 +42,10 @@ from nomoat.stores.revisions import (
     snapshot_of,
 )
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import branch, repository
+from nomoat.stores.state.schema import branch, repository, tag
 
 MAIN: Final = "main"  # the branch that a new repository has
-CACHED_FILES: Final = 50_000  # in all cached snapshots together, about 40 MiB
+CACHED_FILES: Final = 120_000  # in all cached snapshots together, about 100 MiB
 
 Still: TypeAlias = Callable[[], None]
 
@@ -43,19 +56,20 @@ def _always() -> None:
 
 @dataclass(frozen=True, slots=True)
 class CreatedRepository:
-    """A repository by its immutable id. `branches` maps names to commit ids; `created_at` is Unix seconds."""
+    """A repository by its immutable id. `branches` and `tags` map names to commit ids; `created_at` is Unix seconds."""
 
     id: str
     name: RepositoryName
     created_at: float
     branches: Mapping[str, str]
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @final
 class Catalog:
     """The repositories of one state.
 
-    `generation` moves when a repository is created. A commit does not move it: what was decided of a
+    `generation` moves when a repository is created or deleted. A commit does not move it: what was decided of a
     file is about its path and this very revision, and stays right and served when the branch moves on;
     if it moved, readers would be decided again for every commit of anybody, under load without end.
     What changes something takes `still`, which is called in the transaction, when its turn in the state
@@ -74,15 +88,13 @@ class Catalog:
         return self._created.get(name)
 
     def snapshot(self, of: CreatedRepository, named: str) -> Snapshot | None:
-        """The revision that a branch name or commit id of the repository means, or None.
+        """The revision that a branch, tag or commit id of the repository means, or None.
 
         Raises `Unavailable` when the state fails.
         """
-        commit_id = of.branches.get(named)
+        commit_id = commit_named(of, named)
         if commit_id is None:
-            if not is_commit_id(named):
-                return None
-            commit_id = named
+            return None
         cached = self._cached.get(commit_id)
         if cached is None:
             cached = self._state.read(lambda connection: load_snapshot(connection, of.id, commit_id))
@@ -98,6 +110,23 @@ class Catalog:
         """Those of the contents that `subject` has sent to the repository, by digest."""
         wanted = set(digests)
         return self._state.read(lambda connection: sent_contents(connection, repository_id, subject, wanted))
+
+    def history(self, of: CreatedRepository, start: str, limit: int) -> list[tuple[Revision, list[str]]]:
+        """The commit `start` and those before it, newest first, at most `limit`, each with the paths it changes.
+
+        Empty when the repository has no such commit. Raises `Unavailable` when the state fails.
+        """
+
+        def read(connection: Connection) -> list[tuple[Revision, list[str]]]:
+            made = history(connection, of.id, start, limit)
+            paths = changed_paths(connection, [each.id for each in made])
+            return [(each, paths[each.id]) for each in made]
+
+        return self._state.read(read)
+
+    def last_changes(self, start: str, paths: Sequence[str]) -> Mapping[str, LastChange]:
+        """For each of the paths, the newest commit up to `start` that set it. Raises `Unavailable`."""
+        return self._state.read(lambda connection: last_changes(connection, start, paths))
 
     async def create(self, name: RepositoryName, subject: str, at: float, still: Still = _always) -> CreatedRepository:
         """Create a repository with an empty branch `main`. Raises `Conflict` when there is one already."""
@@ -131,6 +160,78 @@ class Catalog:
 
         return await self._state.write(change, lambda done: self._advance(name, draft, done))
 
+    async def create_branch(self, of: CreatedRepository, name: str, commit: str, still: Still = _always) -> None:
+        """Make a branch at a commit. Raises `Conflict` when the name is taken, `NotFound` without the repository."""
+
+        def change(connection: Connection) -> None:
+            still()
+            create_branch(connection, of.id, name, commit)
+
+        await self._state.write(change, lambda _: self._rename(of, branches={name: commit}))
+
+    async def delete_branch(self, of: CreatedRepository, name: str, head: str, still: Still = _always) -> None:
+        """Remove a branch that is still at `head`. Raises `Conflict` when it moved."""
+
+        def change(connection: Connection) -> None:
+            still()
+            delete_branch(connection, of.id, name, head)
+
+        await self._state.write(change, lambda _: self._rename(of, branches={name: None}))
+
+    async def create_tag(self, of: CreatedRepository, made: TagDraft, still: Still = _always) -> None:
+        """Make a tag. Raises `Conflict` when the name is taken, `NotFound` without the repository."""
+
+        def change(connection: Connection) -> None:
+            still()
+            create_tag(connection, of.id, made)
+
+        await self._state.write(change, lambda _: self._rename(of, tags={made.name: made.commit}))
+
+    async def delete_tag(self, of: CreatedRepository, name: str, still: Still = _always) -> None:
+        """Remove a tag. Raises `Conflict` when somebody else did."""
+
+        def change(connection: Connection) -> None:
+            still()
+            delete_tag(connection, of.id, name)
+
+        await self._state.write(change, lambda _: self._rename(of, tags={name: None}))
+
+    async def delete(
+        self, of: CreatedRepository, discard: Callable[[Sequence[Forgotten]], None], still: Still = _always
+    ) -> list[Forgotten]:
+        """Forget a repository with all that it has; `discard` removes its contents, which are also returned.
+
+        Raises `NotFound` when somebody else was faster.
+        """
+
+        def change(connection: Connection) -> list[Forgotten]:
+            still()
+            return delete_repository(connection, of.id)
+
+        def follow(forgotten: list[Forgotten]) -> None:  # also when nobody waits for it any more
+            self._forget(of)
+            discard(forgotten)
+
+        return await self._state.write(change, follow)
+
+    def _rename(
+        self,
+        of: CreatedRepository,
+        branches: Mapping[str, str | None] = MappingProxyType({}),
+        tags: Mapping[str, str | None] = MappingProxyType({}),
+    ) -> None:
+        """Follow a change of names; None is one that was removed."""
+        before = self._created[of.name]
+        self._created[of.name] = replace(
+            before, branches=_changed(before.branches, branches), tags=_changed(before.tags, tags)
+        )
+
+    def _forget(self, of: CreatedRepository) -> None:
+        del self._created[of.name]
+        for commit_id in [each for each, cached in self._cached.items() if cached.revision.repository == of.id]:
+            self._room += 1 + len(self._cached.pop(commit_id).paths)
+        self.generation += 1
+
     def _add(self, created: CreatedRepository) -> None:
         self._created[created.name] = created
         self.generation += 1
@@ -156,15 +257,28 @@ class Catalog:
             self._room += 1 + len(oldest.paths)
 
 
+def commit_named(of: CreatedRepository, named: str) -> str | None:
+    """The commit id that a branch, a tag or a commit id (of whatever repository) means, or None."""
+    return of.branches.get(named) or of.tags.get(named) or (named if is_commit_id(named) else None)
+
+
+def _changed(before: Mapping[str, str], changes: Mapping[str, str | None]) -> Mapping[str, str]:
+    after = {**before, **changes}
+    return MappingProxyType({name: commit for name, commit in after.items() if commit is not None})
+
+
 def _all(connection: Connection) -> dict[RepositoryName, CreatedRepository]:
     branches: dict[str, dict[str, str]] = {}
     for row in connection.execute(select(branch)):
         branches.setdefault(row.repository, {})[row.name] = row.revision
+    tags: dict[str, dict[str, str]] = {}
+    for row in connection.execute(select(tag.c.repository, tag.c.name, tag.c.revision)):
+        tags.setdefault(row.repository, {})[row.name] = row.revision
     created: dict[RepositoryName, CreatedRepository] = {}
     for row in connection.execute(select(repository)):
         name = RepositoryName(RepositoryKind(row.kind), row.namespace, row.name)
-        heads = MappingProxyType(branches.get(row.id, {}))
-        created[name] = CreatedRepository(row.id, name, row.created_at, heads)
+        heads, marks = MappingProxyType(branches.get(row.id, {})), MappingProxyType(tags.get(row.id, {}))
+        created[name] = CreatedRepository(row.id, name, row.created_at, heads, marks)
     return created
 
 

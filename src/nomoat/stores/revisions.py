@@ -9,21 +9,22 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from sqlalchemy import CTE, Connection, Row, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
-from nomoat.core.errors import Conflict, Malformed
+from nomoat.core.errors import Conflict, Malformed, NotFound
 from nomoat.stores.blob import StoredBlob
 from nomoat.stores.state.schema import blob, branch, change, revision, upload
+from nomoat.stores.state.schema import repository as repositories
 
+ROWS: Final = 5_000  # fetched at once: one by one, they cost twice as much
 MOST_REBASED: Final = 1000  # commits that may have come between a decision and its commit
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """One content in a repository.
+class StoredFile(NamedTuple):
+    """One content in a repository; a tuple, because a repository has many.
 
     `digest` is its SHA-256 (hexadecimal), `size` its length in bytes, `git_oid` its git object id when
     it came inline with a commit, '' when it was uploaded as LFS.
@@ -144,11 +145,18 @@ def begin_history(connection: Connection, repository: str, name: str, author: st
     return first
 
 
+def require_repository(connection: Connection, repository_id: str) -> None:
+    """Raise `NotFound` when the repository was deleted since it was looked up."""
+    if connection.scalar(select(repositories.c.id).where(repositories.c.id == repository_id)) is None:
+        raise NotFound("Repository not found", kind="repository", detail="deleted meanwhile")
+
+
 def keep_content(connection: Connection, repository: str, file: StoredFile, subject: str, at: float) -> bool:
     """Note that `subject` sent a content; return whether its blob is the one that is kept.
 
     The first blob of a content stays: another one of the same content is not needed.
     """
+    require_repository(connection, repository)
     known = connection.scalar(select(blob.c.id).where(blob.c.repository == repository, blob.c.digest == file.digest))
     if known is None:
         connection.execute(
@@ -187,17 +195,21 @@ def load_snapshot(connection: Connection, repository: str, commit_id: str) -> Sn
     ).one_or_none()
     if row is None:
         return None
-    chain = _ancestry(commit_id)
+    chain = ancestry(commit_id)
     changes = connection.execute(
-        select(change.c.path, blob)
+        select(change.c.path, *_STORED)
         .select_from(chain.join(change, change.c.revision == chain.c.id).outerjoin(blob, blob.c.id == change.c.blob))
         .order_by(chain.c.depth)
     )
     files: dict[str, StoredFile | None] = {}
-    for each in changes:
-        if each.path not in files:
-            files[each.path] = None if each.id is None else _stored(each)
-    return snapshot_of(_read(row), files)
+    for part in changes.partitions(ROWS):
+        for path, identifier, digest, size, git_oid, wrapped_key in part:
+            if path not in files:
+                stored = None
+                if identifier is not None:
+                    stored = StoredFile(digest, size, git_oid, StoredBlob(identifier, size, wrapped_key))
+                files[path] = stored
+    return snapshot_of(read_revision(row), files)
 
 
 def snapshot_of(made: Revision, files: Mapping[str, StoredFile | None]) -> Snapshot:
@@ -206,6 +218,7 @@ def snapshot_of(made: Revision, files: Mapping[str, StoredFile | None]) -> Snaps
     return Snapshot(made, there, sorted(there))
 
 
+_STORED: Final = (blob.c.id, blob.c.digest, blob.c.size, blob.c.git_oid, blob.c.wrapped_key)
 _FIRST: Final = "Create the repository"
 _MOVED: Final = "the branch changed meanwhile; look at what is new and commit again"
 
@@ -224,7 +237,7 @@ def _require_apart(connection: Connection, draft: Draft, head: str) -> None:
     """Raise `Conflict` unless all that came between leaves alone what the draft was decided on."""
     if draft.strict:
         raise Conflict(_MOVED)
-    since = _ancestry(head, until=draft.base.revision.id, depth=MOST_REBASED)
+    since = ancestry(head, until=draft.base.revision.id, depth=MOST_REBASED)
     seen = set(connection.scalars(select(since.c.id)))
     if draft.base.revision.id not in seen:
         raise Conflict(_MOVED)
@@ -235,7 +248,7 @@ def _require_apart(connection: Connection, draft: Draft, head: str) -> None:
             raise Conflict(f"{path} changed meanwhile; look at what is new and commit again")
 
 
-def _ancestry(start: str, *, until: str = "", depth: int = 1 << 62) -> CTE:
+def ancestry(start: str, *, until: str = "", depth: int = 1 << 62) -> CTE:
     """The commit `start` and those before it as (id, parent, depth), down to `until` or `depth` steps."""
     first = select(revision.c.id, revision.c.parent, literal(0).label("depth")).where(revision.c.id == start)
     chain = first.cte(recursive=True)
@@ -282,7 +295,8 @@ def _row(made: Revision) -> dict[str, object]:
     }
 
 
-def _read(row: "Row[tuple[object, ...]]") -> Revision:
+def read_revision(row: "Row[tuple[object, ...]]") -> Revision:
+    """A row of the table as a revision."""
     return Revision(row.id, row.repository, row.parent or "", row.title, row.author, row.at)
 
 

@@ -1,4 +1,4 @@
-"""Contents that nobody committed: forgotten by the state once they are old, and only then removed from the disk.
+"""Contents that nobody committed, or whose repository is gone: forgotten by the state, then removed from the disk.
 
 Rules: a content that any revision names, of any branch and however old, is never touched. Age counts
 from the last time that somebody sent the content. The order is state, log, disk: what the state has
@@ -11,14 +11,16 @@ comes after, and is told that the content was not sent.
 """
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, TypeAlias, final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias, final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select
 
 from nomoat.core.errors import NoMoatError
 from nomoat.stores.objects import Objects
+from nomoat.stores.references import Forgotten
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import blob, change, upload
 from nomoat.stores.streaming import ciphertext_size
@@ -26,19 +28,14 @@ from nomoat.stores.streaming import ciphertext_size
 LIFE_S: Final = 7 * 24 * 3600.0
 """Seconds that an uncommitted content is kept: a push of terabytes sends its first file days before it commits."""
 EVERY_S: Final = 3600.0
+UNCOMMITTED: Final = f"nobody committed them within {LIFE_S / 86400:.0f} days"
+DELETED: Final = "their repository was deleted"
 EXAMINED: Final = 500  # contents in one turn: a few milliseconds of the state's writer
 PAUSE_S: Final = 0.05  # between turns, for everybody else who writes to the state
 _BLOB_ID: Final = re.compile(r"[0-9a-f]{32}")  # what else lies there is not ours to remove
 
 NoteRemoval: TypeAlias = Callable[[str, int, int], Awaitable[object]]
 """Make it durable that contents are removed: why, how many, and how many bytes that frees on the disk."""
-
-
-class Forgotten(NamedTuple):
-    """A content that the state has forgotten; `length` is what it takes on the disk, in bytes."""
-
-    id: str
-    length: int
 
 
 @final
@@ -62,7 +59,8 @@ class Uncommitted:
         self._examined = examined
         self._pause = pause
         self._sweeping = asyncio.Lock()
-        self._unrecorded: list[Forgotten] = []
+        self._unrecorded: dict[str, list[Forgotten]] = {}  # by the reason
+        self._waiting = asyncio.Event()
         self._unremoved: list[Forgotten] = []
 
     async def remove_strays(self) -> int:
@@ -95,14 +93,23 @@ class Uncommitted:
                 await asyncio.sleep(self._pause)
         return removed
 
+    def discard(self, forgotten: Sequence[Forgotten]) -> None:
+        """Remove soon what a deleted repository had, and the state has forgotten with it."""
+        if forgotten:
+            self._unrecorded.setdefault(DELETED, []).extend(forgotten)
+            self._waiting.set()
+
     async def run(self, failed: Callable[[NoMoatError], None], interval: float = EVERY_S) -> None:
-        """Sweep now and every `interval` seconds until cancelled; tell `failed` what went wrong, and go on."""
+        """Sweep now, every `interval` seconds and after a `discard`; tell `failed` what went wrong, and go on."""
         while True:
+            self._waiting.clear()
             try:
                 await self.sweep()
             except NoMoatError as error:
                 failed(error)
-            await asyncio.sleep(interval)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(interval):
+                    await self._waiting.wait()
 
     def _page(self, place: str) -> Callable[[Connection], list[str]]:
         """Find the next ids of contents, whatever they are: a page is bounded by what it looks at, not finds."""
@@ -123,15 +130,15 @@ class Uncommitted:
             connection.execute(delete(blob).where(blob.c.id.in_(ids)))
             return [Forgotten(row.id, ciphertext_size(row.size)) for row in rows]
 
-        await self._state.write(forget, self._unrecorded.extend)
+        await self._state.write(forget, self._unrecorded.setdefault(UNCOMMITTED, []).extend)
 
     async def _finish(self) -> int:
         """Record what was forgotten, then remove it; return how many were removed."""
-        if self._unrecorded:
-            count, length = len(self._unrecorded), sum(each.length for each in self._unrecorded)
-            await self._note(f"nobody committed them within {LIFE_S / 86400:.0f} days", count, length)
-            self._unremoved += self._unrecorded
-            self._unrecorded.clear()
+        for why in [why for why, forgotten in self._unrecorded.items() if forgotten]:
+            recorded = tuple(self._unrecorded[why])  # more may come while this is being recorded
+            await self._note(why, len(recorded), sum(each.length for each in recorded))
+            del self._unrecorded[why][: len(recorded)]
+            self._unremoved += recorded
         removed = 0
         while self._unremoved:
             await self._objects.remove(self._unremoved[-1].id)

@@ -4,6 +4,14 @@ from nomoat.core.operation.administration import ApplyDirectory, ApplyPolicy, En
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
 from nomoat.core.operation.craft import ExplainRecord, FindUnused, ReadDifferences, SimulatePolicy, TryPolicy
 from nomoat.core.operation.evidence import ProveRecord, ReadEntries, SummarizeLog
+from nomoat.core.operation.history import (
+    CreateBranch,
+    CreateTag,
+    DeleteBranch,
+    DeleteRepository,
+    DeleteTag,
+    ListCommits,
+)
 from nomoat.core.operation.identity import IssueToken, JoinWorkload, RegisterDevice, RenewCertificate, Whoami
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
@@ -13,7 +21,12 @@ __all__ = [
     "ApplyDirectory",
     "ApplyPolicy",
     "Change",
+    "CreateBranch",
     "CreateRepository",
+    "CreateTag",
+    "DeleteBranch",
+    "DeleteRepository",
+    "DeleteTag",
     "DescribeFile",
     "DescribeRepository",
     "Enroll",
@@ -22,6 +35,7 @@ __all__ = [
     "GrantUpload",
     "IssueToken",
     "JoinWorkload",
+    "ListCommits",
     "ListFiles",
     "OpT",
     "OpT_co",

@@ -66,7 +66,9 @@ OpT_co = TypeVar("OpT_co", bound=Operation, covariant=True)
 class Resolved(Generic[OpT_co]):
     """An operation and what its names meant at one instant.
 
-    `targets` has at least one target and every one of them must be allowed. `coordinates` is what
+    `targets` has at least one target and every one of them must be allowed. `parts` stand for files
+    that the answer would tell of; each is decided as `DescribeFile`, and what is denied is withheld
+    (`Withhold`) instead of refusing the whole. `coordinates` is what
     the resource needs to find it again without looking a name up. `discovery` is the thing whose
     existence is itself confidential (the repository), `missing` the words for its absence.
     """
@@ -76,6 +78,7 @@ class Resolved(Generic[OpT_co]):
     coordinates: Mapping[str, object] = field(default_factory=dict[str, object])
     discovery: Target | None = None
     missing: str = ""
+    parts: tuple[Target, ...] = ()
 
     @property
     def target(self) -> Target:

@@ -48,7 +48,8 @@ class DescribeFile(Operation):
 class ReadFile(Operation):
     """Read one file's content, whole or a range (`first`, `last` inclusive; None: open).
 
-    A negative `first` with `last` None asks for that many last bytes (RFC 9110, section 14.1.2).
+    A negative `first` with `last` None asks for that many last bytes (RFC 9110, section 14.1.2). The
+    range holds for the content with the entity tag `of` ('' for any); any other is read whole.
     """
 
     repository: RepositoryName
@@ -56,6 +57,7 @@ class ReadFile(Operation):
     path: str
     first: int | None = None
     last: int | None = None
+    of: str = ""
 
     @property
     def requested(self) -> str:

@@ -135,6 +135,15 @@ class Exchange:
             raise Malformed("a field of the query is repeated")
         return found
 
+    def asks(self, name: str) -> bool:
+        """Whether the query has the field, once or more, with a value that means yes."""
+        text = bytes(self._scope["query_string"]).decode("latin-1")
+        try:
+            fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS)
+        except ValueError:
+            raise Malformed("the query is not well formed") from None
+        return any(field == name and value.lower() in {"1", "true"} for field, value in fields)
+
     async def stream(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `Disconnected` when the client left, or went silent, before its end."""
         more = True

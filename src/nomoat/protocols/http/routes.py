@@ -1,7 +1,8 @@
 """The table of routes: every one is one Operation, or public and named as such. All else is refused.
 
-Patterns are paths with `{name}` for one segment and a final `{name*}` for one or more. A literal
-segment wins over a placeholder, so the order of the table does not matter.
+Patterns are paths with `{name}` for one segment, `{+name}` for one segment in which a slash may be
+encoded (RFC 6570 has that sign for it), and a final `{name*}` for one or more segments. A literal segment
+wins over a placeholder, so the order of the table does not matter.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -49,7 +50,7 @@ class _Node:
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node] = {}
-        self.placeholders: list[tuple[str, _Node]] = []  # by suffix, such as ".git"
+        self.placeholders: list[tuple[str, bool, _Node]] = []  # by suffix, such as ".git", and whether slashes may be
         self.routes: dict[str, tuple[Route, tuple[str, ...]]] = {}
         self.rest: dict[str, tuple[Route, tuple[str, ...]]] = {}
 
@@ -63,17 +64,17 @@ class _Node:
         if first.startswith("{") and first.endswith("*}"):
             self.rest[route.method] = (route, (*names, first[1:-2]))
         elif first.startswith("{"):
-            name, _, suffix = first[1:].partition("}")
-            self._placeholder(suffix).add(tuple(others), route, (*names, name))
+            name, _, suffix = first[1:].removeprefix("+").partition("}")
+            self._placeholder(suffix, slashes=first.startswith("{+")).add(tuple(others), route, (*names, name))
         else:
             self.literals.setdefault(first, _Node()).add(tuple(others), route, names)
 
-    def _placeholder(self, suffix: str) -> "_Node":
-        for known, node in self.placeholders:
-            if known == suffix:
+    def _placeholder(self, suffix: str, *, slashes: bool) -> "_Node":
+        for known, allowed, node in self.placeholders:
+            if (known, allowed) == (suffix, slashes):
                 return node
         node = _Node()
-        self.placeholders.append((suffix, node))
+        self.placeholders.append((suffix, slashes, node))
         self.placeholders.sort(key=lambda item: -len(item[0]))
         return node
 
@@ -87,9 +88,10 @@ class _Node:
         literal = self.literals.get(first)
         if literal is not None and (found := literal.find(method, segments, at + 1, values)):
             return found
-        for suffix, node in self.placeholders:
+        for suffix, slashes, node in self.placeholders:
             if first.endswith(suffix):
-                found = node.find(method, segments, at + 1, (*values, _single(first, suffix)))
+                value = first.removesuffix(suffix) if slashes else _single(first, suffix)
+                found = node.find(method, segments, at + 1, (*values, value))
                 if found:
                     return found
         rest = self.rest.get(method)

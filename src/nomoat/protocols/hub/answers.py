@@ -8,7 +8,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, cast
@@ -17,8 +17,9 @@ from urllib.parse import quote
 from nomoat.core.errors import Malformed
 from nomoat.core.names import RepositoryKind, parse_path
 from nomoat.protocols.http.exchange import Exchange
-from nomoat.resources.repositories.listing import Entry
-from nomoat.resources.repositories.reading import Content, Description, FoundFile
+from nomoat.resources.repositories import Revision, StoredFile
+from nomoat.resources.repositories.listing import Entry, Listing
+from nomoat.resources.repositories.reading import Content, Description, FoundFile, tag_of
 from nomoat.resources.repositories.writing import GrantedUpload
 
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
@@ -32,8 +33,8 @@ def origin_of(exchange: Exchange) -> str:
     return f"https://{host}"
 
 
-def described_repository(description: Description) -> dict[str, object]:
-    """A repository as `model_info` and `dataset_info` read it."""
+def described_repository(description: Description, *, blobs: bool = False) -> dict[str, object]:
+    """A repository as `model_info` and `dataset_info` read it, with sizes and digests of files if `blobs`."""
     return {
         "_id": description.id[:24],
         "id": str(description.name),
@@ -47,38 +48,70 @@ def described_repository(description: Description) -> dict[str, object]:
         "downloads": 0,
         "likes": 0,
         "tags": [],
-        "siblings": [{"rfilename": path} for path in description.paths],
+        "siblings": [
+            {"rfilename": path, **(_described_blob(description.files[path]) if blobs else {})}
+            for path in description.paths
+        ],
         **({"modelId": str(description.name)} if description.name.kind is RepositoryKind.MODEL else {}),
     }
 
 
-def described_branches(description: Description) -> dict[str, object]:
-    """A repository's branches as `list_repo_refs` reads them."""
-    branches = [
-        {"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit}
-        for name, commit in sorted(description.branches.items())
-    ]
-    return {"branches": branches, "converts": [], "tags": [], "pullRequests": []}
+def described_names(description: Description) -> dict[str, object]:
+    """A repository's branches and tags as `list_repo_refs` reads them."""
+    branches, tags = (
+        [{"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": commit} for name, commit in sorted(named.items())]
+        for kind, named in (("heads", description.branches), ("tags", description.tags))
+    )
+    return {"branches": branches, "converts": [], "tags": tags, "pullRequests": []}
 
 
-def described_entry(entry: Entry, commit: str) -> dict[str, object]:
-    """A file or folder as `list_repo_tree` reads it. A folder's id stands for its path at this commit."""
+def described_commit(made: Revision) -> dict[str, object]:
+    """A commit as `list_repo_commits` reads it. Titles are text: no markup is made of them."""
+    told = {"title": made.title, "message": ""}
+    authors = [{"user": made.author.partition(":")[2]}]
+    return {"id": made.id, "authors": authors, "date": _moment(made.at), **told, "formatted": told}
+
+
+def described_entries(entries: Sequence[Entry], listing: Listing, *, expanded: bool = False) -> list[dict[str, object]]:
+    """Files and folders as `list_repo_tree` reads them, `expanded` with the commits that last set the files.
+
+    What these are called is for who may list commits.
+    """
+    described = [_described_entry(entry, listing.commit) for entry in entries]
+    if expanded:
+        last = listing.last_changes([entry.path for entry in entries if entry.file])
+        for each in described:
+            if changed := last.get(str(each["path"])):
+                each["lastCommit"] = {"id": changed.commit, "title": "", "date": _moment(changed.at)}
+    return described
+
+
+def _described_entry(entry: Entry, commit: str) -> dict[str, object]:
+    """A folder's id stands for its path at this commit."""
     if entry.file is None:
         identifier = hashlib.sha256(f"{commit}:{entry.path}".encode()).hexdigest()[:40]
         return {"type": "directory", "path": entry.path, "oid": identifier, "size": 0}
     file = entry.file
     described: dict[str, object] = {"type": "file", "path": entry.path, "size": file.size, "oid": file.git_oid}
     if not file.git_oid:
-        pointer = _pointer(file.digest, file.size)
-        described["oid"] = hashlib.sha1(b"blob %d\0" % len(pointer) + pointer, usedforsecurity=False).hexdigest()
-        described["lfs"] = {"oid": file.digest, "size": file.size, "pointerSize": len(pointer)}
+        described["oid"], length = _pointer(file)
+        described["lfs"] = {"oid": file.digest, "size": file.size, "pointerSize": length}
     return described
+
+
+def _described_blob(file: StoredFile) -> dict[str, object]:
+    """A file as the `siblings` of a repository have it."""
+    if file.git_oid:
+        return {"blobId": file.git_oid, "size": file.size}
+    identifier, length = _pointer(file)
+    lfs = {"sha256": file.digest, "size": file.size, "pointerSize": length}
+    return {"blobId": identifier, "size": file.size, "lfs": lfs}
 
 
 def file_headers(found: FoundFile) -> dict[str, str]:
     """The headers that tell a download what the file is, in the answers to HEAD and GET."""
     file = found.file
-    etag = f'"{file.git_oid or file.digest}"'
+    etag = f'"{tag_of(file)}"'
     return {
         "Content-Type": "application/octet-stream",
         "Content-Length": str(file.size),
@@ -152,9 +185,10 @@ def parse_cursor(text: str) -> str:
     return parse_path(path)
 
 
-def _pointer(digest: str, size: int) -> bytes:
-    """The Git LFS pointer file of a content (Git LFS specification, version 1)."""
-    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {size}\n".encode()
+def _pointer(file: StoredFile) -> tuple[str, int]:
+    """The git object id and length of a content's Git LFS pointer file (Git LFS specification, version 1)."""
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{file.digest}\nsize {file.size}\n".encode()
+    return hashlib.sha1(b"blob %d\0" % len(pointer) + pointer, usedforsecurity=False).hexdigest(), len(pointer)
 
 
 def _moment(at: float) -> str:

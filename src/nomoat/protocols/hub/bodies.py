@@ -19,16 +19,27 @@ MOST_GRANTED: Final = 1000  # objects in one LFS batch request
 MOST_PATHS: Final = 1000  # paths in one paths-info request, as the Hub has it
 
 
-async def parse_creation(exchange: Exchange) -> RepositoryName:
-    """The repository that `create_repo` names. Raises `Malformed` for kinds that there are not here."""
+async def parse_named(exchange: Exchange) -> RepositoryName:
+    """The repository that `create_repo` or `delete_repo` names. Raises `Malformed` for kinds that there are not here."""
     body = await exchange.json()
-    kind = text(body, "type", RepositoryKind.MODEL, longest=32) if body.get("type") is not None else "model"
-    if kind not in set(RepositoryKind):
-        raise Malformed(f"there are datasets and models here, no {kind!r:.40}")
+    kind = _kind(body)
     if not isinstance(body.get("organization"), str):
         raise Malformed("name the repository with its namespace, as namespace/name")
     named = f"{text(body, 'organization', longest=128)}/{text(body, 'name', longest=128)}"
-    return parse_repository_name(RepositoryKind(kind), named)
+    return parse_repository_name(kind, named)
+
+
+async def parse_move(exchange: Exchange) -> RepositoryName:
+    """The repository that `move_repo` is to move."""
+    body = await exchange.json()
+    return parse_repository_name(_kind(body), text(body, "fromRepo", longest=256))
+
+
+def _kind(body: Mapping[str, object]) -> RepositoryKind:
+    kind = text(body, "type", RepositoryKind.MODEL, longest=32) if body.get("type") is not None else "model"
+    if kind not in set(RepositoryKind):
+        raise Malformed(f"there are datasets and models here, no {kind!r:.40}")
+    return RepositoryKind(kind)
 
 
 async def parse_preupload(exchange: Exchange) -> tuple[tuple[tuple[str, int], ...], list[str]]:
@@ -63,25 +74,28 @@ async def parse_batch(exchange: Exchange) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(contents))
 
 
-async def parse_paths(exchange: Exchange) -> list[str]:
-    """The paths of a paths-info request, a form or JSON."""
+async def parse_paths(exchange: Exchange) -> tuple[list[str], bool]:
+    """The paths of a paths-info request, a form or JSON, and whether more is to be said of them (`expand`)."""
     body = await exchange.body(JSON_LIMIT)
     listed: object
+    expand: object
     try:
         if (exchange.header("content-type") or "").startswith("application/json"):
             parsed: object = orjson.loads(body)
-            listed = cast("dict[str, object]", parsed).get("paths") if isinstance(parsed, dict) else None
+            said = cast("dict[str, object]", parsed) if isinstance(parsed, dict) else {}
+            listed, expand = said.get("paths"), said.get("expand")
             listed = [listed] if isinstance(listed, str) else listed
         else:
             fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_PATHS + 8)
             listed = [value for name, value in fields if name == "paths"]
+            expand = dict(fields).get("expand", "").lower() in {"true", "1"}
     except ValueError:
         raise Malformed("the body is neither a form nor JSON") from None
     paths = cast("list[object]", listed) if isinstance(listed, list) else []
     texts = [path for path in paths if isinstance(path, str)]
     if not isinstance(listed, list) or len(texts) != len(paths) or len(paths) > MOST_PATHS:
         raise Malformed(f"paths is a list of at most {MOST_PATHS} texts")
-    return texts
+    return texts, expand is True
 
 
 def _objects(body: Mapping[str, object], name: str, most: int) -> list[Mapping[str, object]]:

@@ -5,6 +5,7 @@ parsed after authentication. A content leaves in parts, and the first one is ver
 status line is sent.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import ClassVar, Final
 from urllib.parse import quote, urlencode
@@ -26,8 +27,8 @@ from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.answers import (
     content_headers,
-    described_branches,
-    described_entry,
+    described_entries,
+    described_names,
     described_repository,
     file_headers,
     granted_object,
@@ -37,13 +38,15 @@ from nomoat.protocols.hub.answers import (
 )
 from nomoat.protocols.hub.bodies import parse_batch, parse_paths, parse_preupload
 from nomoat.protocols.hub.commits import ContentBudget, parse_commit
-from nomoat.protocols.hub.ranges import parse_range
+from nomoat.protocols.hub.ranges import parse_if_range, parse_range
 from nomoat.resources.repositories import Reading, Writing
 from nomoat.resources.repositories.listing import Page, entries_of, pages
 from nomoat.resources.repositories.reading import Content
 
 DEFAULT_BRANCH: Final = "main"
-PAGE: Final = 1000  # entries of a listing in one answer, as the Hub has it
+PAGE: Final = 5000  # entries of a listing in one answer: clients follow the link to the next, and each is a record
+AT_ONCE: Final = 500  # entries that are described before others have their turn
+EXPANDED_PAGE: Final = 50  # with the commits that last set them, as the Hub has it
 LFS_JSON: Final = "application/vnd.git-lfs+json"
 NO_XET: Final = (
     "this gateway does not speak the Xet protocol: set HF_HUB_DISABLE_XET=1 and upload again"
@@ -73,38 +76,46 @@ class RepositoryEndpoints:
     async def _describe(self, exchange: Exchange, values: Values) -> None:
         operation = DescribeRepository(self._name(values), _revision(values))
         async with self._guard.admit(exchange.presented, operation) as permit:
-            described = described_repository(self._reading.describe_repository(permit))
+            blobs = exchange.asks("blobs")
+            described = described_repository(self._reading.describe_repository(permit), blobs=blobs)
             await exchange.answer_json(200, described)
 
-    async def _branches(self, exchange: Exchange, values: Values) -> None:
+    async def _names(self, exchange: Exchange, values: Values) -> None:
         operation = DescribeRepository(self._name(values), DEFAULT_BRANCH)
         async with self._guard.admit(exchange.presented, operation) as permit:
-            await exchange.answer_json(200, described_branches(self._reading.describe_repository(permit)))
+            await exchange.answer_json(200, described_names(self._reading.describe_repository(permit)))
 
     async def _list(self, exchange: Exchange, values: Values) -> None:
         query, origin = exchange.query(), origin_of(exchange)
         under = values.get("path", "").rstrip("/")
         operation = ListFiles(self._name(values), _revision(values), parse_path(under) if under else "")
-        recursive = query.get("recursive", "").lower() in {"true", "1"}
+        recursive, expanded = exchange.asks("recursive"), exchange.asks("expand")
         after = parse_cursor(query["cursor"]) if "cursor" in query else ""
         async with self._guard.admit(exchange.presented, operation) as permit:
             listing = self._reading.list_files(permit)
-            page = pages(listing, recursive=recursive, after=after, limit=PAGE)
-            described = [described_entry(entry, listing.commit) for entry in page.entries]
-            headers = self._following(page, operation, listing.commit, origin, recursive=recursive)
+            page = pages(listing, recursive=recursive, after=after, limit=EXPANDED_PAGE if expanded else PAGE)
+            described: list[dict[str, object]] = []
+            for start in range(0, len(page.entries), AT_ONCE):
+                described += described_entries(page.entries[start : start + AT_ONCE], listing, expanded=expanded)
+                await asyncio.sleep(0)
+            permit.check()
+            shown = {"recursive": recursive, "expand": expanded}
+            headers = self._following(page, operation, listing.commit, origin, shown)
             await exchange.answer_json(200, described, headers=headers)
 
     async def _paths(self, exchange: Exchange, values: Values) -> None:
         paths: list[str] = []
+        expanded = False
 
         async def parse(_: Principal) -> ListFiles:
-            paths.extend(await parse_paths(exchange))
+            nonlocal expanded
+            asked, expanded = await parse_paths(exchange)
+            paths.extend(asked)
             return ListFiles(self._name(values), _revision(values), "")
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             listing = self._reading.list_files(permit)
-            found = [described_entry(entry, listing.commit) for entry in entries_of(listing, paths)]
-            await exchange.answer_json(200, found)
+            await exchange.answer_json(200, described_entries(entries_of(listing, paths), listing, expanded=expanded))
 
     async def _head(self, exchange: Exchange, values: Values) -> None:
         operation = DescribeFile(self._name(values), _revision(values), parse_path(values["path"]))
@@ -114,10 +125,9 @@ class RepositoryEndpoints:
             await exchange.part(b"", more=False)
 
     async def _read(self, exchange: Exchange, values: Values) -> None:
-        # A range that holds only for one version (RFC 9110, section 13.1.5) may be answered whole.
-        asked = None if exchange.header("if-range") is not None else exchange.header("range")
-        first, last = parse_range(asked)
-        operation = ReadFile(self._name(values), _revision(values), parse_path(values["path"]), first, last)
+        first, last = parse_range(exchange.header("range"))
+        of = parse_if_range(exchange.header("if-range"))
+        operation = ReadFile(self._name(values), _revision(values), parse_path(values["path"]), first, last, of)
         async with self._guard.admit(exchange.presented, operation) as permit:
             with self._reading.read_file(permit) as content:
                 await _send(exchange, content)
@@ -187,30 +197,31 @@ class RepositoryEndpoints:
         repository, files = f"{self.api}/{{namespace}}/{{name}}", f"{self.web}/{{namespace}}/{{name}}"
         return [
             Route("GET", repository, "hub", DescribeRepository, self._describe),
-            Route("GET", f"{repository}/revision/{{revision}}", "hub", DescribeRepository, self._describe),
-            Route("GET", f"{repository}/refs", "hub", DescribeRepository, self._branches),
-            Route("GET", f"{repository}/tree/{{revision}}", "hub", ListFiles, self._list),
-            Route("GET", f"{repository}/tree/{{revision}}/{{path*}}", "hub", ListFiles, self._list),
-            Route("POST", f"{repository}/paths-info/{{revision}}", "hub", ListFiles, self._paths),
-            Route("HEAD", f"{files}/resolve/{{revision}}/{{path*}}", "hub", DescribeFile, self._head),
-            Route("GET", f"{files}/resolve/{{revision}}/{{path*}}", "hub", ReadFile, self._read),
-            Route("POST", f"{repository}/preupload/{{revision}}", "hub", PlanUpload, self._preupload),
-            Route("GET", f"{repository}/xet-write-token/{{revision}}", "hub", PlanUpload, self._xet),
+            Route("GET", f"{repository}/revision/{{+revision}}", "hub", DescribeRepository, self._describe),
+            Route("GET", f"{repository}/refs", "hub", DescribeRepository, self._names),
+            Route("GET", f"{repository}/tree/{{+revision}}", "hub", ListFiles, self._list),
+            Route("GET", f"{repository}/tree/{{+revision}}/{{path*}}", "hub", ListFiles, self._list),
+            Route("POST", f"{repository}/paths-info/{{+revision}}", "hub", ListFiles, self._paths),
+            Route("HEAD", f"{files}/resolve/{{+revision}}/{{path*}}", "hub", DescribeFile, self._head),
+            Route("GET", f"{files}/resolve/{{+revision}}/{{path*}}", "hub", ReadFile, self._read),
+            Route("POST", f"{repository}/preupload/{{+revision}}", "hub", PlanUpload, self._preupload),
+            Route("GET", f"{repository}/xet-write-token/{{+revision}}", "hub", PlanUpload, self._xet),
             Route("POST", f"{files}.git/info/lfs/objects/batch", "hub", GrantUpload, self._batch),
-            Route("POST", f"{repository}/commit/{{revision}}", "hub", WriteFile, self._commit),
+            Route("POST", f"{repository}/commit/{{+revision}}", "hub", WriteFile, self._commit),
         ]
 
     def _name(self, values: Values) -> RepositoryName:
         return parse_repository_name(self.kind, f"{values['namespace']}/{values['name']}")
 
     def _following(
-        self, page: Page, operation: ListFiles, commit: str, origin: str, *, recursive: bool
+        self, page: Page, operation: ListFiles, commit: str, origin: str, shown: Mapping[str, bool]
     ) -> dict[str, str]:
         """The address of the next page (RFC 8288), of the very commit that this one is of."""
         if not page.following:
             return {}
         under = f"/{quote(operation.under, safe='')}" if operation.under else ""
-        query = urlencode({"recursive": str(recursive).lower(), "cursor": write_cursor(page.following)})
+        asked = {name: str(yes).lower() for name, yes in shown.items()}
+        query = urlencode({**asked, "cursor": write_cursor(page.following)})
         return {"Link": f'<{origin}{self.api}/{operation.repository}/tree/{commit}{under}?{query}>; rel="next"'}
 
 

@@ -14,7 +14,7 @@ from nomoat.protocols.http.errors import sentence
 from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.answers import described_caller, origin_of
-from nomoat.protocols.hub.bodies import parse_creation
+from nomoat.protocols.hub.bodies import parse_named
 from nomoat.protocols.hub.commits import LARGEST_FILE
 from nomoat.protocols.hub.endpoints import RepositoryEndpoints
 from nomoat.protocols.hub.errors import error_headers
@@ -71,7 +71,7 @@ class HubEndpoints:
         origin, named = origin_of(exchange), list[RepositoryName]()
 
         async def parse(_: Principal) -> CreateRepository:
-            named.append(await parse_creation(exchange))
+            named.append(await parse_named(exchange))
             return CreateRepository(named[0])
 
         try:

@@ -33,6 +33,11 @@ def repository_target(repository: Repository, *, version: str = "") -> Target:
     )
 
 
+def id_of_file(repository: Repository, path: str) -> str:
+    """The id by which policies can name a file."""
+    return f"{repository.name.kind}:{repository.name}:{path}"
+
+
 def file_target(repository: Repository, path: str, *, version: str = "") -> Target:
     """The target for one file; `version` is the commit that a read is about ('' for a write)."""
     kind, classification, labels = repository.name.kind, repository.classification, repository.labels
@@ -43,7 +48,7 @@ def file_target(repository: Repository, path: str, *, version: str = "") -> Targ
             classification = classification if rule.classification is None else rule.classification
     return Target(
         kind="File",
-        id=f"{kind}:{name}:{path}",
+        id=id_of_file(repository, path),
         name=f"{name}@{version[:_SHOWN]}:{path}" if version else f"{name}:{path}",
         version=version,
         classification=classification,

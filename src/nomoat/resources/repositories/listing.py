@@ -5,17 +5,18 @@ which everything below one folder stands together.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
+from nomoat.stores.references import LastChange
 from nomoat.stores.revisions import StoredFile
 
 _AFTER_SLASH = chr(ord("/") + 1)  # sorts right after everything that begins with the folder and a slash
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of a listing: a file, or a folder (`file` is None)."""
 
     path: str
@@ -24,12 +25,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of the revision `commit` below `under` ('' for all): what a permit to list them gives."""
+    """The files of the revision `commit` below `under` ('' for all): what a permit to list them gives.
+
+    `paths` are those that may be told of; `files` has others, too. `last_changes` looks up when paths were
+    last set.
+    """
 
     commit: str
     under: str
     files: Mapping[str, StoredFile]
     paths: Sequence[str]
+    last_changes: Callable[[Sequence[str]], Mapping[str, LastChange]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ def entries_of(listing: Listing, paths: Sequence[str]) -> list[Entry]:
     """The entries of exactly these paths; what is not there is left out."""
     found: list[Entry] = []
     for path in paths:
-        if path in listing.files:
+        if at(listing.paths, path):
             found.append(Entry(path, listing.files[path]))
         elif path and below(listing.paths, path):
             found.append(Entry(path, None))
@@ -99,12 +105,16 @@ def _everything(listing: Listing, after: str) -> Iterator[Entry]:
     if after:
         start = bisect_left(paths, f"{after}/") if below(paths, after) else bisect_right(paths, after)
         seen.update((after, *_folders(after)), _folders(paths[start - 1]) if start else ())
+    files, last = listing.files, ""
     for path in islice(paths, start, None):
-        for folder in _folders(path):
-            if folder not in seen:
-                seen.add(folder)
-                yield Entry(folder, None)
-        yield Entry(path, listing.files[path])
+        within = path.rpartition("/")[0]
+        if within != last:  # most files lie where the one before them does
+            last = within
+            for folder in _folders(path):
+                if folder not in seen:
+                    seen.add(folder)
+                    yield Entry(folder, None)
+        yield Entry(path, files[path])
 
 
 def _folders(path: str) -> tuple[str, ...]:

@@ -5,32 +5,42 @@ byte was authenticated before it is given out, and the permit is asked before ea
 allowed to read a path hears whether it is there; nobody else does.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, final
 
-from nomoat.core.errors import NotFound
+from nomoat.core.decision import Withhold
+from nomoat.core.errors import Misuse, NotFound
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import DescribeFile, DescribeRepository, ListFiles, Operation, ReadFile
 from nomoat.core.permit import Permit
+from nomoat.resources.repositories.alike import shown
 from nomoat.resources.repositories.listing import Listing, below
 from nomoat.resources.repositories.resolution import FilePlace, RepositoryPlace, place_in
 from nomoat.stores.blob import Blob
+from nomoat.stores.catalog import Catalog
 from nomoat.stores.objects import Objects
 from nomoat.stores.revisions import Revision, Snapshot, StoredFile
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A repository at a revision. `branches` maps names to commit ids, `paths` are its files, sorted."""
+    """A repository at a revision.
+
+    `branches` and `tags` map names to commit ids. `paths` are those of its files that may be told of, sorted;
+    `files` has others, too.
+    """
 
     id: str
     name: RepositoryName
     created_at: float
     branches: Mapping[str, str]
+    tags: Mapping[str, str]
     revision: Revision
-    paths: tuple[str, ...]
+    paths: Sequence[str]
+    files: Mapping[str, StoredFile]
 
 
 class FoundFile(NamedTuple):
@@ -64,25 +74,34 @@ class Content(NamedTuple):
 class Reading:
     """What may be read of datasets and models."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, catalog: Catalog, objects: Objects) -> None:
+        self._catalog = catalog
         self._objects = objects
 
     def describe_repository(self, permit: Permit[DescribeRepository]) -> Description:
         """Describe a repository at a revision. Raises `NotFound` when it has no such revision."""
-        place = place_in(permit.claim(DescribeRepository), RepositoryPlace)
+        place = place_in(permit.claim(DescribeRepository, Withhold), RepositoryPlace)
         snapshot, created = _snapshot(place), place.created
         return Description(
-            created.id, created.name, created.created_at, created.branches, snapshot.revision, tuple(snapshot.paths)
+            id=created.id,
+            name=created.name,
+            created_at=created.created_at,
+            branches=created.branches,
+            tags=created.tags,
+            revision=snapshot.revision,
+            paths=_shown(permit, place),
+            files=snapshot.files,
         )
 
     def list_files(self, permit: Permit[ListFiles]) -> Listing:
         """List what lies under a path. Raises `NotFound` when there is no such revision or folder."""
-        resolved = permit.claim(ListFiles)
-        snapshot, under = _snapshot(place_in(resolved, RepositoryPlace)), resolved.operation.under
-        paths = below(snapshot.paths, under)
+        resolved = permit.claim(ListFiles, Withhold)
+        place, under = place_in(resolved, RepositoryPlace), resolved.operation.under
+        snapshot = _snapshot(place)
+        paths, commit = below(_shown(permit, place), under), snapshot.revision.id
         if under and not paths:
-            raise _no_entry(under, snapshot.revision.id)
-        return Listing(snapshot.revision.id, under, snapshot.files, paths)
+            raise _no_entry(under, commit)
+        return Listing(commit, under, snapshot.files, paths, partial(self._catalog.last_changes, commit))
 
     def describe_file(self, permit: Permit[DescribeFile]) -> FoundFile:
         """Describe one file. Raises `NotFound` when there is no such revision or file."""
@@ -99,16 +118,16 @@ class Reading:
         place, operation = place_in(resolved, FilePlace), resolved.operation
         found = _file(place)
         size = found.file.size
-        partial = operation.first is not None
-        span = _span(operation.first, operation.last, size) if partial else (0, size - 1)
+        ranged = operation.first is not None and operation.of in {"", tag_of(found.file)}
+        span = _span(operation.first, operation.last, size) if ranged else (0, size - 1)
         if span is None:
             permit.note(range="not satisfiable")
-            yield Content(found, 0, -1, partial, None)
+            yield Content(found, 0, -1, ranged, None)
             return
-        if partial:
+        if ranged:
             permit.note(range=f"{span[0]}-{span[1]}")
         with self._objects.open(found.file.blob, place.repository, found.file.digest) as blob:
-            yield Content(found, *span, partial, _checked(permit, blob, *span))
+            yield Content(found, *span, ranged, _checked(permit, blob, *span))
 
 
 def _checked(permit: Permit[Operation], blob: Blob, first: int, last: int) -> Iterator[bytes]:
@@ -129,6 +148,21 @@ def _span(first: int | None, last: int | None, size: int) -> tuple[int, int] | N
     if first < 0:
         return (max(0, size + first), size - 1) if size else None
     return first, size - 1 if last is None else min(last, size - 1)
+
+
+def tag_of(file: StoredFile) -> str:
+    """The entity tag of a content, without quotes: what a client may hold against it later."""
+    return file.git_oid or file.digest
+
+
+def _shown(permit: Permit[Operation], place: RepositoryPlace) -> Sequence[str]:
+    """The paths that the permit lets its holder be told of."""
+    if place.alike is None:
+        raise Misuse("files are to be told of that were not decided on")
+    left = shown(place.alike, permit.allow.obligations)
+    if len(left) < len(place.alike.paths):
+        permit.note(withheld=str(len(place.alike.paths) - len(left)))
+    return left
 
 
 def _snapshot(place: RepositoryPlace) -> Snapshot:

@@ -15,10 +15,16 @@ from nomoat.core.errors import Malformed, Misuse, NotFound
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import (
     Change,
+    CreateBranch,
     CreateRepository,
+    CreateTag,
+    DeleteBranch,
+    DeleteRepository,
+    DeleteTag,
     DescribeFile,
     DescribeRepository,
     GrantUpload,
+    ListCommits,
     ListFiles,
     Operation,
     OpT,
@@ -30,23 +36,48 @@ from nomoat.core.operation import (
     WriteFile,
 )
 from nomoat.core.principal import Principal
+from nomoat.resources.repositories.alike import Alike, Groupings, group_alike, named_in
 from nomoat.resources.repositories.labels import file_target, repository_target
 from nomoat.resources.repositories.listing import at, below
-from nomoat.stores.catalog import Catalog, CreatedRepository
-from nomoat.stores.revisions import Snapshot, StoredFile
+from nomoat.stores.catalog import Catalog, CreatedRepository, commit_named
+from nomoat.stores.revisions import Revision, Snapshot, StoredFile
 
 MISSING: Final = "Repository not found"
 MOST_CHANGES: Final = 2_000  # files in one commit
+MOST_COMMITS: Final = 50  # in one page of a history, as the Hub has it
 
 Place = TypeVar("Place")
 Resolver: TypeAlias = Callable[[Principal, Any], Resolved[Any]]
 
 
 class RepositoryPlace(NamedTuple):
-    """A repository, and the revision that was asked for (None: it has no such revision)."""
+    """A repository, and the revision that was asked for (None: it has no such revision).
+
+    Where its files are told of, `alike` has them in the groups that were decided on.
+    """
 
     created: CreatedRepository
     snapshot: Snapshot | None = None
+    alike: Alike | None = None
+
+
+class NamePlace(NamedTuple):
+    """A branch or tag `name` of a repository, and the commit that it has or is to have ('' for none)."""
+
+    created: CreatedRepository
+    name: str
+    commit: str
+
+
+class HistoryPlace(NamedTuple):
+    """Commits, newest first, each with the paths it changes; none: no such revision.
+
+    `alike` has all of these paths in groups; `following` is the commit after the last one ('' for none).
+    """
+
+    commits: tuple[tuple[Revision, tuple[str, ...]], ...]
+    alike: Alike
+    following: str
 
 
 class FilePlace(NamedTuple):
@@ -93,11 +124,18 @@ def place_in(resolved: Resolved[Operation], kind: type[Place]) -> Place:
 
 @final
 class Resolution:
-    """The resolvers of everything that is about datasets and models."""
+    """The resolvers of everything that is about datasets and models.
 
-    def __init__(self, directory: Callable[[], Directory], catalog: Catalog) -> None:
+    `named` returns the ids of the files that a policy in force names.
+    """
+
+    def __init__(
+        self, directory: Callable[[], Directory], catalog: Catalog, named: Callable[[], frozenset[str]]
+    ) -> None:
         self._directory = directory
         self._catalog = catalog
+        self._named = named
+        self._group = Groupings(named)
         self._discoveries: dict[RepositoryName, tuple[Repository, Target]] = {}
 
     @property
@@ -113,6 +151,12 @@ class Resolution:
             GrantUpload: self.grant_upload,
             UploadBlob: self.upload_blob,
             WriteFile: self.write_file,
+            ListCommits: self.list_commits,
+            CreateBranch: self.create_branch,
+            DeleteBranch: self.delete_branch,
+            CreateTag: self.create_tag,
+            DeleteTag: self.delete_tag,
+            DeleteRepository: self.delete_repository,
         }
 
     def describe_repository(self, _: Principal, operation: DescribeRepository) -> Resolved[DescribeRepository]:
@@ -169,11 +213,56 @@ class Resolution:
         targets = [repository_target(declared)] if whole else [file_target(declared, path) for path in paths]
         return self._resolved(operation, tuple(targets), replace(place, excessive=whole), declared)
 
+    def list_commits(self, _: Principal, operation: ListCommits) -> Resolved[ListCommits]:
+        """Resolve one page of a history, with the files that it is about. Raises `NotFound`."""
+        declared, created = self._repository(operation.repository)
+        start = commit_named(created, operation.revision)
+        found = self._catalog.history(created, start, MOST_COMMITS + 1) if start else []
+        page, version = found[:MOST_COMMITS], found[0][0].id if found else ""
+        paths = sorted({path for _, changed in page for path in changed})
+        alike = group_alike(declared, paths, named_in(declared, self._named()), version=version)
+        following = found[MOST_COMMITS][0].id if len(found) > MOST_COMMITS else ""
+        place = HistoryPlace(tuple((made, tuple(changed)) for made, changed in page), alike, following)
+        target = repository_target(declared, version=version)
+        return replace(self._resolved(operation, (target,), place, declared), parts=alike.targets)
+
+    def create_branch(self, _: Principal, operation: CreateBranch) -> Resolved[CreateBranch]:
+        """Resolve where a new branch begins. Raises `NotFound` when there is no such repository."""
+        return self._name(operation, operation.repository, operation.branch, operation.start)
+
+    def delete_branch(self, _: Principal, operation: DeleteBranch) -> Resolved[DeleteBranch]:
+        """Resolve a branch to its head. Raises `NotFound` when there is no such repository."""
+        declared, created = self._repository(operation.repository)
+        place = NamePlace(created, operation.branch, created.branches.get(operation.branch, ""))
+        return self._resolved(operation, (repository_target(declared, version=place.commit),), place, declared)
+
+    def create_tag(self, _: Principal, operation: CreateTag) -> Resolved[CreateTag]:
+        """Resolve what a new tag names. Raises `NotFound` when there is no such repository."""
+        return self._name(operation, operation.repository, operation.tag, operation.revision)
+
+    def delete_tag(self, _: Principal, operation: DeleteTag) -> Resolved[DeleteTag]:
+        """Resolve a tag to its commit. Raises `NotFound` when there is no such repository."""
+        declared, created = self._repository(operation.repository)
+        place = NamePlace(created, operation.tag, created.tags.get(operation.tag, ""))
+        return self._resolved(operation, (repository_target(declared, version=place.commit),), place, declared)
+
+    def delete_repository(self, _: Principal, operation: DeleteRepository) -> Resolved[DeleteRepository]:
+        """Resolve a repository that is to go. Raises `NotFound` when there is none."""
+        return self._destination(operation, operation.repository)
+
+    def _name(self, operation: OpT, repository: RepositoryName, name: str, revision: str) -> Resolved[OpT]:
+        declared, created = self._repository(repository)
+        snapshot = self._catalog.snapshot(created, revision)
+        place = NamePlace(created, name, snapshot.revision.id if snapshot else "")
+        return self._resolved(operation, (repository_target(declared, version=place.commit),), place, declared)
+
     def _whole(self, operation: OpT, name: RepositoryName, revision: str) -> Resolved[OpT]:
         declared, created = self._repository(name)
         snapshot = self._catalog.snapshot(created, revision)
         target = repository_target(declared, version=snapshot.revision.id if snapshot else "")
-        return self._resolved(operation, (target,), RepositoryPlace(created, snapshot), declared)
+        alike = self._group(declared, snapshot) if snapshot else None
+        resolved = self._resolved(operation, (target,), RepositoryPlace(created, snapshot, alike), declared)
+        return replace(resolved, parts=alike.targets) if alike else resolved
 
     def _file(self, operation: OpT, name: RepositoryName, revision: str, path: str) -> Resolved[OpT]:
         declared, created = self._repository(name)

@@ -189,7 +189,7 @@ revision: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("repository", Text, _refers_to("repository.id"), nullable=False, index=True),
-    Column("parent", Text, _refers_to("revision.id")),
+    Column("parent", Text, _refers_to("revision.id"), index=True),
     Column("title", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("at", SECONDS, nullable=False),
@@ -212,7 +212,21 @@ branch: Final = Table(
     metadata,
     Column("repository", Text, _refers_to("repository.id"), primary_key=True),
     Column("name", Text, primary_key=True),
-    Column("revision", Text, _refers_to("revision.id"), nullable=False),
+    Column("revision", Text, _refers_to("revision.id"), nullable=False, index=True),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# A further name of a revision, which does not move.
+tag: Final = Table(
+    "tag",
+    metadata,
+    Column("repository", Text, _refers_to("repository.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("revision", Text, _refers_to("revision.id"), nullable=False, index=True),
+    Column("message", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at", SECONDS, nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

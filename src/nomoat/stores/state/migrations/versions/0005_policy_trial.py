@@ -1,13 +1,13 @@
 """Policies on trial: a set that decides beside the active one, kept over a restart.
 
-Revises 0003.
+Revises 0004.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 

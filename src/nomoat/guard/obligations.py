@@ -1,0 +1,48 @@
+"""What an allowed operation must leave out of its answer: decided here, applied by the resource.
+
+Rules: an operation is allowed or refused as a whole; of what its answer would tell besides, each part
+is decided as `DescribeFile`, and a denied one is withheld. What cannot be decided is withheld, too.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from nomoat.core.decision import Allow, Context, Decision, Deny, Obligation, Withhold
+from nomoat.core.operation import Operation, Resolved, Target
+from nomoat.core.principal import Principal
+from nomoat.core.record import Json
+from nomoat.policy.engine import MAX_TARGETS, PolicySnapshot, decide
+
+PART: Final = "DescribeFile"  # what a listing says of a file is what this says of it
+MANY: Final = 32  # withheld parts that a record shows one by one
+
+
+def decide_resolved(
+    policies: PolicySnapshot, principal: Principal, resolved: Resolved[Operation], context: Context
+) -> Decision:
+    """Decide an operation on its targets and, if it is allowed, on the parts of its answer."""
+    decision = decide(policies, principal, resolved.operation.action, resolved.targets, context)
+    if isinstance(decision, Deny) or not resolved.parts:
+        return decision
+    if len(resolved.parts) > MAX_TARGETS:
+        return Deny((), policies.digest, f"it is about more than {MAX_TARGETS} things at once")
+    denied = frozenset(
+        number
+        for number, part in enumerate(resolved.parts)
+        if isinstance(decide(policies, principal, PART, (part,), context), Deny)
+    )
+    return Allow(decision.policies, decision.snapshot, (Withhold(denied),)) if denied else decision
+
+
+def recorded(obligations: Sequence[Obligation], parts: Sequence[Target]) -> list[Json]:
+    """What a record says of obligations: of withheld files how they are classified and labelled, no name."""
+    said: list[Json] = []
+    for obligation in obligations:
+        match obligation:
+            case Withhold(withheld):
+                kinds = [
+                    (parts[number].classification.name.lower(), sorted(parts[number].labels)) for number in withheld
+                ]
+                shown = [{"classification": level, "labels": labels} for level, labels in sorted(kinds)[:MANY]]
+                said.append({"withhold": shown, "kinds": len(withheld)})
+    return said

@@ -1,0 +1,340 @@
+"""What people work with, unmodified, over TLS with a bearer: datasets, pandas, DuckDB, transformers, the `hf` command.
+
+Each script knows nothing of this project; its settings are what `nomoat env hub` prints.
+"""
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.hub.live import Live
+
+HF = """
+    import os, subprocess, sys
+    def hf(*words):
+        done = subprocess.run([os.path.join(os.path.dirname(sys.executable), "hf"), *words], capture_output=True, text=True)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout
+"""
+
+
+@contextmanager
+def breaking(live: Live, *, after: int) -> Iterator[str]:
+    """A network that breaks a connection, once, after so many bytes; it sees nothing of what it carries."""
+    host, _, port = live.url.removeprefix("https://").partition(":")
+    broke = threading.Event()
+
+    def carry(source: socket.socket, target: socket.socket, *, breaks: bool) -> None:
+        carried = 0
+        with contextlib.suppress(OSError):
+            while part := source.recv(1 << 16):
+                target.sendall(part)
+                carried += len(part)
+                if breaks and carried > after and not broke.is_set():
+                    broke.set()
+                    break
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        source.close()  # the other way closes the other end
+
+    def accept(listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listening.accept()
+                far = socket.create_connection((host, int(port)))
+                for source, target, breaks in ((near, far, False), (far, near, True)):
+                    threading.Thread(
+                        target=carry, args=(source, target), kwargs={"breaks": breaks}, daemon=True
+                    ).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=accept, args=(listening,), daemon=True).start()
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+        assert broke.is_set()
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_datasets_push_load_and_stream(live: Live) -> None:
+    live.done(
+        "ingest",
+        """
+        import datasets
+        datasets.disable_progress_bars()
+        made = datasets.Dataset.from_dict({"x": list(range(1000)), "y": ["a"] * 1000})
+        made.push_to_hub("acme/shelf")
+        made.select(range(10)).push_to_hub("acme/shelf", "few", split="test")
+        loaded = datasets.load_dataset("acme/shelf")
+        assert loaded["train"].num_rows == 1000 and loaded["train"][7] == {"x": 7, "y": "a"}
+        assert datasets.load_dataset("acme/shelf", "few", split="test")["x"] == list(range(10))
+        streamed = datasets.load_dataset("acme/shelf", split="train", streaming=True)
+        assert sum(row["x"] for row in streamed) == sum(range(1000))
+        assert sorted(datasets.get_dataset_config_names("acme/shelf")) == ["default", "few"]
+        made.select(range(3)).push_to_hub("acme/shelf", revision="trial")
+        assert datasets.load_dataset("acme/shelf", revision="trial")["train"].num_rows == 3
+        assert datasets.load_dataset("acme/shelf", split="train").num_rows == 1000
+        """,
+    )
+
+
+def test_pandas_and_duckdb_read_and_write_hf_addresses(live: Live) -> None:
+    live.done(
+        "ingest",
+        """
+        import duckdb, pandas
+        from huggingface_hub import HfFileSystem
+        frame, folder = pandas.DataFrame({"a": [1, 2, 3]}), "hf://datasets/acme/digits/frames"
+        frame.to_parquet(f"{folder}/one.parquet")
+        frame.to_csv(f"{folder}/one.csv", index=False)
+        assert pandas.read_parquet(f"{folder}/one.parquet").equals(frame)
+        assert pandas.read_csv(f"{folder}/one.csv").equals(frame)
+        connection = duckdb.connect()
+        connection.register_filesystem(HfFileSystem())
+        connection.sql(f"copy (select 7 as a) to '{folder}/two.parquet' (format parquet)")
+        total = "select sum(a) from read_parquet('{}')".format(f"{folder}/*.parquet")
+        assert connection.sql(total).fetchall() == [(13,)]
+        assert connection.sql(f"select count(*) from '{folder}/one.csv'").fetchall() == [(3,)]
+        """,
+    )
+
+
+def test_a_file_system_moves_copies_and_removes(live: Live) -> None:
+    live.done(
+        "ingest",
+        """
+        import os
+        from huggingface_hub import HfFileSystem
+        files, folder = HfFileSystem(), "datasets/acme/digits/moved"
+        large = os.urandom(2_000_000)
+        with files.open(f"{folder}/large.bin", "wb") as written:
+            written.write(large)
+        files.pipe_file(f"{folder}/small.txt", b"small")
+        files.mv(f"{folder}/large.bin", f"{folder}/deep/renamed.bin")
+        files.cp(f"{folder}/small.txt", f"{folder}/copy.txt")
+        found = sorted(path.removeprefix(folder + "/") for path in files.find(folder))
+        assert found == ["copy.txt", "deep/renamed.bin", "small.txt"], found
+        assert files.cat_file(f"{folder}/deep/renamed.bin") == large and files.cat_file(f"{folder}/copy.txt") == b"small"
+        assert files.modified(f"{folder}/copy.txt") >= files.modified(f"{folder}/deep/renamed.bin")
+        files.rm(folder, recursive=True)
+        assert not files.exists(folder)
+        """,
+    )
+
+
+def test_transformers_pushes_and_loads_a_configuration_and_a_tokenizer(live: Live) -> None:
+    live.declare('[[model]]\nname = "acme/word-reader"\nclassification = "internal"\n')
+    live.done(
+        "train",
+        """
+        from huggingface_hub import create_repo, upload_file
+        from tokenizers import Tokenizer, models, pre_tokenizers
+        from transformers import AutoConfig, AutoTokenizer, BertConfig, PreTrainedTokenizerFast
+        name = "acme/word-reader"
+        create_repo(name)
+        upload_file(path_or_fileobj=b"---\\nlicense: mit\\n---\\n# Reads digits\\n", path_in_repo="README.md", repo_id=name)
+        words = Tokenizer(models.WordLevel({"a": 0, "b": 1, "[UNK]": 2}, unk_token="[UNK]"))
+        words.pre_tokenizer = pre_tokenizers.Whitespace()
+        PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]").push_to_hub(name)
+        BertConfig(hidden_size=12, num_attention_heads=2).push_to_hub(name)
+        assert AutoConfig.from_pretrained(name).hidden_size == 12
+        assert AutoTokenizer.from_pretrained(name)("a b c").input_ids == [0, 1, 2]
+        """,
+    )
+
+
+def test_the_hf_command_uploads_downloads_names_and_deletes(live: Live) -> None:
+    live.done(
+        "ingest",
+        HF
+        + """
+    assert "ingest" in hf("auth", "whoami")
+    os.makedirs("cli/deep", exist_ok=True)
+    open("cli/a.txt", "w").write("a")
+    open("cli/deep/b.bin", "wb").write(os.urandom(300_000))
+    hf("upload", "acme/digits", "cli", "cli", "--repo-type", "dataset")
+    hf("repos", "branch", "create", "acme/digits", "cli/next", "--type", "dataset")
+    hf("upload", "acme/digits", "cli/a.txt", "cli/c.txt", "--repo-type", "dataset", "--revision", "cli/next")
+    hf("repos", "tag", "create", "acme/digits", "cli-1", "--type", "dataset", "--revision", "cli/next", "-m", "first")
+    assert "cli-1" in hf("repos", "tag", "list", "acme/digits", "--type", "dataset")
+    hf("download", "acme/digits", "--repo-type", "dataset", "--include", "cli/*", "--revision", "cli-1", "--local-dir", "got")
+    assert sorted(os.listdir("got/cli")) == ["a.txt", "c.txt", "deep"]
+    hf("repos", "delete-files", "acme/digits", "cli/a.txt", "cli/deep/", "--type", "dataset", "--revision", "cli/next")
+    hf("repos", "tag", "delete", "acme/digits", "cli-1", "--type", "dataset", "-y")
+    hf("repos", "branch", "delete", "acme/digits", "cli/next", "--type", "dataset")
+    from huggingface_hub import HfApi
+    refs = HfApi().list_repo_refs("acme/digits", repo_type="dataset")
+    assert "cli/next" not in {b.name for b in refs.branches} and refs.tags == []
+    assert hf("datasets", "info", "acme/digits")
+    assert "cli/a.txt" in hf("datasets", "list", "acme/digits", "-R")
+""",
+    )
+
+
+def test_branches_tags_and_history_as_huggingface_hub_knows_them(live: Live) -> None:
+    live.done(
+        "ingest",
+        """
+        from huggingface_hub import HfApi, hf_hub_download
+        from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RevisionNotFoundError
+        api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
+        base = api.upload_file(path_or_fileobj=b"one", path_in_repo="named.txt", commit_message="one", **where).oid
+        api.create_branch(branch="feature/x", **where)
+        api.create_branch(branch="feature/x", exist_ok=True, **where)
+        api.create_tag(tag="v1.0", tag_message="first", **where)
+        api.upload_file(path_or_fileobj=b"two", path_in_repo="named.txt", revision="feature/x", commit_message="two", **where)
+        read = lambda revision: open(hf_hub_download(filename="named.txt", revision=revision, **where)).read()
+        assert (read("feature/x"), read("v1.0"), read("main"), read(base)) == ("two", "one", "one", "one")
+        for number in range(60):
+            api.upload_file(path_or_fileobj=str(number).encode(), path_in_repo="n.txt", revision="feature/x", **where)
+        commits = api.list_repo_commits(revision="feature/x", formatted=True, **where)
+        assert [c.title for c in commits].index("two") == 60 and commits[61].commit_id == base
+        assert commits[0].authors == ["ingest"] and len({c.commit_id for c in commits}) == len(commits)
+        (told,) = api.get_paths_info(paths="named.txt", revision="feature/x", expand=True, **where)
+        assert told.last_commit.oid == commits[60].commit_id
+        pages = list(api.list_repo_tree(revision="feature/x", expand=True, recursive=True, **where))
+        assert all(entry.last_commit for entry in pages if hasattr(entry, "size"))
+        (sized,) = [s for s in api.dataset_info("acme/digits", files_metadata=True).siblings if s.rfilename == "named.txt"]
+        assert sized.size == 3 and sized.blob_id
+        api.auth_check(**where)
+        refused = {
+            "main": lambda: api.delete_branch(branch="main", **where),
+            "gone": lambda: api.delete_branch(branch="nothing", **where),
+            "untagged": lambda: api.delete_tag(tag="nothing", **where),
+            "taken": lambda: api.create_branch(branch="v1.0", **where),
+            "reserved": lambda: api.create_tag(tag="refs/pr/1", **where),
+            "like a commit": lambda: api.create_branch(branch=base, **where),
+            "nowhere": lambda: api.create_branch(branch="y", revision="nothing", **where),
+            "history": lambda: api.list_repo_commits(revision="nothing", **where),
+            "settings": lambda: api.update_repo_settings(private=False, **where),
+            "moving": lambda: api.move_repo("acme/digits", "acme/elsewhere", repo_type="dataset"),
+        }
+        kinds = {}
+        for name, attempt in refused.items():
+            try:
+                attempt()
+            except HfHubHTTPError as error:
+                kinds[name] = type(error), error.response.status_code
+        assert kinds == {
+            "main": (HfHubHTTPError, 409),
+            "gone": (RevisionNotFoundError, 404),
+            "untagged": (RevisionNotFoundError, 404),
+            "taken": (HfHubHTTPError, 409),
+            "reserved": (BadRequestError, 400),
+            "like a commit": (BadRequestError, 400),
+            "nowhere": (RevisionNotFoundError, 404),
+            "history": (RevisionNotFoundError, 404),
+            "settings": (BadRequestError, 400),
+            "moving": (BadRequestError, 400),
+        }, kinds
+        api.delete_tag(tag="v1.0", **where)
+        api.delete_branch(branch="feature/x", **where)
+        assert [b.name for b in api.list_repo_refs(**where).branches if b.name == "feature/x"] == []
+        assert open(hf_hub_download(filename="named.txt", revision=commits[60].commit_id, **where)).read() == "two"
+        """,
+    )
+
+
+def test_the_snapshot_of_a_scientist_brings_the_metrics_and_is_refused_nothing(live: Live) -> None:
+    live.done(
+        "ingest",
+        """
+        from huggingface_hub import CommitOperationAdd as Add, HfApi
+        files = [Add(path, b"{}") for path in ("metrics.json", "raw/rows.csv")]
+        HfApi().create_commit("acme/digits", files, commit_message="raw/rows.csv", repo_type="dataset")
+        """,
+    )
+    seen = live.done(
+        "scientist",
+        """
+        import json, os
+        from huggingface_hub import HfApi, HfFileSystem, snapshot_download
+        api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
+        got = snapshot_download(**where)
+        print(json.dumps({
+            "snapshot": sorted(os.path.relpath(os.path.join(at, name), got) for at, _, names in os.walk(got) for name in names),
+            "tree": [e.path for e in api.list_repo_tree(recursive=True, **where)],
+            "paths": [e.path for e in api.get_paths_info(paths=["raw", "raw/rows.csv", "metrics.json"], **where)],
+            "siblings": [s.rfilename for s in api.dataset_info("acme/digits", files_metadata=True).siblings],
+            "hf": HfFileSystem().find("datasets/acme/digits"),
+        }))
+        """,
+    )
+    told = json.loads(seen.splitlines()[-1])
+    assert set(told["snapshot"]) == set(told["tree"]) == set(told["siblings"])
+    assert "metrics.json" in told["tree"]
+    assert all(path == "metrics.json" or path.startswith("open/") for path in told["tree"]), told
+    assert told["paths"] == ["metrics.json"]
+    assert {path.removeprefix("datasets/acme/digits/") for path in told["hf"]} <= set(told["tree"])
+    (listed, *_) = live.records("what ListFiles by scientist", limit=1)
+    withheld = listed["obligations"][0]["withhold"]
+    assert {"classification": "confidential", "labels": []} in withheld
+    assert "raw" not in json.dumps(listed)
+
+
+def test_a_download_goes_on_where_the_network_broke_it_off(live: Live) -> None:
+    live.done(
+        "ingest",
+        """
+        import os
+        from huggingface_hub import HfApi
+        part = os.urandom(1 << 20)
+        HfApi().upload_file(path_or_fileobj=part * 24, path_in_repo="broken/a.bin", repo_id="acme/digits", repo_type="dataset")
+        """,
+    )
+    with breaking(live, after=14 << 20) as url:
+        live.done(
+            "ingest",
+            """
+            import hashlib
+            from huggingface_hub import HfApi
+            api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
+            (info,) = api.get_paths_info(paths="broken/a.bin", **where)
+            with open(api.hf_hub_download(filename="broken/a.bin", **where), "rb") as got:
+                assert hashlib.file_digest(got, "sha256").hexdigest() == info.lfs.sha256
+            """,
+            HF_ENDPOINT=url,
+        )
+    facts = [record.get("outcome", {}).get("facts") for record in live.records("what ReadFile", limit=10)]
+    assert {"range": f"{10 << 20}-{(24 << 20) - 1}"} in facts
+
+
+def test_a_range_is_of_the_content_that_it_was_asked_for(live: Live) -> None:
+    """RFC 9110, section 13.1.5: with any other validator the whole content comes."""
+    path = "/datasets/acme/digits/resolve/main/ranged.bin"
+    live.done(
+        "ingest",
+        """
+        from huggingface_hub import HfApi
+        HfApi().upload_file(path_or_fileobj=bytes(range(256)) * 800, path_in_repo="ranged.bin",
+                            repo_id="acme/digits", repo_type="dataset")
+        """,
+    )
+    whole = live.raw("ingest", "GET", path)
+    tag = whole.header("etag")
+    rest = live.raw("ingest", "GET", path, {"Range": "bytes=100000-", "If-Range": tag})
+    assert (rest.status, rest.body) == (206, whole.body[100_000:])
+    for other in (f'"{"0" * 64}"', f"W/{tag}", tag.strip('"'), "Thu, 26 Nov 2026 01:00:00 GMT"):
+        again = live.raw("ingest", "GET", path, {"Range": "bytes=100000-", "If-Range": other})
+        assert (again.status, again.body) == (200, whole.body), other
+
+
+def test_a_push_that_broke_off_sends_only_what_is_missing(live: Live) -> None:
+    """Git LFS knows no part of a content; what was sent whole is not sent again."""
+    before = sum(record["kind"] == "opening" for record in live.records("what UploadBlob"))
+    live.done(
+        "ingest",
+        """
+        from huggingface_hub import CommitOperationAdd as Add, HfApi
+        api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
+        made = [Add(f"pushed/{n}.bin", bytes([n]) * 200_000) for n in range(3)]
+        api.preupload_lfs_files(additions=made[:2], **where)
+        again = [Add(f"pushed/{n}.bin", bytes([n]) * 200_000) for n in range(3)]
+        api.create_commit(operations=again, commit_message="all three", **where)
+        assert len(list(api.list_repo_tree(path_in_repo="pushed", **where))) == 3
+        """,
+    )
+    openings = [record for record in live.records("what UploadBlob") if record["kind"] == "opening"]
+    assert len(openings) - before == 3
