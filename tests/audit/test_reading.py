@@ -135,9 +135,10 @@ def test_erased_and_damaged_content_is_told(tmp_path: Path) -> None:
     edit(segments(world.directory)[0], change)
     bob = list(keys.keys)[2]  # after those of the log itself and of ann
     del keys.keys[bob]
+    keys.erasures[bob] = 7
     found = asyncio.run(read())
     assert "damaged" in found[0]
-    assert found[1]["erased"] is True
+    assert (found[1]["erased"], found[1]["erased_by"]) == (True, 7)
     assert found[1]["who"] == {"kind": "", "pseudonym": bob}
 
 

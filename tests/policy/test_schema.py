@@ -31,7 +31,8 @@ GROUPS = {
     "Read": {"DescribeRepository", "ListFiles", "DescribeFile", "ReadFile"},
     "Write": {"CreateRepository", "PlanUpload", "GrantUpload", "UploadBlob", "WriteFile"},
     "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy"},
-    "Audit": {"ReadLog"},
+    "Audit": {"ReadLog", "ExportLog"},
+    "Erase": {"EraseContent"},
     "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
 }
 REPOSITORIES = frozenset({"Dataset", "Model"})
@@ -42,10 +43,10 @@ SUBJECTS = {
     **dict.fromkeys(["CreateRepository", "GrantUpload", "UploadBlob"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
-    **dict.fromkeys(["Enroll", "Revoke", *GROUPS["Identify"]], IDENTITY),
+    **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),
     "ApplyDirectory": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
-    "ReadLog": {"Log"},
+    **dict.fromkeys(GROUPS["Audit"], frozenset({"Log"})),
 }
 THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES)
 

@@ -44,6 +44,8 @@ SCIENTIST_RESTRICTED = person("scientist", "data-scientists", clearance=RESTRICT
 ENGINEER = person("engineer", "data-engineers", clearance=CONFIDENTIAL)
 ADMINISTRATOR = person("root", "administrators", clearance=RESTRICTED)
 AUDITOR = person("auditor", "auditors", clearance=RESTRICTED)
+PRIVACY = person("officer", "privacy-officers")
+PRIVATE_ADMINISTRATOR = person("root", "administrators", "privacy-officers", clearance=RESTRICTED)
 ADA = person("ada", clearance=RESTRICTED)
 
 DIGITS = dataset(classification=CONFIDENTIAL, owner_group="data-engineers")
@@ -181,6 +183,16 @@ EXPECTATIONS = [
     not_(ADA, "Enroll", identity("person:ada")),
     may(AUDITOR, "ReadLog", LOG, "auditors-read-the-log"),
     not_(AUDITOR, "ReadLog", LOG, BOUND_ADMINISTRATION, binding=NONE),
+    may(AUDITOR, "ExportLog", LOG, "auditors-export-the-log"),
+    not_(AUDITOR, "ExportLog", LOG, BOUND_ADMINISTRATION, binding=NONE),
+    not_(ADMINISTRATOR, "ExportLog", LOG),
+    may(PRIVACY, "EraseContent", identity("person:ada"), "privacy-officers-erase"),
+    not_(PRIVACY, "EraseContent", identity("person:ada"), BOUND_ADMINISTRATION, binding=NONE),
+    not_(PRIVACY, "EraseContent", identity("person:officer"), "nobody-erases-their-own-records"),
+    not_(PRIVATE_ADMINISTRATOR, "EraseContent", identity("person:ada"), "administrators-do-not-erase"),
+    not_(ADMINISTRATOR, "EraseContent", identity("person:ada"), "administrators-do-not-erase"),
+    not_(AUDITOR, "EraseContent", identity("person:ada")),
+    not_(PRIVACY, "ReadLog", LOG),
     not_(AUDITOR, "Revoke", identity("person:ada")),
     not_(AUDITOR, "ReadFile", RAW),
 ]

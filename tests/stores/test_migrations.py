@@ -111,6 +111,8 @@ def test_a_state_of_the_first_schema_begins_to_count_and_keeps_what_it_has(tmp_p
     def rewind(connection: Connection) -> None:
         connection.execute(text("INSERT INTO revocation (kind, name, at) VALUES ('person', 'alice', 1.5)"))
         connection.execute(text("DROP TABLE generation"))
+        connection.execute(text("DROP INDEX ix_change_blob"))
+        connection.execute(text("DROP TABLE erasure"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
     asyncio.run(state.write(rewind))

@@ -5,27 +5,20 @@ commitment; what does not is shown as damaged, what has no key any more as erase
 Memory holds one segment and the results. Reading changes nothing; whoever reads is recorded elsewhere.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple, cast, final
 
 import orjson
 
-from nomoat.audit.entries import Pseudonyms, SubjectKeys, open_box
-from nomoat.audit.outage import SYSTEM
+from nomoat.audit.entries import Pseudonyms, SubjectKeys
 from nomoat.audit.query import Query
+from nomoat.audit.readable import Fields, Opener, nameless
 from nomoat.audit.segments import DamagedFrame, FrameKind, find_frame, iterate_frames, list_segments, read_header
+from nomoat.audit.walk import Walk
 from nomoat.core.errors import Corrupt
 from nomoat.core.record import Json
 
-UNAUTHENTICATED: Final = "unauthenticated"
 _CLOCK_TOLERANCE_S: Final = 5
-_CACHED_KEYS: Final = 1024
-_SHOWN: Final = ("n", "at", "enforcer", "kind", "what", "decision", "of")
-
-Fields = Mapping[str, Json]
 
 
 class _Sealed(NamedTuple):
@@ -46,8 +39,7 @@ class Reader:
         self._directory = directory
         self._origin = origin
         self._keys = keys
-        # These subjects have no name in the content: nobody was there, or nobody but the log.
-        self._nameless = {pseudonyms.subject(kind): kind for kind in (SYSTEM, UNAUTHENTICATED)}
+        self._nameless = nameless(pseudonyms)
 
     def search(self, query: Query, *, after: int, limit: int, size: int) -> list[dict[str, Json]]:
         """Return the newest `limit` records that match, oldest of them first.
@@ -57,7 +49,7 @@ class Reader:
         own here unless asked for by number. Raises `Unavailable` when the keys cannot be read,
         `Corrupt` when a segment cannot.
         """
-        search = _Search(self._origin, self._keys, self._nameless, query, after, size)
+        search = _Search(self.opener(), query, after, size)
         found: list[dict[str, Json]] = []
         for _, path in reversed(list_segments(self._directory)):
             try:
@@ -72,21 +64,24 @@ class Reader:
                 break
         return found
 
+    def opener(self) -> Opener:
+        """Return what opens this log's records, for one reading."""
+        return Opener(self._origin, self._keys, self._nameless)
+
+    def walk(self, after: int = -1) -> Walk:
+        """Return a walk over this log's records in their order, from the one after number `after`."""
+        return Walk(self._directory, self.opener(), after)
+
 
 class _Search:
     """One search under way, from the newest segment back to older ones."""
 
-    def __init__(
-        self, origin: str, keys: SubjectKeys, nameless: Mapping[str, str], query: Query, after: int, size: int
-    ) -> None:
-        self._origin = origin
-        self._nameless = nameless
-        # A few subjects have nearly all records; their keys are fetched once a search.
-        self._find_key = lru_cache(maxsize=_CACHED_KEYS)(keys.find)
+    def __init__(self, opener: Opener, query: Query, after: int, size: int) -> None:
+        self._opener = opener
         self._query = query
         self._after = after
         self._size = size
-        self._since = datetime.fromtimestamp(query.since, UTC).isoformat(timespec="milliseconds")
+        self._since = query.earliest
         # From the newest back, an outcome comes before its opening.
         self._outcomes: dict[int, _Sealed] = {}
 
@@ -120,27 +115,9 @@ class _Search:
             return None
         if not self._query.matches_entry(number, str(fields["what"]), str(fields["decision"])):
             return None
-        record = self._readable(sealed)
+        record = self._opener.readable(sealed.fields, sealed.box)
         if not self._query.matches_content(record):
             return None
         if outcome is not None:
-            record["outcome"] = self._content(outcome)
+            record["outcome"] = self._opener.content(outcome.fields, outcome.box)
         return record
-
-    def _readable(self, sealed: _Sealed) -> dict[str, Json]:
-        """Return a record as people read it: entry and content in one."""
-        entry = {name: value for name in _SHOWN if (value := sealed.fields.get(name)) is not None}
-        pseudonym = str(sealed.fields["who"])
-        nobody: dict[str, Json] = {"kind": self._nameless.get(pseudonym, ""), "pseudonym": pseudonym}
-        # What the tree proves comes before what the content says.
-        return entry | {"who": nobody} | self._content(sealed) | entry
-
-    def _content(self, sealed: _Sealed) -> dict[str, Json]:
-        """Return what the box holds, or what happened to it."""
-        key = self._find_key(str(sealed.fields["who"]))
-        if key is None:
-            return {"erased": True}
-        try:
-            return dict(open_box(self._origin, sealed.fields, sealed.box, key))
-        except Corrupt as error:
-            return {"damaged": str(error)}

@@ -8,6 +8,8 @@ import click
 
 from nomoat.audit.checkpoint import parse_checkpoint
 from nomoat.cli import output, records
+from nomoat.cli.erasure import erase
+from nomoat.cli.export import export
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import ExitCode
 from nomoat.client.gateway import Records
@@ -142,6 +144,10 @@ def verify_command(
     else:
         _print_verification(done)
     return ExitCode.DONE if done.report.consistent else ExitCode.VERIFICATION_FAILED
+
+
+audit.add_command(export)
+audit.add_command(erase)
 
 
 def _table(found: tuple[Record, ...]) -> None:

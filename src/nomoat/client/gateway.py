@@ -4,7 +4,7 @@ Rules: one method for each route; it parses the answer completely or raises. It 
 may do what is the gateway's to say, what an answer proves is `session`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
@@ -159,6 +159,15 @@ class Gateway:
         """Read records that match `query`: the newest `limit`, or the next ones after index `after`."""
         answer = self._transport.call("POST", "/v1/log", {"query": query, "after": after, "limit": limit})
         return Records(tuple(_rows(answer, "records")), _field(answer, "size", int))
+
+    def export(self, form: str, query: str, *, after: int = -1) -> Iterator[bytes]:
+        """Yield every record that matches `query`, after index `after`, in a format (see `nomoat.audit.export`)."""
+        return self._transport.stream("POST", "/v1/log/export", {"form": form, "query": query, "after": after})
+
+    def erase(self, subject: str) -> tuple[str, int]:
+        """Destroy what the log says of `person:NAME` or `workload:NAME`; returns its pseudonym and the record."""
+        answer = self._transport.call("POST", "/v1/log/erase", {"subject": subject})
+        return _field(answer, "pseudonym", str), _field(answer, "record", int)
 
 
 def _issued(answer: Answer) -> Issued:

@@ -1,9 +1,12 @@
-"""The log as a resource: reading it is an Operation like any other, decided and recorded."""
+"""The log as a resource: reading it and taking it away are Operations like any other, decided and recorded."""
 
+from collections.abc import AsyncGenerator
 from typing import final
 
+from nomoat.audit.export import FORMATS, export
 from nomoat.audit.log import Log
-from nomoat.core.operation import ReadLog, Resolved, Target
+from nomoat.core.errors import Malformed
+from nomoat.core.operation import ExportLog, OpT, ReadLog, Resolved, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 
@@ -15,7 +18,7 @@ class LogReading:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    def resolve(self, principal: Principal, operation: ReadLog) -> Resolved[ReadLog]:
+    def resolve(self, principal: Principal, operation: OpT) -> Resolved[OpT]:
         """Resolve a query: the target is the log as it is now."""
         del principal
         return Resolved(operation, (Target("Log", "log", "log", str(self._log.size)),))
@@ -30,3 +33,20 @@ class LogReading:
         permit.check()
         permit.note(records=str(len(records)))
         return {"records": records, "size": self._log.size}
+
+    async def export(self, permit: Permit[ExportLog]) -> AsyncGenerator[bytes]:
+        """Yield every record that matches and was durable at the start, in order, part by part.
+
+        Raises `Malformed` before the first part for a format or a query that is not understood,
+        `Corrupt` at the first record that cannot be read.
+        """
+        operation = permit.claim(ExportLog).operation
+        if operation.form not in FORMATS:
+            raise Malformed(f"there is no format {operation.form!r:.40}; there are {', '.join(FORMATS)}")
+        query, size, told = self._log.query(operation.query), self._log.size, 0
+        permit.note(form=operation.form, query=operation.query[:512], after=str(operation.after), records="0")
+        async for count, part in export(self._log, query, operation.form, after=operation.after, size=size):
+            permit.check()
+            told += count
+            permit.note(bytes=len(part), records=str(told))
+            yield part

@@ -16,6 +16,8 @@ from nomoat.core.operation import (
     ApplyDirectory,
     ApplyPolicy,
     Enroll,
+    EraseContent,
+    ExportLog,
     IssueToken,
     JoinWorkload,
     Operation,
@@ -38,6 +40,7 @@ from nomoat.protocols.hub.errors import error_headers
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.directory import Declarations
+from nomoat.resources.erasure import Erasure
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
@@ -96,6 +99,7 @@ class _Resources:
     reading: Reading
     writing: Writing
     log: LogReading
+    erasure: Erasure
 
 
 @asynccontextmanager
@@ -231,6 +235,7 @@ def _resources(configuration: Configuration, stores: _Stores, log: Log, clock: C
         reading=Reading(stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock),
         log=LogReading(log),
+        erasure=Erasure(log, stores.subject_keys),
     )
 
 
@@ -242,6 +247,8 @@ def _resolvers(parts: _Resources) -> dict[type[Operation], Resolver[Any]]:
         Enroll: parts.identities.resolve_enroll,
         Revoke: parts.identities.resolve_revoke,
         ReadLog: parts.log.resolve,
+        ExportLog: parts.log.resolve,
+        EraseContent: parts.erasure.resolve,
         **Resolution(lambda: parts.declarations.current, parts.catalog).resolvers,
     }
     for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
@@ -273,7 +280,7 @@ def _routes(parts: _Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
     root, budget = parts.identity.authority.certificate.encode(), ContentBudget()
     return (
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
-        *LogEndpoint(guard, parts.log).routes(),
+        *LogEndpoint(guard, parts.log, parts.erasure).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, parts.identities.whoami).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),

@@ -1,6 +1,14 @@
 """Operations: one frozen class for each verb, and what a name resolved to."""
 
-from nomoat.core.operation.administration import ApplyDirectory, ApplyPolicy, Enroll, ReadLog, Revoke
+from nomoat.core.operation.administration import (
+    ApplyDirectory,
+    ApplyPolicy,
+    Enroll,
+    EraseContent,
+    ExportLog,
+    ReadLog,
+    Revoke,
+)
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
 from nomoat.core.operation.identity import IssueToken, JoinWorkload, RegisterDevice, RenewCertificate, Whoami
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
@@ -15,6 +23,8 @@ __all__ = [
     "DescribeFile",
     "DescribeRepository",
     "Enroll",
+    "EraseContent",
+    "ExportLog",
     "GrantUpload",
     "IssueToken",
     "JoinWorkload",

@@ -214,3 +214,12 @@ subject_key: Final = Table(
     Column("wrapped_key", LargeBinary, nullable=False),
     sqlite_strict=True,
 )
+
+# Whose key was destroyed, and the newest record that says so: what tells erased content from lost keys.
+erasure: Final = Table(
+    "erasure",
+    metadata,
+    Column("pseudonym", Text, primary_key=True),
+    Column("record", Integer, nullable=False),
+    sqlite_strict=True,
+)
