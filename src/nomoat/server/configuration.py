@@ -14,6 +14,7 @@ from typing import Final, cast
 from nomoat.core.errors import Malformed, Unavailable
 from nomoat.core.names import parse_subject_name, parse_trust_domain
 from nomoat.identity.tokens import TOKEN_LIFE
+from nomoat.server.forwards import Forward, parse_forwards
 
 FILE: Final = "nomoat.toml"
 SHORTEST_TOKEN_LIFE: Final = 10  # seconds: clients renew at half of it
@@ -26,7 +27,7 @@ class Configuration:
     `host` and `port` are where to listen, `hosts` the names and addresses in the server's certificate,
     `kek` the file of the key-encryption key, `enforcer` this gateway's name in records. `witness` is
     the URL of a witness ('' for none) and `witness_key` its verifier key. `token_lifetime_s` is how
-    long access tokens live, in seconds.
+    long access tokens live, in seconds. `forwards` are who is sent the log.
     """
 
     trust_domain: str
@@ -38,6 +39,7 @@ class Configuration:
     witness: str = ""
     witness_key: str = ""
     token_lifetime_s: int = TOKEN_LIFE
+    forwards: tuple[Forward, ...] = ()
 
     def dump(self) -> str:
         """The text of `nomoat.toml` for this configuration (JSON strings are TOML basic strings)."""
@@ -57,7 +59,7 @@ class Configuration:
 
 
 _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
-_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key", "token_lifetime_s"})
+_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key", "token_lifetime_s", "forward"})
 
 
 def is_unfinished(directory: Path) -> bool:
@@ -87,7 +89,7 @@ def load_configuration(directory: Path) -> Configuration:
         raise Unavailable("configuration", f"{FILE} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"{FILE} is not TOML: {error}") from None
-    return _parse(table)
+    return _parse(table, directory)
 
 
 def _hosts(value: object) -> tuple[str, ...]:
@@ -98,12 +100,13 @@ def _hosts(value: object) -> tuple[str, ...]:
     return names
 
 
-def _parse(table: dict[str, object]) -> Configuration:
+def _parse(table: dict[str, object], directory: Path) -> Configuration:
     if unknown := set(table) - _REQUIRED - _OPTIONAL:
         raise Malformed(f"{FILE}: the field {min(unknown)!r} is not known; remove or correct it")
     if missing := _REQUIRED - set(table):
         raise Malformed(f"{FILE} lacks the field {min(missing)!r}")
     hosts = _hosts(table.pop("hosts"))
+    forwards = parse_forwards(table.pop("forward", []), directory)
     token_lifetime = table.pop("token_lifetime_s", TOKEN_LIFE)
     if type(token_lifetime) is not int or not SHORTEST_TOKEN_LIFE <= token_lifetime <= TOKEN_LIFE:
         raise Malformed(f"{FILE}: token_lifetime_s is a number from {SHORTEST_TOKEN_LIFE} to {TOKEN_LIFE}")
@@ -123,6 +126,7 @@ def _parse(table: dict[str, object]) -> Configuration:
         witness=texts.get("witness", ""),
         witness_key=texts.get("witness_key", ""),
         token_lifetime_s=token_lifetime,
+        forwards=forwards,
     )
 
 

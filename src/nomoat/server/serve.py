@@ -18,6 +18,7 @@ from nomoat.server.assembly import Clock, Gateway, open_gateway
 from nomoat.server.configuration import load_configuration
 from nomoat.server.connections import GatewayConnection
 from nomoat.server.cosigning import keep_witnessed
+from nomoat.server.forwarding import keep_forwarded
 from nomoat.server.listening import Server, listen, url_of
 from nomoat.server.lock import locked
 from nomoat.server.tls import ServerTLS
@@ -77,6 +78,7 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
     beside = [
         asyncio.create_task(_keep_presentable(gateway, tls), name="renewing the server's certificate"),
         asyncio.create_task(keep_witnessed(gateway, directory), name="asking the witness"),
+        asyncio.create_task(keep_forwarded(gateway, directory), name="forwarding the log"),
     ]
     for task in beside:
         task.add_done_callback(_tell_of_a_bug)
