@@ -52,7 +52,7 @@ class Log:
         self._keys = keys
         self._clock = clock
         self._reserve = reserve
-        self._reader = Reader(self._tail.directory, self.verifier_key.name, sealer.pseudonyms, keys)
+        self._reader = Reader(self._tail.directory, self.verifier_key, sealer.pseudonyms, keys)
         self._latest = recovered.tail.latest
         self.generation = recovered.generation
         self._stamped = -1
@@ -206,6 +206,10 @@ class Log:
     def forget(self) -> None:
         """Use no key of a subject any more without fetching it again: one was destroyed. In the event loop."""
         self._sealer.forget_keys()
+
+    def end_segment(self) -> None:
+        """End the newest segment with the next record, so that nothing is written into it any more."""
+        self._commit.end_segment()
 
     def walk(self, after: int = -1) -> Walk:
         """Return a walk over the readable records in their order, from the one after number `after`."""

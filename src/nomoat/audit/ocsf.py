@@ -122,7 +122,7 @@ def _decision(record: Record) -> Event:
     """Return what was decided, or how it ended: action, status and how grave it is."""
     decision, ending = record.get("decision"), _text(record.get("outcome"))
     why = _text(record.get("why")) or _text(record.get("detail"))
-    for lost in ("erased", "damaged"):
+    for lost in ("erased", "damaged", "forgotten"):
         why = f"its content is {lost}" if record.get(lost) else why
     # 1 Informational; 3 Medium: a refusal is what somebody should look at when there are many.
     told: Event = {"severity_id": 3 if decision == "deny" or record.get("damaged") else 1}

@@ -1,16 +1,17 @@
 """Records as people read them: entry and sealed content in one, or what became of the content.
 
 Rules: content shows only if it opens beside its entry and matches the commitment. What does not is
-shown as erased when its subject was (and the box is as it was written), as damaged otherwise, and is
-never left out. So a lost key does not pass for an erasure, nor a returned subject's new key for damage.
+shown as forgotten when its time is over, as erased when its subject was (and the box is as it was
+written), as damaged otherwise, and is never left out. So a lost key does not pass for an erasure, nor a returned subject's new key for damage.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final, final
 
 from nomoat.audit.entries import Pseudonyms, SubjectKeys, open_box
+from nomoat.audit.forgotten import Forgotten
 from nomoat.audit.outage import SYSTEM
 from nomoat.core.errors import Corrupt
 from nomoat.core.record import Json
@@ -31,8 +32,16 @@ def nameless(pseudonyms: Pseudonyms) -> Mapping[str, str]:
 class Opener:
     """Opens the records of one log for one reading: it keeps the keys that it needed. Not safe for threads."""
 
-    def __init__(self, origin: str, keys: SubjectKeys, nobody: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        origin: str,
+        keys: SubjectKeys,
+        nobody: Mapping[str, str],
+        forgotten: Callable[[], Forgotten] = Forgotten,
+    ) -> None:
         self._origin = origin
+        self._read_forgotten = forgotten
+        self._forgotten = forgotten()
         self._nameless = nobody
         # A few subjects have nearly all records; their keys are fetched once.
         self._find_key = lru_cache(maxsize=_CACHED_KEYS)(keys.find)
@@ -48,6 +57,8 @@ class Opener:
 
     def content(self, fields: Fields, box: bytes) -> dict[str, Json]:
         """Return what the box holds, or what happened to it."""
+        if self._forgotten.explains(fields, box):
+            return {"forgotten": True}
         pseudonym = str(fields["who"])
         key = self._find_key(pseudonym)
         try:
@@ -63,6 +74,7 @@ class Opener:
         return {"damaged": f"{lost} {'is missing' if key is None else 'failed verification'}"}
 
     def renew(self) -> None:
-        """Fetch every key again before its next use: a subject may have been erased meanwhile, or be back."""
+        """Look anew at what was erased and forgotten: a subject may have been erased meanwhile, or be back."""
+        self._forgotten = self._read_forgotten()
         self._find_key.cache_clear()
         self._find_erasure.cache_clear()

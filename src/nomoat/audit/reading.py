@@ -10,12 +10,14 @@ from typing import Final, NamedTuple, cast, final
 
 import orjson
 
+from nomoat.audit.checkpoint import VerifierKey
 from nomoat.audit.entries import Pseudonyms, SubjectKeys
+from nomoat.audit.forgotten import Forgotten, read_forgotten
 from nomoat.audit.query import Query
 from nomoat.audit.readable import Fields, Opener, nameless
 from nomoat.audit.segments import DamagedFrame, FrameKind, find_frame, iterate_frames, list_segments, read_header
 from nomoat.audit.walk import Walk
-from nomoat.core.errors import Corrupt
+from nomoat.core.errors import Corrupt, Malformed
 from nomoat.core.record import Json
 
 _CLOCK_TOLERANCE_S: Final = 5
@@ -32,12 +34,12 @@ class _Sealed(NamedTuple):
 class Reader:
     """Reads one log's directory; any thread may use it.
 
-    `origin` names the log; `pseudonyms` and `keys` are those it is written with.
+    `key` verifies what the log signed; `pseudonyms` and `keys` are those it is written with.
     """
 
-    def __init__(self, directory: Path, origin: str, pseudonyms: Pseudonyms, keys: SubjectKeys) -> None:
+    def __init__(self, directory: Path, key: VerifierKey, pseudonyms: Pseudonyms, keys: SubjectKeys) -> None:
         self._directory = directory
-        self._origin = origin
+        self._key = key
         self._keys = keys
         self._nameless = nameless(pseudonyms)
 
@@ -66,7 +68,13 @@ class Reader:
 
     def opener(self) -> Opener:
         """Return what opens this log's records, for one reading."""
-        return Opener(self._origin, self._keys, self._nameless)
+        return Opener(self._key.name, self._keys, self._nameless, self._forgotten)
+
+    def _forgotten(self) -> Forgotten:
+        try:
+            return read_forgotten(self._directory, self._key)
+        except (OSError, Malformed, Corrupt):  # what it would explain shows as damaged
+            return Forgotten()
 
     def walk(self, after: int = -1) -> Walk:
         """Return a walk over this log's records in their order, from the one after number `after`."""

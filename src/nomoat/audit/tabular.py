@@ -51,7 +51,7 @@ COLUMNS: Final = (
     Column("protocol"),
     Column("content"),
 )
-"""`content` is `readable`, `erased` or `damaged`; `of` is the opening that an outcome ends."""
+"""`content` is `readable`, `erased`, `forgotten` (its time was over) or `damaged`; `of` is the opening that an outcome ends."""
 
 # What the common spreadsheets begin a formula with, in full width too, or pass over before one.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -84,7 +84,7 @@ def row(record: Record) -> tuple[Cell, ...]:
         _number(record, "ms"),
         _text(context, "source"),
         _text(_fields(record, "request"), "protocol"),
-        next((state for state in ("erased", "damaged") if record.get(state)), "readable"),
+        next((state for state in ("erased", "damaged", "forgotten") if record.get(state)), "readable"),
     )
 
 

@@ -177,6 +177,7 @@ def _print_verification(done: Verified) -> None:
             ("records", f"{report.records} in {report.segments} segments, {report.checkpoints} signed checkpoints"),
             ("time", f"{report.oldest} to {report.newest}"),
             ("open accesses", str(report.open)),
+            *([("forgotten", f"the content of {report.forgotten} records")] if report.forgotten else []),
         ]
     )
     if report.unsigned or report.unfinished:
@@ -220,6 +221,7 @@ def _verification(done: Verified) -> dict[str, object]:
         "unsigned": report.unsigned,
         "unfinished": report.unfinished,
         "open": report.open,
+        "forgotten": report.forgotten,
         "oldest": report.oldest,
         "newest": report.newest,
         "proven": report.proven,

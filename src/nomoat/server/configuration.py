@@ -7,13 +7,15 @@ import ipaddress
 import json
 import stat
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
 from nomoat.core.errors import Malformed, Unavailable
 from nomoat.core.names import parse_subject_name, parse_trust_domain
 from nomoat.identity.tokens import TOKEN_LIFE
+from nomoat.server.forgetting import parse_retention
 from nomoat.server.forwards import Forward, parse_forwards
 
 FILE: Final = "nomoat.toml"
@@ -27,7 +29,8 @@ class Configuration:
     `host` and `port` are where to listen, `hosts` the names and addresses in the server's certificate,
     `kek` the file of the key-encryption key, `enforcer` this gateway's name in records. `witness` is
     the URL of a witness ('' for none) and `witness_key` its verifier key. `token_lifetime_s` is how
-    long access tokens live, in seconds. `forwards` are who is sent the log.
+    long access tokens live, in seconds. `forwards` are who is sent the log,
+    `retention` after how many days what records say is forgotten, by action or group of actions.
     """
 
     trust_domain: str
@@ -40,6 +43,7 @@ class Configuration:
     witness_key: str = ""
     token_lifetime_s: int = TOKEN_LIFE
     forwards: tuple[Forward, ...] = ()
+    retention: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def dump(self) -> str:
         """The text of `nomoat.toml` for this configuration (JSON strings are TOML basic strings)."""
@@ -59,7 +63,7 @@ class Configuration:
 
 
 _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
-_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key", "token_lifetime_s", "forward"})
+_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key", "token_lifetime_s", "forward", "retention"})
 
 
 def is_unfinished(directory: Path) -> bool:
@@ -106,6 +110,7 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
     if missing := _REQUIRED - set(table):
         raise Malformed(f"{FILE} lacks the field {min(missing)!r}")
     hosts = _hosts(table.pop("hosts"))
+    retention = parse_retention(table.pop("retention", {}))
     forwards = parse_forwards(table.pop("forward", []), directory)
     token_lifetime = table.pop("token_lifetime_s", TOKEN_LIFE)
     if type(token_lifetime) is not int or not SHORTEST_TOKEN_LIFE <= token_lifetime <= TOKEN_LIFE:
@@ -127,6 +132,7 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
         witness_key=texts.get("witness_key", ""),
         token_lifetime_s=token_lifetime,
         forwards=forwards,
+        retention=retention,
     )
 
 

@@ -21,6 +21,7 @@ from nomoat.server.cosigning import keep_witnessed
 from nomoat.server.forwarding import keep_forwarded
 from nomoat.server.listening import Server, listen, url_of
 from nomoat.server.lock import locked
+from nomoat.server.retention import keep_retained
 from nomoat.server.tls import ServerTLS
 
 CERTIFICATE_CHECK_S: Final = 6 * 3600.0
@@ -79,6 +80,7 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
         asyncio.create_task(_keep_presentable(gateway, tls), name="renewing the server's certificate"),
         asyncio.create_task(keep_witnessed(gateway, directory), name="asking the witness"),
         asyncio.create_task(keep_forwarded(gateway, directory), name="forwarding the log"),
+        asyncio.create_task(keep_retained(gateway, directory), name="forgetting what is past its time"),
     ]
     for task in beside:
         task.add_done_callback(_tell_of_a_bug)
