@@ -1,6 +1,8 @@
 """A real gateway that forwards and forgets as its configuration says, and refuses one that would leak."""
 
+import re
 import ssl
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,10 @@ from nomoat.audit.verification import verify_directory
 from nomoat.core.errors import Malformed
 from nomoat.server.assembly import open_gateway
 from nomoat.server.configuration import load_configuration
+from nomoat.server.forgetting import parse_retention
+from nomoat.server.forwards import parse_forwards
 from nomoat.server.retention import forget_due
+from tests.architecture.tree import ROOT
 from tests.audit.world import until
 from tests.cli.live import Live
 from tests.export.receivers import Collector, Kept, Splunk, http_receiver, syslog_receiver
@@ -145,3 +150,12 @@ def test_a_gateway_forgets_what_is_past_its_time_on_the_record(tmp_path: Path) -
     said = live.operator.nomoat("audit", "verify", str(live.data))
     assert said.code == 0, said.out
     assert f"the content of {count} records" in said.out
+
+
+def test_the_configuration_that_the_guide_shows_is_one() -> None:
+    guide = (ROOT / "docs" / "guides" / "evidence-elsewhere.md").read_text("utf-8")
+    tables = tomllib.loads("\n".join(re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)))
+    forwards = parse_forwards(tables.pop("forward"), Path("/var/lib/nomoat"))
+    assert [forward.kind for forward in forwards] == ["splunk", "otlp", "syslog"]
+    assert parse_retention(tables.pop("retention"))["Read"] == 400
+    assert tables == {}
