@@ -64,3 +64,19 @@ def test_what_is_not_understood_is_refused_before_anything_is_sent(admin: Caller
     assert "at position 1: 'whence'" in said.err
     assert admin.nomoat("audit", "export", "--format", "parquet").code == 2
     assert admin.nomoat("audit", "export", "-o", str(tmp_path / "no" / "where")).code == 3
+
+
+def test_a_report_counts_what_happened_and_is_itself_a_record(admin: Caller) -> None:
+    assert admin.nomoat("whoami").code == 0
+    found = admin.nomoat("audit", "search", "by ann what Whoami", "--limit", "1000", "--json").json()["records"]
+    said = admin.nomoat("audit", "report", "by ann", "--by", "who,what", "--json")
+    assert said.code == 0, said.err
+    rows = said.json()["rows"]
+    assert isinstance(rows, list)
+    assert isinstance(found, list)
+    (whoami,) = [row for row in rows if row["what"] == "Whoami"]
+    assert (whoami["who"], whoami["accesses"]) == ("person ann", len(found))
+    shown = admin.nomoat("audit", "report", "--by", "what")
+    assert shown.out.split()[:6] == ["what", "accesses", "refused", "bytes", "first", "last"]
+    assert admin.nomoat("audit", "search", "what ReportLog", "--json").json()["records"] != []
+    assert admin.nomoat("audit", "report", "--by", "password").code == 1

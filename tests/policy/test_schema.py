@@ -31,7 +31,7 @@ GROUPS = {
     "Read": {"DescribeRepository", "ListFiles", "DescribeFile", "ReadFile"},
     "Write": {"CreateRepository", "PlanUpload", "GrantUpload", "UploadBlob", "WriteFile"},
     "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy"},
-    "Audit": {"ReadLog", "ExportLog"},
+    "Audit": {"ReadLog", "ReportLog", "ExportLog"},
     "Erase": {"EraseContent"},
     "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
 }

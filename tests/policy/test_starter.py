@@ -183,6 +183,8 @@ EXPECTATIONS = [
     not_(ADA, "Enroll", identity("person:ada")),
     may(AUDITOR, "ReadLog", LOG, "auditors-read-the-log"),
     not_(AUDITOR, "ReadLog", LOG, BOUND_ADMINISTRATION, binding=NONE),
+    may(AUDITOR, "ReportLog", LOG, "auditors-read-the-log"),
+    not_(ADMINISTRATOR, "ReportLog", LOG),
     may(AUDITOR, "ExportLog", LOG, "auditors-export-the-log"),
     not_(AUDITOR, "ExportLog", LOG, BOUND_ADMINISTRATION, binding=NONE),
     not_(ADMINISTRATOR, "ExportLog", LOG),

@@ -113,6 +113,7 @@ def test_a_state_of_the_first_schema_begins_to_count_and_keeps_what_it_has(tmp_p
         connection.execute(text("DROP TABLE generation"))
         connection.execute(text("DROP INDEX ix_change_blob"))
         connection.execute(text("DROP TABLE erasure"))
+        connection.execute(text("DROP TABLE chunk"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
     asyncio.run(state.write(rewind))

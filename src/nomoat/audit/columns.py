@@ -27,6 +27,12 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def row_types() -> str:
+    """Return the types of a row's columns as DuckDB writes them."""
+    types = ", ".join(f"'{column.name}': '{'BIGINT' if column.numeric else 'VARCHAR'}'" for column in COLUMNS)
+    return f"{{{types}}}"
+
+
 def write_parquet(rows: Iterable[bytes], path: Path) -> None:
     """Write rows (JSON lines of `tabular.json_row`, cut anywhere) as one Parquet file.
 
@@ -46,13 +52,14 @@ def write_parquet(rows: Iterable[bytes], path: Path) -> None:
         except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asked
             failed.append(error)
 
-    types = ", ".join(f"'{column.name}': '{'BIGINT' if column.numeric else 'VARCHAR'}'" for column in COLUMNS)
-    source = f"read_json('/dev/fd/{reading}', format = 'newline_delimited', columns = {{{types}}})"
+    source = f"read_json('/dev/fd/{reading}', format = 'newline_delimited', columns = {row_types()})"
     feeder = threading.Thread(target=feed, name="rows")
     feeder.start()
     try:
         with connect() as connection:
-            connection.execute(f"COPY (FROM {source}) TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
+            connection.execute(
+                f"COPY (FROM {source}) TO ? (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)", [str(path)]
+            )
     except duckdb.Error as error:
         failed.append(Unavailable("export", f"the Parquet file cannot be written ({error})"))
     finally:

@@ -64,6 +64,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "EraseContent": Kind(ENTITY, 4),  # Delete
     "Whoami": Kind(API, 2),  # Read
     "ReadLog": Kind(API, 2),
+    "ReportLog": Kind(API, 2),
     "ExportLog": Kind(API, 2),
 }
 """What each action is. An action that is missing here is API Activity: Other."""

@@ -12,6 +12,7 @@ from nomoat.cli.erasure import erase
 from nomoat.cli.export import export
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import ExitCode
+from nomoat.cli.report import report
 from nomoat.client.gateway import Records
 from nomoat.client.verification import Verified, verify
 from nomoat.core.errors import Malformed, NotFound
@@ -147,6 +148,7 @@ def verify_command(
 
 
 audit.add_command(export)
+audit.add_command(report)
 audit.add_command(erase)
 
 

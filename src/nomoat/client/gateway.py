@@ -164,6 +164,10 @@ class Gateway:
         """Yield every record that matches `query`, after index `after`, in a format (see `nomoat.audit.export`)."""
         return self._transport.stream("POST", "/v1/log/export", {"form": form, "query": query, "after": after})
 
+    def report(self, by: str, query: str, *, limit: int) -> Sequence[Answer]:
+        """Count the accesses that match `query` by names with commas between; returns a row for each group."""
+        return _rows(self._transport.call("POST", "/v1/log/report", {"by": by, "query": query, "limit": limit}), "rows")
+
     def erase(self, subject: str) -> tuple[str, int]:
         """Destroy what the log says of `person:NAME` or `workload:NAME`; returns its pseudonym and the record."""
         answer = self._transport.call("POST", "/v1/log/erase", {"subject": subject})

@@ -4,7 +4,7 @@ Rules: the key of the subject's content is what is destroyed; entries, tree and 
 that comes back gets a new key. Whatever was made of the content elsewhere in the gateway hears of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import final
 
 from nomoat.audit.log import Log
@@ -15,7 +15,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
 from nomoat.stores.subject_keys import StoredSubjectKeys
 
-Forget = Callable[[str], None]
+Forget = Callable[[str], Awaitable[None]]
 """Drop what was made of the content of a subject (`person:NAME`); called after its key is gone."""
 
 
@@ -53,7 +53,7 @@ class Erasure:
         if not destroyed:
             raise NotFound(f"no record has content of {subject} that could be erased", kind="entry")
         for forget in self._forget:
-            forget(subject)
+            await forget(subject)
         emptied = await self._keys.empty_journal()
         permit.note(pseudonym=pseudonym, journal="emptied" if emptied else "still in use")
         return {"subject": subject, "pseudonym": pseudonym, "record": record}

@@ -3,10 +3,12 @@
 from collections.abc import AsyncGenerator
 from typing import final
 
+from nomoat.audit.aggregates import parse_groupings
 from nomoat.audit.export import FORMATS, export
 from nomoat.audit.log import Log
+from nomoat.audit.reports import Reports
 from nomoat.core.errors import Malformed
-from nomoat.core.operation import ExportLog, OpT, ReadLog, Resolved, Target
+from nomoat.core.operation import ExportLog, OpT, ReadLog, ReportLog, Resolved, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 
@@ -15,8 +17,9 @@ from nomoat.core.principal import Principal
 class LogReading:
     """What may be read of the log."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, reports: Reports) -> None:
         self._log = log
+        self._reports = reports
 
     def resolve(self, principal: Principal, operation: OpT) -> Resolved[OpT]:
         """Resolve a query: the target is the log as it is now."""
@@ -33,6 +36,20 @@ class LogReading:
         permit.check()
         permit.note(records=str(len(records)))
         return {"records": records, "size": self._log.size}
+
+    async def report(self, permit: Permit[ReportLog]) -> dict[str, object]:
+        """Return how many accesses match, and refusals and bytes of them, by what was asked for.
+
+        Raises `Malformed` for what is not understood.
+        """
+        operation = permit.claim(ReportLog).operation
+        by, query = parse_groupings(operation.by), self._log.query(operation.query)
+        permit.note(by=operation.by, query=operation.query[:512])
+        size = self._log.size
+        rows = await self._reports.report(by, query, limit=operation.limit)
+        permit.check()
+        permit.note(rows=str(len(rows)))
+        return {"by": list(by), "rows": rows, "size": size}
 
     async def export(self, permit: Permit[ExportLog]) -> AsyncGenerator[bytes]:
         """Yield every record that matches and was durable at the start, in order, part by part.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from nomoat.audit.log import Log
+from nomoat.audit.reports import Reports
 from nomoat.core.errors import NoMoatError, Unavailable
 from nomoat.core.operation import (
     ApplyDirectory,
@@ -24,6 +25,7 @@ from nomoat.core.operation import (
     ReadLog,
     RegisterDevice,
     RenewCertificate,
+    ReportLog,
     Revoke,
     Whoami,
 )
@@ -46,6 +48,7 @@ from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
 from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
 from nomoat.server.configuration import Configuration
+from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
 from nomoat.stores.segments import Files
@@ -74,6 +77,7 @@ class Gateway:
     reading: Reading
     writing: Writing
     uncommitted: Uncommitted
+    reports: Reports
     keys: KeyStore
     clock: Clock
 
@@ -87,6 +91,7 @@ class _Stores:
     state: State
     objects: Objects
     subject_keys: StoredSubjectKeys
+    chunks: StoredChunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ class _Resources:
     writing: Writing
     log: LogReading
     erasure: Erasure
+    reports: Reports
 
 
 @asynccontextmanager
@@ -127,6 +133,7 @@ async def open_gateway(
             state,
             Objects(directory / "objects", kek),
             StoredSubjectKeys(state, kek),
+            StoredChunks(directory / "columns", state, kek),
         )
         log = await Log.open(
             directory / "log",
@@ -209,6 +216,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         reading=parts.reading,
         writing=parts.writing,
         uncommitted=Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log)),
+        reports=parts.reports,
         keys=stores.keys,
         clock=clock,
     )
@@ -226,6 +234,7 @@ def _resources(configuration: Configuration, stores: _Stores, log: Log, clock: C
         clock=clock,
         token_life=configuration.token_lifetime_s,
     )
+    reports = Reports(log, stores.chunks)
     return _Resources(
         declarations=declarations,
         policies=Policies(stores.state, clock),
@@ -234,8 +243,9 @@ def _resources(configuration: Configuration, stores: _Stores, log: Log, clock: C
         catalog=catalog,
         reading=Reading(stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock),
-        log=LogReading(log),
-        erasure=Erasure(log, stores.subject_keys),
+        log=LogReading(log, reports),
+        erasure=Erasure(log, stores.subject_keys, [reports.clear]),
+        reports=reports,
     )
 
 
@@ -247,6 +257,7 @@ def _resolvers(parts: _Resources) -> dict[type[Operation], Resolver[Any]]:
         Enroll: parts.identities.resolve_enroll,
         Revoke: parts.identities.resolve_revoke,
         ReadLog: parts.log.resolve,
+        ReportLog: parts.log.resolve,
         ExportLog: parts.log.resolve,
         EraseContent: parts.erasure.resolve,
         **Resolution(lambda: parts.declarations.current, parts.catalog).resolvers,

@@ -53,7 +53,9 @@ async def forget_due(gateway: Gateway, directory: Path, blanking: Blanking, kept
     await _ended(directory / "log", newest)
     signer = NoteSigner(gateway.log.verifier_key.name, gateway.keys.load("log"))
     whole = await asyncio.to_thread(keep_statement, directory / "log", forgotten, signer)
-    return await asyncio.to_thread(blanking.blank, due, whole, _rest)
+    blanked = await asyncio.to_thread(blanking.blank, due, whole, _rest)
+    await gateway.reports.clear()
+    return blanked
 
 
 async def _ended(log: Path, newest: int) -> None:

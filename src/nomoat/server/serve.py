@@ -12,6 +12,7 @@ from typing import Final
 
 import uvicorn
 
+from nomoat.core.errors import NoMoatError
 from nomoat.identity import public_key
 from nomoat.identity.keys import load_private_key
 from nomoat.server.assembly import Clock, Gateway, open_gateway
@@ -80,6 +81,7 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
         asyncio.create_task(_keep_presentable(gateway, tls), name="renewing the server's certificate"),
         asyncio.create_task(keep_witnessed(gateway, directory), name="asking the witness"),
         asyncio.create_task(keep_forwarded(gateway, directory), name="forwarding the log"),
+        asyncio.create_task(gateway.reports.run(_tell_of_columns), name="keeping columns of the log"),
         asyncio.create_task(keep_retained(gateway, directory), name="forgetting what is past its time"),
     ]
     for task in beside:
@@ -90,6 +92,10 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
+
+
+def _tell_of_columns(error: NoMoatError) -> None:
+    _log.warning("columns of the log are not made at the moment: %s", error)
 
 
 def _tell_of_a_bug(task: asyncio.Task[None]) -> None:

@@ -7,6 +7,7 @@ from nomoat.core.operation.administration import (
     EraseContent,
     ExportLog,
     ReadLog,
+    ReportLog,
     Revoke,
 )
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
@@ -37,6 +38,7 @@ __all__ = [
     "ReadLog",
     "RegisterDevice",
     "RenewCertificate",
+    "ReportLog",
     "Resolved",
     "Revoke",
     "Target",

@@ -85,6 +85,19 @@ class ExportLog(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class ReportLog(Operation):
+    """Count the accesses matching `query` by one or a few of their properties (`by`, with commas), `limit` rows."""
+
+    by: str
+    query: str
+    limit: int
+
+    @property
+    def requested(self) -> str:
+        return f"by {self.by}: {self.query}"
+
+
+@dataclass(frozen=True, slots=True)
 class EraseContent(Operation):
     """Destroy what every record of a `subject` (`person:NAME`, `workload:NAME`) says; what proves them stays."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Final, final
 
-from nomoat.core.operation import EraseContent, ExportLog, ReadLog
+from nomoat.core.operation import EraseContent, ExportLog, ReadLog, ReportLog
 from nomoat.core.principal import Principal
 from nomoat.guard import Guard
 from nomoat.protocols.http.exchange import Exchange
@@ -38,6 +38,16 @@ class LogEndpoint:
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             await exchange.answer_json(200, await self._log.read(permit))
+
+    async def _report_log(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        async def parse(_: Principal) -> ReportLog:
+            body = await exchange.json()
+            require_only(body, "by", "query", "limit")
+            limit = whole(body, "limit", 100, least=1, most=10_000)
+            return ReportLog(text(body, "by"), text(body, "query", ""), limit)
+
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, await self._log.report(permit))
 
     async def _export_log(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         body = dict[str, object]()
@@ -77,6 +87,7 @@ class LogEndpoint:
         """The routes of this protocol."""
         return [
             Route("POST", "/v1/log", "admin", ReadLog, self._read_log),
+            Route("POST", "/v1/log/report", "admin", ReportLog, self._report_log),
             Route("POST", "/v1/log/export", "admin", ExportLog, self._export_log),
             Route("POST", "/v1/log/erase", "admin", EraseContent, self._erase_content),
         ]
