@@ -23,9 +23,10 @@ from nomoat.audit.tabular import json_row
 from nomoat.core.errors import Corrupt, NoMoatError, Unavailable
 from nomoat.stores.chunks import StoredChunks
 
-CHUNK: Final = 20_000
+CHUNK: Final = 10_000
 """Records of a chunk. What is not in one yet is read from the log for each report."""
-MOST_CHUNKS: Final = 800
+MOST_CHUNKS: Final = 400
+"""Each is a descriptor of this process while a report is made, and there are requests that need some too."""
 STEP: Final = 250
 BEFORE: Final = 1000
 """Records before a chunk that are looked at for the openings of outcomes in it."""

@@ -128,13 +128,7 @@ async def open_gateway(
     kek = KeyEncryptionKey.load(configuration.kek)
     state = State.open(directory / "state.db", kek.derive("state"))
     try:
-        stores = _Stores(
-            KeyStore(directory / "keys", kek),
-            state,
-            Objects(directory / "objects", kek),
-            StoredSubjectKeys(state, kek),
-            StoredChunks(directory / "columns", state, kek),
-        )
+        stores = _open_stores(directory, state, kek)
         log = await Log.open(
             directory / "log",
             signing_key=stores.keys.load("log"),
@@ -172,6 +166,16 @@ async def open_gateway(
             await log.close()
     finally:
         state.close()
+
+
+def _open_stores(directory: Path, state: State, kek: KeyEncryptionKey) -> _Stores:
+    return _Stores(
+        KeyStore(directory / "keys", kek),
+        state,
+        Objects(directory / "objects", kek),
+        StoredSubjectKeys(state, kek),
+        StoredChunks(directory / "columns", state, kek),
+    )
 
 
 async def _conclude(gateway: Gateway, state: State) -> None:
