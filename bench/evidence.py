@@ -170,6 +170,10 @@ class _NoKeys:
         del pseudonym
         return None
 
+    def erased(self, pseudonym: str) -> int | None:
+        del pseudonym
+        return None
+
     async def create(self, pseudonym: str) -> bytes:
         raise NotImplementedError(pseudonym)
 

@@ -57,7 +57,7 @@ class Indexed:
 
     @property
     def reader(self) -> Reader:
-        return Reader(self.world.directory, ORIGIN, Pseudonyms(self.world.pseudonym_key), self.world.keys)
+        return Reader(self.world.directory, self.world.key, Pseudonyms(self.world.pseudonym_key), self.world.keys)
 
     def indexer(self, key: bytes = KEY) -> Indexer:
         pseudonyms = Pseudonyms(self.world.pseudonym_key)

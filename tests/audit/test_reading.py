@@ -16,7 +16,7 @@ from nomoat.audit.reading import Reader
 from nomoat.core.errors import Malformed
 from nomoat.core.record import Json, Record, RecordKind
 from tests.audit.attacks import Part, edit, records, segments
-from tests.audit.world import ORIGIN, MemoryKeys, World, opening, outcome
+from tests.audit.world import MemoryKeys, World, opening, outcome
 
 SMALL = LogSettings(segment_size=4000, reserve_size=0)
 DAY = 86400.0
@@ -135,9 +135,10 @@ def test_erased_and_damaged_content_is_told(tmp_path: Path) -> None:
     edit(segments(world.directory)[0], change)
     bob = list(keys.keys)[2]  # after those of the log itself and of ann
     del keys.keys[bob]
+    keys.erasures[bob] = 7
     found = asyncio.run(read())
     assert "damaged" in found[0]
-    assert found[1]["erased"] is True
+    assert (found[1]["erased"], found[1]["erased_by"]) == (True, 7)
     assert found[1]["who"] == {"kind": "", "pseudonym": bob}
 
 
@@ -191,7 +192,7 @@ def test_what_is_not_durable_yet_is_not_shown(tmp_path: Path) -> None:
         return log.size
 
     size = asyncio.run(run())
-    reader = Reader(world.directory, ORIGIN, Pseudonyms(world.pseudonym_key), world.keys)
+    reader = Reader(world.directory, world.key, Pseudonyms(world.pseudonym_key), world.keys)
     found = reader.search(parse_query("", 0.0), after=-1, limit=100, size=size - 4)
     assert {n for n in numbers(found) if isinstance(n, int) and n >= size - 4} == set()
     assert len(reader.search(parse_query("", 0.0), after=-1, limit=100, size=size)) > len(found)

@@ -28,12 +28,16 @@ class MemoryKeys:
 
     def __init__(self) -> None:
         self.keys: dict[str, bytes] = {}
+        self.erasures: dict[str, int] = {}
 
     def find(self, pseudonym: str) -> bytes | None:
         return self.keys.get(pseudonym)
 
     async def create(self, pseudonym: str) -> bytes:
         return self.keys.setdefault(pseudonym, os.urandom(32))
+
+    def erased(self, pseudonym: str) -> int | None:
+        return self.erasures.get(pseudonym)
 
 
 class DerivedKeys:
@@ -44,6 +48,10 @@ class DerivedKeys:
 
     async def create(self, pseudonym: str) -> bytes:
         return sha256(pseudonym.encode()).digest()
+
+    def erased(self, pseudonym: str) -> int | None:
+        del pseudonym
+        return None
 
 
 @dataclass

@@ -44,9 +44,10 @@ GROUPS = {
     "Remove": {"DeleteRepository"},
     "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy"},
     "Audit": {
-        *{"ReadLog", "SummarizeLog", "ReadEntries", "ProveRecord"},
+        *{"ReadLog", "SummarizeLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
         *{"ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
     },
+    "Erase": {"EraseContent"},
     "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
 }
 REPOSITORIES = frozenset({"Dataset", "Model"})
@@ -59,7 +60,7 @@ SUBJECTS = {
     **dict.fromkeys(["CreateBranch", "DeleteBranch", "CreateTag", "DeleteTag", "DeleteRepository"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
-    **dict.fromkeys(["Enroll", "Revoke", *GROUPS["Identify"]], IDENTITY),
+    **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),
     "ApplyDirectory": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
     "TryPolicy": {"PolicySet"},

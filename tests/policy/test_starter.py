@@ -48,6 +48,8 @@ APPROVER = person("approver", "approvers", clearance=RESTRICTED)
 ML_ENGINEER = person("modeller", "ml-engineers", clearance=CONFIDENTIAL)
 MODELS_ADMINISTRATOR = person("both", "administrators", "approvers")
 AUDITOR = person("auditor", "auditors", clearance=RESTRICTED)
+PRIVACY = person("officer", "privacy-officers")
+PRIVATE_ADMINISTRATOR = person("root", "administrators", "privacy-officers", clearance=RESTRICTED)
 ADA = person("ada", clearance=RESTRICTED)
 
 DIGITS = dataset(classification=CONFIDENTIAL, owner_group="data-engineers")
@@ -237,6 +239,18 @@ EXPECTATIONS = [
     not_(APPROVER, "ApplyPolicy", POLICIES, "approvers-change-nothing"),
     not_(MODELS_ADMINISTRATOR, "ApplyPolicy", POLICIES, "approvers-change-nothing"),
     not_(MODELS_ADMINISTRATOR, "Revoke", identity("person:ada"), "approvers-change-nothing"),
+    may(AUDITOR, "ReportLog", LOG, "auditors-read-the-log"),
+    not_(ADMINISTRATOR, "ReportLog", LOG),
+    may(AUDITOR, "ExportLog", LOG, "auditors-export-the-log"),
+    not_(AUDITOR, "ExportLog", LOG, BOUND_ADMINISTRATION, binding=NONE),
+    not_(ADMINISTRATOR, "ExportLog", LOG),
+    may(PRIVACY, "EraseContent", identity("person:ada"), "privacy-officers-erase"),
+    not_(PRIVACY, "EraseContent", identity("person:ada"), BOUND_ADMINISTRATION, binding=NONE),
+    not_(PRIVACY, "EraseContent", identity("person:officer"), "nobody-erases-their-own-records"),
+    not_(PRIVATE_ADMINISTRATOR, "EraseContent", identity("person:ada"), "administrators-do-not-erase"),
+    not_(ADMINISTRATOR, "EraseContent", identity("person:ada"), "administrators-do-not-erase"),
+    not_(AUDITOR, "EraseContent", identity("person:ada")),
+    not_(PRIVACY, "ReadLog", LOG),
     not_(AUDITOR, "Revoke", identity("person:ada")),
     not_(AUDITOR, "ReadFile", RAW),
 ]

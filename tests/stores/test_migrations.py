@@ -110,10 +110,10 @@ def test_a_state_of_the_first_schema_begins_to_count_and_keeps_what_it_has(tmp_p
 
     def rewind(connection: Connection) -> None:
         connection.execute(text("INSERT INTO revocation (kind, name, at) VALUES ('person', 'alice', 1.5)"))
-        for made in ("TABLE generation", "TABLE tag", "TABLE policy_trial", "INDEX ix_change_blob"):
-            connection.execute(text(f"DROP {made}"))
-        for made in ("INDEX ix_branch_revision", "INDEX ix_revision_parent"):
-            connection.execute(text(f"DROP {made}"))
+        for made in ("generation", "tag", "policy_trial", "erasure", "chunk"):
+            connection.execute(text(f"DROP TABLE {made}"))
+        for made in ("ix_change_blob", "ix_branch_revision", "ix_revision_parent"):
+            connection.execute(text(f"DROP INDEX {made}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
     asyncio.run(state.write(rewind))

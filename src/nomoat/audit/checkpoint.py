@@ -157,6 +157,24 @@ def verify_checkpoint(note: bytes, key: VerifierKey) -> Checkpoint:
     return checkpoint
 
 
+def verify_note(note: bytes, key: VerifierKey) -> bytes:
+    """Return the text of a signed note of any kind that the log `key` signed; what it says is the caller's to parse.
+
+    Raises `Malformed` when it is no signed note, `Corrupt` when it is not signed by that log.
+    """
+    text, blank, rest = note.rpartition(b"\n\n")
+    if len(note) > NOTE_LIMIT or not blank or not rest.endswith(b"\n"):
+        raise Malformed("a signed note is text, an empty line and signatures")
+    try:
+        signatures = _parse_signatures(rest.decode())
+    except UnicodeDecodeError:
+        raise Malformed("a signed note is UTF-8 text") from None
+    whole = Checkpoint("", Head(0, b""), text + b"\n", signatures, note)
+    if not _signed(whole, key, HASH_SIZE * 2):
+        raise Corrupt("a note without a signature of this log's key")
+    return whole.text
+
+
 def verify_cosignature(checkpoint: Checkpoint, key: VerifierKey) -> int:
     """Check that the witness `key` cosigned; return when (Unix seconds). Raises `Corrupt`."""
     values = _signed(checkpoint, key, 8 + HASH_SIZE * 2)

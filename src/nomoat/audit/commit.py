@@ -95,6 +95,7 @@ class GroupCommit:
         self._probe: TimerHandle | None = None
         self._publishing: TimerHandle | None = None
         self._quiet = Event()
+        self._ending = False
 
     def begin_full(self) -> None:
         """Start on the reserve: there was no room to fill it."""
@@ -152,6 +153,10 @@ class GroupCommit:
             self._lose("too many outcomes wait to be recorded")
         self._watch()
 
+    def end_segment(self) -> None:
+        """Go on in a new segment after the next batch."""
+        self._ending = True
+
     async def drain(self) -> None:
         """Return when everything taken is durable, or cannot be for now."""
         while self._busy or (self._pending and self._mode is not Mode.DOWN):
@@ -199,7 +204,8 @@ class GroupCommit:
             self._break(batch, result)
             return
         self._tail.advance(batch, result)
-        if self._tail.segment.length >= self._settings.segment_size:
+        if self._ending or self._tail.segment.length >= self._settings.segment_size:
+            self._ending = False
             self._busy = True
             self._writer.submit(self._tail.roll, self._rolled)
         else:

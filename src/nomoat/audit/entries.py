@@ -40,9 +40,9 @@ _SHA256: Final = SHA256()
 class SubjectKeys(Protocol):
     """The keys that content is sealed with, one of 32 bytes for each pseudonym.
 
-    Consistency: one pseudonym has one key, for good, also under concurrent calls.
+    Consistency: one pseudonym has one key until that is destroyed, also under concurrent calls.
     Durability: a key that `create` returned survives a crash.
-    Trusted for: keeping keys secret. Both raise `Unavailable` when they cannot tell.
+    Trusted for: keeping keys secret. All raise `Unavailable` when they cannot tell.
     """
 
     def find(self, pseudonym: str) -> bytes | None:
@@ -51,6 +51,10 @@ class SubjectKeys(Protocol):
 
     async def create(self, pseudonym: str) -> bytes:
         """Make the subject's key, durably, and return it; return the one there is, if there is one."""
+        ...
+
+    def erased(self, pseudonym: str) -> int | None:
+        """Return the number of the newest record that erased the subject's content, or None."""
         ...
 
 
@@ -181,6 +185,10 @@ class Sealer:
         if len(entry) > ENTRY_LIMIT:
             raise Misuse("a leaf entry is over its limit")
         return SealedRecord(entry, box)
+
+    def forget_keys(self) -> None:
+        """Fetch every key again before its next use: one of them was destroyed."""
+        self._cipher.cache_clear()
 
     def _more_random(self) -> bytes:
         """Ask the system for many records' random bytes at once; return the first record's."""

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from nomoat.audit.entries import Pseudonyms, SubjectKeys, decrypt_box
 from nomoat.audit.frames import Place, Segments, SegmentStart, frames_from
-from nomoat.audit.reading import NAMELESS
+from nomoat.audit.readable import nameless
 from nomoat.audit.segments import Frame, FrameKind
 from nomoat.audit.terms import Terms
 from nomoat.audit.tree import leaf_hash
@@ -83,7 +83,7 @@ class Indexer:
         self._path = path
         self._key = key
         self._origin = origin
-        self._nameless = {pseudonyms.subject(kind): kind for kind in NAMELESS}
+        self._nameless = nameless(pseudonyms)
 
         @lru_cache(maxsize=_CACHED_KEYS)
         def cipher(pseudonym: str) -> AESGCM | None:

@@ -16,11 +16,12 @@ from nomoat.audit.commit import ClockBehind, Gate, GroupCommit, LogSettings, int
 from nomoat.audit.entries import MissingKey, Pseudonyms, Sealer, SubjectKeys
 from nomoat.audit.generation import advanced
 from nomoat.audit.outage import Mode, system_record
-from nomoat.audit.query import parse_query
+from nomoat.audit.query import Query, parse_query
 from nomoat.audit.reading import Reader
 from nomoat.audit.recovery import Recovered, recover
 from nomoat.audit.tail import Item, Stamped
 from nomoat.audit.tree import Head, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion
+from nomoat.audit.walk import Walk
 from nomoat.core.errors import Malformed, Misuse, NoMoatError, Unavailable
 from nomoat.core.record import Json, Receipt, Record
 from nomoat.stores.segments import Files, Reserve, WriterThread, is_full
@@ -51,7 +52,7 @@ class Log:
         self._keys = keys
         self._clock = clock
         self._reserve = reserve
-        self._reader = Reader(self._tail.directory, self.verifier_key.name, sealer.pseudonyms, keys)
+        self._reader = Reader(self._tail.directory, self.verifier_key, sealer.pseudonyms, keys)
         self._latest = recovered.tail.latest
         self.generation = recovered.generation
         self._stamped = -1
@@ -200,7 +201,7 @@ class Log:
         `text` is a query (see `nomoat.audit.query`). Raises `Malformed` for what is none, and as
         `Reader.search` does. Work is done in a thread.
         """
-        query = parse_query(text, self._clock())
+        query = self.query(text)
         return await asyncio.to_thread(self._reader.search, query, after=after, limit=limit, size=self.size)
 
     def decisions(self, text: str) -> Iterator[dict[str, Json]]:
@@ -208,7 +209,27 @@ class Log:
 
         Raises `Malformed` at once, and as `Reader.decisions` does.
         """
-        return self._reader.decisions(parse_query(text, self._clock()), size=self.size)
+        return self._reader.decisions(self.query(text), size=self.size)
+
+    def query(self, text: str) -> Query:
+        """Parse a query whose ages count back from now. Raises `Malformed`."""
+        return parse_query(text, self._clock())
+
+    def pseudonym(self, subject: str) -> str:
+        """Return what the provable part of the log calls a subject (`person:NAME`)."""
+        return self._sealer.pseudonyms.subject(subject)
+
+    def forget(self) -> None:
+        """Use no key of a subject any more without fetching it again: one was destroyed. In the event loop."""
+        self._sealer.forget_keys()
+
+    def end_segment(self) -> None:
+        """End the newest segment with the next record, so that nothing is written into it any more."""
+        self._commit.end_segment()
+
+    def walk(self, after: int = -1) -> Walk:
+        """Return a walk over the readable records in their order, from the one after number `after`."""
+        return self._reader.walk(after)
 
     async def close(self) -> None:
         """Write what was taken, the log's own last record and its checkpoint, and let go of the files."""

@@ -53,6 +53,11 @@ class Query:
     sessions: tuple[str, ...] = ()
     until: float | None = None
 
+    @property
+    def earliest(self) -> str:
+        """`since` as records write times, which sort as text."""
+        return datetime.fromtimestamp(self.since, UTC).isoformat(timespec="milliseconds")
+
     def matches_entry(self, number: int, what: str, decision: str) -> bool:
         """Whether what stands in the leaf entry may match; the rest needs the content."""
         return (

@@ -5,29 +5,24 @@ commitment; what does not is shown as damaged, what has no key any more as erase
 Memory holds one segment and the results. Reading changes nothing; whoever reads is recorded elsewhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple, cast, final
 
 import orjson
 
-from nomoat.audit.entries import Pseudonyms, SubjectKeys, open_box
-from nomoat.audit.outage import SYSTEM
+from nomoat.audit.checkpoint import VerifierKey
+from nomoat.audit.entries import Pseudonyms, SubjectKeys
+from nomoat.audit.forgotten import Forgotten, read_forgotten
 from nomoat.audit.query import Query
+from nomoat.audit.readable import Fields, Opener, nameless
 from nomoat.audit.segments import DamagedFrame, Frame, FrameKind, find_frame, iterate_frames, list_segments, read_header
-from nomoat.core.errors import Corrupt
+from nomoat.audit.walk import Walk
+from nomoat.core.errors import Corrupt, Malformed
 from nomoat.core.record import Json, RecordKind
 
-UNAUTHENTICATED: Final = "unauthenticated"
-NAMELESS: Final = (SYSTEM, UNAUTHENTICATED)
-"""Subjects that have no name in the content: nobody was there, or nobody but the log."""
 _CLOCK_TOLERANCE_S: Final = 5
-_CACHED_KEYS: Final = 1024
-_SHOWN: Final = ("n", "at", "enforcer", "kind", "what", "decision", "of")
-
-Fields = Mapping[str, Json]
 
 
 def _frames(data: bytes, start: int) -> list[Frame]:
@@ -50,14 +45,14 @@ class Sealed(NamedTuple):
 class Reader:
     """Reads one log's directory; any thread may use it.
 
-    `origin` names the log; `pseudonyms` and `keys` are those it is written with.
+    `key` verifies what the log signed; `pseudonyms` and `keys` are those it is written with.
     """
 
-    def __init__(self, directory: Path, origin: str, pseudonyms: Pseudonyms, keys: SubjectKeys) -> None:
+    def __init__(self, directory: Path, key: VerifierKey, pseudonyms: Pseudonyms, keys: SubjectKeys) -> None:
         self._directory = directory
-        self._origin = origin
+        self._key = key
         self._keys = keys
-        self._nameless = {pseudonyms.subject(kind): kind for kind in NAMELESS}
+        self._nameless = nameless(pseudonyms)
 
     def search(self, query: Query, *, after: int, limit: int, size: int) -> list[dict[str, Json]]:
         """Return the newest `limit` records that match, oldest of them first.
@@ -84,7 +79,21 @@ class Reader:
 
     def begin(self, query: Query, *, after: int, size: int) -> "Search":
         """Begin a search among the records after number `after` and below `size`."""
-        return Search(self._origin, self._keys, self._nameless, query, after, size)
+        return Search(self.opener(), query, after, size)
+
+    def opener(self) -> Opener:
+        """Return what opens this log's records, for one reading."""
+        return Opener(self._key.name, self._keys, self._nameless, self._forgotten)
+
+    def _forgotten(self) -> Forgotten:
+        try:
+            return read_forgotten(self._directory, self._key)
+        except (OSError, Malformed, Corrupt):  # what it would explain shows as damaged
+            return Forgotten()
+
+    def walk(self, after: int = -1) -> Walk:
+        """Return a walk over this log's records in their order, from the one after number `after`."""
+        return Walk(self._directory, self.opener(), after)
 
     def decisions(self, query: Query, *, size: int) -> Iterator[dict[str, Json]]:
         """Yield every readable record of a decision that matches, newest first, without how it ended.
@@ -105,13 +114,8 @@ class Reader:
 class Search:
     """One search under way, from the newest segment back to older ones."""
 
-    def __init__(
-        self, origin: str, keys: SubjectKeys, nameless: Mapping[str, str], query: Query, after: int, size: int
-    ) -> None:
-        self._origin = origin
-        self._nameless = nameless
-        # A few subjects have nearly all records; their keys are fetched once a search.
-        self._find_key = lru_cache(maxsize=_CACHED_KEYS)(keys.find)
+    def __init__(self, opener: Opener, query: Query, after: int, size: int) -> None:
+        self._opener = opener
         self._query = query
         self._after = after
         self._size = size
@@ -169,26 +173,12 @@ class Search:
         if not self._query.matches_content(record):
             return None
         if outcome is not None:
-            record["outcome"] = self._content(outcome)
+            record["outcome"] = self._opener.content(outcome.fields, outcome.box)
         return record
 
     def readable(self, sealed: Sealed) -> dict[str, Json]:
         """Return a record as people read it: entry and content in one."""
-        entry = {name: value for name in _SHOWN if (value := sealed.fields.get(name)) is not None}
-        pseudonym = str(sealed.fields["who"])
-        nobody: dict[str, Json] = {"kind": self._nameless.get(pseudonym, ""), "pseudonym": pseudonym}
-        # What the tree proves comes before what the content says.
-        return entry | {"who": nobody} | self._content(sealed) | entry
-
-    def _content(self, sealed: Sealed) -> dict[str, Json]:
-        """Return what the box holds, or what happened to it."""
-        key = self._find_key(str(sealed.fields["who"]))
-        if key is None:
-            return {"erased": True}
-        try:
-            return dict(open_box(self._origin, sealed.fields, sealed.box, key))
-        except Corrupt as error:
-            return {"damaged": str(error)}
+        return self._opener.readable(sealed.fields, sealed.box)
 
 
 def parse_sealed(frame: Frame) -> Sealed:

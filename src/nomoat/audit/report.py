@@ -51,7 +51,8 @@ class Report:
     `unsigned` counts records behind it (never acknowledged), `unfinished` the bytes of a write that
     did not finish. `open` counts accesses without an outcome. `proven` is the size of the largest
     kept checkpoint that is a prefix of this log, `witnessed` that of the largest one that a given
-    witness cosigned; None when there was none.
+    witness cosigned; None when there was none. `forgotten` counts records whose content was blanked
+    because its time was over, as the log's signed statement says.
     """
 
     origin: str
@@ -67,6 +68,7 @@ class Report:
     problems: Sequence[Problem]
     proven: int | None
     witnessed: int | None
+    forgotten: int = 0
 
     @property
     def gaps(self) -> Sequence[tuple[int, int]]:

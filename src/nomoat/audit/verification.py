@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from nomoat.audit.checkpoint import Checkpoint, VerifierKey, verify_checkpoint, verify_cosignature
+from nomoat.audit.forgotten import Forgotten, read_forgotten
 from nomoat.audit.leaf import parse_leaf
 from nomoat.audit.report import Fault, Problem, Report
 from nomoat.audit.segments import (
@@ -50,6 +51,7 @@ def verify_directory(
     if not segments:
         raise Malformed("there is no log in this directory")
     verifier = _Verifier(key, StoredTree(path))
+    verifier.excuse(path)
     verifier.expect(kept, witnesses, ours=False)
     verifier.expect(beside, witnesses, ours=True)
     for number, (ordinal, segment) in enumerate(segments):
@@ -99,6 +101,15 @@ class _Verifier:
         self._problems: list[Problem] = []
         self._kept: list[_Kept] = []
         self._witnessed: int | None = None
+        self._forgotten = Forgotten()
+        self._blanked = 0
+
+    def excuse(self, directory: Path) -> None:
+        """Take in what the log says that it forgot."""
+        try:
+            self._forgotten = read_forgotten(directory, self._key)
+        except (OSError, Malformed, Corrupt) as error:
+            self._problem(Fault.KEPT, 0, 0, f"the statement of what was forgotten does not verify ({error})")
 
     # -- Segments and frames --------------------------------------------------------------------------
 
@@ -174,7 +185,10 @@ class _Verifier:
         self._span.append(_Seen(number, leaf_hash(frame.entry)))
         self._next = max(self._next, number + 1)
         if sha256(frame.body).hexdigest() != entry.sealed:
-            self._problem(Fault.CONTENT, number, number, "its sealed content was changed")
+            if self._forgotten.explains(entry.fields, frame.body):
+                self._blanked += 1
+            else:
+                self._problem(Fault.CONTENT, number, number, "its sealed content was changed")
         self._oldest = self._oldest or at
         if at < self._newest and (_time(self._newest) - _time(at)).total_seconds() > CLOCK_TOLERANCE_S:
             self._problem(Fault.TIME, number, number, f"it says {at}, after a record of {self._newest}")
@@ -328,6 +342,7 @@ class _Verifier:
             problems=tuple(self._problems),
             proven=proven,
             witnessed=self._witnessed,
+            forgotten=self._blanked,
         )
 
     def _problem(self, fault: Fault, first: int, last: int, detail: str) -> None:

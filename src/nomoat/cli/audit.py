@@ -8,8 +8,11 @@ import click
 
 from nomoat.audit.checkpoint import parse_checkpoint
 from nomoat.cli import counting, evidence, output, records
+from nomoat.cli.erasure import erase
+from nomoat.cli.export import export
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import ExitCode
+from nomoat.cli.report import report
 from nomoat.client.gateway import Records
 from nomoat.client.verification import Verified, verify
 from nomoat.core.errors import Malformed, NotFound
@@ -149,7 +152,7 @@ def verify_command(
     return ExitCode.DONE if done.report.consistent else ExitCode.VERIFICATION_FAILED
 
 
-for command in (*counting.COMMANDS, *evidence.COMMANDS):
+for command in (*counting.COMMANDS, *evidence.COMMANDS, export, report, erase):
     audit.add_command(command)
 
 
@@ -180,6 +183,7 @@ def _print_verification(done: Verified) -> None:
             ("records", f"{report.records} in {report.segments} segments, {report.checkpoints} signed checkpoints"),
             ("time", f"{report.oldest} to {report.newest}"),
             ("open accesses", str(report.open)),
+            *([("forgotten", f"the content of {report.forgotten} records")] if report.forgotten else []),
         ]
     )
     if report.unsigned or report.unfinished:
@@ -223,6 +227,7 @@ def _verification(done: Verified) -> dict[str, object]:
         "unsigned": report.unsigned,
         "unfinished": report.unfinished,
         "open": report.open,
+        "forgotten": report.forgotten,
         "oldest": report.oldest,
         "newest": report.newest,
         "proven": report.proven,

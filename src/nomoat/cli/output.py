@@ -42,9 +42,9 @@ def answer(text: str) -> None:
     _write(sys.stdout, printable(text))
 
 
-def raw(text: str) -> None:
-    """Print lines of our own making as they are (standard output)."""
-    _write(sys.stdout, text)
+def raw(text: str, end: str = "\n") -> None:
+    """Print lines of our own making as they are (standard output), or what is no line for a terminal."""
+    _write(sys.stdout, text, end)
 
 
 def document(value: object, *, indent: int | None = 2) -> None:
@@ -89,6 +89,6 @@ def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Seque
         _write(sys.stdout, "  ".join(line).rstrip())
 
 
-def _write(stream: TextIO, text: str) -> None:
-    stream.write(text + "\n")
+def _write(stream: TextIO, text: str, end: str = "\n") -> None:
+    stream.write(text + end)
     stream.flush()

@@ -73,7 +73,7 @@ def _decision(record: Mapping[str, object]) -> str:
 
 
 def _why(record: Mapping[str, object]) -> str:
-    for lost in ("erased", "damaged"):
+    for lost in ("erased", "damaged", "forgotten"):
         if record.get(lost):
             return lost
     if why := _text(record.get("why")):

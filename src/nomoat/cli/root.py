@@ -25,6 +25,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "init": "nomoat.cli.operate:init",
         "serve": "nomoat.cli.operate:serve",
         "recover": "nomoat.cli.operate:recover",
+        "fsck": "nomoat.cli.fsck:fsck",
         "witness": "nomoat.cli.witness:witness",
     },
     "be someone": {

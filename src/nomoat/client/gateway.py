@@ -5,7 +5,7 @@ may do what is the gateway's to say, what an answer proves is `session`'s.
 """
 
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar, cast
 
@@ -243,6 +243,19 @@ class Gateway:
         body: dict[str, object] = {"query": query, "after": after, "limit": limit}
         answer = self._transport.call("POST", "/v1/log", {**body, "scan": True} if scan else body)
         return Records(tuple(_rows(answer, "records")), _field(answer, "size", int))
+
+    def export(self, form: str, query: str, *, after: int = -1) -> Iterator[bytes]:
+        """Yield every record that matches `query`, after index `after`, in a format (see `nomoat.audit.export`)."""
+        return self._transport.stream("POST", "/v1/log/export", {"form": form, "query": query, "after": after})
+
+    def report(self, by: str, query: str, *, limit: int) -> Sequence[Answer]:
+        """Count the accesses that match `query` by names with commas between; returns a row for each group."""
+        return _rows(self._transport.call("POST", "/v1/log/report", {"by": by, "query": query, "limit": limit}), "rows")
+
+    def erase(self, subject: str) -> tuple[str, int]:
+        """Destroy what the log says of `person:NAME` or `workload:NAME`; returns its pseudonym and the record."""
+        answer = self._transport.call("POST", "/v1/log/erase", {"subject": subject})
+        return _field(answer, "pseudonym", str), _field(answer, "record", int)
 
 
 def _issued(answer: Answer) -> Issued:

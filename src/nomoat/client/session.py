@@ -6,7 +6,7 @@ with the profile's certificate, renewed once half of its life is over. A person'
 lives; a workload renews over the certificate that it still has, and needs a new code after that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -107,6 +107,13 @@ class Session:
             raise LogContradicted(f"the gateway's receipt of record {number} does not verify ({error})") from None
         self._keeper.require_one_log(proven.checkpoint, gateway.consistency)
         return receipt, opening
+
+    def export(self, form: str, query: str, *, after: int) -> Iterator[bytes]:
+        """Take away every record that matches, and keep the checkpoint of the log that they came from."""
+        gateway = self.gateway
+        watch = self._keeper.watch()
+        yield from gateway.export(form, query, after=after)
+        watch.keep(gateway.checkpoint(), gateway.consistency)
 
     def restart(self) -> None:
         """Start a new session for a person's device whose last one ended (an explicit log-in)."""

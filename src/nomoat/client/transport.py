@@ -7,7 +7,7 @@ read up to a limit and parsed as JSON before anybody trusts a field of it.
 
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Final, Self, cast
 from urllib.parse import urlsplit
@@ -128,6 +128,24 @@ class Transport:
         if status != 200:
             raise _refusal(status, answer, retry)
         return answer
+
+    def stream(self, method: str, path: str, body: Mapping[str, object]) -> Iterator[bytes]:
+        """Make one request and yield its answer as it arrives, however long it is.
+
+        Raises as `call` does, also in the middle: what was yielded before is then not all of it.
+        """
+        headers = {"content-type": "application/json"}
+        try:
+            with self._client.stream(method, path, content=json.dumps(body).encode(), headers=headers) as response:
+                if response.status_code == 200:
+                    yield from response.iter_bytes()
+                    return
+                refused = response.read()[:LIMIT]
+        except httpx2.TransportError as error:
+            raise self._unreached(error) from error
+        except httpx2.HTTPError as error:
+            raise _unintelligible(f"the answer to {path} is not HTTP that it should be: {error}") from error
+        raise _refusal(response.status_code, _parse(refused), response.headers.get("retry-after", ""))
 
     def _exchange(
         self,

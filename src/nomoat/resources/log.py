@@ -1,16 +1,30 @@
-"""The log as a resource: reading, counting and proving are Operations like any other, decided and recorded."""
+"""The log as a resource: reading, counting, proving and taking it away are Operations, decided and recorded."""
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict
 from typing import final
 
+from nomoat.audit.aggregates import parse_groupings
 from nomoat.audit.evidence import Evidence
+from nomoat.audit.export import FORMATS, export
 from nomoat.audit.index import Index
 from nomoat.audit.log import Log
 from nomoat.audit.query import parse_query
-from nomoat.core.operation import OpT, ProveRecord, ReadEntries, ReadLog, Resolved, SummarizeLog, Target
+from nomoat.audit.reports import Reports
+from nomoat.core.errors import Malformed
+from nomoat.core.operation import (
+    ExportLog,
+    OpT,
+    ProveRecord,
+    ReadEntries,
+    ReadLog,
+    ReportLog,
+    Resolved,
+    SummarizeLog,
+    Target,
+)
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 
@@ -19,8 +33,11 @@ from nomoat.core.principal import Principal
 class LogReading:
     """What may be read of the log."""
 
-    def __init__(self, log: Log, evidence: Evidence, index: Index, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, log: Log, reports: Reports, evidence: Evidence, index: Index, clock: Callable[[], float]
+    ) -> None:
         self._log = log
+        self._reports = reports
         self._evidence = evidence
         self._index = index
         self._clock = clock
@@ -80,3 +97,34 @@ class LogReading:
             "receipt": receipt.decode(),
             "opening": b64encode(opening.encode()).decode() if opening else None,
         }
+
+    async def report(self, permit: Permit[ReportLog]) -> dict[str, object]:
+        """Return how many accesses match, and refusals and bytes of them, by what was asked for.
+
+        Raises `Malformed` for what is not understood.
+        """
+        operation = permit.claim(ReportLog).operation
+        by, query = parse_groupings(operation.by), self._log.query(operation.query)
+        permit.note(by=operation.by, query=operation.query[:512])
+        size = self._log.size
+        rows = await self._reports.report(by, query, limit=operation.limit)
+        permit.check()
+        permit.note(rows=str(len(rows)))
+        return {"by": list(by), "rows": rows, "size": size}
+
+    async def export(self, permit: Permit[ExportLog]) -> AsyncGenerator[bytes]:
+        """Yield every record that matches and was durable at the start, in order, part by part.
+
+        Raises `Malformed` before the first part for a format or a query that is not understood,
+        `Corrupt` at the first record that cannot be read.
+        """
+        operation = permit.claim(ExportLog).operation
+        if operation.form not in FORMATS:
+            raise Malformed(f"there is no format {operation.form!r:.40}; there are {', '.join(FORMATS)}")
+        query, size, told = self._log.query(operation.query), self._log.size, 0
+        permit.note(form=operation.form, query=operation.query[:512], after=str(operation.after), records="0")
+        async for count, part in export(self._log, query, operation.form, after=operation.after, size=size):
+            permit.check()
+            told += count
+            permit.note(bytes=len(part), records=str(told))
+            yield part

@@ -16,12 +16,15 @@ from nomoat.audit.evidence import Evidence
 from nomoat.audit.index import Index
 from nomoat.audit.log import Log
 from nomoat.audit.reading import Reader
+from nomoat.audit.reports import Reports
 from nomoat.core.errors import NoMoatError, Unavailable
 from nomoat.core.operation import (
     ApplyDirectory,
     ApplyPolicy,
     Enroll,
+    EraseContent,
     ExplainRecord,
+    ExportLog,
     FindUnused,
     IssueToken,
     JoinWorkload,
@@ -32,6 +35,7 @@ from nomoat.core.operation import (
     ReadLog,
     RegisterDevice,
     RenewCertificate,
+    ReportLog,
     Revoke,
     SimulatePolicy,
     SummarizeLog,
@@ -54,6 +58,7 @@ from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoin
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.directory import Declarations
+from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
@@ -62,6 +67,7 @@ from nomoat.resources.repositories import Catalog, Reading, References, Resoluti
 from nomoat.resources.trial import Trial
 from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
+from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
 from nomoat.stores.segments import Files
@@ -97,6 +103,7 @@ class Gateway:
     writing: Writing
     references: References
     uncommitted: Uncommitted
+    reports: Reports
     keys: KeyStore
     clock: Clock
 
@@ -112,6 +119,7 @@ class _Stores:
     state: State
     objects: Objects
     subject_keys: StoredSubjectKeys
+    chunks: StoredChunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +144,8 @@ class _Resources:
     uncommitted: Uncommitted
     log: LogReading
     evidence: Evidence
+    erasure: Erasure
+    reports: Reports
 
 
 @asynccontextmanager
@@ -226,13 +236,14 @@ def _stores(directory: Path, kek: KeyEncryptionKey, state: State) -> _Stores:
         state,
         Objects(directory / "objects", kek),
         StoredSubjectKeys(state, kek),
+        StoredChunks(directory / "columns", state, kek),
     )
 
 
 def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Provable:
     """What makes the log evidence for others, and what finds things in it."""
     directory, keys = stores.directory / "log", stores.subject_keys
-    reader = Reader(directory, log.verifier_key.name, Pseudonyms(stores.keys.load("pseudonyms")), keys)
+    reader = Reader(directory, log.verifier_key, Pseudonyms(stores.keys.load("pseudonyms")), keys)
     index = Index(stores.directory / INDEX_FILE, stores.index_key, directory, reader)
     witnesses = [witness.verifier_key for witness in configuration.all_witnesses]
     cosigner = Cosigner(log, directory, witnesses, configuration.witness_quorum)
@@ -279,6 +290,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Pr
         writing=parts.writing,
         references=parts.references,
         uncommitted=parts.uncommitted,
+        reports=parts.reports,
         keys=stores.keys,
         clock=clock,
     )
@@ -307,6 +319,7 @@ def _resources(
         versions=partial(versions, stores.state),
     )
     uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log))
+    reports = Reports(log, stores.chunks)
     return _Resources(
         declarations=declarations,
         policies=policies,
@@ -319,8 +332,10 @@ def _resources(
         writing=Writing(catalog, stores.objects, identity.capabilities, clock),
         references=References(catalog, uncommitted.discard, clock),
         uncommitted=uncommitted,
-        log=LogReading(log, provable.evidence, provable.index, clock),
+        log=LogReading(log, reports, provable.evidence, provable.index, clock),
         evidence=provable.evidence,
+        erasure=Erasure(log, stores.subject_keys, [reports.clear]),
+        reports=reports,
     )
 
 
@@ -340,6 +355,9 @@ def _resolvers(parts: _Resources) -> dict[type[Operation], Resolver[Any]]:
         ReadDifferences: parts.history.resolve_differences,
         FindUnused: parts.history.resolve_unused,
         TryPolicy: parts.trial.resolve,
+        ReportLog: parts.log.resolve,
+        ExportLog: parts.log.resolve,
+        EraseContent: parts.erasure.resolve,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
         ).resolvers,
@@ -373,7 +391,7 @@ def _routes(parts: _Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
     root, budget = parts.identity.authority.certificate.encode(), ContentBudget()
     return (
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
-        *LogEndpoint(guard, parts.log).routes(),
+        *LogEndpoint(guard, parts.log, parts.erasure).routes(),
         *EvidenceEndpoints(guard, parts.log, parts.evidence.checkpoint, parts.evidence.tile).routes(),
         *PolicyCraft(guard, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),

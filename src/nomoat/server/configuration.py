@@ -7,7 +7,8 @@ import ipaddress
 import json
 import stat
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
@@ -17,6 +18,8 @@ from nomoat.core.errors import Malformed, Unavailable
 from nomoat.core.names import parse_subject_name, parse_trust_domain
 from nomoat.identity.proofs import parse_origin
 from nomoat.identity.tokens import TOKEN_LIFE
+from nomoat.server.forgetting import parse_retention
+from nomoat.server.forwards import Forward, parse_forwards
 
 FILE: Final = "nomoat.toml"
 SHORTEST_TOKEN_LIFE: Final = 10  # seconds: clients renew at half of it
@@ -45,6 +48,8 @@ class Configuration:
     `witness_quorum` of all of them make a checkpoint a witnessed one (0: all). `token_lifetime_s` is
     how long access tokens live, in seconds. `origins` are further addresses (`https://HOST[:PORT]`) by
     which clients reach this gateway, where something in between maps its port: DPoP proofs name one.
+    `forwards` are who is sent the log, `retention` after how many days what records say is forgotten, by
+    action or group of actions.
     """
 
     trust_domain: str
@@ -64,6 +69,9 @@ class Configuration:
     def all_witnesses(self) -> tuple[WitnessAddress, ...]:
         """Every witness."""
         return ((WitnessAddress(self.witness, self.witness_key),) if self.witness else ()) + self.witnesses
+
+    forwards: tuple[Forward, ...] = ()
+    retention: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def dump(self) -> str:
         """The text of `nomoat.toml` for this configuration (JSON strings are TOML basic strings)."""
@@ -90,7 +98,10 @@ class Configuration:
 
 _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
 _OPTIONAL: Final = frozenset(
-    {"enforcer", "witness", "witness_key", "witnesses", "witness_quorum", "token_lifetime_s", "origins"}
+    {
+        *{"enforcer", "witness", "witness_key", "witnesses", "witness_quorum", "token_lifetime_s", "origins"},
+        *{"forward", "retention"},
+    }
 )
 
 
@@ -121,7 +132,7 @@ def load_configuration(directory: Path) -> Configuration:
         raise Unavailable("configuration", f"{FILE} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"{FILE} is not TOML: {error}") from None
-    return _parse(table)
+    return _parse(table, directory)
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -149,12 +160,14 @@ def _origins(value: object) -> tuple[str, ...]:
     return origins
 
 
-def _parse(table: dict[str, object]) -> Configuration:
+def _parse(table: dict[str, object], directory: Path) -> Configuration:
     if unknown := set(table) - _REQUIRED - _OPTIONAL:
         raise Malformed(f"{FILE}: the field {min(unknown)!r} is not known; remove or correct it")
     if missing := _REQUIRED - set(table):
         raise Malformed(f"{FILE} lacks the field {min(missing)!r}")
     hosts = _hosts(table.pop("hosts"))
+    retention = parse_retention(table.pop("retention", {}))
+    forwards = parse_forwards(table.pop("forward", []), directory)
     token_lifetime = table.pop("token_lifetime_s", TOKEN_LIFE)
     if type(token_lifetime) is not int or not SHORTEST_TOKEN_LIFE <= token_lifetime <= TOKEN_LIFE:
         raise Malformed(f"{FILE}: token_lifetime_s is a number from {SHORTEST_TOKEN_LIFE} to {TOKEN_LIFE}")
@@ -179,6 +192,8 @@ def _parse(table: dict[str, object]) -> Configuration:
         origins=origins,
         witnesses=further,
         witness_quorum=quorum if type(quorum) is int else -1,
+        forwards=forwards,
+        retention=retention,
     )
     _require_policy(configuration)
     return configuration

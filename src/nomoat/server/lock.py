@@ -13,6 +13,26 @@ LOCK: Final = "lock"
 
 
 @contextmanager
+def undisturbed(directory: Path) -> Generator[None]:
+    """Keep every gateway out of `directory` without changing anything in it. Raises `Unavailable` as `locked` does."""
+    try:
+        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # a copy: nobody ever served it
+        yield
+        return
+    except OSError as error:
+        raise Unavailable("data directory", f"its lock cannot be opened: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Unavailable("data directory", "a gateway is using it; stop that one, or look at a copy") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def locked(directory: Path) -> Generator[None]:
     """Hold `directory` alone. Raises `Unavailable` when another process holds it."""
     try:

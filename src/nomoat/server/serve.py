@@ -12,15 +12,18 @@ from typing import Final
 
 import uvicorn
 
+from nomoat.core.errors import NoMoatError
 from nomoat.identity import public_key
 from nomoat.identity.keys import load_private_key
 from nomoat.server.assembly import Clock, Gateway, open_gateway
 from nomoat.server.configuration import load_configuration
 from nomoat.server.connections import GatewayConnection
 from nomoat.server.cosigning import keep_witnessed
+from nomoat.server.forwarding import keep_forwarded
 from nomoat.server.indexing import keep_indexed
 from nomoat.server.listening import Server, listen, url_of
 from nomoat.server.lock import locked
+from nomoat.server.retention import keep_retained
 from nomoat.server.tls import ServerTLS
 
 CERTIFICATE_CHECK_S: Final = 6 * 3600.0
@@ -81,6 +84,9 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
         asyncio.create_task(_keep_presentable(gateway, tls), name="renewing the server's certificate"),
         asyncio.create_task(keep_witnessed(gateway), name="asking the witnesses"),
         asyncio.create_task(keep_indexed(gateway, directory), name="keeping the index"),
+        asyncio.create_task(keep_forwarded(gateway, directory), name="forwarding the log"),
+        asyncio.create_task(gateway.reports.run(_tell_of_columns), name="keeping columns of the log"),
+        asyncio.create_task(keep_retained(gateway, directory), name="forgetting what is past its time"),
     ]
     for task in beside:
         task.add_done_callback(_tell_of_a_bug)
@@ -90,6 +96,10 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
+
+
+def _tell_of_columns(error: NoMoatError) -> None:
+    _log.warning("columns of the log are not made at the moment: %s", error)
 
 
 def _tell_of_a_bug(task: asyncio.Task[None]) -> None:

@@ -174,6 +174,11 @@ def _write_new(path: Path, content: bytes, what: str) -> None:
         raise Unavailable("keys", f"{what} cannot be written: {error.strerror}") from error
 
 
+def read_secret(path: Path) -> bytes:
+    """Read a secret that lies in a file of its own; raises `OSError`, and `Unavailable` if others can read it."""
+    return _read_private(path)
+
+
 def _read_private(path: Path) -> bytes:
     """Read a file that must be its owner's alone; the check and the read are of the same open file."""
     # O_NONBLOCK: a pipe in its place must not hold the start-up.

@@ -54,14 +54,16 @@ _INCOMING: Final = "incoming"
 class Objects:
     """The blobs in one local directory."""
 
-    def __init__(self, root: Path, kek: KeyEncryptionKey) -> None:
+    def __init__(self, root: Path, kek: KeyEncryptionKey, *, changing: bool = True) -> None:
         """Open the directory, make it if it is missing, and remove unfinished uploads of earlier runs.
 
-        Raises `Unavailable` when that fails.
+        If not `changing`, it does neither, and is for reading only. Raises `Unavailable` when that fails.
         """
         self._root = root
         self._kek = kek
         self._openers: OrderedDict[tuple[str, str, StoredBlob], Opener] = OrderedDict()
+        if not changing:
+            return
         with guarded():
             root.mkdir(mode=0o700, exist_ok=True)
             (root / _INCOMING).mkdir(mode=0o700, exist_ok=True)

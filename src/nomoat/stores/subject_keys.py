@@ -1,18 +1,20 @@
 """The keys that the log's content is sealed with: one for each pseudonym, wrapped in the state.
 
-Rules: a key is made once and never changed. Destroying its row erases the subject's content for
-good, while every proof over the log still holds.
+Rules: a key is made once and never changed. Destroying it erases the subject's content for good, while
+every proof over the log still holds; who comes back gets another key. What was destroyed leaves a
+tombstone, so that erased content is never taken for damaged, nor a lost key for an erasure.
 """
 
 import secrets
+from collections.abc import Callable
 from typing import Final, final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import subject_key
+from nomoat.stores.state.schema import erasure, subject_key
 
 KEY_SIZE: Final = 32
 
@@ -48,6 +50,34 @@ class StoredSubjectKeys:
         # The log waits for this key, so this cannot wait for the log.
         kept = await self._state.write(keep, followed=False)
         return self._kek.unwrap(kept, purpose=_purpose(pseudonym))
+
+    def erased(self, pseudonym: str) -> int | None:
+        """Return the number of the newest record that erased the subject's content, or None. Raises `Unavailable`."""
+
+        def read(connection: Connection) -> int | None:
+            return connection.scalar(select(erasure.c.record).where(erasure.c.pseudonym == pseudonym))
+
+        return self._state.read(read)
+
+    async def destroy(self, pseudonym: str, record: int, then: Callable[[], None]) -> bool:
+        """Destroy the key and leave a tombstone with `record`, durably; return whether there was a key.
+
+        `then` is called in the event loop right after the commit. Raises `Unavailable`: then both are as before.
+        """
+
+        def destroy(connection: Connection) -> bool:
+            if _wrapped(connection, pseudonym) is None:
+                return False
+            connection.execute(delete(subject_key).where(subject_key.c.pseudonym == pseudonym))
+            stone = insert(erasure).values(pseudonym=pseudonym, record=record)
+            connection.execute(stone.on_conflict_do_update(index_elements=["pseudonym"], set_={"record": record}))
+            return True
+
+        return await self._state.write(destroy, lambda _: then())
+
+    async def empty_journal(self) -> bool:
+        """Empty the write-ahead log, where the wrapped key may still lie; return whether nobody was reading it."""
+        return await self._state.empty_journal()
 
 
 def _wrapped(connection: Connection, pseudonym: str) -> bytes | None:

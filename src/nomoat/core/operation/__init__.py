@@ -1,6 +1,15 @@
 """Operations: one frozen class for each verb, and what a name resolved to."""
 
-from nomoat.core.operation.administration import ApplyDirectory, ApplyPolicy, Enroll, ReadLog, Revoke
+from nomoat.core.operation.administration import (
+    ApplyDirectory,
+    ApplyPolicy,
+    Enroll,
+    EraseContent,
+    ExportLog,
+    ReadLog,
+    ReportLog,
+    Revoke,
+)
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
 from nomoat.core.operation.craft import ExplainRecord, FindUnused, ReadDifferences, SimulatePolicy, TryPolicy
 from nomoat.core.operation.evidence import ProveRecord, ReadEntries, SummarizeLog
@@ -30,7 +39,9 @@ __all__ = [
     "DescribeFile",
     "DescribeRepository",
     "Enroll",
+    "EraseContent",
     "ExplainRecord",
+    "ExportLog",
     "FindUnused",
     "GrantUpload",
     "IssueToken",
@@ -48,6 +59,7 @@ __all__ = [
     "ReadLog",
     "RegisterDevice",
     "RenewCertificate",
+    "ReportLog",
     "Resolved",
     "Revoke",
     "SimulatePolicy",

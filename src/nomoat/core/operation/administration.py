@@ -73,3 +73,41 @@ class ReadLog(Operation):
     @property
     def requested(self) -> str:
         return self.query
+
+
+@dataclass(frozen=True, slots=True)
+class ExportLog(Operation):
+    """Take away every record matching `query` after index `after` (-1: from the start) in one `form`at."""
+
+    form: str
+    query: str
+    after: int
+
+    @property
+    def requested(self) -> str:
+        return f"{self.form}: {self.query}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportLog(Operation):
+    """Count the accesses matching `query` by one or a few of their properties (`by`, with commas), `limit` rows."""
+
+    by: str
+    query: str
+    limit: int
+
+    @property
+    def requested(self) -> str:
+        return f"by {self.by}: {self.query}"
+
+
+@dataclass(frozen=True, slots=True)
+class EraseContent(Operation):
+    """Destroy what every record of a `subject` (`person:NAME`, `workload:NAME`) says; what proves them stays."""
+
+    priority: ClassVar[bool] = True
+    subject: str
+
+    @property
+    def requested(self) -> str:
+        return self.subject

@@ -192,6 +192,22 @@ class State:
         """
         return await asyncio.shield(asyncio.get_running_loop().create_task(self._write(fn, then, followed)))
 
+    async def empty_journal(self) -> bool:
+        """Move what is in the write-ahead log into the database and cut the log to nothing.
+
+        Returns False when a reader held it, and it will be overwritten later. Raises `Unavailable`.
+        """
+        self._require_open()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._empty_journal)
+
+    def _empty_journal(self) -> bool:
+        with _guarded(), self._writer.connect() as connection:
+            # Not in a transaction: a checkpoint inside of one is an error (https://sqlite.org/c3ref/wal_checkpoint_v2.html).
+            held = connection.execution_options(isolation_level="AUTOCOMMIT")
+            driver = cast("DriverConnection", held.connection.driver_connection)
+            row = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return row is not None and row[0] == 0
+
     def close(self) -> None:
         """Finish the writes under way and close every connection; what comes later is `Unavailable`."""
         self._closed = True

@@ -241,3 +241,24 @@ subject_key: Final = Table(
     Column("wrapped_key", LargeBinary, nullable=False),
     sqlite_strict=True,
 )
+
+# Whose key was destroyed, and the newest record that says so: what tells erased content from lost keys.
+erasure: Final = Table(
+    "erasure",
+    metadata,
+    Column("pseudonym", Text, primary_key=True),
+    Column("record", Integer, nullable=False),
+    sqlite_strict=True,
+)
+
+# Columns of the log, in chunks: which records of which times, and the key of each.
+chunk: Final = Table(
+    "chunk",
+    metadata,
+    Column("first", Integer, primary_key=True, autoincrement=False),
+    Column("last", Integer, nullable=False),
+    Column("oldest", Text, nullable=False),
+    Column("newest", Text, nullable=False),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)

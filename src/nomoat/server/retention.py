@@ -1,0 +1,70 @@
+"""Retention as the gateway runs it: twice a day, what is past its time is recorded as forgotten, then blanked.
+
+Rules: the record comes first, then the signed statement, then the blanking; a crash in between is made
+good at the next turn. Work is done in a thread, a segment at a time, with rests.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from nomoat.audit.checkpoint import NoteSigner
+from nomoat.audit.retention import Blanking, keep_statement
+from nomoat.audit.segments import list_segments
+from nomoat.core.errors import NoMoatError
+from nomoat.core.record import Json
+from nomoat.server.assembly import Gateway, system_record
+from nomoat.server.forgetting import due_at
+
+INTERVAL_S: Final = 12 * 3600.0
+REST_S: Final = 0.2
+
+_log = logging.getLogger("nomoat")
+
+
+async def keep_retained(gateway: Gateway, directory: Path) -> None:
+    """Blank what is past its time until cancelled; does nothing without a `[retention]` in the configuration."""
+    kept = gateway.configuration.retention
+    if not kept:
+        return
+    blanking = Blanking(directory / "log")
+    while True:
+        try:
+            await forget_due(gateway, directory, blanking, kept)
+        except (NoMoatError, OSError) as error:
+            _log.warning("what is past its time is not forgotten at the moment: %s", error)
+        await asyncio.sleep(INTERVAL_S)
+
+
+async def forget_due(gateway: Gateway, directory: Path, blanking: Blanking, kept: Mapping[str, int]) -> int:
+    """Blank what is due now; return how many records' content. Raises `NoMoatError` and `OSError`."""
+    forgotten = due_at(gateway.clock(), kept)
+    due = await asyncio.to_thread(blanking.due, forgotten, _rest)
+    if not due:
+        return 0
+    newest = list_segments(directory / "log")[-1][0]
+    # The newest segment is written to; from its end on it can be blanked, too.
+    gateway.log.end_segment()
+    content: dict[str, Json] = {"before": dict(forgotten.before), "records": sum(due.values())}
+    await gateway.log.append(system_record("ForgetContent", content))
+    await _ended(directory / "log", newest)
+    signer = NoteSigner(gateway.log.verifier_key.name, gateway.keys.load("log"))
+    whole = await asyncio.to_thread(keep_statement, directory / "log", forgotten, signer)
+    blanked = await asyncio.to_thread(blanking.blank, due, whole, _rest)
+    await gateway.reports.clear()
+    return blanked
+
+
+async def _ended(log: Path, newest: int) -> None:
+    """Wait a moment until the log goes on in a new segment; what is not done by then comes at the next turn."""
+    for _ in range(100):
+        if list_segments(log)[-1][0] > newest:
+            return
+        await asyncio.sleep(0.05)
+
+
+def _rest() -> None:
+    time.sleep(REST_S)
