@@ -20,7 +20,7 @@ PINNED = re.compile(
 )
 
 # What is imported where under another name than its package's.
-MODULES = {"typing-extensions": "typing_extensions"}
+MODULES = {"prometheus-client": "prometheus_client", "typing-extensions": "typing_extensions"}
 
 
 def ranges(lines: list[str]) -> dict[str, str]:

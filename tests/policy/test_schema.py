@@ -15,6 +15,7 @@ from nomoat.policy.entities import CONTAINED, PRINCIPAL_TYPES
 from nomoat.policy.index import CIRCUMSTANCES
 from tests.policy.world import (
     EVERYTHING,
+    GATEWAY,
     LOG,
     POLICIES,
     ask,
@@ -30,7 +31,7 @@ from tests.policy.world import (
 GROUPS = {
     "Read": {"DescribeRepository", "ListFiles", "DescribeFile", "ReadFile"},
     "Write": {"CreateRepository", "PlanUpload", "GrantUpload", "UploadBlob", "WriteFile"},
-    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy"},
+    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "ReadStatus"},
     "Audit": {"ReadLog"},
     "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
 }
@@ -46,8 +47,9 @@ SUBJECTS = {
     "ApplyDirectory": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
     "ReadLog": {"Log"},
+    "ReadStatus": {"Gateway"},
 }
-THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES)
+THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, GATEWAY)
 
 
 def test_every_operation_is_an_action_and_every_action_an_operation() -> None:

@@ -85,6 +85,7 @@ def directory(*, widens_self: bool = False) -> Target:
 
 
 LOG = Target("Log", "log", "log")
+GATEWAY = Target("Gateway", "gateway", "gateway")
 POLICIES = Target("PolicySet", "policies", "policies")
 
 

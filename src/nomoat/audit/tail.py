@@ -10,6 +10,7 @@ import contextlib
 from asyncio import Future
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import count
 from pathlib import Path
 from typing import TypeAlias
@@ -37,8 +38,24 @@ class Item:
         return self.waiter is None or self.record.priority
 
 
-Effect: TypeAlias = OpenAccess | int | None
+class Other(Enum):
+    """What a record is that neither begins nor ends an access."""
+
+    REFUSAL = "a refusal"
+    REMARK = "something else"
+
+
+Effect: TypeAlias = OpenAccess | int | Other
 """What a record does to the open accesses: begins one, ends the one of that number, or nothing."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """How many records of each sort this process kept."""
+
+    opened: int = 0
+    closed: int = 0
+    refused: int = 0
 
 
 @dataclass(slots=True)
@@ -82,10 +99,12 @@ class Batch:
 
 def _effect(index: int, record: Record, sealed: SealedRecord) -> Effect:
     if record.kind is RecordKind.OUTCOME:
-        return record.of
-    if record.kind is RecordKind.OPENING and record.decision == "allow":
-        return OpenAccess(index, sealed.who, sealed.on, sealed.session, record.what)
-    return None
+        return record.of if record.of is not None else Other.REMARK
+    if record.kind is RecordKind.OPENING:
+        if record.decision == "allow":
+            return OpenAccess(index, sealed.who, sealed.on, sealed.session, record.what)
+        return Other.REFUSAL
+    return Other.REMARK
 
 
 @dataclass(slots=True)
@@ -105,6 +124,7 @@ class Tail:
     signed: Head
     grown: Frontier = field(default_factory=Frontier)
     completed: list[bytes] = field(default_factory=list[bytes])
+    counted: Kept = field(default_factory=Kept)
 
     def prepare(self, batch: Batch) -> None:
         """Grow a copy of the tree by the batch. In the loop: there it costs half (GIL hand-over)."""
@@ -176,5 +196,9 @@ class Tail:
         for effect in batch.effects[:kept]:
             if isinstance(effect, OpenAccess):
                 self.open[effect.opening] = effect
-            elif effect is not None:
+                self.counted.opened += 1
+            elif isinstance(effect, int):
                 self.open.pop(effect, None)
+                self.counted.closed += 1
+            elif effect is Other.REFUSAL:
+                self.counted.refused += 1

@@ -24,6 +24,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "run it": {
         "init": "nomoat.cli.operate:init",
         "serve": "nomoat.cli.operate:serve",
+        "status": "nomoat.cli.health:status",
+        "doctor": "nomoat.cli.health:doctor",
         "recover": "nomoat.cli.operate:recover",
         "witness": "nomoat.cli.witness:witness",
     },

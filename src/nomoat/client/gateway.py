@@ -155,6 +155,10 @@ class Gateway:
         digest, active = _field(answer, "digest", str), _field(answer, "active", str)
         return PolicyAnswer(digest, active, plan, _field(answer, "applied", bool))
 
+    def status(self) -> Answer:
+        """Return how the gateway itself is, by name."""
+        return self._transport.call("GET", "/v1/status")
+
     def log(self, query: str, *, after: int = -1, limit: int) -> Records:
         """Read records that match `query`: the newest `limit`, or the next ones after index `after`."""
         answer = self._transport.call("POST", "/v1/log", {"query": query, "after": after, "limit": limit})

@@ -22,6 +22,7 @@ from nomoat.audit.log import Log
 from nomoat.core._seal import SEAL
 from nomoat.core.connection import Presented
 from nomoat.core.decision import Context, Decision, Deny
+from nomoat.core.durations import Durations
 from nomoat.core.errors import (
     Conflict,
     Disconnected,
@@ -37,8 +38,8 @@ from nomoat.core.operation import Operation, OpT, Resolved
 from nomoat.core.permit import Lease, Permit
 from nomoat.core.principal import Principal
 from nomoat.core.record import Receipt
-from nomoat.guard.leases import Leases
-from nomoat.guard.recording import opening, outcome, refusal_without_target
+from nomoat.guard.leases import Leases, cancel
+from nomoat.guard.recording import opening, outcome, overtaken, refusal_without_target
 from nomoat.guard.strangers import Strangers
 from nomoat.identity.authenticator import Authenticator
 from nomoat.policy.engine import PolicySnapshot, decide
@@ -86,6 +87,7 @@ class Guard:
         self._log = log
         self._clock = clock
         self.leases = Leases()
+        self.durations = Durations()
         self.strangers = Strangers(log, clock, authenticator.stored)
 
     @asynccontextmanager
@@ -100,7 +102,7 @@ class Guard:
         seen = self._epoch()
         principal = await self._authenticate(presented)
         task = asyncio.current_task()
-        lease = Lease(principal, lambda: _cancel(task))
+        lease = Lease(principal, lambda: cancel(task))
         with self.leases.register(lease):
             try:
                 operation = await self._parse(presented, principal, asked) if callable(asked) else asked
@@ -223,12 +225,12 @@ class Guard:
     def _overtaken(self, principal: Principal, operation: Operation, decision: Decision, receipt: Receipt) -> None:
         """Step 5: the recorded decision was not acted on, and the log says so."""
         if not isinstance(decision, Deny):
-            self._log.post(outcome(principal.subject, operation.action, receipt, "overtaken", 0, {}, 0.0))
+            self._log.post(overtaken(principal.subject, operation.action, receipt))
 
     def _close(self, permit: Permit[Operation], action: str, ending: str, seconds: float) -> None:
         """Step 8: queued, not awaited; at restart an opening without an outcome is closed as interrupted."""
-        subject = permit.principal.subject
-        self._log.post(outcome(subject, action, permit.receipt, ending, permit.bytes, permit.outcome, seconds))
+        self.durations.add(seconds)
+        self._log.post(outcome(permit, action, ending, seconds))
 
     # -- around the path ----------------------------------------------------------------------------
 
@@ -291,9 +293,3 @@ class Guard:
             source=presented.connection.source,
             session=principal.session,
         )
-
-
-def _cancel(task: "asyncio.Task[object] | None") -> None:
-    """Cancel the serving task, unless it is the one that is revoking: that one ends by itself."""
-    if task is not None and task is not asyncio.current_task():
-        task.cancel()

@@ -20,6 +20,7 @@ from nomoat.core.operation import (
     JoinWorkload,
     Operation,
     ReadLog,
+    ReadStatus,
     RegisterDevice,
     RenewCertificate,
     Revoke,
@@ -31,6 +32,7 @@ from nomoat.guard.guard import Resolver
 from nomoat.identity import CertificateAuthority, Identity, TrustDomain
 from nomoat.protocols.admin import Administration
 from nomoat.protocols.admin.log import LogEndpoint
+from nomoat.protocols.admin.status import StatusEndpoint
 from nomoat.protocols.http.application import Application
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.commits import ContentBudget
@@ -42,7 +44,10 @@ from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
 from nomoat.resources.repositories import Catalog, Reading, Resolution, Writing
+from nomoat.resources.status import Status
+from nomoat.server.admission import Admission
 from nomoat.server.configuration import Configuration
+from nomoat.server.watching import watch
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
 from nomoat.stores.segments import Files
@@ -72,6 +77,7 @@ class Gateway:
     writing: Writing
     uncommitted: Uncommitted
     keys: KeyStore
+    admission: Admission
     clock: Clock
 
 
@@ -144,23 +150,30 @@ async def open_gateway(
             await log.append(system_record("Start", {"trust_domain": configuration.trust_domain}))
             await gateway.uncommitted.remove_strays()
             await gateway.identity.retain()  # a crash may have come between a declaration and its effect here
-            beside = [
-                asyncio.create_task(gateway.guard.strangers.run()),
-                asyncio.create_task(gateway.uncommitted.run(_tell_of_a_failed_sweep)),
-            ]
-            try:
+            async with _kept_up(gateway, state):
                 yield gateway
-            finally:
-                for task in beside:
-                    task.cancel()
-                for task in beside:
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await task
-                await _conclude(gateway, state)
         finally:
             await log.close()
     finally:
         state.close()
+
+
+@asynccontextmanager
+async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
+    """Do beside what is served what has to be done from time to time, and conclude at the end."""
+    beside = [
+        asyncio.create_task(gateway.guard.strangers.run()),
+        asyncio.create_task(gateway.uncommitted.run(_tell_of_a_failed_sweep)),
+    ]
+    try:
+        yield
+    finally:
+        for task in beside:
+            task.cancel()
+        for task in beside:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await _conclude(gateway, state)
 
 
 async def _conclude(gateway: Gateway, state: State) -> None:
@@ -191,7 +204,10 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         clock=clock,
     )
     _connect(parts, guard)
-    routes = _routes(parts, guard, log)
+    admission = Admission(configuration.limits, guard.strangers.count)
+    status = Status(watch(configuration, log, stores.state, guard, admission, clock))
+    resolvers[ReadStatus] = status.resolve
+    routes = (*_routes(parts, guard, log), *StatusEndpoint(guard, status).routes())
     return Gateway(
         configuration=configuration,
         application=Application(guard, routes, {"hub": error_headers}),
@@ -206,6 +222,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         writing=parts.writing,
         uncommitted=Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log)),
         keys=stores.keys,
+        admission=admission,
         clock=clock,
     )
 

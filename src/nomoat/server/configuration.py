@@ -7,15 +7,17 @@ import ipaddress
 import json
 import stat
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, cast
 
 from nomoat.core.errors import Malformed, Unavailable
 from nomoat.core.names import parse_subject_name, parse_trust_domain
 from nomoat.identity.tokens import TOKEN_LIFE
+from nomoat.server.admission import Limits
 
 FILE: Final = "nomoat.toml"
+USUAL_LIMITS: Final = Limits()
 SHORTEST_TOKEN_LIFE: Final = 10  # seconds: clients renew at half of it
 
 
@@ -26,7 +28,8 @@ class Configuration:
     `host` and `port` are where to listen, `hosts` the names and addresses in the server's certificate,
     `kek` the file of the key-encryption key, `enforcer` this gateway's name in records. `witness` is
     the URL of a witness ('' for none) and `witness_key` its verifier key. `token_lifetime_s` is how
-    long access tokens live, in seconds.
+    long access tokens live, in seconds. `limits` bound the connections; `traces` is where OpenTelemetry
+    traces go over OTLP ('' for nowhere).
     """
 
     trust_domain: str
@@ -38,6 +41,8 @@ class Configuration:
     witness: str = ""
     witness_key: str = ""
     token_lifetime_s: int = TOKEN_LIFE
+    limits: Limits = USUAL_LIMITS
+    traces: str = ""
 
     def dump(self) -> str:
         """The text of `nomoat.toml` for this configuration (JSON strings are TOML basic strings)."""
@@ -53,11 +58,18 @@ class Configuration:
             lines += [f"witness = {json.dumps(self.witness)}", f"witness_key = {json.dumps(self.witness_key)}"]
         if self.token_lifetime_s != TOKEN_LIFE:
             lines += [f"token_lifetime_s = {self.token_lifetime_s}"]
+        for field in fields(Limits):
+            if (value := getattr(self.limits, field.name)) != getattr(USUAL_LIMITS, field.name):
+                lines += [f"{field.name} = {value}"]
+        if self.traces:
+            lines += [f"traces = {json.dumps(self.traces)}"]
         return "\n".join(lines) + "\n"
 
 
 _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
-_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key", "token_lifetime_s"})
+_LIMITS: Final = tuple(field.name for field in fields(Limits))
+_OPTIONAL: Final = frozenset({"enforcer", "witness", "witness_key", "token_lifetime_s", "traces", *_LIMITS})
+MOST_CONNECTIONS: Final = 1 << 20
 
 
 def is_unfinished(directory: Path) -> bool:
@@ -107,6 +119,7 @@ def _parse(table: dict[str, object]) -> Configuration:
     token_lifetime = table.pop("token_lifetime_s", TOKEN_LIFE)
     if type(token_lifetime) is not int or not SHORTEST_TOKEN_LIFE <= token_lifetime <= TOKEN_LIFE:
         raise Malformed(f"{FILE}: token_lifetime_s is a number from {SHORTEST_TOKEN_LIFE} to {TOKEN_LIFE}")
+    limits = _parse_limits(table)
     texts = {name: value for name, value in table.items() if isinstance(value, str)}
     if len(texts) != len(table):
         raise Malformed(f"{FILE}: {min(set(table) - set(texts))} is a text")
@@ -123,7 +136,27 @@ def _parse(table: dict[str, object]) -> Configuration:
         witness=texts.get("witness", ""),
         witness_key=texts.get("witness_key", ""),
         token_lifetime_s=token_lifetime,
+        limits=limits,
+        traces=_parse_url(texts.get("traces", "")),
     )
+
+
+def _parse_limits(table: dict[str, object]) -> Limits:
+    """Take the limits out of a table."""
+    given: dict[str, int] = {}
+    for name in _LIMITS:
+        if name in table:
+            value = table.pop(name)
+            if type(value) is not int or not 1 <= value <= MOST_CONNECTIONS:
+                raise Malformed(f"{FILE}: {name} is a number from 1 to {MOST_CONNECTIONS}")
+            given[name] = value
+    return Limits(**given)
+
+
+def _parse_url(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise Malformed(f"{FILE}: traces is a URL, such as http://127.0.0.1:4318/v1/traces")
+    return text
 
 
 def parse_listen(text: str) -> tuple[str, int]:

@@ -33,11 +33,12 @@ Counted = Callable[[str, str], None]  # (source, reason)
 
 @final
 class GatewayConnection(HttpToolsProtocol):
-    """One client connection; `count` is told of requests that never become one."""
+    """One client connection; `count` is told of requests that never become one, `left` of its end."""
 
     def __init__(
         self,
         count: Counted,
+        left: Callable[[str], None],
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -45,6 +46,7 @@ class GatewayConnection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._count = count
+        self._left = left
         self._header_bytes = 0
         self._due = NEVER  # when the headers that are awaited must be complete
         self._timer: asyncio.TimerHandle | None = None
@@ -57,12 +59,14 @@ class GatewayConnection(HttpToolsProtocol):
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         source = self.client[0] if self.client else "unknown"
+        self._peer = str(transport.get_extra_info("peername")[0])
         self._connection = Connection(source, certificate, abort=lambda: _reset(transport))
         self.app_state = {**self.app_state, CONNECTION: self._connection}  # each request's scope gets a copy
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connection.closed = True
+        self._left(self._peer)
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)

@@ -18,7 +18,7 @@ from nomoat.server.assembly import Clock, Gateway, open_gateway
 from nomoat.server.configuration import load_configuration
 from nomoat.server.connections import GatewayConnection
 from nomoat.server.cosigning import keep_witnessed
-from nomoat.server.listening import Server, listen, url_of
+from nomoat.server.listening import GatewayServer, listen, url_of
 from nomoat.server.lock import locked
 from nomoat.server.tls import ServerTLS
 
@@ -55,12 +55,12 @@ async def serve(directory: Path, clock: Clock, ready: Callable[[str], None]) -> 
 
 
 async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready: Callable[[str], None]) -> None:
-    strangers = gateway.guard.strangers
-    tls = ServerTLS(gateway.identity.authority.certificate.encode(), partial(strangers.count, "TLS"))
+    admission = gateway.admission
+    tls = ServerTLS(gateway.identity.authority.certificate.encode())
     _present(gateway, tls)
     config = uvicorn.Config(
         gateway.application,
-        http=partial(GatewayConnection, strangers.count),  # type: ignore[arg-type]  # a factory serves as a class
+        http="httptools",
         ws="none",
         lifespan="off",
         loop="none",
@@ -73,6 +73,7 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
         timeout_graceful_shutdown=GRACE_S,
         ssl_context_factory=lambda _config, _default: tls.context,
     )
+    connect = partial(GatewayConnection, gateway.guard.strangers.count, admission.leave)
     url = url_of("https", gateway.configuration.hosts[0], listener)
     beside = [
         asyncio.create_task(_keep_presentable(gateway, tls), name="renewing the server's certificate"),
@@ -81,7 +82,7 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
     for task in beside:
         task.add_done_callback(_tell_of_a_bug)
     try:
-        await Server(config, lambda: ready(url)).serve([listener])
+        await GatewayServer(config, lambda: ready(url), admission, connect).serve([listener])
     finally:
         for task in beside:
             task.cancel()

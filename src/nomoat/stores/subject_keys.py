@@ -10,8 +10,10 @@ from typing import Final, final
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
+from nomoat.core.errors import Misuse
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state import State
+from nomoat.stores.state.look import StateLook
 from nomoat.stores.state.schema import subject_key
 
 KEY_SIZE: Final = 32
@@ -48,6 +50,24 @@ class StoredSubjectKeys:
         # The log waits for this key, so this cannot wait for the log.
         kept = await self._state.write(keep, followed=False)
         return self._kek.unwrap(kept, purpose=_purpose(pseudonym))
+
+
+@final
+class SeenSubjectKeys:
+    """The subject keys of a state that is only looked at; none is ever made."""
+
+    def __init__(self, look: StateLook, kek: KeyEncryptionKey) -> None:
+        self._look = look
+        self._kek = kek
+
+    def find(self, pseudonym: str) -> bytes | None:
+        """Return the key of 32 bytes, or None when there is none. Raises as `StoredSubjectKeys.find` does."""
+        wrapped = self._look.find_wrapped_key(pseudonym)
+        return None if wrapped is None else self._kek.unwrap(wrapped, purpose=_purpose(pseudonym))
+
+    async def create(self, pseudonym: str) -> bytes:
+        """Raise `Misuse`: looking makes nothing."""
+        raise Misuse(f"a key was to be made for {pseudonym} in a state that is only looked at")
 
 
 def _wrapped(connection: Connection, pseudonym: str) -> bytes | None:

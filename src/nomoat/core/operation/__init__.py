@@ -1,6 +1,6 @@
 """Operations: one frozen class for each verb, and what a name resolved to."""
 
-from nomoat.core.operation.administration import ApplyDirectory, ApplyPolicy, Enroll, ReadLog, Revoke
+from nomoat.core.operation.administration import ApplyDirectory, ApplyPolicy, Enroll, ReadLog, ReadStatus, Revoke
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
 from nomoat.core.operation.identity import IssueToken, JoinWorkload, RegisterDevice, RenewCertificate, Whoami
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
@@ -25,6 +25,7 @@ __all__ = [
     "PlanUpload",
     "ReadFile",
     "ReadLog",
+    "ReadStatus",
     "RegisterDevice",
     "RenewCertificate",
     "Resolved",

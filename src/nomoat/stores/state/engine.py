@@ -82,8 +82,8 @@ class State:
     """
 
     def __init__(self, path: Path, key: bytes) -> None:
-        self._writer = _engine(path, key, begin="BEGIN IMMEDIATE", connections=1)
-        self._readers = _engine(path, key, begin="BEGIN", connections=_READERS)
+        self._writer = open_engine(path, key, begin="BEGIN IMMEDIATE", connections=1)
+        self._readers = open_engine(path, key, begin="BEGIN", connections=_READERS)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
         self._closed = False
         self._follower: Follower | None = None
@@ -139,7 +139,7 @@ class State:
             raise Misuse(f"the key of the state has {len(key)} bytes instead of {KEY_SIZE}")
         state = cls(path, key)
         try:
-            with _guarded(), state._writer.begin() as connection:
+            with guarded(), state._writer.begin() as connection:
                 _migrate(connection)
                 state.generation = connection.scalars(select(generation.c.number)).one()
         except BaseException:
@@ -153,7 +153,7 @@ class State:
         Raises `Unavailable` when the database fails, and whatever `fn` raises.
         """
         self._require_open()
-        with _guarded(), self._readers.connect() as connection:
+        with guarded(), self._readers.connect() as connection:
             return fn(connection)
 
     def follow(self, follower: Follower) -> None:
@@ -201,7 +201,7 @@ class State:
         return result
 
     def _transact(self, fn: Callable[[Connection], T]) -> T:
-        with _guarded(), self._writer.begin() as connection:
+        with guarded(), self._writer.begin() as connection:
             reached = connection.scalars(_ADVANCE, {"beyond": self._beyond}).one()
             result = fn(connection)
         # INVARIANT (never ahead): only what is committed has a generation that anybody is told.
@@ -209,7 +209,8 @@ class State:
         return result
 
 
-def _engine(path: Path, key: bytes, *, begin: str, connections: int) -> Engine:
+def open_engine(path: Path, key: bytes, *, begin: str, connections: int) -> Engine:
+    """Make the connections of one purpose: `BEGIN IMMEDIATE` to write, `BEGIN` to read one snapshot."""
     # hide_parameters: an error names the statement, never the values.
     engine = create_engine(
         "sqlite://",
@@ -268,7 +269,7 @@ def _migrate(connection: Connection) -> None:
 
 
 @contextmanager
-def _guarded() -> Generator[None]:
+def guarded() -> Generator[None]:
     """Turn the database's errors into `Unavailable`; everything else passes."""
     try:
         yield
