@@ -49,8 +49,8 @@ class Prefix(NamedTuple):
 
 
 def newest_segment(directory: Path) -> int:
-    """Return the number of the newest segment; 0 when there is none."""
-    return max((ordinal for ordinal, _ in list_segments(directory)), default=0)
+    """Return the number of the newest segment that is in use; 0 when there is none."""
+    return max((ordinal for ordinal, _ in _begun(directory)), default=0)
 
 
 def signed_prefix(

@@ -26,6 +26,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "serve": "nomoat.cli.operate:serve",
         "status": "nomoat.cli.health:status",
         "doctor": "nomoat.cli.health:doctor",
+        "backup": "nomoat.cli.backups:backup",
+        "restore": "nomoat.cli.backups:restore",
         "recover": "nomoat.cli.operate:recover",
         "witness": "nomoat.cli.witness:witness",
     },
