@@ -16,7 +16,7 @@ and no ambient context that could stand in for one.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol, TypeAlias, final
+from typing import Any, Final, Protocol, TypeAlias
 
 from nomoat.audit.log import Log
 from nomoat.core._seal import SEAL
@@ -57,9 +57,8 @@ class Resolver(Protocol[OpT]):
     def __call__(self, principal: Principal, operation: OpT, /) -> Resolved[OpT]: ...
 
 
-@final
 class Guard:
-    """The path, wired: `admit` is its only door.
+    """The path, wired: `admit` is its only door. `TracedGuard` is the same path, with a clock beside it.
 
     `resolvers` has one entry for each Operation that can be served (an operation without one is
     refused). Where resolving costs more than deciding, `glances` has what can be said of the operation
@@ -85,6 +84,7 @@ class Guard:
         self._policies = policies
         self._epoch = epoch
         self._log = log
+        self._keep = log.submit
         self._clock = clock
         self.leases = Leases()
         self.durations = Durations()
@@ -172,7 +172,7 @@ class Guard:
                 await self._record_refusal(presented, principal, operation.action, operation.requested, refusal)
                 raise
             # When cancelled here, the log itself closes what it kept.
-            receipt = await self._log.submit(opening(principal, resolved, decision, context, presented))
+            receipt = await self._keep(opening(principal, resolved, decision, context, presented))
             moved = self._epoch() != epoch
             if lease.revoked or (moved and not self._still_holds(lease, operation, context, (resolved, decision))):
                 self._overtaken(principal, operation, decision, receipt)
@@ -245,6 +245,9 @@ class Guard:
             refusal.record = await self.strangers.refuse(presented, stranger)
             return
         await self._record_refusal(presented, principal, "", "", refusal)
+
+    def let_go(self) -> None:
+        """Let go of what is beside the path, at the end."""
 
     def end_sessions(self, sessions: frozenset[str], reason: str) -> None:
         """Cut every access in flight of these sessions; the session registry calls it on a revocation."""

@@ -174,6 +174,7 @@ async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await _conclude(gateway, state)
+        await asyncio.to_thread(gateway.guard.let_go)
 
 
 async def _conclude(gateway: Gateway, state: State) -> None:
@@ -189,7 +190,7 @@ async def _conclude(gateway: Gateway, state: State) -> None:
 def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock) -> Gateway:
     parts = _resources(configuration, stores, log, clock)
     resolvers = _resolvers(parts)
-    guard = Guard(
+    guard = _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
         resolvers=resolvers,
         glances={ApplyDirectory: parts.declarations.glance, ApplyPolicy: parts.policies.glance},
@@ -225,6 +226,16 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, clock: Clock)
         admission=admission,
         clock=clock,
     )
+
+
+def _guard_class(configuration: Configuration) -> Callable[..., Guard]:
+    """The guard, or the one that tells OpenTelemetry of its steps: then, and only then, is that loaded."""
+    if not configuration.traces:
+        return Guard
+    from nomoat.guard.tracing import TracedGuard  # noqa: PLC0415
+    from nomoat.server.tracing import open_tracer  # noqa: PLC0415
+
+    return partial(TracedGuard, open_tracer(configuration.traces))
 
 
 def _resources(configuration: Configuration, stores: _Stores, log: Log, clock: Clock) -> _Resources:

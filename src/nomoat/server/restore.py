@@ -162,7 +162,7 @@ def _ask_witness(configuration: Configuration, manifest: Manifest) -> int | str:
     except httpx2.HTTPError as error:
         return f"the witness cannot be reached ({type(error).__name__})"
     except Malformed:
-        pass
+        return "the witness does not say what it saw"
     return f"the witness does not say what it saw (it answered {answer.status_code})"
 
 

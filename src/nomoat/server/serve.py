@@ -20,6 +20,7 @@ from nomoat.server.connections import GatewayConnection
 from nomoat.server.cosigning import keep_witnessed
 from nomoat.server.listening import GatewayServer, listen, url_of
 from nomoat.server.lock import locked
+from nomoat.server.supervision import Supervisor
 from nomoat.server.tls import ServerTLS
 
 CERTIFICATE_CHECK_S: Final = 6 * 3600.0
@@ -40,8 +41,13 @@ def settle_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def serve(directory: Path, clock: Clock, ready: Callable[[str], None]) -> None:
+async def serve(
+    directory: Path, clock: Clock, ready: Callable[[str], None], supervisor: Supervisor | None = None
+) -> None:
     """Serve a data directory until a signal ends it; `ready` is called with the URL once it listens.
+
+    What is being served then has GRACE_S seconds to end; the rest is cut, and its outcome recorded.
+    `supervisor` is told meanwhile (None: there is none).
 
     Raises `Unavailable` when the directory, a key or the address is not to be had.
     """
@@ -51,10 +57,12 @@ async def serve(directory: Path, clock: Clock, ready: Callable[[str], None]) -> 
             settle_collector()
             listener = listen(configuration.host, configuration.port)
             with contextlib.closing(listener):
-                await _run(gateway, directory, listener, ready)
+                await _run(gateway, directory, listener, ready, supervisor or Supervisor({}))
 
 
-async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready: Callable[[str], None]) -> None:
+async def _run(
+    gateway: Gateway, directory: Path, listener: socket.socket, ready: Callable[[str], None], supervisor: Supervisor
+) -> None:
     admission = gateway.admission
     tls = ServerTLS(gateway.identity.authority.certificate.encode())
     _present(gateway, tls)
@@ -78,12 +86,19 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
     beside = [
         asyncio.create_task(_keep_presentable(gateway, tls), name="renewing the server's certificate"),
         asyncio.create_task(keep_witnessed(gateway, directory), name="asking the witness"),
+        asyncio.create_task(supervisor.keep_alive(), name="telling the supervisor"),
     ]
     for task in beside:
         task.add_done_callback(_tell_of_a_bug)
+
+    def listening() -> None:
+        ready(url)
+        supervisor.ready()
+
     try:
-        await GatewayServer(config, lambda: ready(url), admission, connect).serve([listener])
+        await GatewayServer(config, listening, admission, connect).serve([listener])
     finally:
+        supervisor.stopping()
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)

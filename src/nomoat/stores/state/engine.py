@@ -20,6 +20,8 @@ from typing import Final, Protocol, TypeAlias, TypeVar, cast, final
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -262,10 +264,19 @@ def _migrate(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", "nomoat.stores.state:migrations")
     config.attributes["connection"] = connection
+    scripts = ScriptDirectory.from_config(config)
+    found = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in scripts.walk_revisions()}
+    if found is not None and found not in known:
+        raise Unavailable(
+            "state",
+            f"the database was written by a newer NoMoat: it has schema {found}, and this one knows {max(known)} at "
+            "most; run that NoMoat, or restore a backup of this one",
+        )
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise Unavailable("state", f"the database was written by a newer NoMoat ({error})") from error
+        raise Unavailable("state", f"the database cannot be brought to the newest schema ({error})") from error
 
 
 @contextmanager
