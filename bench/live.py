@@ -167,6 +167,8 @@ def running(*command: str) -> Iterator[Process]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _zeros_digest(size: int) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 HANDSHAKE_TIMEOUT_S: Final = 10.0
+SHUTDOWN_TIMEOUT_S: Final = 5.0  # for a client that left in the middle; its buffers are held that long
 AT_ONCE: Final = 64  # connections taken from the kernel in one turn of the loop
 PAUSE_S: Final = 1.0  # after the process ran out of descriptors or memory
 
@@ -160,7 +161,11 @@ class Acceptor:
         """Do the handshake; from its end on the connection itself says when it is over."""
         try:
             await self._loop.connect_accepted_socket(
-                self._make_protocol, accepted, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
+                self._make_protocol,
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
             )
         except asyncio.CancelledError:
             accepted.close()

@@ -70,6 +70,12 @@ class GatewayConnection(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
+        # Connection, transport and this refer to each other, and the collector looks at what lived long
+        # hardly ever: what is over is let go of here.
+        self._connection.abort = _nothing
+        self.app_state.clear()
+        self.pipeline.clear()
+        self.cycle = None  # type: ignore[assignment]  # as uvicorn begins
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -120,6 +126,10 @@ class GatewayConnection(HttpToolsProtocol):
             self._connection.cut()
         elif self._due < NEVER:
             self._timer = self.loop.call_at(self._due, self._look)
+
+
+def _nothing() -> None:
+    """Abort a connection that is over."""
 
 
 def _reset(transport: asyncio.Transport) -> None:
