@@ -114,9 +114,9 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no
 
 lock: $(DEVELOPS)
 	@echo '· resolving'
-	@$(COMPILE) pyproject.toml requirements/dev.in -o requirements/dev.txt
-	@$(COMPILE) pyproject.toml requirements/examples.in -c requirements/dev.txt -o requirements/examples.txt
-	@$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+	@$(COMPILE) --all-extras pyproject.toml requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) --all-extras pyproject.toml requirements/examples.in -c requirements/dev.txt -o requirements/examples.txt
+	@$(COMPILE) --all-extras pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	@cd requirements/pyright && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 
 clean:

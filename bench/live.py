@@ -138,6 +138,10 @@ class Process:
         found = re.search(rf"^{kind}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
         return int(found[1]) * 1024 if found else 0
 
+    def descriptors(self) -> int:
+        """How many it has open."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
     def forget_peak(self) -> None:
         """Reset `VmHWM` (proc(5), clear_refs)."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
@@ -163,6 +167,8 @@ def running(*command: str) -> Iterator[Process]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _zeros_digest(size: int) -> str:

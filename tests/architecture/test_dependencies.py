@@ -20,7 +20,11 @@ PINNED = re.compile(
 )
 
 # What is imported where under another name than its package's.
-MODULES = {"typing-extensions": "typing_extensions"}
+MODULES = {
+    "opentelemetry-sdk": "opentelemetry",
+    "prometheus-client": "prometheus_client",
+    "typing-extensions": "typing_extensions",
+}
 
 
 def ranges(lines: list[str]) -> dict[str, str]:
@@ -37,7 +41,9 @@ def canonical(specifier: str) -> str:
 def declared(name: str) -> dict[str, str]:
     """The ranges of an .in file, or of pyproject.toml for `runtime`."""
     if name == "runtime":
-        return ranges(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        extras = project["optional-dependencies"].values()
+        return ranges([*project["dependencies"], *(line for extra in extras for line in extra)])
     return ranges((REQUIREMENTS / f"{name}.in").read_text().splitlines())
 
 

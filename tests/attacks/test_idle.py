@@ -32,7 +32,9 @@ def test_attack_bytes_that_are_no_request_do_not_keep_a_connection_for_good(sent
         state = ServerState()
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: GatewayConnection(lambda _source, _reason: None, config, state, {}), "127.0.0.1", 0
+            lambda: GatewayConnection(lambda _source, _reason: None, lambda _source: None, config, state, {}),
+            "127.0.0.1",
+            0,
         )
         async with server:
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())

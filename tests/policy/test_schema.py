@@ -15,6 +15,7 @@ from nomoat.policy.entities import CONTAINED, PRINCIPAL_TYPES
 from nomoat.policy.index import CIRCUMSTANCES
 from tests.policy.world import (
     EVERYTHING,
+    GATEWAY,
     LOG,
     POLICIES,
     RECORDS,
@@ -42,7 +43,7 @@ GROUPS = {
         "DeleteTag",
     },
     "Remove": {"DeleteRepository"},
-    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy"},
+    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadStatus"},
     "Audit": {
         *{"ReadLog", "SummarizeLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
         *{"ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
@@ -66,8 +67,9 @@ SUBJECTS = {
     "TryPolicy": {"PolicySet"},
     **dict.fromkeys(GROUPS["Audit"], LOGS),
     "ExplainRecord": {"LogRecord"},
+    "ReadStatus": {"Gateway"},
 }
-THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, RECORDS)
+THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, RECORDS, GATEWAY)
 
 
 def test_every_operation_is_an_action_and_every_action_an_operation() -> None:

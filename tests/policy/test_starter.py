@@ -15,6 +15,7 @@ from nomoat.policy.source import clauses
 from tests.policy.test_schema import SUBJECTS
 from tests.policy.world import (
     CONFIDENTIAL,
+    GATEWAY,
     INTERNAL,
     LOG,
     POLICIES,
@@ -38,6 +39,7 @@ INGEST = workload("ingest", segment="ingestion", clearance=CONFIDENTIAL)
 INGEST_INTERNAL = workload("ingest", segment="ingestion", clearance=INTERNAL)
 INGEST_RESTRICTED = workload("ingest", segment="ingestion", clearance=RESTRICTED)
 TRAIN = workload("train", segment="training", clearance=CONFIDENTIAL)
+PROMETHEUS = workload("prometheus", segment="monitoring")
 DEPLOY = workload("deploy", segment="deployment", clearance=CONFIDENTIAL)
 SCIENTIST = person("scientist", "data-scientists", clearance=INTERNAL)
 SCIENTIST_CLEARED = person("scientist", "data-scientists", clearance=CONFIDENTIAL)
@@ -212,6 +214,11 @@ EXPECTATIONS = [
     not_(ADMINISTRATOR, "ApplyDirectory", directory(widens_self=True), "nobody-widens-their-own-rights"),
     not_(ADMINISTRATOR, "Enroll", identity("person:ada"), BOUND_ADMINISTRATION, binding=NONE),
     not_(ADMINISTRATOR, "ReadLog", LOG),
+    may(ADMINISTRATOR, "ReadStatus", GATEWAY, "administrators-administer"),
+    may(PROMETHEUS, "ReadStatus", GATEWAY, "monitoring-reads-the-status"),
+    not_(PROMETHEUS, "ReadStatus", GATEWAY, BOUND_ADMINISTRATION, binding=NONE),
+    not_(PROMETHEUS, "ReadLog", LOG),
+    not_(TRAIN, "ReadStatus", GATEWAY),
     not_(ADA, "Enroll", identity("person:ada")),
     may(AUDITOR, "ReadLog", LOG, "auditors-read-the-log"),
     may(AUDITOR, "SummarizeLog", LOG, "auditors-read-the-log"),

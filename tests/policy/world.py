@@ -86,6 +86,7 @@ def directory(*, widens_self: bool = False) -> Target:
 
 LOG = Target("Log", "log", "log")
 RECORDS = Target("LogRecord", "records", "record 7", facts=(("subject", ""),))
+GATEWAY = Target("Gateway", "gateway", "gateway")
 POLICIES = Target("PolicySet", "policies", "policies")
 
 

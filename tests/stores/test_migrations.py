@@ -103,24 +103,3 @@ def left_in(path: Path) -> dict[str, str]:
         return state.read(schema_of)
     finally:
         state.close()
-
-
-def test_a_state_of_the_first_schema_begins_to_count_and_keeps_what_it_has(tmp_path: Path) -> None:
-    state = State.create(tmp_path / "state.db", KEY)
-
-    def rewind(connection: Connection) -> None:
-        connection.execute(text("INSERT INTO revocation (kind, name, at) VALUES ('person', 'alice', 1.5)"))
-        for made in ("generation", "tag", "policy_trial", "erasure", "chunk"):
-            connection.execute(text(f"DROP TABLE {made}"))
-        for made in ("ix_change_blob", "ix_branch_revision", "ix_revision_parent"):
-            connection.execute(text(f"DROP INDEX {made}"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-
-    asyncio.run(state.write(rewind))
-    state.close()
-    again = State.open(tmp_path / "state.db", KEY)
-    assert again.generation == 0
-    assert again.read(lambda connection: connection.scalars(text("SELECT name FROM revocation")).all()) == ["alice"]
-    asyncio.run(again.write(lambda _: None))
-    assert again.generation == 1
-    again.close()

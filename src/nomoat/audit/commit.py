@@ -18,6 +18,7 @@ from nomoat.audit.entries import Draft, SealedRecord
 from nomoat.audit.outage import Mode, Outage
 from nomoat.audit.segments import OpenAccess
 from nomoat.audit.tail import Batch, Item, Stamped, Tail
+from nomoat.core.durations import Durations
 from nomoat.core.errors import Corrupt, Misuse, TooLarge, Unavailable
 from nomoat.core.record import Json, Receipt, Record, RecordKind
 from nomoat.stores.segments import Reserve, WriterThread, is_full
@@ -96,6 +97,8 @@ class GroupCommit:
         self._publishing: TimerHandle | None = None
         self._quiet = Event()
         self._ending = False
+        self._begun = 0.0
+        self.syncs = Durations()
 
     def begin_full(self) -> None:
         """Start on the reserve: there was no room to fill it."""
@@ -196,9 +199,11 @@ class GroupCommit:
         batch.seal(self._gate.seal)
         self._tail.prepare(batch)
         self._busy = True
+        self._begun = self._loop.time()
         self._writer.submit(partial(self._tail.commit, batch), partial(self._committed, batch))
 
     def _committed(self, batch: Batch, result: bytes | Exception) -> None:
+        self.syncs.add(self._loop.time() - self._begun)
         self._busy = False
         if isinstance(result, Exception):
             self._break(batch, result)

@@ -19,9 +19,10 @@ from nomoat.audit.outage import Mode, system_record
 from nomoat.audit.query import Query, parse_query
 from nomoat.audit.reading import Reader
 from nomoat.audit.recovery import Recovered, recover
-from nomoat.audit.tail import Item, Stamped
+from nomoat.audit.tail import Item, Kept, Stamped
 from nomoat.audit.tree import Head, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion
 from nomoat.audit.walk import Walk
+from nomoat.core.durations import Durations
 from nomoat.core.errors import Malformed, Misuse, NoMoatError, Unavailable
 from nomoat.core.record import Json, Receipt, Record
 from nomoat.stores.segments import Files, Reserve, WriterThread, is_full
@@ -154,6 +155,26 @@ class Log:
     def mode(self) -> Mode:
         """What it takes at present."""
         return self._commit.mode
+
+    @property
+    def directory(self) -> Path:
+        """Where it lies."""
+        return self._tail.directory
+
+    @property
+    def counted(self) -> Kept:
+        """How many records of each sort this process kept."""
+        return self._tail.counted
+
+    @property
+    def syncs(self) -> Durations:
+        """How long its batches took to be durable."""
+        return self._commit.syncs
+
+    @property
+    def held(self) -> int:
+        """The bytes that its reserve holds for a full disk."""
+        return self._reserve.held
 
     @property
     def verifier_key(self) -> VerifierKey:

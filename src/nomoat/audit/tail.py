@@ -10,6 +10,7 @@ import contextlib
 from asyncio import Future
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
@@ -45,10 +46,26 @@ class Stamped(NamedTuple):
     text: str
 
 
-Effect: TypeAlias = OpenAccess | int | None
+class Other(Enum):
+    """What a record is that neither begins nor ends an access."""
+
+    REFUSAL = "a refusal"
+    REMARK = "something else"
+
+
+Effect: TypeAlias = OpenAccess | int | Other
 """What a record does to the open accesses: begins one, ends the one of that number, or nothing."""
 
 _AROUND: Final = 768  # bytes of a frame around its content, about
+
+
+@dataclass(slots=True)
+class Kept:
+    """How many records of each sort this process kept."""
+
+    opened: int = 0
+    closed: int = 0
+    refused: int = 0
 
 
 @dataclass(slots=True)
@@ -99,10 +116,12 @@ class Batch:
 
 def _effect(index: int, draft: Draft) -> Effect:
     if draft.kind == RecordKind.OUTCOME:
-        return draft.of
-    if draft.kind == RecordKind.OPENING and draft.decision == "allow":
-        return OpenAccess(index, draft.who, draft.on, draft.session, draft.what)
-    return None
+        return draft.of if draft.of is not None else Other.REMARK
+    if draft.kind == RecordKind.OPENING:
+        if draft.decision == "allow":
+            return OpenAccess(index, draft.who, draft.on, draft.session, draft.what)
+        return Other.REFUSAL
+    return Other.REMARK
 
 
 @dataclass(slots=True)
@@ -122,6 +141,7 @@ class Tail:
     signed: Head
     grown: Frontier = field(default_factory=Frontier)
     completed: list[bytes] = field(default_factory=list[bytes])
+    counted: Kept = field(default_factory=Kept)
 
     def prepare(self, batch: Batch) -> None:
         """Grow a copy of the tree by the batch. In the loop: there it costs half (GIL hand-over)."""
@@ -193,5 +213,9 @@ class Tail:
         for effect in batch.effects[:kept]:
             if isinstance(effect, OpenAccess):
                 self.open[effect.opening] = effect
-            elif effect is not None:
+                self.counted.opened += 1
+            elif isinstance(effect, int):
                 self.open.pop(effect, None)
+                self.counted.closed += 1
+            elif effect is Other.REFUSAL:
+                self.counted.refused += 1

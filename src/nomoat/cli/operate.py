@@ -2,6 +2,7 @@
 
 import getpass
 import ipaddress
+import sys
 from pathlib import Path
 
 import click
@@ -14,8 +15,10 @@ from nomoat.core.names import parse_trust_domain
 from nomoat.identity.tokens import TOKEN_LIFE
 from nomoat.server.configuration import SHORTEST_TOKEN_LIFE, Configuration, parse_listen
 from nomoat.server.initialize import Initialized, initialize
+from nomoat.server.logs import tell_operator
 from nomoat.server.recover import recover as recover_person
 from nomoat.server.serve import serve as serve_directory
+from nomoat.server.supervision import Supervisor
 
 DATA = click.Path(file_okay=False, path_type=Path)
 
@@ -78,10 +81,21 @@ def init(
 
 @click.command()
 @click.argument("directory", type=DATA)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to tell the operator of troubles, on standard error.",
+)
 @json_option
 @pass_invocation
-def serve(invocation: Invocation, directory: Path) -> None:
-    """Run the gateway of a data directory until it is interrupted."""
+def serve(invocation: Invocation, directory: Path, log_format: str) -> None:
+    """Run the gateway of a data directory until it is interrupted.
+
+    Then what is being served has ten seconds to end, the rest is cut and recorded, and the log is closed.
+    Tells systemd when it is ready (Type=notify) and that it is alive (WatchdogSec).
+    """
 
     def ready(url: str) -> None:
         if invocation.as_json:
@@ -90,7 +104,9 @@ def serve(invocation: Invocation, directory: Path) -> None:
             output.answer(f"serving {url}")
             output.say("  ends with an interrupt (ctrl-c)")
 
-    uvloop.run(serve_directory(directory.absolute(), invocation.clock, ready))
+    tell_operator(sys.stderr, as_json=log_format == "json")
+    supervisor = Supervisor(invocation.environment)
+    uvloop.run(serve_directory(directory.absolute(), invocation.clock, ready, supervisor))
 
 
 @click.command()

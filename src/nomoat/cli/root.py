@@ -24,6 +24,10 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "run it": {
         "init": "nomoat.cli.operate:init",
         "serve": "nomoat.cli.operate:serve",
+        "status": "nomoat.cli.health:status",
+        "doctor": "nomoat.cli.health:doctor",
+        "backup": "nomoat.cli.backups:backup",
+        "restore": "nomoat.cli.backups:restore",
         "recover": "nomoat.cli.operate:recover",
         "fsck": "nomoat.cli.fsck:fsck",
         "witness": "nomoat.cli.witness:witness",

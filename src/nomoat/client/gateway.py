@@ -190,6 +190,10 @@ class Gateway:
         digest, active = _field(answer, "digest", str), _field(answer, "active", str)
         return PolicyAnswer(digest, active, plan, _field(answer, "applied", bool))
 
+    def status(self) -> Answer:
+        """Return how the gateway itself is, by name."""
+        return self._transport.call("GET", "/v1/status")
+
     def explain(self, record: int, *, own: bool) -> Answer:
         """Explain a record: the caller's `own` refusal, or anybody's decision."""
         return self._transport.call("POST", "/v1/policy/explain", {"record": record, "own": own})

@@ -16,12 +16,13 @@ and no ambient context that could stand in for one.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol, TypeAlias, final
+from typing import Any, Final, Protocol, TypeAlias
 
 from nomoat.audit.log import Log
 from nomoat.core._seal import SEAL
 from nomoat.core.connection import Presented
 from nomoat.core.decision import CONFINED, Context, Decision, Deny
+from nomoat.core.durations import Durations
 from nomoat.core.errors import (
     Conflict,
     Disconnected,
@@ -37,9 +38,9 @@ from nomoat.core.operation import Operation, OpT, Resolved
 from nomoat.core.permit import Lease, Permit
 from nomoat.core.principal import Principal
 from nomoat.core.record import Receipt
-from nomoat.guard.leases import Leases
+from nomoat.guard.leases import Leases, cancel
 from nomoat.guard.obligations import decide_resolved
-from nomoat.guard.recording import opening, outcome, refusal_without_target
+from nomoat.guard.recording import opening, outcome, overtaken, refusal_without_target
 from nomoat.guard.strangers import Strangers
 from nomoat.identity.authenticator import Authenticator
 from nomoat.policy.engine import PolicySnapshot, decide
@@ -57,9 +58,8 @@ class Resolver(Protocol[OpT]):
     def __call__(self, principal: Principal, operation: OpT, /) -> Resolved[OpT]: ...
 
 
-@final
 class Guard:
-    """The path, wired: `admit` is its only door.
+    """The path, wired: `admit` is its only door. `TracedGuard` is the same path, with a clock beside it.
 
     `resolvers` has one entry for each Operation that can be served (an operation without one is refused). Where
     resolving costs more than deciding, `glances` has what can be said without it: who is denied that is refused
@@ -86,8 +86,10 @@ class Guard:
         self._trial = candidate
         self._epoch = epoch
         self._log = log
+        self._keep = log.submit
         self._clock = clock
         self.leases = Leases()
+        self.durations = Durations()
         self.strangers = Strangers(log, clock, authenticator.stored)
 
     @asynccontextmanager
@@ -102,7 +104,7 @@ class Guard:
         seen = self._epoch()
         principal = await self._authenticate(presented)
         task = asyncio.current_task()
-        lease = Lease(principal, lambda: _cancel(task))
+        lease = Lease(principal, lambda: cancel(task))
         with self.leases.register(lease):
             try:
                 operation = await self._parse(presented, principal, asked) if callable(asked) else asked
@@ -172,7 +174,7 @@ class Guard:
                 await self._record_refusal(presented, principal, operation.action, operation.requested, refusal)
                 raise
             # When cancelled here, the log itself closes what it kept.
-            receipt = await self._log.submit(opening(principal, resolved, decision, context, presented, self._trial()))
+            receipt = await self._keep(opening(principal, resolved, decision, context, presented, self._trial()))
             moved = self._epoch() != epoch
             if lease.revoked or (moved and not self._still_holds(lease, operation, context, (resolved, decision))):
                 self._overtaken(principal, operation, decision, receipt)
@@ -225,12 +227,12 @@ class Guard:
     def _overtaken(self, principal: Principal, operation: Operation, decision: Decision, receipt: Receipt) -> None:
         """Step 5: the recorded decision was not acted on, and the log says so."""
         if not isinstance(decision, Deny):
-            self._log.post(outcome(principal.subject, operation.action, receipt, "overtaken", 0, {}, 0.0))
+            self._log.post(overtaken(principal.subject, operation.action, receipt))
 
     def _close(self, permit: Permit[Operation], action: str, ending: str, seconds: float) -> None:
         """Step 8: queued, not awaited; at restart an opening without an outcome is closed as interrupted."""
-        subject = permit.principal.subject
-        self._log.post(outcome(subject, action, permit.receipt, ending, permit.bytes, permit.outcome, seconds))
+        self.durations.add(seconds)
+        self._log.post(outcome(permit, action, ending, seconds))
 
     # -- around the path ----------------------------------------------------------------------------
 
@@ -245,6 +247,9 @@ class Guard:
             refusal.record = await self.strangers.refuse(presented, stranger)
             return
         await self._record_refusal(presented, principal, "", "", refusal)
+
+    def let_go(self) -> None:
+        """Let go of what is beside the path, at the end."""
 
     def end_sessions(self, sessions: frozenset[str], reason: str) -> None:
         """Cut every access in flight of these sessions; the session registry calls it on a revocation."""
@@ -293,9 +298,3 @@ class Guard:
             source=presented.connection.source,
             session=principal.session,
         )
-
-
-def _cancel(task: "asyncio.Task[object] | None") -> None:
-    """Cancel the serving task, unless it is the one that is revoking: that one ends by itself."""
-    if task is not None and task is not asyncio.current_task():
-        task.cancel()

@@ -1,5 +1,6 @@
 """Leases in flight, found by session: what a revocation or a change of policy must be able to cut."""
 
+import asyncio
 from collections import defaultdict
 from typing import final
 
@@ -66,3 +67,9 @@ class Leases:
 
     def __len__(self) -> int:
         return sum(len(held) for held in self._by_session.values())
+
+
+def cancel(task: "asyncio.Task[object] | None") -> None:
+    """Cancel the serving task, unless it is the one that is revoking: that one ends by itself."""
+    if task is not None and task is not asyncio.current_task():
+        task.cancel()

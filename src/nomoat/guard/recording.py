@@ -16,6 +16,7 @@ from nomoat.core.decision import CONFINED, Allow, Context, Decision
 from nomoat.core.errors import Refused
 from nomoat.core.names import Classification
 from nomoat.core.operation import Operation, Resolved, Target
+from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.core.record import Json, Receipt, Record, RecordKind
 from nomoat.guard.obligations import recorded
@@ -98,10 +99,20 @@ def refusal_without_target(
     )
 
 
-def outcome(
+def outcome(permit: Permit[Operation], action: str, ending: str, seconds: float) -> Record:
+    """The record of how an allowed access ended after so long."""
+    return _outcome(permit.principal.subject, action, permit.receipt, ending, permit.bytes, permit.outcome, seconds)
+
+
+def overtaken(subject: str, action: str, receipt: Receipt) -> Record:
+    """The record that an allowed access never began: what it rested on changed meanwhile."""
+    return _outcome(subject, action, receipt, "overtaken", 0, {}, 0.0)
+
+
+def _outcome(
     subject: str, action: str, receipt: Receipt, ending: str, size: int, facts: Mapping[str, str], seconds: float
 ) -> Record:
-    """The record of how an allowed access ended; `size` in bytes served or stored."""
+    """`size` in bytes served or stored."""
     content: dict[str, Json] = {"outcome": ending, "bytes": size, "ms": round(seconds * 1000)}
     if facts:
         content["facts"] = facts

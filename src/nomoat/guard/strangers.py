@@ -43,6 +43,7 @@ class Strangers:
         self._clock = clock
         self._recorded: Counter[str] = Counter()
         self._counted: dict[str, _Counted] = {}
+        self.total = 0  # of what was counted, since the start
 
     async def refuse(self, presented: Presented, refusal: Unauthenticated) -> int | None:
         """Record one refusal durably, or count it; returns the record's index or None.
@@ -75,6 +76,7 @@ class Strangers:
     def count(self, source: str, reason: str) -> None:
         """Count what leaves no record of its own, such as a failed TLS handshake."""
         now = self._clock()
+        self.total += 1
         if source not in self._counted and len(self._counted) >= SOURCES:
             source = "other sources"
         counted = self._counted.setdefault(source, _Counted(now, now))

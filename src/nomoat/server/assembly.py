@@ -21,52 +21,31 @@ from nomoat.core.errors import NoMoatError, Unavailable
 from nomoat.core.operation import (
     ApplyDirectory,
     ApplyPolicy,
-    Enroll,
-    EraseContent,
-    ExplainRecord,
-    ExportLog,
-    FindUnused,
-    IssueToken,
-    JoinWorkload,
     Operation,
-    ProveRecord,
-    ReadDifferences,
-    ReadEntries,
-    ReadLog,
-    RegisterDevice,
-    RenewCertificate,
-    ReportLog,
-    Revoke,
-    SimulatePolicy,
-    SummarizeLog,
-    TryPolicy,
-    Whoami,
+    ReadStatus,
 )
 from nomoat.core.record import Json, Record, RecordKind
 from nomoat.guard import Guard
 from nomoat.guard.guard import Resolver
 from nomoat.identity import CertificateAuthority, Identity, TrustDomain
-from nomoat.protocols.admin import Administration
-from nomoat.protocols.admin.craft import PolicyCraft
-from nomoat.protocols.admin.evidence import EvidenceEndpoints
-from nomoat.protocols.admin.log import LogEndpoint
+from nomoat.protocols.admin.status import StatusEndpoint
 from nomoat.protocols.http.application import Application
 from nomoat.protocols.http.routes import Route
-from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.errors import error_headers
-from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
-from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
-from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.directory import Declarations
 from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies, former, versions
-from nomoat.resources.repositories import Catalog, Reading, References, Resolution, Writing
+from nomoat.resources.repositories import Catalog, Reading, References, Writing
+from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
+from nomoat.server.admission import Admission
 from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
+from nomoat.server.watching import watch
+from nomoat.server.wiring import Resources, connect, resolvers_of, routes_of
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
@@ -105,6 +84,7 @@ class Gateway:
     uncommitted: Uncommitted
     reports: Reports
     keys: KeyStore
+    admission: Admission
     clock: Clock
 
 
@@ -127,25 +107,6 @@ class _Provable:
     cosigner: Cosigner
     evidence: Evidence
     index: Index
-
-
-@dataclass(frozen=True, slots=True)
-class _Resources:
-    declarations: Declarations
-    policies: Policies
-    history: History
-    trial: Trial
-    identity: Identity
-    identities: Identities
-    catalog: Catalog
-    reading: Reading
-    writing: Writing
-    references: References
-    uncommitted: Uncommitted
-    log: LogReading
-    evidence: Evidence
-    erasure: Erasure
-    reports: Reports
 
 
 @asynccontextmanager
@@ -189,12 +150,8 @@ async def open_gateway(
             await log.append(system_record("Start", {"trust_domain": configuration.trust_domain}))
             await gateway.uncommitted.remove_strays()
             await gateway.identity.retain()  # a crash may have come between a declaration and its effect here
-            try:
-                async with _beside(gateway):
-                    yield gateway
-            finally:
-                await _conclude(gateway, state)
-                gateway.index.close()
+            async with _kept_up(gateway, state):
+                yield gateway
         finally:
             await log.close()
     finally:
@@ -202,20 +159,23 @@ async def open_gateway(
 
 
 @asynccontextmanager
-async def _beside(gateway: Gateway) -> AsyncGenerator[None]:
-    """Run what a gateway does of its own accord, for the time of the `with`."""
-    tasks = [
+async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
+    """Do beside what is served what has to be done from time to time, and conclude at the end."""
+    beside = [
         asyncio.create_task(gateway.guard.strangers.run()),
         asyncio.create_task(gateway.uncommitted.run(_tell_of_a_failed_sweep)),
     ]
     try:
         yield
     finally:
-        for task in tasks:
+        for task in beside:
             task.cancel()
-        for task in tasks:
+        for task in beside:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await _conclude(gateway, state)
+        await asyncio.to_thread(gateway.guard.let_go)
+        gateway.index.close()
 
 
 async def _conclude(gateway: Gateway, state: State) -> None:
@@ -252,8 +212,8 @@ def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Prova
 
 def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock) -> Gateway:
     parts = _resources(configuration, stores, log, provable, clock)
-    resolvers = _resolvers(parts)
-    guard = Guard(
+    resolvers = resolvers_of(parts)
+    guard = _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
         resolvers=resolvers,
         glances={ApplyDirectory: parts.declarations.glance, ApplyPolicy: parts.policies.glance},
@@ -268,8 +228,11 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Pr
         log=log,
         clock=clock,
     )
-    _connect(parts, guard)
-    routes = _routes(parts, guard, log)
+    connect(parts, guard)
+    admission = Admission(configuration.limits, guard.strangers.count)
+    status = Status(watch(configuration, log, stores.state, guard, admission, clock))
+    resolvers[ReadStatus] = status.resolve
+    routes = (*routes_of(parts, guard, log), *StatusEndpoint(guard, status).routes())
     return Gateway(
         configuration=configuration,
         application=Application(
@@ -292,13 +255,22 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Pr
         uncommitted=parts.uncommitted,
         reports=parts.reports,
         keys=stores.keys,
+        admission=admission,
         clock=clock,
     )
 
 
-def _resources(
-    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock
-) -> _Resources:
+def _guard_class(configuration: Configuration) -> Callable[..., Guard]:
+    """The guard, or the one that tells OpenTelemetry of its steps: then, and only then, is that loaded."""
+    if not configuration.traces:
+        return Guard
+    from nomoat.guard.tracing import TracedGuard  # noqa: PLC0415
+    from nomoat.server.tracing import open_tracer  # noqa: PLC0415
+
+    return partial(TracedGuard, open_tracer(configuration.traces))
+
+
+def _resources(configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock) -> Resources:
     root = stores.keys.load("authority-certificate").decode("ascii")
     trust_domain = TrustDomain(configuration.trust_domain)
     declarations, catalog = Declarations(stores.state, clock), Catalog(stores.state)
@@ -320,7 +292,7 @@ def _resources(
     )
     uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log))
     reports = Reports(log, stores.chunks)
-    return _Resources(
+    return Resources(
         declarations=declarations,
         policies=policies,
         history=History(log, sets, clock),
@@ -336,71 +308,6 @@ def _resources(
         evidence=provable.evidence,
         erasure=Erasure(log, stores.subject_keys, [reports.clear]),
         reports=reports,
-    )
-
-
-def _resolvers(parts: _Resources) -> dict[type[Operation], Resolver[Any]]:
-    """Who says what the names of an operation mean; an operation that is missing here is refused."""
-    resolvers: dict[type[Operation], Resolver[Any]] = {
-        ApplyDirectory: parts.declarations.resolve,
-        ApplyPolicy: parts.policies.resolve,
-        Enroll: parts.identities.resolve_enroll,
-        Revoke: parts.identities.resolve_revoke,
-        ReadLog: parts.log.resolve,
-        ReadEntries: parts.log.resolve,
-        ProveRecord: parts.log.resolve,
-        SummarizeLog: parts.log.resolve,
-        ExplainRecord: parts.history.resolve_record,
-        SimulatePolicy: parts.history.resolve_simulation,
-        ReadDifferences: parts.history.resolve_differences,
-        FindUnused: parts.history.resolve_unused,
-        TryPolicy: parts.trial.resolve,
-        ReportLog: parts.log.resolve,
-        ExportLog: parts.log.resolve,
-        EraseContent: parts.erasure.resolve,
-        **Resolution(
-            lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
-        ).resolvers,
-    }
-    for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
-        resolvers[operation] = parts.identities.resolve_self
-    return resolvers
-
-
-def _connect(parts: _Resources, guard: Guard) -> None:
-    """Let every change reach the accesses in flight, before the change is answered."""
-    ending: set[asyncio.Task[object]] = set()
-
-    def ended(task: asyncio.Task[object]) -> None:
-        ending.discard(task)
-        if not task.cancelled() and isinstance(task.exception(), NoMoatError):
-            _log.warning("the sessions of who is no longer declared are ended, but not yet stored as ended")
-
-    def end_the_undeclared() -> None:
-        task: asyncio.Task[object] = asyncio.ensure_future(parts.identity.retain())
-        ending.add(task)
-        task.add_done_callback(ended)
-
-    parts.declarations.listen(guard.reexamine)
-    parts.declarations.listen(end_the_undeclared)
-    parts.policies.listen(guard.reexamine)
-    parts.identity.sessions.listen(lambda sessions: guard.end_sessions(sessions, "the session was revoked"))
-
-
-def _routes(parts: _Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
-    root, budget = parts.identity.authority.certificate.encode(), ContentBudget()
-    return (
-        *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
-        *LogEndpoint(guard, parts.log, parts.erasure).routes(),
-        *EvidenceEndpoints(guard, parts.log, parts.evidence.checkpoint, parts.evidence.tile).routes(),
-        *PolicyCraft(guard, parts.history, parts.trial).routes(),
-        *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
-        *HubEndpoints(guard, parts.writing, parts.identities.whoami).routes(),
-        *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
-        *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
-        *DatasetReferences(guard, parts.reading, parts.references).routes(),
-        *ModelReferences(guard, parts.reading, parts.references).routes(),
-        *ManagementEndpoints(guard, parts.reading, parts.references).routes(),
     )
 
 

@@ -8,7 +8,7 @@ import json
 import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final, cast
 
@@ -18,10 +18,12 @@ from nomoat.core.errors import Malformed, Unavailable
 from nomoat.core.names import parse_subject_name, parse_trust_domain
 from nomoat.identity.proofs import parse_origin
 from nomoat.identity.tokens import TOKEN_LIFE
+from nomoat.server.admission import Limits
 from nomoat.server.forgetting import parse_retention
 from nomoat.server.forwards import Forward, parse_forwards
 
 FILE: Final = "nomoat.toml"
+USUAL_LIMITS: Final = Limits()
 SHORTEST_TOKEN_LIFE: Final = 10  # seconds: clients renew at half of it
 
 
@@ -50,6 +52,7 @@ class Configuration:
     which clients reach this gateway, where something in between maps its port: DPoP proofs name one.
     `forwards` are who is sent the log, `retention` after how many days what records say is forgotten, by
     action or group of actions.
+    `limits` bound the connections; `traces` is where OpenTelemetry traces go over OTLP ('' for nowhere).
     """
 
     trust_domain: str
@@ -61,6 +64,8 @@ class Configuration:
     witness: str = ""
     witness_key: str = ""
     token_lifetime_s: int = TOKEN_LIFE
+    limits: Limits = USUAL_LIMITS
+    traces: str = ""
     origins: tuple[str, ...] = ()
     witnesses: tuple[WitnessAddress, ...] = ()
     witness_quorum: int = 0
@@ -87,6 +92,11 @@ class Configuration:
             lines += [f"witness = {json.dumps(self.witness)}", f"witness_key = {json.dumps(self.witness_key)}"]
         if self.token_lifetime_s != TOKEN_LIFE:
             lines += [f"token_lifetime_s = {self.token_lifetime_s}"]
+        for limit in fields(Limits):
+            if (value := getattr(self.limits, limit.name)) != getattr(USUAL_LIMITS, limit.name):
+                lines += [f"{limit.name} = {value}"]
+        if self.traces:
+            lines += [f"traces = {json.dumps(self.traces)}"]
         if self.origins:
             lines += [f"origins = {json.dumps(list(self.origins))}"]
         if self.witness_quorum:
@@ -97,12 +107,15 @@ class Configuration:
 
 
 _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
+_LIMITS: Final = tuple(limit.name for limit in fields(Limits))
 _OPTIONAL: Final = frozenset(
     {
         *{"enforcer", "witness", "witness_key", "witnesses", "witness_quorum", "token_lifetime_s", "origins"},
-        *{"forward", "retention"},
+        *{"forward", "retention", "traces"},
+        *_LIMITS,
     }
 )
+MOST_CONNECTIONS: Final = 1 << 20
 
 
 def is_unfinished(directory: Path) -> bool:
@@ -171,6 +184,7 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
     token_lifetime = table.pop("token_lifetime_s", TOKEN_LIFE)
     if type(token_lifetime) is not int or not SHORTEST_TOKEN_LIFE <= token_lifetime <= TOKEN_LIFE:
         raise Malformed(f"{FILE}: token_lifetime_s is a number from {SHORTEST_TOKEN_LIFE} to {TOKEN_LIFE}")
+    limits = _parse_limits(table)
     origins = _origins(table.pop("origins")) if "origins" in table else ()
     further, quorum = _witnesses(table.pop("witnesses", [])), table.pop("witness_quorum", 0)
     texts = {name: value for name, value in table.items() if isinstance(value, str)}
@@ -194,6 +208,8 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
         witness_quorum=quorum if type(quorum) is int else -1,
         forwards=forwards,
         retention=retention,
+        limits=limits,
+        traces=_parse_url(texts.get("traces", "")),
     )
     _require_policy(configuration)
     return configuration
@@ -223,6 +239,24 @@ def _require_policy(configuration: Configuration) -> None:
         raise Malformed(f"{FILE}: the url of a witness begins with https:// or http://")
     if not 0 <= configuration.witness_quorum <= len(keys):
         raise Malformed(f"{FILE}: witness_quorum is a number from 1 to that of the witnesses, {len(keys)}")
+
+
+def _parse_limits(table: dict[str, object]) -> Limits:
+    """Take the limits out of a table."""
+    given: dict[str, int] = {}
+    for name in _LIMITS:
+        if name in table:
+            value = table.pop(name)
+            if type(value) is not int or not 1 <= value <= MOST_CONNECTIONS:
+                raise Malformed(f"{FILE}: {name} is a number from 1 to {MOST_CONNECTIONS}")
+            given[name] = value
+    return Limits(**given)
+
+
+def _parse_url(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise Malformed(f"{FILE}: traces is a URL, such as http://127.0.0.1:4318/v1/traces")
+    return text
 
 
 def parse_listen(text: str) -> tuple[str, int]:

@@ -35,11 +35,12 @@ Counted = Callable[[str, str], None]  # (source, reason)
 
 @final
 class GatewayConnection(HttpToolsProtocol):
-    """One client connection; `count` is told of requests that never become one."""
+    """One client connection; `count` is told of requests that never become one, `left` of its end."""
 
     def __init__(
         self,
         count: Counted,
+        left: Callable[[str], None],
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -47,6 +48,7 @@ class GatewayConnection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._count = count
+        self._left = left
         self._header_bytes = 0
         self._due = NEVER  # when the headers that are awaited must be complete
         self._timer: asyncio.TimerHandle | None = None
@@ -59,15 +61,23 @@ class GatewayConnection(HttpToolsProtocol):
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         source = self.client[0] if self.client else "unknown"
+        self._peer = str(transport.get_extra_info("peername")[0])
         self._connection = Connection(source, certificate, abort=lambda: _reset(transport))
         self.app_state = {**self.app_state, CONNECTION: self._connection}  # each request's scope gets a copy
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connection.closed = True
+        self._left(self._peer)
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
+        # Connection, transport and this refer to each other, and the collector looks at what lived long
+        # hardly ever: what is over is let go of here.
+        self._connection.abort = _nothing
+        self.app_state.clear()
+        self.pipeline.clear()
+        self.cycle = None  # type: ignore[assignment]  # as uvicorn begins
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -140,6 +150,10 @@ class GatewayConnection(HttpToolsProtocol):
             self._connection.cut()
         elif self._due < NEVER:
             self._timer = self.loop.call_at(self._due, self._look)
+
+
+def _nothing() -> None:
+    """Abort a connection that is over."""
 
 
 def _reset(transport: asyncio.Transport) -> None:

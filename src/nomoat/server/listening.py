@@ -1,14 +1,18 @@
 """Listening: a bound socket, and uvicorn's server from start to an orderly end."""
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any, Final, TypeAlias, cast
 
 import uvicorn
+from uvicorn.server import ServerState
 
-from nomoat.core.errors import Unavailable
+from nomoat.core.errors import Misuse, Unavailable
+from nomoat.server.admission import Acceptor, Admission
 
 BACKLOG: Final = 1024
 
@@ -31,6 +35,35 @@ class Server(uvicorn.Server):
         del frame
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+
+
+Connect: TypeAlias = Callable[[uvicorn.Config, ServerState, dict[str, Any]], asyncio.Protocol]
+
+
+class GatewayServer(Server):
+    """The server of a gateway: it accepts connections itself, as many as `admission` lets in.
+
+    `connect` makes the protocol of a connection.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], admission: Admission, connect: Connect
+    ) -> None:
+        super().__init__(config, ready)
+        self._admission = admission
+        self._connect = connect
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept on the given sockets, then tell."""
+        context = self.config.ssl
+        if sockets is None or context is None:
+            raise Misuse("a gateway listens on a socket that it was given, with TLS")
+        await self.lifespan.startup()
+        make = partial(self._connect, self.config, self.server_state, self.lifespan.state)
+        # uvicorn asks of these no more than `close` and `wait_closed`.
+        self.servers = cast("Any", [Acceptor(each, context, self._admission, make) for each in sockets])
+        self.started = True
+        self._ready()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -47,3 +47,19 @@ def locked(directory: Path) -> Generator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether a process holds `directory` now; nothing is made to find out."""
+    try:
+        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)

@@ -21,9 +21,10 @@ from nomoat.server.connections import GatewayConnection
 from nomoat.server.cosigning import keep_witnessed
 from nomoat.server.forwarding import keep_forwarded
 from nomoat.server.indexing import keep_indexed
-from nomoat.server.listening import Server, listen, url_of
+from nomoat.server.listening import GatewayServer, listen, url_of
 from nomoat.server.lock import locked
 from nomoat.server.retention import keep_retained
+from nomoat.server.supervision import Supervisor
 from nomoat.server.tls import ServerTLS
 
 CERTIFICATE_CHECK_S: Final = 6 * 3600.0
@@ -44,8 +45,13 @@ def settle_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def serve(directory: Path, clock: Clock, ready: Callable[[str], None]) -> None:
+async def serve(
+    directory: Path, clock: Clock, ready: Callable[[str], None], supervisor: Supervisor | None = None
+) -> None:
     """Serve a data directory until a signal ends it; `ready` is called with the URL once it listens.
+
+    What is being served then has GRACE_S seconds to end; the rest is cut, and its outcome recorded.
+    `supervisor` is told meanwhile (None: there is none).
 
     Raises `Unavailable` when the directory, a key or the address is not to be had.
     """
@@ -55,16 +61,18 @@ async def serve(directory: Path, clock: Clock, ready: Callable[[str], None]) -> 
             settle_collector()
             listener = listen(configuration.host, configuration.port)
             with contextlib.closing(listener):
-                await _run(gateway, directory, listener, ready)
+                await _run(gateway, directory, listener, ready, supervisor or Supervisor({}))
 
 
-async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready: Callable[[str], None]) -> None:
-    strangers = gateway.guard.strangers
-    tls = ServerTLS(gateway.identity.authority.certificate.encode(), partial(strangers.count, "TLS"))
+async def _run(
+    gateway: Gateway, directory: Path, listener: socket.socket, ready: Callable[[str], None], supervisor: Supervisor
+) -> None:
+    admission = gateway.admission
+    tls = ServerTLS(gateway.identity.authority.certificate.encode())
     _present(gateway, tls)
     config = uvicorn.Config(
         gateway.application,
-        http=partial(GatewayConnection, strangers.count),  # type: ignore[arg-type]  # a factory serves as a class
+        http="httptools",
         ws="none",
         lifespan="off",
         loop="none",
@@ -77,6 +85,7 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
         timeout_graceful_shutdown=GRACE_S,
         ssl_context_factory=lambda _config, _default: tls.context,
     )
+    connect = partial(GatewayConnection, gateway.guard.strangers.count, admission.leave)
     urls = tuple(url_of("https", host, listener) for host in gateway.configuration.hosts)
     url, origins = urls[0], (*urls, *gateway.configuration.origins)
     gateway.identity.proofs.reached_at(origins)
@@ -87,12 +96,19 @@ async def _run(gateway: Gateway, directory: Path, listener: socket.socket, ready
         asyncio.create_task(keep_forwarded(gateway, directory), name="forwarding the log"),
         asyncio.create_task(gateway.reports.run(_tell_of_columns), name="keeping columns of the log"),
         asyncio.create_task(keep_retained(gateway, directory), name="forgetting what is past its time"),
+        asyncio.create_task(supervisor.keep_alive(), name="telling the supervisor"),
     ]
     for task in beside:
         task.add_done_callback(_tell_of_a_bug)
+
+    def listening() -> None:
+        ready(url)
+        supervisor.ready()
+
     try:
-        await Server(config, lambda: ready(url)).serve([listener])
+        await GatewayServer(config, listening, admission, connect).serve([listener])
     finally:
+        supervisor.stopping()
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)

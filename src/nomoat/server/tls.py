@@ -1,13 +1,12 @@
 """TLS 1.3 for the gateway: its own certificate, optional client certificates of the trust domain alone.
 
 Rules: the private key never lies in plaintext on disk. A client certificate of anybody else fails the
-handshake, and that failure is counted with OpenSSL's reason, because no request will ever tell of it.
+handshake; `admission` counts that failure with OpenSSL's reason, because no request will ever tell of it.
 """
 
 import secrets
 import ssl
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import final
 
@@ -17,18 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 @final
 class ServerTLS:
-    """The server's TLS context, whose certificate can be replaced while connections live.
+    """The server's TLS context, whose certificate can be replaced while connections live."""
 
-    `failed` is called with OpenSSL's reason for every handshake that fails.
-    """
-
-    def __init__(self, authority: bytes, failed: Callable[[str], None]) -> None:
+    def __init__(self, authority: bytes) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_3
         self.context.verify_mode = ssl.CERT_OPTIONAL
         self.context.load_verify_locations(cadata=authority.decode("ascii"))
         self.context.set_alpn_protocols(["http/1.1"])
-        self.context.sslobject_class = _counting(failed)
 
     def present(self, key: ec.EllipticCurvePrivateKey, chain: bytes) -> None:
         """Present this key and certificate (PEM) on connections made from now on."""
@@ -44,17 +39,3 @@ class ServerTLS:
             file = Path(directory, "server.pem")
             file.write_bytes(pem + chain)
             self.context.load_cert_chain(file, password=password)
-
-
-def _counting(failed: Callable[[str], None]) -> type[ssl.SSLObject]:
-    class CountingSSLObject(ssl.SSLObject):
-        def do_handshake(self) -> None:
-            try:
-                super().do_handshake()
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                raise
-            except ssl.SSLError as error:
-                failed((error.reason or type(error).__name__).lower())
-                raise
-
-    return CountingSSLObject

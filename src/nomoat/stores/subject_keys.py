@@ -12,8 +12,10 @@ from typing import Final, final
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
+from nomoat.core.errors import Misuse
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state import State
+from nomoat.stores.state.look import StateLook
 from nomoat.stores.state.schema import erasure, subject_key
 
 KEY_SIZE: Final = 32
@@ -78,6 +80,28 @@ class StoredSubjectKeys:
     async def empty_journal(self) -> bool:
         """Empty the write-ahead log, where the wrapped key may still lie; return whether nobody was reading it."""
         return await self._state.empty_journal()
+
+
+@final
+class SeenSubjectKeys:
+    """The subject keys of a state that is only looked at; none is ever made."""
+
+    def __init__(self, look: StateLook, kek: KeyEncryptionKey) -> None:
+        self._look = look
+        self._kek = kek
+
+    def find(self, pseudonym: str) -> bytes | None:
+        """Return the key of 32 bytes, or None when there is none. Raises as `StoredSubjectKeys.find` does."""
+        wrapped = self._look.find_wrapped_key(pseudonym)
+        return None if wrapped is None else self._kek.unwrap(wrapped, purpose=_purpose(pseudonym))
+
+    def erased(self, pseudonym: str) -> int | None:
+        """Return the number of the record that erased the subject's content, or None. Raises `Unavailable`."""
+        return self._look.find_erasure(pseudonym)
+
+    async def create(self, pseudonym: str) -> bytes:
+        """Raise `Misuse`: looking makes nothing."""
+        raise Misuse(f"a key was to be made for {pseudonym} in a state that is only looked at")
 
 
 def _wrapped(connection: Connection, pseudonym: str) -> bytes | None:

@@ -7,6 +7,7 @@ from nomoat.core.operation.administration import (
     EraseContent,
     ExportLog,
     ReadLog,
+    ReadStatus,
     ReportLog,
     Revoke,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "ReadEntries",
     "ReadFile",
     "ReadLog",
+    "ReadStatus",
     "RegisterDevice",
     "RenewCertificate",
     "ReportLog",

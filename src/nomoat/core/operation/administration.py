@@ -59,6 +59,11 @@ class ApplyPolicy(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class ReadStatus(Operation):
+    """See how the gateway itself is: counts, sizes and times, and no names."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadLog(Operation):
     """Read records, newest `limit` matching `query` after index `after` (-1: from the start).
 

@@ -41,7 +41,7 @@ class Target(NamedTuple):
     """One thing that a decision is about.
 
     `kind` is the Cedar entity type (`Dataset`, `Model`, `File`, `Directory`, `PolicySet`, `Log`,
-    `Identity`), `id` the entity's id, `name` what a person calls it, `version` the commit or
+    `Gateway`, `Identity`), `id` the entity's id, `name` what a person calls it, `version` the commit or
     content digest, `parents` (type, id) pairs above it. `facts` are further attributes that the
     schema declares for this kind.
     """

@@ -20,6 +20,8 @@ from typing import Final, Protocol, TypeAlias, TypeVar, cast, final
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -94,8 +96,8 @@ class State:
     """
 
     def __init__(self, path: Path, key: bytes) -> None:
-        self._writer = _engine(path, key, begin="BEGIN IMMEDIATE", connections=1)
-        self._readers = _engine(path, key, begin="BEGIN", connections=_READERS)
+        self._writer = open_engine(path, key, begin="BEGIN IMMEDIATE", connections=1)
+        self._readers = open_engine(path, key, begin="BEGIN", connections=_READERS)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="state")
         self._closed = False
         self._follower: Follower | None = None
@@ -151,7 +153,7 @@ class State:
             raise Misuse(f"the key of the state has {len(key)} bytes instead of {KEY_SIZE}")
         state = cls(path, key)
         try:
-            with _guarded(), state._writer.begin() as connection:
+            with guarded(), state._writer.begin() as connection:
                 _migrate(connection)
                 state.generation = connection.scalars(select(generation.c.number)).one()
         except BaseException:
@@ -165,7 +167,7 @@ class State:
         Raises `Unavailable` when the database fails, and whatever `fn` raises.
         """
         self._require_open()
-        with _guarded(), self._readers.connect() as connection:
+        with guarded(), self._readers.connect() as connection:
             return fn(connection)
 
     def follow(self, follower: Follower) -> None:
@@ -201,7 +203,7 @@ class State:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._empty_journal)
 
     def _empty_journal(self) -> bool:
-        with _guarded(), self._writer.connect() as connection:
+        with guarded(), self._writer.connect() as connection:
             # Not in a transaction: a checkpoint inside of one is an error (https://sqlite.org/c3ref/wal_checkpoint_v2.html).
             held = connection.execution_options(isolation_level="AUTOCOMMIT")
             driver = cast("DriverConnection", held.connection.driver_connection)
@@ -229,7 +231,7 @@ class State:
         return result
 
     def _transact(self, fn: Callable[[Connection], T]) -> T:
-        with _guarded(), self._writer.begin() as connection:
+        with guarded(), self._writer.begin() as connection:
             reached = connection.scalars(_ADVANCE, {"beyond": self._beyond}).one()
             result = fn(connection)
         # INVARIANT (never ahead): only what is committed has a generation that anybody is told.
@@ -237,7 +239,8 @@ class State:
         return result
 
 
-def _engine(path: Path, key: bytes, *, begin: str, connections: int) -> Engine:
+def open_engine(path: Path, key: bytes, *, begin: str, connections: int) -> Engine:
+    """Make the connections of one purpose: `BEGIN IMMEDIATE` to write, `BEGIN` to read one snapshot."""
     # hide_parameters: an error names the statement, never the values.
     engine = create_engine(
         "sqlite://",
@@ -289,14 +292,23 @@ def _migrate(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", "nomoat.stores.state:migrations")
     config.attributes["connection"] = connection
+    scripts = ScriptDirectory.from_config(config)
+    found = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in scripts.walk_revisions()}
+    if found is not None and found not in known:
+        raise Unavailable(
+            "state",
+            f"the database was written by a newer NoMoat: it has schema {found}, and this one knows {max(known)} at "
+            "most; run that NoMoat, or restore a backup of this one",
+        )
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise Unavailable("state", f"the database was written by a newer NoMoat ({error})") from error
+        raise Unavailable("state", f"the database cannot be brought to the newest schema ({error})") from error
 
 
 @contextmanager
-def _guarded() -> Generator[None]:
+def guarded() -> Generator[None]:
     """Turn the database's errors into `Unavailable`; everything else passes."""
     try:
         yield

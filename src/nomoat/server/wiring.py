@@ -1,0 +1,148 @@
+"""Wiring: which resource answers which Operation, by which route, and what a change must reach.
+
+Rules: an Operation without a resolver and a path without a route are refused. No policy is decided here.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from nomoat.audit.evidence import Evidence
+from nomoat.audit.log import Log
+from nomoat.audit.reports import Reports
+from nomoat.core.errors import NoMoatError
+from nomoat.core.operation import (
+    ApplyDirectory,
+    ApplyPolicy,
+    Enroll,
+    EraseContent,
+    ExplainRecord,
+    ExportLog,
+    FindUnused,
+    IssueToken,
+    JoinWorkload,
+    Operation,
+    ProveRecord,
+    ReadDifferences,
+    ReadEntries,
+    ReadLog,
+    RegisterDevice,
+    RenewCertificate,
+    ReportLog,
+    Revoke,
+    SimulatePolicy,
+    SummarizeLog,
+    TryPolicy,
+    Whoami,
+)
+from nomoat.guard import Guard
+from nomoat.guard.guard import Resolver
+from nomoat.identity import Identity
+from nomoat.protocols.admin import Administration
+from nomoat.protocols.admin.craft import PolicyCraft
+from nomoat.protocols.admin.evidence import EvidenceEndpoints
+from nomoat.protocols.admin.log import LogEndpoint
+from nomoat.protocols.http.routes import Route
+from nomoat.protocols.hub.commits import ContentBudget
+from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
+from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
+from nomoat.protocols.workload import IdentityEndpoints
+from nomoat.resources.directory import Declarations
+from nomoat.resources.erasure import Erasure
+from nomoat.resources.history import History
+from nomoat.resources.identities import Identities
+from nomoat.resources.log import LogReading
+from nomoat.resources.policies import Policies
+from nomoat.resources.repositories import Catalog, Reading, References, Resolution, Writing
+from nomoat.resources.trial import Trial
+from nomoat.stores.uncommitted import Uncommitted
+
+_log = logging.getLogger("nomoat")
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The parts of a gateway that requests reach, each behind the guard."""
+
+    declarations: Declarations
+    policies: Policies
+    history: History
+    trial: Trial
+    identity: Identity
+    identities: Identities
+    catalog: Catalog
+    reading: Reading
+    writing: Writing
+    references: References
+    uncommitted: Uncommitted
+    log: LogReading
+    evidence: Evidence
+    erasure: Erasure
+    reports: Reports
+
+
+def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
+    """Who says what the names of an operation mean; an operation that is missing here is refused."""
+    resolvers: dict[type[Operation], Resolver[Any]] = {
+        ApplyDirectory: parts.declarations.resolve,
+        ApplyPolicy: parts.policies.resolve,
+        Enroll: parts.identities.resolve_enroll,
+        Revoke: parts.identities.resolve_revoke,
+        ReadLog: parts.log.resolve,
+        ReadEntries: parts.log.resolve,
+        ProveRecord: parts.log.resolve,
+        SummarizeLog: parts.log.resolve,
+        ExplainRecord: parts.history.resolve_record,
+        SimulatePolicy: parts.history.resolve_simulation,
+        ReadDifferences: parts.history.resolve_differences,
+        FindUnused: parts.history.resolve_unused,
+        TryPolicy: parts.trial.resolve,
+        ReportLog: parts.log.resolve,
+        ExportLog: parts.log.resolve,
+        EraseContent: parts.erasure.resolve,
+        **Resolution(
+            lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
+        ).resolvers,
+    }
+    for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
+        resolvers[operation] = parts.identities.resolve_self
+    return resolvers
+
+
+def connect(parts: Resources, guard: Guard) -> None:
+    """Let every change reach the accesses in flight, before the change is answered."""
+    ending: set[asyncio.Task[object]] = set()
+
+    def ended(task: asyncio.Task[object]) -> None:
+        ending.discard(task)
+        if not task.cancelled() and isinstance(task.exception(), NoMoatError):
+            _log.warning("the sessions of who is no longer declared are ended, but not yet stored as ended")
+
+    def end_the_undeclared() -> None:
+        task: asyncio.Task[object] = asyncio.ensure_future(parts.identity.retain())
+        ending.add(task)
+        task.add_done_callback(ended)
+
+    parts.declarations.listen(guard.reexamine)
+    parts.declarations.listen(end_the_undeclared)
+    parts.policies.listen(guard.reexamine)
+    parts.identity.sessions.listen(lambda sessions: guard.end_sessions(sessions, "the session was revoked"))
+
+
+def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
+    """Every route that is served; what is not here is refused."""
+    root, budget = parts.identity.authority.certificate.encode(), ContentBudget()
+    return (
+        *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
+        *LogEndpoint(guard, parts.log, parts.erasure).routes(),
+        *EvidenceEndpoints(guard, parts.log, parts.evidence.checkpoint, parts.evidence.tile).routes(),
+        *PolicyCraft(guard, parts.history, parts.trial).routes(),
+        *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
+        *HubEndpoints(guard, parts.writing, parts.identities.whoami).routes(),
+        *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
+        *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
+        *DatasetReferences(guard, parts.reading, parts.references).routes(),
+        *ModelReferences(guard, parts.reading, parts.references).routes(),
+        *ManagementEndpoints(guard, parts.reading, parts.references).routes(),
+    )
