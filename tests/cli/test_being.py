@@ -98,7 +98,7 @@ def test_a_device_starts_a_new_session_and_a_revoked_one_does_not(live: Live, ad
 
 
 def test_who_may_not_administer_is_refused_with_a_record(live: Live, admin: Caller) -> None:
-    who = live.person(admin, "eve")
+    who = live.person(admin, "eve-of-a-lost-device")
     said = who.nomoat("enroll", "eve")
     assert said.code == 1
     lines = said.err.splitlines()
@@ -136,3 +136,62 @@ def test_many_commands_of_one_profile_at_once(live: Live, admin: Caller) -> None
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert out.startswith("ey")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "why"),
+    [
+        ("ca.pem", None, "is missing"),
+        ("ca.pem", b"", "holds no certificate"),
+        ("certificate.pem", None, "is missing"),
+        ("certificate.pem", b"", "holds no certificate"),
+        ("device.key", None, "is missing"),
+        ("device.key", b"no key", "holds no key of a device"),
+    ],
+)
+def test_a_damaged_profile_is_named_with_its_file_and_mended_by_what_is_said(
+    live: Live, admin: Caller, tmp_path: Path, file: str, content: bytes | None, why: str
+) -> None:
+    live.declare(admin, '[[person]]\nname = "dora"\n')
+    dora = Caller(tmp_path / "dora")
+    assert dora.nomoat("login", live.url, "--code", admin.nomoat("enroll", "dora").out.strip()).code == 0
+    path = dora.profile / file
+    path.unlink() if content is None else path.write_bytes(content)
+    said = dora.nomoat("whoami")
+    assert said.code == 1
+    assert said.err == (
+        f"refused: the profile 'default' cannot be used: {path} {why}\n"
+        "  next   ask an administrator for a new code, then: nomoat login URL --code CODE --replace\n"
+    )
+    code = admin.nomoat("enroll", "dora").out.strip()
+    assert dora.nomoat("login", live.url, "--code", code, "--replace").code == 0
+    assert dora.nomoat("whoami").code == 0
+
+
+def test_a_workload_gets_in_again_as_it_is_told(live: Live, admin: Caller) -> None:
+    job = live.workload(admin, "revoked-job")
+    assert admin.nomoat("revoke", "workload", "revoked-job").code == 0
+    told = job.nomoat("whoami").err
+    assert "nomoat enroll revoked-job --workload" in told
+    assert "nomoat login URL --code CODE --replace" in told
+    code = admin.nomoat("enroll", "revoked-job", "--workload").out.strip()
+    assert job.nomoat("login", live.url, "--code", code, "--replace").code == 0
+    assert job.nomoat("whoami").code == 0
+
+
+def test_a_person_without_a_device_gets_in_again_as_told(live: Live, admin: Caller) -> None:
+    eve = live.person(admin, "eve-of-a-lost-device")
+    device = str(eve.nomoat("whoami", "--json").json()["device"])
+    assert admin.nomoat("revoke", "device", device).code == 0
+    for command in (["whoami"], ["login"]):
+        assert "new code, then: nomoat login URL --code CODE --replace" in eve.nomoat(*command).err
+    code = admin.nomoat("enroll", "eve-of-a-lost-device").out.strip()
+    assert eve.nomoat("login", live.url, "--code", code, "--replace").code == 0
+    assert eve.nomoat("whoami").code == 0
+
+
+def test_a_failed_login_leaves_no_profile_behind(live: Live, tmp_path: Path) -> None:
+    me = Caller(tmp_path / "me")
+    code = str(live.made["code"])
+    assert me.nomoat("login", live.url, "--code", code[:4] + "a" * 32 + code[36:]).code == 1
+    assert not me.profile.exists()

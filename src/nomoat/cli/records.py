@@ -57,7 +57,9 @@ def _who(record: Mapping[str, object]) -> str:
         return _text(record.get("who")) or _text(record.get("subject"))
     chain = who.get("chain")
     links = [str(link) for link in cast("list[object]", chain)] if isinstance(chain, list) else []
-    return " < ".join([f"{_text(who.get('kind'))} {_text(who.get('name'))}".strip(), *links])
+    # Whose a credential was that is over; who presented it, nobody knows.
+    whose = "'s credential" if who.get("authenticated") is False else ""
+    return " < ".join([f"{_text(who.get('kind'))} {_text(who.get('name'))}{whose}".strip(), *links])
 
 
 def _on(value: object) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, final
 
-from nomoat.core.errors import Malformed, NotFound, Unauthenticated
+from nomoat.core.errors import Holder, Malformed, NotFound, Unauthenticated
 from nomoat.core.principal import PrincipalKind
 from nomoat.identity.trust_domain import Subject
 
@@ -102,16 +102,11 @@ def new_id(kind: str) -> str:
     return f"{kind}-{_base32(secrets.token_bytes(10))}"
 
 
-def revoked_answer(kind: PrincipalKind) -> str:
-    """Return the sentence for the holder of a revoked session."""
-    return f"the session was revoked; ask an administrator why, then {_again(kind)}"
-
-
-def _again(kind: PrincipalKind) -> str:
-    """How somebody of this kind gets a session again."""
-    if kind is PrincipalKind.PERSON:
-        return "log in again with: nomoat login"
-    return "log in again with a new code: nomoat enroll --workload"
+def with_new_code(subject: Subject | None = None) -> str:
+    """Return how somebody gets in again for whom only a new code can help."""
+    of_workload = subject is not None and subject.kind is PrincipalKind.WORKLOAD
+    made_by = f" (nomoat enroll {subject.name} --workload)" if subject is not None and of_workload else ""
+    return f"ask an administrator for a new code{made_by}, then: nomoat login URL --code CODE --replace"
 
 
 @final
@@ -143,18 +138,29 @@ class Registry:
         return self._handles.get(handle)
 
     def live(self, name: str, holder: Subject, now: float) -> Session:
-        """Return the session called `name` if it is live and `holder`'s.
+        """Return the session called `name` if it is live and `holder`'s; the credential that says so is verified.
 
         Raises `Unauthenticated`: `revoked`, or `ended` (also for a session that nobody knows).
         """
         session = self._sessions.get(name)
         if session is None or (now >= session.expires_at and not session.revoked):
-            raise Unauthenticated(f"the session has ended; {_again(holder.kind)}", kind="ended")
+            answer = f"the session has ended; {self._again(holder)}"
+            raise Unauthenticated(answer, kind="ended", holder=_whose(holder, name))
         if session.revoked:
-            raise Unauthenticated(revoked_answer(session.kind), kind="revoked", detail=name)
+            answer = self.revoked_answer(session)
+            raise Unauthenticated(answer, kind="revoked", detail=name, holder=_whose(holder, name))
         if (session.kind, session.subject, session.device) != (holder.kind, holder.name, holder.device):
             raise Unauthenticated("the credential does not belong to its session", kind="wrong-session", detail=name)
         return session
+
+    def revoked_answer(self, session: Session) -> str:
+        """Return the sentence for the holder of a revoked session."""
+        return f"the session was revoked; {self._again(session.holder)}"
+
+    def _again(self, holder: Subject) -> str:
+        """How `holder` gets a session again: with the device's key, as long as that is not revoked too."""
+        device = self._devices.get(holder.device)
+        return with_new_code(holder) if device is None or device.revoked else "log in again with: nomoat login"
 
     def newest_session(self, device: Device, now: float) -> Session | None:
         """Return the device's newest session if it is live."""
@@ -279,6 +285,10 @@ class Registry:
         if not code.used:
             return code.revoked or now >= code.expires_at
         return not self.made_by(code)
+
+
+def _whose(holder: Subject, session: str) -> Holder:
+    return Holder(str(holder), session, holder.device)
 
 
 def _base32(data: bytes) -> str:
