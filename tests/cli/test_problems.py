@@ -88,6 +88,12 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
     assert "Usage: nomoat" in capsys.readouterr().err
 
 
+def test_a_misspelt_command_is_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, meant in ((["wohami"], "whoami"), (["audit", "serch"], "search")):
+        assert cli.run(arguments, Invocation({})) == 2
+        assert f"Did you mean '{meant}'?" in capsys.readouterr().err
+
+
 def test_the_installed_command_exits_with_the_code(tmp_path: Path) -> None:
     environment = {"NOMOAT_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
@@ -144,9 +150,8 @@ def test_a_home_that_is_none_is_said_and_what_to_do(
 
 
 def test_a_file_that_is_in_the_way_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
+    with pytest.raises(OSError) as caught:  # whichever it is, it names its file
         Path("/dev/null/x").mkdir()
-    except OSError as error:
-        assert tell(error, as_json=False, environment={}) == ExitCode.UNAVAILABLE
+    assert tell(caught.value, as_json=False, environment={}) == ExitCode.UNAVAILABLE
     said = capsys.readouterr().err
     assert said.startswith("unavailable: /dev/null/x: Not a directory\n  next   ")

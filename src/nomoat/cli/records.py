@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, cast
 
+from nomoat.cli.output import TIME
+
 COLUMNS: Final = ("#", "when", "who", "what", "on", "decision", "why")
 
 _DECISIONS: Final = {"allow": "allowed", "deny": "refused"}
@@ -94,6 +96,6 @@ def _text(value: object) -> str:
 
 def _local(value: object) -> str:
     try:
-        return datetime.fromisoformat(str(value)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return datetime.fromisoformat(str(value)).astimezone().strftime(TIME)
     except ValueError:
         return _text(value)

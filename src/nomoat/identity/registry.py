@@ -95,6 +95,7 @@ class Ended:
     devices: frozenset[str]
     codes: frozenset[bytes] = field(repr=False)
     handles: frozenset[str]  # every id under which an access in flight may be known
+    anew: frozenset[str]  # those of them that were good until then
 
 
 def new_id(kind: str) -> str:
@@ -155,12 +156,16 @@ class Registry:
 
     def revoked_answer(self, session: Session) -> str:
         """Return the sentence for the holder of a revoked session."""
-        return f"the session was revoked; {self._again(session.holder)}"
+        why = "ask an administrator why, then " if self._has_key(session.holder) else ""
+        return f"the session was revoked; {why}{self._again(session.holder)}"
 
     def _again(self, holder: Subject) -> str:
         """How `holder` gets a session again: with the device's key, as long as that is not revoked too."""
+        return "log in again with: nomoat login" if self._has_key(holder) else with_new_code(holder)
+
+    def _has_key(self, holder: Subject) -> bool:
         device = self._devices.get(holder.device)
-        return with_new_code(holder) if device is None or device.revoked else "log in again with: nomoat login"
+        return device is not None and not device.revoked
 
     def newest_session(self, device: Device, now: float) -> Session | None:
         """Return the device's newest session if it is live."""
@@ -260,6 +265,7 @@ class Registry:
             codes = [code for code in self._codes.values() if (code.kind, code.subject) == subject and not code.used]
             if kind is Revocable.PERSON:
                 devices = {device.id for device in self._devices.values() if device.person == name}
+        anew = self._good(sessions, devices, codes, now)
         self.generation += 1
         for session in sessions:
             self._sessions[session].revoked = True
@@ -269,7 +275,14 @@ class Registry:
             code.revoked = True
         handles = sessions | devices | {code.handle for code in codes}
         digests = frozenset(code.digest for code in codes)
-        return Ended(kind, name, int(now), frozenset(sessions), frozenset(devices), digests, frozenset(handles))
+        return Ended(kind, name, int(now), frozenset(sessions), frozenset(devices), digests, frozenset(handles), anew)
+
+    def _good(self, sessions: set[str], devices: set[str], codes: list[Code], now: float) -> frozenset[str]:
+        """Return what of these somebody could still use, by its handle."""
+        live = {name for name in sessions if not (it := self._sessions[name]).revoked and now < it.expires_at}
+        unrevoked = {name for name in devices if not self._devices[name].revoked}
+        usable = {code.handle for code in codes if not code.revoked and now < code.expires_at}
+        return frozenset(live | unrevoked | usable)
 
     def _sweep(self, now: float) -> None:
         """Forget what can authenticate nobody any more and whose replay would end nothing."""

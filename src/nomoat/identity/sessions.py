@@ -8,6 +8,7 @@ is written with the next change; only a crash before that could lose it, and its
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar, final
 
 from sqlalchemy import Connection, bindparam, delete, insert, null, select, update
@@ -93,9 +94,11 @@ class Sessions:
         """
         if kind in {Revocable.PERSON, Revocable.WORKLOAD}:
             parse_subject_name(name)
+        # Who does it again because it was not stored has not ended less for that.
+        before = [ended.anew for ended in self._unwritten if (ended.kind, ended.name) == (kind, name)]
         ended = self._mark(kind, name, now)
         await self.settle()
-        return ended
+        return replace(ended, anew=ended.anew.union(*before))
 
     def revoke_now(self, kind: Revocable, name: str, now: float) -> Ended:
         """End something from code that cannot wait for the disk; `stored` waits for it."""
