@@ -65,7 +65,7 @@ def _wording_queries() -> Generator[None]:
 query_argument = click.argument("query", nargs=-1, metavar="[QUERY]", callback=_require_query)
 
 
-class RecordNumber(click.ParamType):
+class RecordNumber(click.ParamType[int]):
     """A record's number."""
 
     name = "number"
