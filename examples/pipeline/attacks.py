@@ -77,7 +77,7 @@ def unbound_token(scene: Scene) -> None:
     answer = scene.thief.get(WEIGHTS, token=token)
     scene.ledger.expect(
         Expected(
-            *(after, STRANGER, "Authenticate", "", "refused", "revoked"),
+            *(after, "workload train's credential", "Authenticate", "workload:train", "refused", "revoked"),
             shown=shown,
             asked=f"{MODEL}:model.safetensors",
             also=answer.status == 401,
@@ -96,7 +96,7 @@ def expired_token(scene: Scene) -> None:
     answer = scene.thief.get(IMAGES, token=token)
     scene.ledger.expect(
         Expected(
-            *(after, STRANGER, "Authenticate", "", "refused", "expired"),
+            *(after, "workload ingest's credential", "Authenticate", "workload:ingest", "refused", "expired"),
             shown="thief: ingest's bearer, old",
             asked=f"{DATASET}:data/train.parquet",
             also=answer.status == 401,
@@ -134,7 +134,7 @@ def revoked_device(scene: Scene) -> None:
     refused = scene.stage.run("engineer", nomoat_command("whoami"))
     scene.ledger.expect(
         Expected(
-            *(after, STRANGER, "Authenticate", "", "refused", "revoked"),
+            *(after, "person engineer@*'s credential", "Authenticate", "person:engineer@*", "refused", "revoked"),
             shown="engineer's revoked device",
             asked="itself",
             also=refused.code == 1,

@@ -97,7 +97,7 @@ def _found(expected: Expected, records: Sequence[Json]) -> Row:
                 str(record["n"]),
                 expected.shown or _who(record),
                 expected.what,
-                shorten(_on(record)) or expected.asked,
+                expected.asked or shorten(_on(record)),
                 decision,
                 "; ".join(filter(None, [_reason(expected, record), expected.note])),
                 held=expected.also and ending == expected.ending,
@@ -132,7 +132,10 @@ def _ending(record: Json) -> str:
 
 def _who(record: Json) -> str:
     who = _fields(record.get("who"))
-    return f"{who['kind']} {who['name']}" if "name" in who else "unauthenticated"
+    if "name" not in who:
+        return "unauthenticated"
+    # Whose a credential was that is over; who presented it, nobody knows.
+    return f"{who['kind']} {who['name']}" + ("'s credential" if who.get("authenticated") is False else "")
 
 
 def _on(record: Json) -> str:

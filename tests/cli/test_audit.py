@@ -74,9 +74,38 @@ def test_a_record_that_does_not_exist(admin: Caller) -> None:
 
 
 def test_a_query_that_is_not_understood_says_where(admin: Caller) -> None:
-    said = admin.nomoat("audit", "search", "on x whence y")
-    assert said.code == 1
-    assert "at position 6: 'whence'" in said.err
+    for command in ("search", "tail"):
+        said = admin.nomoat("audit", command, "on x whence y")
+        assert said.code == 2
+        assert "at position 6: 'whence'" in said.err
+
+
+def test_a_query_without_quotes_is_told_of_them(admin: Caller) -> None:
+    said = admin.nomoat("audit", "search", "on", "acme/digits", "since", "7d")
+    assert said.code == 2
+    assert "put it in quotes: 'on acme/digits since 7d'" in said.err
+
+
+def test_an_action_that_there_is_not_is_no_empty_answer(admin: Caller) -> None:
+    for written, meant in (("readfile", "ReadFile"), ("Revok", "Revoke"), ("logopened", "LogOpened")):
+        said = admin.nomoat("audit", "search", f"what {written}")
+        assert (said.code, said.out) == (2, "")
+        assert f"{written!r} is no action; did you mean {meant}?" in said.err
+    assert "there are AcceptOlderState, ApplyDirectory" in admin.nomoat("audit", "search", "what xyz").err
+    assert admin.nomoat("audit", "search", "what LogOpened").code == 0
+
+
+def test_a_number_that_is_none_is_told_where_numbers_are(admin: Caller) -> None:
+    for number in ("abc", "-1", "1.5", "9" * 40):
+        said = admin.nomoat("audit", "show", "--", number)
+        assert said.code == 2
+        assert "is no record's number; nomoat audit search shows them in its first column" in said.err
+
+
+def test_the_count_says_of_what(admin: Caller) -> None:
+    said = admin.nomoat("audit", "search", "what Whoami", "--limit", "1")
+    assert said.err.startswith("1 record found, the newest (more with --limit); the whole log has ")
+    assert said.out.splitlines()[1].split()[3].isalpha(), "a time without its zone"
 
 
 def test_the_log_is_for_auditors_and_reading_it_is_recorded(live: Live, admin: Caller) -> None:
@@ -103,7 +132,7 @@ def test_the_tail_follows_and_leaves_its_own_reading_out(admin: Caller) -> None:
 
 def test_names_that_a_client_chose_cannot_steer_the_auditor_s_terminal(live: Live, admin: Caller) -> None:
     who = live.person(admin, "rude")
-    assert who.nomoat("audit", "search", "on \x1b[2J\u202eevil").code == 1
+    assert who.nomoat("audit", "search", "on \x1b[2J\u202eevil").code == 1  # not an auditor
     said = admin.nomoat("audit", "search", "by rude")
     assert "rude" in said.out
     assert "\x1b" not in said.out

@@ -50,7 +50,7 @@ def test_a_misspelt_name_is_not_a_revocation(live: Live, admin: Caller) -> None:
     said = admin.nomoat("revoke", "person", "nobody-of-this-name")
     assert (said.code, "nothing was ended" in said.err) == (1, True)
     assert "run: nomoat revoke workload idle" in admin.nomoat("revoke", "person", "idle").err
-    assert admin.nomoat("revoke", "workload", "idle").out == "revoked workload idle: 0 sessions ended\n"
+    assert admin.nomoat("revoke", "workload", "idle").out == "revoked workload idle: nothing was left to end\n"
 
 
 def test_a_code_works_once_and_a_second_use_ends_what_the_first_made(live: Live, admin: Caller, tmp_path: Path) -> None:
@@ -136,3 +136,90 @@ def test_many_commands_of_one_profile_at_once(live: Live, admin: Caller) -> None
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert out.startswith("ey")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "why"),
+    [
+        ("ca.pem", None, "is missing"),
+        ("ca.pem", b"", "holds no certificate"),
+        ("certificate.pem", None, "is missing"),
+        ("certificate.pem", b"", "holds no certificate"),
+        ("device.key", None, "is missing"),
+        ("device.key", b"no key", "holds no key of a device"),
+    ],
+)
+def test_a_damaged_profile_is_named_with_its_file_and_mended_by_what_is_said(
+    live: Live, admin: Caller, tmp_path: Path, file: str, content: bytes | None, why: str
+) -> None:
+    live.declare(admin, '[[person]]\nname = "dan"\n')
+    dan = Caller(tmp_path / "dan")
+    assert dan.nomoat("login", live.url, "--code", admin.nomoat("enroll", "dan").out.strip()).code == 0
+    path = dan.profile / file
+    path.unlink() if content is None else path.write_bytes(content)
+    said = dan.nomoat("whoami")
+    assert said.code == 1
+    assert said.err == (
+        f"refused: the profile 'default' cannot be used: {path} {why}\n"
+        "  next   ask an administrator for a new code, then: nomoat login URL --code CODE --replace\n"
+    )
+    code = admin.nomoat("enroll", "dan").out.strip()
+    assert dan.nomoat("login", live.url, "--code", code, "--replace").code == 0
+    assert dan.nomoat("whoami").code == 0
+
+
+def test_a_workload_gets_in_again_as_it_is_told(live: Live, admin: Caller) -> None:
+    job = live.workload(admin, "revoked-job")
+    assert admin.nomoat("revoke", "workload", "revoked-job").code == 0
+    told = job.nomoat("whoami").err
+    assert "nomoat enroll revoked-job --workload" in told
+    assert "nomoat login URL --code CODE --replace" in told
+    code = admin.nomoat("enroll", "revoked-job", "--workload").out.strip()
+    assert job.nomoat("login", live.url, "--code", code, "--replace").code == 0
+    assert job.nomoat("whoami").code == 0
+
+
+def test_a_person_without_a_device_gets_in_again_as_told(live: Live, admin: Caller) -> None:
+    hal = live.person(admin, "hal")
+    device = str(hal.nomoat("whoami", "--json").json()["device"])
+    assert admin.nomoat("revoke", "device", device).code == 0
+    for command in (["whoami"], ["login"]):
+        assert "new code, then: nomoat login URL --code CODE --replace" in hal.nomoat(*command).err
+    code = admin.nomoat("enroll", "hal").out.strip()
+    assert hal.nomoat("login", live.url, "--code", code, "--replace").code == 0
+    assert hal.nomoat("whoami").code == 0
+
+
+def test_a_failed_login_leaves_no_profile_behind(live: Live, tmp_path: Path) -> None:
+    me = Caller(tmp_path / "me")
+    code = str(live.made["code"])
+    assert me.nomoat("login", live.url, "--code", code[:4] + "a" * 32 + code[36:]).code == 1
+    assert not me.profile.exists()
+
+
+def test_a_revocation_says_what_it_ended_and_the_next_one_that_nothing_was_left(live: Live, admin: Caller) -> None:
+    live.workload(admin, "twice")
+    assert admin.nomoat("revoke", "workload", "twice").out.startswith("revoked workload twice: 1 session ended\n  s-")
+    assert admin.nomoat("revoke", "workload", "twice").out == "revoked workload twice: nothing was left to end\n"
+    live.person(admin, "ida")
+    for _ in range(2):
+        assert admin.nomoat("enroll", "ida").code == 0
+    said = admin.nomoat("revoke", "person", "ida").out
+    assert said.startswith("revoked person ida: 1 session ended, 1 device ended, 2 unused codes cancelled\n")
+    assert admin.nomoat("revoke", "person", "ida").out == "revoked person ida: nothing was left to end\n"
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8443", "https://localhost:8443/x", "https://localhost:99999999"])
+def test_an_address_that_is_none_is_wrong_usage(tmp_path: Path, url: str) -> None:
+    said = Caller(tmp_path / "me").nomoat("login", url, "--code", "x")
+    assert said.code == 2
+    assert "a gateway's address is https://HOST" in said.err
+
+
+def test_an_address_in_use_says_where_to_choose_another(live: Live, tmp_path: Path) -> None:
+    other = Live(tmp_path / "other")
+    path = other.data / "nomoat.toml"
+    path.write_text(path.read_text().replace("127.0.0.1:0", live.url.removeprefix("https://")))
+    said = other.operator.nomoat("serve", str(other.data))
+    assert said.code == 3
+    assert f"Address already in use; stop what uses it, or set another port by listen in {path}" in said.err

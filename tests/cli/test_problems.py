@@ -88,6 +88,12 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
     assert "Usage: nomoat" in capsys.readouterr().err
 
 
+def test_a_misspelt_command_is_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, meant in ((["wohami"], "whoami"), (["audit", "serch"], "search")):
+        assert cli.run(arguments, Invocation({})) == 2
+        assert f"Did you mean '{meant}'?" in capsys.readouterr().err
+
+
 def test_the_installed_command_exits_with_the_code(tmp_path: Path) -> None:
     environment = {"NOMOAT_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
@@ -126,3 +132,26 @@ def test_no_color_is_no_bold_either(no_color: str, bold: bool, monkeypatch: pyte
 def test_nothing_is_cut_when_piped(capsys: pytest.CaptureFixture[str]) -> None:
     table(["#", "name"], [["7", "x" * 500], ["12", "y"]], right=["#"])
     assert capsys.readouterr().out.splitlines() == [" #  name", " 7  " + "x" * 500, "12  y"]
+
+
+@pytest.mark.parametrize("command", [["whoami"], ["token"], ["env", "hub"], ["login"], ["audit", "search"]])
+@pytest.mark.parametrize("home", ["file", "/dev/null", "/dev/null/x"])
+def test_a_home_that_is_none_is_said_and_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], home: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    at = str(tmp_path / home)  # an absolute one stays as it is
+    for environment in ({"NOMOAT_HOME": at}, {"HOME": at, "XDG_CONFIG_HOME": at}):
+        assert cli.run(command, Invocation(environment)) == ExitCode.REFUSED
+        said = capsys.readouterr().err
+        assert "the profile 'default' cannot be used: " in said
+        assert "Not a directory" in said
+        assert "next   have NOMOAT_HOME name a directory of your own" in said
+
+
+def test_a_file_that_is_in_the_way_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError) as caught:  # whichever it is, it names its file
+        Path("/dev/null/x").mkdir()
+    assert tell(caught.value, as_json=False, environment={}) == ExitCode.UNAVAILABLE
+    said = capsys.readouterr().err
+    assert said.startswith("unavailable: /dev/null/x: Not a directory\n  next   ")

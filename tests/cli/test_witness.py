@@ -62,7 +62,7 @@ def test_a_witness_cosigns_and_a_copy_proves_it(tmp_path: Path) -> None:
     assert said.code == 0, said.out
     assert f"log verified: {size} records, checkpoint signed and witnessed, 0 gaps" in said.out
     stranger = caller.nomoat(*verify, "--witness-key", str(made["witness_key"]).replace("w.example", "x.example"))
-    assert stranger.code == 1, "a verifier key under another name has another id"
+    assert stranger.code == 2, "a verifier key under another name has another id"
     with caller.running(*serve) as process:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nomoat.client.errors import BadProfile, NotLoggedIn
+from nomoat.client.errors import BadProfile, NotLoggedIn, Unwritable
 from nomoat.client.profiles import Identity, Profile, all_profiles, parse_profile_name
 from nomoat.core.errors import Malformed
 
@@ -68,7 +68,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_draft(profile: Profile, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(Unwritable, match="No space"):
         profile.write("checkpoint", b"new")
     assert profile.read("checkpoint") == b"old"
     assert sorted(path.name for path in profile.directory.iterdir()) == ["checkpoint", "hub"]

@@ -206,5 +206,5 @@ def test_a_workload_with_an_expired_certificate_needs_a_code(server: Impostor, t
     now = in_middle_age(profile, half=2.1)
     with Session(profile, lambda: now) as session, pytest.raises(NotLoggedIn) as caught:
         session.token()
-    assert "nomoat enroll --workload train" in caught.value.advice
+    assert "nomoat enroll train --workload, and then: nomoat login" in caught.value.advice
     assert "/v1/certificate" not in server.paths()

@@ -256,7 +256,8 @@ class Life(RuleBasedStateMachine):
             if session.name == name and not session.revoked and self.world.now < session.expires_at
         }
         try:
-            ended = self.run(self.world.identity.revoke(kind, name))
+            done = self.run(self.world.identity.revoke(kind, name))
+            ended = done.sessions & done.anew
         except NotFound:  # neither declared nor holding anything: there was nothing to end
             ended = frozenset()
         assert live <= ended

@@ -46,7 +46,7 @@ def kinds(world: World, *actors: Actor) -> list[str]:
 async def test_revoked_session(world: World) -> None:
     ada = await world.join()
     token = world.token(ada)
-    assert await world.identity.revoke("session", ada.issued.session) == {ada.issued.session}
+    assert (await world.identity.revoke("session", ada.issued.session)).sessions == {ada.issued.session}
     assert kinds(world, ada) == ["revoked"]
     assert world.refusal(token).kind == "revoked"
     with pytest.raises(Unauthenticated, match="login"):
@@ -61,7 +61,7 @@ async def test_revoked_device(world: World) -> None:
     laptop, phone = await world.join(), await world.join()
     token = world.token(laptop)
     who = world.authenticate(world.assertion(laptop))
-    assert await world.identity.revoke("device", laptop.issued.device) == {laptop.issued.session}
+    assert (await world.identity.revoke("device", laptop.issued.device)).sessions == {laptop.issued.session}
     assert kinds(world, laptop) == ["revoked"]
     assert world.refusal(token).kind == "revoked"
     assert world.refusal(world.assertion(laptop)).kind == "revoked"
@@ -80,7 +80,7 @@ async def test_revoked_person_and_a_fresh_start(world: World) -> None:
     devices = [await world.join(), await world.join()]
     code, pending = await world.code(), world.authenticate(await world.code())
     bob = await world.join("bob")
-    ended = await world.identity.revoke("person", ADA)
+    ended = (await world.identity.revoke("person", ADA)).sessions
     assert ended == {device.issued.session for device in devices}
     assert kinds(world, *devices) == ["revoked", "revoked"]
     assert [world.refusal(world.assertion(device)).kind for device in devices] == ["revoked", "revoked"]
@@ -97,7 +97,7 @@ async def test_revoked_person_and_a_fresh_start(world: World) -> None:
 @scenario
 async def test_revoked_workload(world: World) -> None:
     one, other, code = await world.join("train"), await world.join("train"), await world.code("train")
-    assert await world.identity.revoke("workload", "train") == {one.issued.session, other.issued.session}
+    assert (await world.identity.revoke("workload", "train")).sessions == {one.issued.session, other.issued.session}
     assert kinds(world, one, other) == ["revoked", "revoked"]
     assert world.refusal(code).kind == "code"
 
@@ -140,14 +140,14 @@ async def test_what_cannot_be_named_cannot_be_revoked(world: World) -> None:
     ):
         with pytest.raises(error):
             await world.identity.revoke(kind, name)
-    assert await world.identity.revoke("person", "bob") == frozenset(), "declared, and nothing to end"
+    assert (await world.identity.revoke("person", "bob")).sessions == frozenset(), "declared, and nothing to end"
 
 
 @scenario
 async def test_who_is_declared_no_longer_can_still_be_ended(world: World) -> None:
     train = await world.join("train")
     world.directory = Directory()
-    assert await world.identity.revoke("workload", "train") == {train.issued.session}
+    assert (await world.identity.revoke("workload", "train")).sessions == {train.issued.session}
 
 
 @scenario
@@ -198,7 +198,9 @@ async def test_doing_it_again_stores_it(world: World) -> None:
     with pytest.raises(Unavailable):
         await world.identity.revoke("workload", "train")
     await heal(world, "revocation")
-    assert await world.identity.revoke("workload", "train") == {train.issued.session}
+    again = await world.identity.revoke("workload", "train")
+    assert again.sessions == again.anew == {train.issued.session}
+    assert (await world.identity.revoke("workload", "train")).anew == frozenset()
     world.restart()
     assert kinds(world, train) == ["ended"]
 
@@ -282,7 +284,7 @@ async def test_a_disk_that_keeps_what_it_reported_lost(world: World) -> None:
     with pytest.raises(Unauthenticated):  # spent in the database: it is not spent a second time
         await world.redeem(code)
     assert kinds(world, train) == ["revoked"]
-    assert await world.identity.revoke("workload", "train") == {train.issued.session}
+    assert (await world.identity.revoke("workload", "train")).sessions == {train.issued.session}
     world.restart()
     assert kinds(world, train) == ["ended"]
 

@@ -25,6 +25,14 @@ def test_a_refusal_names_the_entry(text: str, complaint: str) -> None:
     assert refused.value.reason.startswith(complaint)
 
 
+def test_a_plan_says_what_becomes_of_the_data() -> None:
+    old = merge(Directory(), parse_declarations('[[dataset]]\nname="a/b"\n[[person]]\nname="p"'))
+    remove = '[[dataset]]\nname="a/b"\nremove=true\n[[person]]\nname="p"\nremove=true'
+    person, dataset = plan(old, merge(old, parse_declarations(remove)))
+    assert dataset.detail == "nobody reaches it; what it holds is kept, and back when it is declared again"
+    assert (person.change, person.detail) == ("remove", "")
+
+
 def test_a_plan_says_what_was_and_what_will_be() -> None:
     first = '[[group]]\nname="g"\n[[model]]\nname="a/b"\nowner="group:g"\nlabels=["x"]\nclassification="internal"'
     old = merge(Directory(), parse_declarations(first))

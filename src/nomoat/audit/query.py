@@ -14,6 +14,7 @@ Rules: pure. A word nobody knows is refused with its position, never ignored: a 
 did not apply would make an auditor believe in a wrong answer. Names with spaces stand in "quotes".
 """
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,19 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from nomoat.core.errors import Malformed
+from nomoat.core.operation import OPERATIONS
 from nomoat.core.record import Json
 
 QUERY_LIMIT: Final = 2000
+SYSTEM_ACTIONS: Final = frozenset(
+    {
+        *("Authenticate", "Initialize", "Start", "Stop", "Recover", "AcceptOlderState", "StateAdvanced"),
+        *("LogOpened", "LogClosed", "LogOutage", "WitnessDisagrees", "RemoveContents"),
+    }
+)
+"""What stands for an action in records that are of no Operation."""
+FORMER_ACTIONS: Final[frozenset[str]] = frozenset()
+"""What earlier versions called an action that has no such name now: their records stay searchable."""
 _TOKEN: Final = re.compile(r'"([^"]*)"|(\S+)')
 _AGE: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -90,7 +101,9 @@ def parse_query(text: str, now: float) -> Query:
     decisions: list[str] = []
     since, until, record = 0.0, None, None
     for token in tokens:
-        if token.text in words:
+        if token.text == "what":
+            words["what"].append(_parse_action(_argument(tokens, token, "an action")))
+        elif token.text in words:
             words[token.text].append(_argument(tokens, token, "a name").text)
         elif token.text in _DECISIONS:
             decisions.append(_DECISIONS[token.text])
@@ -128,6 +141,16 @@ def _argument(tokens: Iterator[_Token], word: _Token, expected: str) -> _Token:
     if found is None:
         raise Malformed(f"at position {word.position}: after '{word.text}' comes {expected}")
     return found
+
+
+def _parse_action(token: _Token) -> str:
+    known = {*OPERATIONS, *SYSTEM_ACTIONS, *FORMER_ACTIONS}
+    if token.text in known:
+        return token.text
+    folded = {action.lower(): action for action in known}
+    close = difflib.get_close_matches(token.text[:40].lower(), sorted(folded), n=1)
+    meant = f"did you mean {folded[close[0]]}?" if close else f"there are {', '.join(sorted(known))}"
+    raise Malformed(f"at position {token.position}: {token.text[:40]!r} is no action; {meant}")
 
 
 def _parse_since(token: _Token, now: float) -> float:

@@ -1,12 +1,15 @@
 """`audit`: who saw this, and the proof of it."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
 import click
 
 from nomoat.audit.checkpoint import parse_checkpoint
+from nomoat.audit.report import Fault, Report
 from nomoat.cli import counting, evidence, output, records
 from nomoat.cli.erasure import erase
 from nomoat.cli.export import export
@@ -20,6 +23,7 @@ from nomoat.core.errors import Malformed, NotFound
 FOLLOW_S = 2.0
 PAGE = 1000
 SHOWN_PROBLEMS = 20
+LONGEST_NUMBER = 18  # digits
 
 # After a line with a backspace, click keeps the lines as they are.
 SEARCH = """Print the newest records that match QUERY, for example 'on acme/digits by person since 7d'.
@@ -27,7 +31,7 @@ SEARCH = """Print the newest records that match QUERY, for example 'on acme/digi
 \b
 on NAME           a dataset, model, file or identity, and what is in it
 by KIND or NAME   person, workload, ann@acme.example, person:ann@acme.example
-what ACTION       such as ReadFile
+what ACTION       such as ReadFile, Revoke, Authenticate
 allowed, refused  the decision
 label NAME        a label that the thing had
 session ID        one session
@@ -47,8 +51,43 @@ def audit() -> None:
     """Search, show and verify the records of every access."""
 
 
+def _require_query(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> str:
+    """Return the one argument that a query is."""
+    del parameter
+    if len(words) > 1:
+        raise click.UsageError(f"a query is one argument, so put it in quotes: {shlex.quote(' '.join(words))}", context)
+    return "".join(words)
+
+
+@contextmanager
+def _wording_queries() -> Generator[None]:
+    """Tell of a query that the gateway does not understand as wrong usage: it knows the words, not this program."""
+    try:
+        yield
+    except Malformed as error:
+        record = "" if error.record is None else f" (record {error.record})"
+        raise click.UsageError(error.reason + record) from None
+
+
+query_argument = click.argument("query", nargs=-1, metavar="[QUERY]", callback=_require_query)
+
+
+class RecordNumber(click.ParamType[int]):
+    """A record's number."""
+
+    name = "number"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
+            self.fail(
+                f"{text!r:.60} is no record's number; nomoat audit search shows them in its first column", param, ctx
+            )
+        return int(text)
+
+
 @audit.command(help=SEARCH)
-@click.argument("query", default="")
+@query_argument
 @click.option("--limit", type=click.IntRange(1, PAGE), default=50, show_default=True, help="At most this many.")
 @click.option("--scan", is_flag=True, help="Read every record of the log itself, without the index.")
 @profile_option
@@ -56,19 +95,19 @@ def audit() -> None:
 @pass_invocation
 def search(invocation: Invocation, query: str, limit: int, scan: bool) -> None:
     """Print the newest records that match a query."""
-    with invocation.session() as session:
+    with _wording_queries(), invocation.session() as session:
         found = session.records(query, limit=limit, scan=scan)
     if invocation.as_json:
         output.document({"records": [dict(record) for record in found.records], "size": found.size})
         return
     _table(found.records)
-    output.say(
-        f"{len(found.records)} of {found.size} records" + (", the newest" if len(found.records) == limit else "")
-    )
+    shown = output.counted(len(found.records), "record")
+    newest = ", the newest (more with --limit)" if len(found.records) == limit else ""
+    output.say(f"{shown} found{newest}; the whole log has {output.counted(found.size, 'record')}")
 
 
 @audit.command()
-@click.argument("number", type=click.IntRange(0))
+@click.argument("number", type=RecordNumber())
 @profile_option
 @json_option
 @pass_invocation
@@ -86,7 +125,7 @@ def show(invocation: Invocation, number: int) -> None:
 
 
 @audit.command()
-@click.argument("query", default="")
+@query_argument
 @click.option("--follow", "-f", is_flag=True, help="Keep printing new ones until interrupted.")
 @click.option("-n", "number", type=click.IntRange(1, PAGE), default=10, show_default=True, help="Start with this many.")
 @profile_option
@@ -98,7 +137,7 @@ def tail(invocation: Invocation, query: str, follow: bool, number: int) -> None:
     Following reads the log every few seconds, and each reading is recorded; its own readings are not
     printed.
     """
-    with invocation.session() as session:
+    with _wording_queries(), invocation.session() as session:
         mine = session.identity.session
         newest = _print_lines(invocation, session.records(query, limit=number), -1, following="")
         while follow:
@@ -144,7 +183,10 @@ def verify_command(
     a checkpoint that somebody kept, it also finds a log that was cut, rolled back or forked; the
     checkpoints of your own profiles are used by themselves.
     """
-    done = verify(directory, invocation.environment, key=key, checkpoints=checkpoints, witnesses=witnesses)
+    try:
+        done = verify(directory, invocation.environment, key=key, checkpoints=checkpoints, witnesses=witnesses)
+    except Malformed as error:  # there is no log, or no key for it: nothing was verified
+        raise click.UsageError(error.reason) from None
     if invocation.as_json:
         output.document(_verification(done))
     else:
@@ -180,32 +222,42 @@ def _print_verification(done: Verified) -> None:
             ("log", report.origin),
             ("key", done.key_from),
             ("kept checkpoints", ", ".join(done.kept_from) or "none"),
-            ("records", f"{report.records} in {report.segments} segments, {report.checkpoints} signed checkpoints"),
+            ("records", _counts(report)),
             ("time", f"{report.oldest} to {report.newest}"),
             ("open accesses", str(report.open)),
             *([("forgotten", f"the content of {report.forgotten} records")] if report.forgotten else []),
         ]
     )
     if report.unsigned or report.unfinished:
-        output.answer(
-            f"behind the last checkpoint: {report.unsigned} records and {report.unfinished} bytes, never acknowledged"
-        )
+        behind = f"{output.counted(report.unsigned, 'record')} and {output.counted(report.unfinished, 'byte')}"
+        output.answer(f"behind the last checkpoint: {behind}, never acknowledged")
     for problem in list(report.problems)[:SHOWN_PROBLEMS]:
         output.answer(f"  {problem.fault}: {problem}")
     if (more := len(report.problems) - SHOWN_PROBLEMS) > 0:
         output.answer(f"  and {more} more")
     output.answer(sentence(done))
+    if report.problems and all(problem.fault is Fault.ROLLED_BACK for problem in report.problems):
+        output.say(
+            "  note   it is whole, but older than a kept checkpoint: of a backup or an earlier copy, that is expected;"
+        )
+        output.say("         of the log of a running gateway, it is not")
     if report.consistent and report.proven is None:
         output.say("  next   give a checkpoint that somebody kept: --checkpoint FILE")
     if not done.trusted_key:
         output.say("  next   the key lay beside the log; give the one that you know: --key KEY")
 
 
+def _counts(report: Report) -> str:
+    segments = output.counted(report.segments, "segment")
+    return f"{report.records} in {segments}, {output.counted(report.checkpoints, 'signed checkpoint')}"
+
+
 def sentence(done: Verified) -> str:
     """Return the result in one sentence."""
     report = done.report
     witnessed = " and witnessed" if report.witnessed is not None else ""
-    counted = f"{report.head.size} records, checkpoint signed{witnessed}, {len(report.gaps)} gaps"
+    gaps = output.counted(len(report.gaps), "gap")
+    counted = f"{output.counted(report.head.size, 'record')}, checkpoint signed{witnessed}, {gaps}"
     if not report.consistent:
         return f"log NOT VERIFIED: {report.first_bad}"
     if report.proven is None:

@@ -10,6 +10,8 @@ from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.client.login import log_in, log_in_again
 from nomoat.client.profiles import is_profile_name
+from nomoat.client.transport import parse_url
+from nomoat.core.errors import Malformed
 from nomoat.core.names import parse_subject_name
 
 KINDS = ("person", "workload", "device", "session")
@@ -62,7 +64,7 @@ def login(invocation: Invocation, url: str | None, code: str | None, replace: bo
             raise click.UsageError("a code goes with the gateway's address: nomoat login URL --code CODE")
         done = log_in_again(profile, invocation.clock)
     else:
-        done = log_in(profile, url, _read_code(code), replace=replace)
+        done = log_in(profile, _require_url(url), _read_code(code), replace=replace)
     identity = done.identity
     if invocation.as_json:
         output.document(
@@ -119,10 +121,27 @@ def revoke(invocation: Invocation, kind: str, name: str, yes: bool) -> None:
     if invocation.as_json:
         output.document(dict(done))
         return
-    ended = _names(done.get("ended"))
-    output.answer(f"revoked {kind} {name}: {len(ended)} session{'' if len(ended) == 1 else 's'} ended")
-    for session_id in ended:
-        output.answer(f"  {session_id}")
+    sessions, devices, codes = _names(done.get("ended")), _names(done.get("devices")), done.get("codes")
+    ended = [
+        f"{output.counted(number, what)} {how}"
+        for number, what, how in (
+            (len(sessions), "session", "ended"),
+            (len(devices), "device", "ended"),
+            (codes if isinstance(codes, int) else 0, "unused code", "cancelled"),
+        )
+        if number
+    ]
+    output.answer(f"revoked {kind} {name}: {', '.join(ended) or 'nothing was left to end'}")
+    for handle in [*sessions, *devices]:
+        output.answer(f"  {handle}")
+
+
+def _require_url(url: str) -> str:
+    """Return a gateway's address; what is none is wrong usage."""
+    try:
+        return parse_url(url)
+    except Malformed as error:
+        raise click.UsageError(error.reason) from None
 
 
 def _read_code(code: str | None) -> str:

@@ -23,7 +23,7 @@ def apply(invocation: Invocation, files: tuple[Path, ...], yes: bool, dry_run: b
     """Declare what exists: people, groups, workloads, datasets, models, labels.
 
     Shows what would change, asks, and applies exactly that: if the directory changed meanwhile,
-    nothing is applied.
+    nothing is applied. Every table and field of FILES: docs/reference/declarations.md.
     """
     document = read_documents(files)
     with invocation.session() as session:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+TIME = "%Y-%m-%d %H:%M:%S %Z"
 STYLES = {"allowed": "green", "refused": "red", "add": "green", "change": "yellow", "remove": "red"}
 
 
@@ -28,8 +29,13 @@ def printable(text: str) -> str:
 
 
 def local_time(at: float) -> str:
-    """Write an instant (Unix seconds) in local time, as tables do."""
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """Write an instant (Unix seconds) in local time, with its zone, as tables do."""
+    return datetime.fromtimestamp(at).astimezone().strftime(TIME)
+
+
+def counted(number: int, thing: str) -> str:
+    """Write how many of a thing there are."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def say(text: str) -> None:

@@ -8,11 +8,12 @@ import sys
 import traceback
 from collections.abc import Mapping
 from enum import IntEnum
+from pathlib import PurePath
 
 import click
 
 from nomoat.cli.output import say
-from nomoat.client.errors import BadProfile, LogContradicted, NoGateway, NotLoggedIn, Untrusted
+from nomoat.client.errors import BadProfile, LogContradicted, NoGateway, NotLoggedIn, Untrusted, Unwritable
 from nomoat.core.errors import Corrupt, NoMoatError, NotPermitted, Refused, Unavailable
 
 
@@ -61,18 +62,21 @@ def _classify(error: BaseException) -> tuple[str, str, ExitCode]:
         case Refused():
             return "refused", error.reason, ExitCode.REFUSED
         case Unavailable():
-            # The gateway's own sentence names the part already.
-            reason = error.reason if error.part == "gateway" else f"{error.part}: {error.reason}"
+            # The gateway's own sentence names the part already, and so does a profile's.
+            reason = error.reason if error.part in {"gateway", "profile"} else f"{error.part}: {error.reason}"
             return "unavailable", reason, ExitCode.UNAVAILABLE
         case LogContradicted():
             return "LOG CONTRADICTED", error.reason, ExitCode.VERIFICATION_FAILED
         case Corrupt():
             return "verification failed", str(error), ExitCode.VERIFICATION_FAILED
-        case NoMoatError():
-            return "internal error, please report", str(error), ExitCode.INTERNAL
+        case OSError(
+            filename=str() | bytes() | PurePath()
+        ):  # of the machine's own making: of a bug, no file is the cause
+            return "unavailable", f"{error.filename!s}: {error.strerror}", ExitCode.UNAVAILABLE
         case _:
-            detail = "NOMOAT_DEBUG=1 shows the details"
-            return "internal error, please report", f"{type(error).__name__} ({detail})", ExitCode.INTERNAL
+            hidden = f"{type(error).__name__} (NOMOAT_DEBUG=1 shows the details)"
+            reason = str(error) if isinstance(error, NoMoatError) else hidden
+            return "internal error, please report", reason, ExitCode.INTERNAL
 
 
 def _apart(error: BaseException, reason: str) -> tuple[str, str]:
@@ -85,10 +89,12 @@ def _apart(error: BaseException, reason: str) -> tuple[str, str]:
 
 def _advice(error: BaseException) -> str:
     match error:
-        case NotLoggedIn() | BadProfile() | Untrusted() | NoGateway() | LogContradicted():
+        case NotLoggedIn() | BadProfile() | Untrusted() | Unwritable() | NoGateway() | LogContradicted():
             return error.advice
         case Unavailable(part="gateway"):
             return "nothing was done without a record of it; it is safe to try again"
+        case OSError(filename=str() | bytes() | PurePath()):
+            return "see that it exists, that it is yours to use, and that its disk has room"
         case _:
             return ""
 

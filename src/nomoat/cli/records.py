@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, cast
 
+from nomoat.cli.output import TIME
+
 COLUMNS: Final = ("#", "when", "who", "what", "on", "decision", "why")
 
 _DECISIONS: Final = {"allow": "allowed", "deny": "refused"}
@@ -57,7 +59,9 @@ def _who(record: Mapping[str, object]) -> str:
         return _text(record.get("who")) or _text(record.get("subject"))
     chain = who.get("chain")
     links = [str(link) for link in cast("list[object]", chain)] if isinstance(chain, list) else []
-    return " < ".join([f"{_text(who.get('kind'))} {_text(who.get('name'))}".strip(), *links])
+    # Whose a credential was that is over; who presented it, nobody knows.
+    whose = "'s credential" if who.get("authenticated") is False else ""
+    return " < ".join([f"{_text(who.get('kind'))} {_text(who.get('name'))}{whose}".strip(), *links])
 
 
 def _on(value: object) -> str:
@@ -92,6 +96,6 @@ def _text(value: object) -> str:
 
 def _local(value: object) -> str:
     try:
-        return datetime.fromisoformat(str(value)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return datetime.fromisoformat(str(value)).astimezone().strftime(TIME)
     except ValueError:
         return _text(value)

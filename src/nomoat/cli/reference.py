@@ -37,8 +37,8 @@ _NOMOAT_COMPLETE=fish_source nomoat | source       # fish
 |---|---|
 | 0 | done |
 | 1 | refused: the reason and the record's number are on standard error |
-| 2 | wrong usage |
-| 3 | unavailable: the gateway, or a part that it depends on; trying again may help |
+| 2 | wrong usage, also of words: a query, an address or a directory that is none of its kind |
+| 3 | unavailable: the gateway, a part that it depends on, or a file of yours; trying again may help |
 | 4 | verification failed: the log or a stored content is not what it was |
 | 70 | a bug of NoMoat's |
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from nomoat.audit.checkpoint import Checkpoint, VerifierKey, parse_verifier_key, verify_checkpoint
 from nomoat.audit.tree import verify_consistency
-from nomoat.client.errors import BadProfile, LogContradicted, Unintelligible, Untrusted
+from nomoat.client.errors import BadProfile, LogContradicted, Unintelligible, Untrusted, Unwritable
 from nomoat.client.profiles import CONTRADICTING, Identity, Profile
 from nomoat.core.errors import Corrupt, Malformed, Refused, Unavailable
 
@@ -142,7 +142,7 @@ class Keeper:
         """Keep the checkpoint that contradicts the kept one as well: both are signed, and together they convict."""
         kept = self._profile.checkpoint_path
         evidence = f"{kept}"
-        with suppress(OSError):  # a full disk must not keep anybody from being told
+        with suppress(Unwritable):  # a full disk must not keep anybody from being told
             self._profile.write(CONTRADICTING, offered.note)
             evidence += f" and {kept.with_name(CONTRADICTING)}"
         return LogContradicted(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -40,7 +40,10 @@ def write_key(key: DeviceKey) -> bytes:
 
 def parse_key(pem: bytes) -> DeviceKey:
     """Parse a P-256 private key; raise `ValueError` for anything else."""
-    key = load_pem_private_key(pem, password=None)
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (TypeError, UnsupportedAlgorithm) as error:  # it wants a password, or is of an odd kind
+        raise ValueError("not a P-256 key") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ValueError("not a P-256 key")  # noqa: TRY004  # one error for whatever is not such a key
     return key

@@ -7,12 +7,15 @@ Rules: every message says what happened in one sentence, and `advice` what to do
     ├── BadProfile          the profile's files are damaged, or others could read them
     └── Untrusted           what answered is not the gateway that the code or the profile names
     Unavailable
+    ├── Unwritable          the profile's files cannot be written: no room, or no permission
     ├── NoGateway           at the address is no gateway, or none that can be reached
     └── Unintelligible      it answered, but nothing that this version understands
     LogContradicted     the gateway's log contradicts a checkpoint that this profile keeps
 """
 
 from nomoat.core.errors import NoMoatError, Refused, Unavailable
+
+OWN_HOME = "have NOMOAT_HOME name a directory of your own (without it: ~/.config/nomoat)"
 
 
 class NotLoggedIn(Refused):
@@ -37,6 +40,14 @@ class Untrusted(Refused):
     def __init__(self, reason: str, *, advice: str = "") -> None:
         super().__init__(reason)
         self.advice = advice
+
+
+class Unwritable(Unavailable):
+    """A file of the profile cannot be written as things are; with room and permission it can."""
+
+    def __init__(self, profile: str, file: object, why: str) -> None:
+        super().__init__("profile", f"the profile {profile!r} cannot be written: {file}: {why}")
+        self.advice = f"{OWN_HOME}, on a disk with room"
 
 
 class NoGateway(Unavailable):

@@ -53,6 +53,7 @@ def log_in(profile: Profile, url: str, code: str, *, replace: bool = False) -> L
             "the code was mistyped",
             advice="check the address and the code; the code was not sent",
         )
+    begun = profile.directory.exists()
     profile.create()
     key = credentials.create_key()
     try:
@@ -64,6 +65,8 @@ def log_in(profile: Profile, url: str, code: str, *, replace: bool = False) -> L
             _finish(profile, identity, issued, key, gateway.consistency)
     finally:
         (profile.directory / "device.key.new").unlink(missing_ok=True)
+        if not begun and not profile.exists:
+            profile.discard()
     _, end = credentials.validity(issued.certificate.encode())
     return LoggedIn(identity, end)
 
@@ -72,7 +75,7 @@ def log_in_again(profile: Profile, clock: Clock) -> LoggedIn:
     """Start a new session for a person's registered device; raises as `Session.restart` does."""
     with Session(profile, clock) as session:
         session.restart()
-        _, end = credentials.validity(profile.read("certificate.pem"))
+        _, end = credentials.validity(profile.require("certificate.pem"))
         return LoggedIn(session.identity, end)
 
 

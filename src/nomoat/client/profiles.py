@@ -24,12 +24,12 @@ import secrets
 import stat
 import tomllib
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from nomoat.client.errors import BadProfile, NotLoggedIn
+from nomoat.client.errors import OWN_HOME, BadProfile, NotLoggedIn, Unwritable
 from nomoat.core.errors import Malformed
 
 DEFAULT: Final = "default"
@@ -39,11 +39,20 @@ _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?")
 
 
 def home(environment: Mapping[str, str]) -> Path:
-    """Return where profiles live: `NOMOAT_HOME`, else `nomoat` under the XDG configuration directory."""
+    """Return where profiles live: `NOMOAT_HOME`, else `nomoat` under the XDG configuration directory.
+
+    Raises `Malformed` where there is no home directory to begin at.
+    """
     if chosen := environment.get("NOMOAT_HOME"):
-        return Path(chosen).expanduser().absolute()
-    base = environment.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser().absolute() / "nomoat"
+        return _expanded(chosen)
+    return _expanded(environment.get("XDG_CONFIG_HOME") or "~/.config") / "nomoat"
+
+
+def _expanded(directory: str) -> Path:
+    try:
+        return Path(directory).expanduser().absolute()
+    except RuntimeError:  # nobody knows this user's home directory
+        raise Malformed(f"{directory}: there is no home directory here; {OWN_HOME}") from None
 
 
 def parse_profile_name(text: str) -> str:
@@ -124,11 +133,27 @@ class Profile:
         return (self.directory / "profile.toml").is_file()
 
     def create(self) -> None:
-        """Make the profile's directory, private to its owner."""
-        for directory in (self.directory.parent.parent, self.directory.parent, self.directory, self.token_path.parent):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for directory in (self.directory, self.token_path.parent):
-            directory.chmod(0o700)
+        """Make the profile's directory, private to its owner; raise `BadProfile` where that is impossible."""
+        try:
+            for directory in (
+                self.directory.parent.parent,
+                self.directory.parent,
+                self.directory,
+                self.token_path.parent,
+            ):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (self.directory, self.token_path.parent):
+                directory.chmod(0o700)
+        except OSError as error:
+            reason = f"{error.filename or self.directory} cannot be made: {error.strerror}"
+            raise BadProfile(self.name, reason, advice=OWN_HOME) from None
+
+    def discard(self) -> None:
+        """Remove the directories that `create` made, as far as nothing was kept in them."""
+        with suppress(OSError):
+            self.token_path.parent.rmdir()
+            (self.directory / ".lock").unlink(missing_ok=True)
+            self.directory.rmdir()
 
     def create_cache(self, subject: str) -> Path:
         """Make the folder of what stock clients keep for `subject`, private to its owner, and return it.
@@ -159,10 +184,10 @@ class Profile:
         except FileNotFoundError:
             raise NotLoggedIn(self.name) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadProfile(self.name, f"profile.toml does not parse: {error}") from None
+            raise self._unreadable(f"profile.toml does not parse: {error}") from None
         expected = {field.name for field in fields(Identity)}
         if set(document) != expected or not all(isinstance(value, str) for value in document.values()):
-            raise BadProfile(self.name, f"profile.toml must hold exactly {', '.join(sorted(expected))}")
+            raise self._unreadable(f"profile.toml must hold exactly {', '.join(sorted(expected))}")
         return Identity(**document)
 
     def keep_identity(self, identity: Identity) -> None:
@@ -170,9 +195,42 @@ class Profile:
         lines = [f"{key} = {_toml_string(value)}\n" for key, value in asdict(identity).items()]
         self.write("profile.toml", "".join(lines).encode())
 
+    def login(self, url: str = "URL") -> str:
+        """The command that replaces this log-in by another one, with a new code."""
+        own = "" if self.name == DEFAULT else f" --profile {self.name}"
+        return f"nomoat login {url} --code CODE --replace{own}"
+
+    def damaged(self, file: str, what: str) -> BadProfile:
+        """The error for a file that is missing or holds something else: only a new log-in helps."""
+        advice = f"ask an administrator for a new code, then: {self.login()}"
+        return BadProfile(self.name, f"{self.directory / file} {what}", advice=advice)
+
+    def _unreadable(self, reason: str) -> BadProfile:
+        """The error for a `profile.toml` of which not even a new log-in can learn whose profile it was."""
+        advice = f"move {self.directory} away, ask an administrator for a new code, then: {self.login()}"
+        return BadProfile(self.name, reason, advice=advice)
+
+    def require(self, file: str) -> bytes:
+        """Read a file that every profile has; raise `BadProfile` also if it is missing."""
+        try:
+            return self.read(file)
+        except FileNotFoundError:
+            raise self.damaged(file, "is missing") from None
+
     def read(self, file: str) -> bytes:
-        """Read one of the profile's files; raise `BadProfile` if others could read it too."""
+        """Read one of the profile's files; raise `BadProfile` if that fails or others could read it too.
+
+        Only of a file that is missing, `FileNotFoundError` tells.
+        """
         path = self.directory / file
+        try:
+            return self._read(path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise BadProfile(self.name, f"{path} cannot be read: {error.strerror}", advice=OWN_HOME) from None
+
+    def _read(self, path: Path) -> bytes:
         with path.open("rb") as stream:
             status = os.fstat(stream.fileno())
             if status.st_uid != os.geteuid():
@@ -182,8 +240,14 @@ class Profile:
             return stream.read()
 
     def write(self, file: str, data: bytes) -> None:
-        """Replace one of the profile's files, whole or not at all, and durably."""
+        """Replace one of the profile's files, whole or not at all, and durably; raise `Unwritable` if that fails."""
         path = self.directory / file
+        try:
+            self._write(path, data)
+        except OSError as error:
+            raise Unwritable(self.name, path, error.strerror or type(error).__name__) from error
+
+    def _write(self, path: Path, data: bytes) -> None:
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
@@ -203,8 +267,12 @@ class Profile:
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Exclude other processes that use this profile, for the time of a read and a write."""
-        descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        """Exclude other processes that use this profile, for the time of a read and a write; raise `Unwritable`."""
+        path = self.directory / ".lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise Unwritable(self.name, path, error.strerror or type(error).__name__) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -6,6 +6,7 @@ with the profile's certificate, renewed once half of its life is over. A person'
 lives; a workload renews over the certificate that it still has, and needs a new code after that.
 """
 
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
@@ -15,7 +16,7 @@ from nomoat.audit.checkpoint import parse_verifier_key
 from nomoat.audit.receipt import parse_opening, verify_opening, verify_receipt
 from nomoat.client import credentials
 from nomoat.client.checkpoints import Keeper
-from nomoat.client.errors import BadProfile, LogContradicted, NotLoggedIn, Untrusted
+from nomoat.client.errors import LogContradicted, NotLoggedIn, Untrusted
 from nomoat.client.gateway import Gateway, Issued, Records, Token
 from nomoat.client.profiles import Identity, Profile
 from nomoat.client.proofs import ProofKey
@@ -33,11 +34,11 @@ class Session:
         self.profile = profile
         self.identity: Identity = profile.identity()
         self._clock = clock
-        self._ca = profile.read("ca.pem").decode()
+        self._ca = _read_ca(profile)
         try:
-            self._key = credentials.parse_key(profile.read("device.key"))
-        except ValueError as error:
-            raise BadProfile(profile.name, f"device.key is damaged ({error})") from None
+            self._key = credentials.parse_key(profile.require("device.key"))
+        except ValueError:
+            raise profile.damaged("device.key", "holds no key of a device") from None
         self._keeper = Keeper(profile, self.identity)
         self._transport: Transport | None = None
         self._compared = False
@@ -64,14 +65,14 @@ class Session:
             self._renew_in_time()
         if self._transport is None:
             context = pinned_context(self._ca)
-            context.load_cert_chain(self.profile.certificate_path, self.profile.key_path)
+            self._present(context)
             self._transport = Transport(self.identity.url, context)
         return Gateway(self._transport)
 
     @property
     def renewal_due(self) -> float:
         """When half of the certificate's life is over (Unix seconds)."""
-        begin, end = credentials.validity(self.profile.read("certificate.pem"))
+        begin, end = self._validity()
         return begin + (end - begin) / 2
 
     def token(self, *, bound: bool = False, key: ProofKey | None = None) -> Token:
@@ -118,12 +119,28 @@ class Session:
     def restart(self) -> None:
         """Start a new session for a person's device whose last one ended (an explicit log-in)."""
         if not self.identity.is_person:
-            raise NotLoggedIn(self.profile.name, "a workload's session starts with a code only")
+            raise NotLoggedIn(
+                self.profile.name, "a workload's session starts with a code only", advice=self._with_new_code()
+            )
         self._renew(restart=True)
 
     def renew(self) -> None:
         """Replace the certificate now; raises `NotLoggedIn` if only a new code can help."""
         self._renew(restart=False)
+
+    def _validity(self) -> tuple[float, float]:
+        """From when and until when the certificate is valid (Unix seconds); raises `BadProfile`."""
+        try:
+            return credentials.validity(self.profile.require("certificate.pem"))
+        except Untrusted:
+            raise self.profile.damaged("certificate.pem", "holds no certificate") from None
+
+    def _present(self, context: ssl.SSLContext) -> None:
+        """Have the profile's certificate presented on connections of `context`; raises `BadProfile`."""
+        try:
+            context.load_cert_chain(self.profile.certificate_path, self.profile.key_path)
+        except (OSError, ssl.SSLError):
+            raise self.profile.damaged("certificate.pem", "is not for the key in device.key") from None
 
     def _compare(self) -> None:
         """Have the log proven to extend the kept checkpoint, once; needs no identity, so it works before any other request."""
@@ -137,7 +154,7 @@ class Session:
 
     def _renew_in_time(self) -> None:
         """Renew; while the old certificate is still good, a gateway that is unavailable does not matter."""
-        _, end = credentials.validity(self.profile.read("certificate.pem"))
+        _, end = self._validity()
         try:
             self._renew(restart=False)
         except Unavailable:
@@ -157,7 +174,7 @@ class Session:
             )
         else:
             self._require_unexpired()
-            context.load_cert_chain(self.profile.certificate_path, self.profile.key_path)
+            self._present(context)
         with Transport(identity.url, context) as transport:
             gateway = Gateway(transport)
             issued = gateway.renew(request, assertion=assertion, restart=restart)
@@ -166,13 +183,18 @@ class Session:
         self._replace(issued)
 
     def _require_unexpired(self) -> None:
-        _, end = credentials.validity(self.profile.read("certificate.pem"))
+        _, end = self._validity()
         if end <= self._clock():
             raise NotLoggedIn(
                 self.profile.name,
                 f"the certificate of {self.identity.subject} has expired, and a workload renews before that",
-                advice=f"nomoat enroll --workload {self.identity.subject.removeprefix('workload:')}, and log in with that code",
+                advice=self._with_new_code(),
             )
+
+    def _with_new_code(self) -> str:
+        """How a workload gets in again."""
+        name, again = self.identity.subject.removeprefix("workload:"), self.profile.login(self.identity.url)
+        return f"have an administrator run: nomoat enroll {name} --workload, and then: {again}"
 
     def _check(self, issued: Issued) -> None:
         """Check a renewed certificate against what this profile pinned."""
@@ -191,3 +213,13 @@ class Session:
             self.identity = replace(self.identity, session=issued.session)
             self.profile.keep_identity(self.identity)
         self.close()
+
+
+def _read_ca(profile: Profile) -> str:
+    """Return the pinned CA's certificate (PEM); raises `BadProfile`."""
+    try:
+        text = profile.require("ca.pem").decode()
+        credentials.fingerprint(text)
+    except (UnicodeDecodeError, Untrusted):
+        raise profile.damaged("ca.pem", "holds no certificate") from None
+    return text

@@ -18,6 +18,8 @@ Policy returns Deny; only the guard turns it into `NotPermitted`. Protocols map 
 wire in one exhaustive table each.
 """
 
+from typing import NamedTuple
+
 
 class NoMoatError(Exception):
     """Base of everything that NoMoat raises on purpose."""
@@ -37,15 +39,31 @@ class Refused(NoMoatError):
         self.record: int | None = None
 
 
+class Holder(NamedTuple):
+    """Whose a refused credential verifiably is: a secret that matched or a signature that verified says so.
+
+    `subject` is `person:NAME` or `workload:NAME`; `session` and `device` are ids, '' where there is none.
+    `why` says to who reads the log what the caller is not told ('' for nothing more than that).
+    """
+
+    subject: str
+    session: str = ""
+    device: str = ""
+    why: str = ""
+
+
 class Unauthenticated(Refused):
     """No credential was presented, or it does not verify.
 
     `kind` is a short stable word for counting (for example `expired`, `bad-signature`, `revoked`).
+    `holder` is whose the credential is, where it proved that and is over all the same; a claim that
+    nothing proves is never one.
     """
 
-    def __init__(self, reason: str, *, kind: str, detail: str = "") -> None:
+    def __init__(self, reason: str, *, kind: str, detail: str = "", holder: Holder | None = None) -> None:
         super().__init__(reason, detail=detail)
         self.kind = kind
+        self.holder = holder
 
 
 class NotPermitted(Refused):

@@ -2,6 +2,7 @@
 
 Rules: a flood cannot fill the log (a quota for each source and for all together), and cannot hide
 (what was counted is recorded with its number, reasons and time). Nothing a stranger sent is kept.
+Whoever comes with a credential that is over is a stranger too, but the record says whose it was.
 """
 
 import asyncio
@@ -56,22 +57,7 @@ class Strangers:
             self.count(source, refusal.kind)
             return None
         self._recorded[source] += 1
-        content: dict[str, Json] = {
-            "why": refusal.reason,
-            "reason": refusal.kind,
-            "detail": refusal.detail,
-            "context": {"source": source},
-            "request": {"protocol": presented.protocol, "method": presented.method},
-        }
-        record = Record(
-            kind=RecordKind.OPENING,
-            subject="unauthenticated",
-            what="Authenticate",
-            on="",
-            decision="deny",
-            content=content,
-        )
-        return (await self._log.append(record)).index
+        return (await self._log.append(_refusal(presented, refusal))).index
 
     def count(self, source: str, reason: str) -> None:
         """Count what leaves no record of its own, such as a failed TLS handshake."""
@@ -118,3 +104,35 @@ class Strangers:
         while True:
             await asyncio.sleep(WINDOW_S)
             await self.flush()
+
+
+def _refusal(presented: Presented, refusal: Unauthenticated) -> Record:
+    """The record of one refusal; under its holder's name where the credential proved whose it was."""
+    holder = refusal.holder
+    content: dict[str, Json] = {
+        "why": (holder and holder.why) or refusal.reason,
+        "reason": refusal.kind,
+        "detail": refusal.detail,
+        "context": {"source": presented.connection.source},
+        "request": {"protocol": presented.protocol, "method": presented.method},
+    }
+    if holder is not None:
+        kind, _, name = holder.subject.partition(":")
+        content["who"] = {
+            "kind": kind,
+            "name": name,
+            "session": holder.session,
+            "device": holder.device,
+            "authenticated": False,
+        }
+        # Both are found by `on`: whose it was, and which session.
+        requested = f"session:{holder.session}" if holder.session else ""
+        content["on"] = {"kind": "Identity", "name": holder.subject, "requested": requested}
+    return Record(
+        kind=RecordKind.OPENING,
+        subject="unauthenticated" if holder is None else holder.subject,
+        what="Authenticate",
+        on="" if holder is None else holder.subject,
+        decision="deny",
+        content=content,
+    )

@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey
 
 from nomoat.core.errors import Unauthenticated
 from nomoat.identity import jws
-from nomoat.identity.registry import Device
+from nomoat.identity.registry import Device, with_new_code
 from nomoat.identity.trust_domain import TrustDomain
 
 ASSERTION_LIFE: Final = 60  # seconds
@@ -46,7 +46,7 @@ class Assertions:
             parsed.malformed("a header parameter that is not expected")
         device = self._device(kid) if isinstance(kid, str) else None
         if device is None:
-            raise Unauthenticated("no such device is registered; ask for a new code", kind="unknown-device")
+            raise Unauthenticated(f"no such device is registered (any more); {with_new_code()}", kind="unknown-device")
         parsed.verify(ECKey.import_key(device.public_key))
         if parsed.claims.get("aud") != self._trust_domain.id:
             raise Unauthenticated("the device assertion is for another service", kind="wrong-audience")

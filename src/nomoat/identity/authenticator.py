@@ -15,7 +15,7 @@ from typing import Final, assert_never, final
 from nomoat.core._seal import SEAL
 from nomoat.core.connection import Bearer, Capability, DeviceAssertion, OneTimeCode, Presented, Proof, Proven
 from nomoat.core.directory import Directory, Person, Workload
-from nomoat.core.errors import Unauthenticated
+from nomoat.core.errors import Holder, Unauthenticated
 from nomoat.core.operation import JoinWorkload, Operation, RegisterDevice, RenewCertificate
 from nomoat.core.principal import Binding, Principal, PrincipalKind
 from nomoat.identity.assertions import Assertions
@@ -23,7 +23,7 @@ from nomoat.identity.capabilities import Capabilities
 from nomoat.identity.codes import Codes
 from nomoat.identity.peers import Peer, Peers
 from nomoat.identity.proofs import Proofs
-from nomoat.identity.registry import Registry, Session
+from nomoat.identity.registry import Registry, Session, with_new_code
 from nomoat.identity.tokens import Claims, TokenAuthority
 from nomoat.identity.trust_domain import Subject, TrustDomain
 
@@ -219,14 +219,19 @@ class Authenticator:
     def _require_device(self, name: str) -> None:
         device = self._registry.device(name)
         if device is None or device.revoked:
-            raise Unauthenticated("the device was revoked; ask an administrator for a new code", kind="revoked")
+            holder = None if device is None else Holder(f"{PrincipalKind.PERSON}:{device.person}", "", device.id)
+            raise Unauthenticated(f"the device was revoked; {with_new_code()}", kind="revoked", holder=holder)
 
     def _declared(self, subject: Subject) -> Person | Workload:
         directory = self._directory()
         people = subject.kind is PrincipalKind.PERSON
         declared = (directory.people if people else directory.workloads).get(subject.name)
         if declared is None:
-            raise Unauthenticated(f"no {subject.kind} of this name is declared here (any more)", kind="undeclared")
+            raise Unauthenticated(
+                f"no {subject.kind} of this name is declared here (any more)",
+                kind="undeclared",
+                holder=Holder(str(subject), "", subject.device),
+            )
         return declared
 
     def _principal(

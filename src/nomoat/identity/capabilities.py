@@ -71,7 +71,9 @@ class Capabilities:
         """Return what `secret` is good for; raise `Unauthenticated` when it is good for nothing."""
         grant = self._grants.get(_digest(secret))
         if grant is None or now >= grant.expires_at:
-            raise Unauthenticated("the upload URL was used, has expired or never was; ask again", kind="capability")
+            # Stock clients do not ask for another one; a new upload sends only what is not here yet.
+            reason = "the upload URL was used, has expired or was forgotten in a restart; run the upload again"
+            raise Unauthenticated(reason, kind="capability")
         return grant
 
     def consume(self, who: Principal) -> None:

@@ -13,11 +13,11 @@ from typing import Final, final
 from sqlalchemy import Connection, delete, insert, update
 
 from nomoat.core.enrolment import SECRET_BYTES, EnrolmentCode, parse_enrolment_code
-from nomoat.core.errors import Conflict, Malformed, Unauthenticated, Unavailable
+from nomoat.core.errors import Conflict, Holder, Malformed, Unauthenticated, Unavailable
 from nomoat.core.names import parse_subject_name
 from nomoat.core.principal import PrincipalKind
 from nomoat.identity.keys import thumbprint
-from nomoat.identity.registry import Code, Device, Session, new_id
+from nomoat.identity.registry import Code, Device, Session, new_id, with_new_code
 from nomoat.identity.sessions import Sessions, begin_session, insert_session, require_not_revoked
 from nomoat.stores.state.schema import code as code_table
 from nomoat.stores.state.schema import device as device_table
@@ -25,7 +25,7 @@ from nomoat.stores.state.schema import device as device_table
 CODE_LIFE: Final = 600  # seconds
 OUTSTANDING: Final = 64  # unused codes of one identity
 
-_ANSWER: Final = "the one-time code is not valid (any more); ask an administrator for a new one"
+_ANSWER: Final = f"the one-time code is not valid (any more); {with_new_code()}"
 
 
 @final
@@ -68,12 +68,14 @@ class Codes:
             code = self._registry.code(parse_enrolment_code(text).digest)
         except Malformed:
             raise Unauthenticated(_ANSWER, kind="code", detail="malformed") from None
-        if code is None or code.revoked:
+        if code is None:
             raise Unauthenticated(_ANSWER, kind="code", detail="unknown")
+        if code.revoked:
+            raise _over(code, "code", "a one-time code was used after it was revoked", code.handle)
         if code.used:
             raise self._reused(code, now)
         if now >= code.expires_at:
-            raise Unauthenticated(_ANSWER, kind="code", detail="expired")
+            raise _over(code, "code", "a one-time code was used after its time", code.handle)
         return code
 
     async def stored(self) -> None:
@@ -125,14 +127,19 @@ class Codes:
     def _reused(self, code: Code, now: float) -> Unauthenticated:
         """Revoke what a spent code made, and return the refusal of its second use."""
         made = self._registry.made_by(code)
+        again = "a one-time code was used again"
         if made is None:
-            return Unauthenticated(
-                _ANSWER, kind="code-reused", detail=f"{code.handle} was used again; nothing was left"
-            )
+            return _over(code, "code-reused", f"{again}; what it made had ended already", code.handle)
         kind, name = made
         self._sessions.revoke_now(kind, name, now)
         detail = f"{code.handle} of {code.kind}:{code.subject} was used again; {kind} {name} is revoked"
-        return Unauthenticated(_ANSWER, kind="code-reused", detail=detail)
+        return _over(code, "code-reused", f"{again}; what it made is revoked", detail)
+
+
+def _over(code: Code, kind: str, why: str, detail: str) -> Unauthenticated:
+    """The refusal of a code that matched: the caller is told no more than for an unknown one, the log is."""
+    holder = Holder(f"{code.kind}:{code.subject}", code.session, code.device, why)
+    return Unauthenticated(_ANSWER, kind=kind, detail=detail, holder=holder)
 
 
 def _insert(connection: Connection, code: Code, now: float) -> None:

@@ -21,7 +21,7 @@ from nomoat.identity.capabilities import Capabilities
 from nomoat.identity.codes import CODE_LIFE, Codes
 from nomoat.identity.peers import Peers
 from nomoat.identity.proofs import Proofs
-from nomoat.identity.registry import Revocable, Session, parse_revocable
+from nomoat.identity.registry import Ended, Revocable, Session, parse_revocable
 from nomoat.identity.sessions import Sessions
 from nomoat.identity.tokens import TOKEN_LIFE, AccessToken, TokenAuthority
 from nomoat.identity.trust_domain import Subject
@@ -187,8 +187,8 @@ class Identity:
 
     # -- Ending -------------------------------------------------------------------------------------
 
-    async def revoke(self, kind: str, name: str) -> frozenset[str]:
-        """End a `person`, `workload`, `device` or `session` everywhere, now; return the ended sessions' ids.
+    async def revoke(self, kind: str, name: str) -> Ended:
+        """End a `person`, `workload`, `device` or `session` everywhere, now; return what that ended.
 
         Raises as `Sessions.revoke`, and `NotFound` for a person or workload that is neither declared
         nor has anything left to end: a misspelt name must not look like a revocation.
@@ -196,7 +196,7 @@ class Identity:
         revocable = parse_revocable(kind)
         if revocable in {Revocable.PERSON, Revocable.WORKLOAD}:
             self._require_known(PrincipalKind(revocable.value), parse_subject_name(name))
-        return (await self.sessions.revoke(revocable, name, self._clock())).sessions
+        return await self.sessions.revoke(revocable, name, self._clock())
 
     async def retain(self) -> frozenset[str]:
         """End everything of whoever the directory no longer declares; call it after each change of it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, final
 
-from nomoat.core.errors import Malformed, NotFound, Unauthenticated
+from nomoat.core.errors import Holder, Malformed, NotFound, Unauthenticated
 from nomoat.core.principal import PrincipalKind
 from nomoat.identity.trust_domain import Subject
 
@@ -95,6 +95,7 @@ class Ended:
     devices: frozenset[str]
     codes: frozenset[bytes] = field(repr=False)
     handles: frozenset[str]  # every id under which an access in flight may be known
+    anew: frozenset[str]  # those of them that were good until then
 
 
 def new_id(kind: str) -> str:
@@ -102,16 +103,11 @@ def new_id(kind: str) -> str:
     return f"{kind}-{_base32(secrets.token_bytes(10))}"
 
 
-def revoked_answer(kind: PrincipalKind) -> str:
-    """Return the sentence for the holder of a revoked session."""
-    return f"the session was revoked; ask an administrator why, then {_again(kind)}"
-
-
-def _again(kind: PrincipalKind) -> str:
-    """How somebody of this kind gets a session again."""
-    if kind is PrincipalKind.PERSON:
-        return "log in again with: nomoat login"
-    return "log in again with a new code: nomoat enroll --workload"
+def with_new_code(subject: Subject | None = None) -> str:
+    """Return how somebody gets in again for whom only a new code can help."""
+    of_workload = subject is not None and subject.kind is PrincipalKind.WORKLOAD
+    made_by = f" (nomoat enroll {subject.name} --workload)" if subject is not None and of_workload else ""
+    return f"ask an administrator for a new code{made_by}, then: nomoat login URL --code CODE --replace"
 
 
 @final
@@ -143,18 +139,33 @@ class Registry:
         return self._handles.get(handle)
 
     def live(self, name: str, holder: Subject, now: float) -> Session:
-        """Return the session called `name` if it is live and `holder`'s.
+        """Return the session called `name` if it is live and `holder`'s; the credential that says so is verified.
 
         Raises `Unauthenticated`: `revoked`, or `ended` (also for a session that nobody knows).
         """
         session = self._sessions.get(name)
         if session is None or (now >= session.expires_at and not session.revoked):
-            raise Unauthenticated(f"the session has ended; {_again(holder.kind)}", kind="ended")
+            answer = f"the session has ended; {self._again(holder)}"
+            raise Unauthenticated(answer, kind="ended", holder=_whose(holder, name))
         if session.revoked:
-            raise Unauthenticated(revoked_answer(session.kind), kind="revoked", detail=name)
+            answer = self.revoked_answer(session)
+            raise Unauthenticated(answer, kind="revoked", detail=name, holder=_whose(holder, name))
         if (session.kind, session.subject, session.device) != (holder.kind, holder.name, holder.device):
             raise Unauthenticated("the credential does not belong to its session", kind="wrong-session", detail=name)
         return session
+
+    def revoked_answer(self, session: Session) -> str:
+        """Return the sentence for the holder of a revoked session."""
+        why = "ask an administrator why, then " if self._has_key(session.holder) else ""
+        return f"the session was revoked; {why}{self._again(session.holder)}"
+
+    def _again(self, holder: Subject) -> str:
+        """How `holder` gets a session again: with the device's key, as long as that is not revoked too."""
+        return "log in again with: nomoat login" if self._has_key(holder) else with_new_code(holder)
+
+    def _has_key(self, holder: Subject) -> bool:
+        device = self._devices.get(holder.device)
+        return device is not None and not device.revoked
 
     def newest_session(self, device: Device, now: float) -> Session | None:
         """Return the device's newest session if it is live."""
@@ -254,6 +265,7 @@ class Registry:
             codes = [code for code in self._codes.values() if (code.kind, code.subject) == subject and not code.used]
             if kind is Revocable.PERSON:
                 devices = {device.id for device in self._devices.values() if device.person == name}
+        anew = self._good(sessions, devices, codes, now)
         self.generation += 1
         for session in sessions:
             self._sessions[session].revoked = True
@@ -263,7 +275,14 @@ class Registry:
             code.revoked = True
         handles = sessions | devices | {code.handle for code in codes}
         digests = frozenset(code.digest for code in codes)
-        return Ended(kind, name, int(now), frozenset(sessions), frozenset(devices), digests, frozenset(handles))
+        return Ended(kind, name, int(now), frozenset(sessions), frozenset(devices), digests, frozenset(handles), anew)
+
+    def _good(self, sessions: set[str], devices: set[str], codes: list[Code], now: float) -> frozenset[str]:
+        """Return what of these somebody could still use, by its handle."""
+        live = {name for name in sessions if not (it := self._sessions[name]).revoked and now < it.expires_at}
+        unrevoked = {name for name in devices if not self._devices[name].revoked}
+        usable = {code.handle for code in codes if not code.revoked and now < code.expires_at}
+        return frozenset(live | unrevoked | usable)
 
     def _sweep(self, now: float) -> None:
         """Forget what can authenticate nobody any more and whose replay would end nothing."""
@@ -279,6 +298,10 @@ class Registry:
         if not code.used:
             return code.revoked or now >= code.expires_at
         return not self.made_by(code)
+
+
+def _whose(holder: Subject, session: str) -> Holder:
+    return Holder(str(holder), session, holder.device)
 
 
 def _base32(data: bytes) -> str:

@@ -8,6 +8,7 @@ is written with the next change; only a crash before that could lose it, and its
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar, final
 
 from sqlalchemy import Connection, bindparam, delete, insert, null, select, update
@@ -16,7 +17,7 @@ from nomoat.core.directory import Directory
 from nomoat.core.errors import NotPermitted, Revoked, Unavailable
 from nomoat.core.names import parse_subject_name
 from nomoat.core.principal import PrincipalKind
-from nomoat.identity.registry import Code, Device, Ended, Registry, Revocable, Session, new_id, revoked_answer
+from nomoat.identity.registry import Code, Device, Ended, Registry, Revocable, Session, new_id, with_new_code
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import code as code_table
 from nomoat.stores.state.schema import device as device_table
@@ -57,7 +58,7 @@ class Sessions:
     async def restart(self, device: Device, now: float) -> Session:
         """Start a new session of a registered device. Raises `Revoked`, or `Unavailable` when it is not stored."""
         if device.revoked:
-            raise Revoked("the device was revoked; ask an administrator for a new code")
+            raise Revoked(f"the device was revoked; {with_new_code()}")
         session = begin_session(PrincipalKind.PERSON, device.person, device.id, now)
         before = device.session
         self.registry.add_session(session, now)
@@ -93,9 +94,11 @@ class Sessions:
         """
         if kind in {Revocable.PERSON, Revocable.WORKLOAD}:
             parse_subject_name(name)
+        # Who does it again because it was not stored has not ended less for that.
+        before = [ended.anew for ended in self._unwritten if (ended.kind, ended.name) == (kind, name)]
         ended = self._mark(kind, name, now)
         await self.settle()
-        return ended
+        return replace(ended, anew=ended.anew.union(*before))
 
     def revoke_now(self, kind: Revocable, name: str, now: float) -> Ended:
         """End something from code that cannot wait for the disk; `stored` waits for it."""
@@ -175,7 +178,7 @@ def begin_session(kind: PrincipalKind, subject: str, device: str, now: float) ->
 def require_not_revoked(session: Session) -> None:
     """Raise `Revoked` if `session` was ended, possibly while it was being stored."""
     if session.revoked:
-        raise Revoked(revoked_answer(session.kind))
+        raise Revoked(f"the session was revoked; {with_new_code(session.holder)}")
 
 
 def insert_session(connection: Connection, session: Session) -> None:

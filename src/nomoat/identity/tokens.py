@@ -13,7 +13,7 @@ from typing import Final, cast, final
 
 from joserfc.jwk import ECKey
 
-from nomoat.core.errors import Misuse, Unauthenticated
+from nomoat.core.errors import Holder, Misuse, Unauthenticated
 from nomoat.core.principal import Binding
 from nomoat.identity import jws
 from nomoat.identity.keys import load_private_key, thumbprint, write_public_key
@@ -133,7 +133,10 @@ class TokenAuthority:
             self._verified[digest] = claims
         if now >= claims.expires_at:
             self._verified.pop(digest, None)
-            raise Unauthenticated("the access token has expired; run: nomoat token", kind="expired")
+            # Of a bound one, the signature alone does not prove that its holder presents it.
+            subject = claims.subject
+            holder = None if claims.bound else Holder(str(subject), claims.session, subject.device)
+            raise Unauthenticated("the access token has expired; run: nomoat token", kind="expired", holder=holder)
         if now + SKEW < claims.not_before:
             raise Unauthenticated("the access token is not valid yet; is a clock wrong?", kind="not-yet-valid")
         return claims

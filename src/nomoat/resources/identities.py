@@ -130,8 +130,10 @@ class Identities:
         """End a person, workload, device or session, everywhere, now."""
         operation = permit.claim(Revoke).operation
         ended = await self._identity.revoke(operation.kind, operation.name)
-        permit.note(ended=str(len(ended)))
-        return {"ended": sorted(ended)}
+        sessions, devices = ended.sessions & ended.anew, ended.devices & ended.anew
+        codes = len(ended.anew) - len(sessions) - len(devices)
+        permit.note(ended=str(len(sessions)), devices=str(len(devices)), codes=str(codes))
+        return {"ended": sorted(sessions), "devices": sorted(devices), "codes": codes}
 
     def _certified(self, permit: Permit[Operation], issued: Issued) -> Answer:
         permit.check()

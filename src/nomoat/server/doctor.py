@@ -256,7 +256,8 @@ def _disk(directory: Path) -> Iterator[Finding]:
 def _port(configuration: Configuration, *, running: bool) -> Iterator[Finding]:
     address = f"{configuration.host} port {configuration.port}"
     if not running:
-        listen(configuration.host, configuration.port).close()
+        otherwise = "stop what uses it, or set another one by listen in nomoat.toml"
+        listen(configuration.host, configuration.port, otherwise=otherwise).close()
         yield Finding("port", Health.GOOD, f"{address} is free")
     elif configuration.port == 0:
         yield Finding("port", Health.GOOD, "the system chose it; nomoat serve said which")

@@ -66,8 +66,11 @@ class GatewayServer(Server):
         self._ready()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket on an address (port 0: any). Raises `Unavailable`."""
+def listen(host: str, port: int, *, otherwise: str) -> socket.socket:
+    """Return a listening socket on an address (port 0: any).
+
+    Raises `Unavailable`, with `otherwise`: how to listen somewhere else.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -76,7 +79,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise Unavailable("address", f"cannot listen on {host} port {port}: {error.strerror}") from error
+        reason = f"cannot listen on {host} port {port}: {error.strerror}; {otherwise}"
+        raise Unavailable("address", reason) from error
     listener.setblocking(False)
     return listener
 

@@ -16,7 +16,7 @@ from nomoat.core.errors import NoMoatError
 from nomoat.identity import public_key
 from nomoat.identity.keys import load_private_key
 from nomoat.server.assembly import Clock, Gateway, open_gateway
-from nomoat.server.configuration import load_configuration
+from nomoat.server.configuration import FILE, load_configuration
 from nomoat.server.connections import GatewayConnection
 from nomoat.server.cosigning import keep_witnessed
 from nomoat.server.forwarding import keep_forwarded
@@ -59,7 +59,11 @@ async def serve(
     with locked(directory):
         async with open_gateway(directory, configuration, clock) as gateway:
             settle_collector()
-            listener = listen(configuration.host, configuration.port)
+            listener = listen(
+                configuration.host,
+                configuration.port,
+                otherwise=f"stop what uses it, or set another port by listen in {directory / FILE}",
+            )
             with contextlib.closing(listener):
                 await _run(gateway, directory, listener, ready, supervisor or Supervisor({}))
 

@@ -63,7 +63,7 @@ async def serve_witness(
     signer = _load_signer(directory)
     with locked(directory):
         witness = Witness(signer, WitnessState.open(directory / STATE_FILE), logs, clock)
-        listener = listen(*address)
+        listener = listen(*address, otherwise="stop what uses it, or choose another with --listen")
         config = uvicorn.Config(
             WitnessApplication(witness),
             http="httptools",

@@ -34,6 +34,9 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "dataset": frozenset({"name", "classification", "owner", "labels", "files", "remove"}),
     "model": frozenset({"name", "classification", "owner", "labels", "files", "remove"}),
 }
+_REMOVED: Final[Mapping[str, str]] = dict.fromkeys(
+    RepositoryKind, "nobody reaches it; what it holds is kept, and back when it is declared again"
+)
 _FILE_FIELDS: Final = frozenset({"path", "labels", "classification"})
 
 
@@ -300,7 +303,7 @@ def plan(old: Directory, new: Directory) -> tuple[Change, ...]:
     for kind in _FIELDS:
         was = {str(entry["name"]): entry for entry in before[kind]}
         now = {str(entry["name"]): entry for entry in after[kind]}
-        changes.extend(Change("remove", kind, name, "") for name in sorted(was.keys() - now.keys()))
+        changes.extend(Change("remove", kind, name, _REMOVED.get(kind, "")) for name in sorted(was.keys() - now.keys()))
         changes.extend(Change("add", kind, name, _fields(now[name])) for name in sorted(now.keys() - was.keys()))
         changes.extend(
             Change("change", kind, name, _differences(was[name], now[name]))

@@ -1,0 +1,91 @@
+"""docs/reference/declarations.md says what the parser of declarations takes, and no more; what it promises holds."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from nomoat.core.directory import Directory
+from nomoat.core.errors import Malformed, NotFound
+from nomoat.core.names import Classification
+from nomoat.policy import starter_policies
+from nomoat.resources.directory import document
+from nomoat.resources.directory.document import describe, merge, parse_declarations
+from tests.resources.world import DIGITS, Yard, in_yard
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "declarations.md").read_text("utf-8")
+ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*) \|$", re.MULTILINE)
+KINDS = ("group", "person", "workload", "dataset", "model")
+NAMES = {"dataset": "a/b", "model": "a/b"}
+UNWRITTEN: dict[str, object] = {
+    "`[]`": [],
+    '`""`': "",
+    '`"public"`': "public",
+    '`"restricted"`': "restricted",
+    "nobody": None,
+}
+
+
+def section(heading: str) -> dict[str, tuple[str, str]]:
+    """The rows of the section whose heading has `heading`: default and meaning by field."""
+    (found,) = (part for part in PAGE.split("\n## ") if heading in part.partition("\n")[0])
+    return {name: (default, meaning) for name, default, meaning in ROW.findall(found)}
+
+
+def test_every_table_and_field_is_there_and_no_other() -> None:
+    assert set(document._FIELDS) == set(KINDS)
+    assert set(re.findall(r"\[\[(\w+)\]\]", "".join(re.findall(r"^## .*$", PAGE, re.MULTILINE)))) == set(KINDS)
+    for kind in KINDS:
+        assert section(f"[[{kind}]]").keys() == document._FIELDS[kind]
+    assert section("Rules for files").keys() == document._FILE_FIELDS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_defaults_are_those_of_the_parser(kind: str) -> None:
+    text = f'[[{kind}]]\nname = "{NAMES.get(kind, "x")}"\n'
+    (entry,) = describe(merge(Directory(), parse_declarations(text)))[kind]
+    for field, (default, _) in section(f"[[{kind}]]").items():
+        if field == "name":
+            assert default == "required"
+        elif field != "remove":
+            assert entry.get(field) == UNWRITTEN[default], field
+
+
+def test_required_is_required() -> None:
+    for text in (*(f"[[{kind}]]" for kind in KINDS), '[[model]]\nname = "a/b"\nfiles = [{}]'):
+        with pytest.raises(Malformed):
+            merge(Directory(), parse_declarations(text))
+
+
+def test_the_example_can_be_applied() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    declared = describe(merge(Directory(), parse_declarations(example)))
+    assert [len(declared[kind]) for kind in KINDS] == [1, 1, 1, 1, 0]
+
+
+def test_the_levels_and_the_names_of_the_starter_policies_are_right() -> None:
+    said = "A classification is " + ", ".join(f"`{level.name.lower()}`" for level in list(Classification)[:-1])
+    assert f"{said} or `{Classification.RESTRICTED.name.lower()}`" in PAGE
+    policies = "".join(starter_policies().values())
+    for kind, sentence in (
+        ("Group", PAGE.split("starter policies know\n")[1]),
+        ("segment", section("workload")["segment"][1]),
+    ):
+        for name in re.findall(r"`([\w-]+)`", sentence.partition(".")[0]):
+            assert f'Group::"{name}"' in policies if kind == "Group" else f'"{name}"' in policies, name
+
+
+def test_a_group_that_is_named_cannot_be_removed() -> None:
+    old = merge(Directory(), parse_declarations('[[group]]\nname = "g"\n[[person]]\nname = "p"\ngroups = ["g"]\n'))
+    with pytest.raises(Malformed, match="which is not declared"):
+        merge(old, parse_declarations('[[group]]\nname = "g"\nremove = true\n'))
+
+
+@in_yard
+async def test_what_a_removed_dataset_holds_is_kept_and_back_when_it_is_declared_again(there: Yard) -> None:
+    await there.write(DIGITS, {"data.csv": b"1,2\n"})
+    await there.world.declare(f'[[dataset]]\nname = "{DIGITS}"\nremove = true\n')
+    with pytest.raises(NotFound):
+        await there.read(DIGITS, "data.csv")
+    await there.world.declare(f'[[dataset]]\nname = "{DIGITS}"\nclassification = "internal"\n')
+    assert await there.read(DIGITS, "data.csv") == b"1,2\n"
