@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def listen(host: str, port: int, *, otherwise: str) -> socket.socket:
+def listen(host: str, port: int, *, otherwise: str = "") -> socket.socket:
     """Return a listening socket on an address (port 0: any).
 
     Raises `Unavailable`, with `otherwise`: how to listen somewhere else.
@@ -46,7 +46,7 @@ def listen(host: str, port: int, *, otherwise: str) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        reason = f"cannot listen on {host} port {port}: {error.strerror}; {otherwise}"
+        reason = f"cannot listen on {host} port {port}: {error.strerror}" + (f"; {otherwise}" if otherwise else "")
         raise Unavailable("address", reason) from error
     listener.setblocking(False)
     return listener
