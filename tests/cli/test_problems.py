@@ -79,7 +79,9 @@ def test_a_command_s_failure_arrives_there(tmp_path: Path, capsys: pytest.Captur
     assert cli.run(["whoami"], Invocation(environment)) == 1
     assert "next   nomoat login URL --code CODE" in capsys.readouterr().err
     assert cli.run(["whoami", "--json", "--profile", "p"], Invocation(environment)) == 1
-    assert json.loads(capsys.readouterr().err)["error"] == "nobody is logged in under the profile 'p'"
+    said = json.loads(capsys.readouterr().err)
+    assert said["error"] == "nobody is logged in under the profile 'p'"
+    assert said["next"] == "nomoat login URL --code CODE --profile p"
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["whoami", "--nonsense"], ["exec"], ["revoke", "dog", "rex"]])
@@ -147,6 +149,13 @@ def test_a_home_that_is_none_is_said_and_what_to_do(
         assert "the profile 'default' cannot be used: " in said
         assert "Not a directory" in said
         assert "next   have NOMOAT_HOME name a directory of your own" in said
+
+
+def test_a_key_that_cannot_be_written_names_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = ["init", str(tmp_path / "gateway"), "--admin", "ann", "--trust-domain", "t"]
+    assert cli.run(arguments, Invocation({"NOMOAT_HOME": str(tmp_path / "file")})) == ExitCode.UNAVAILABLE
+    assert f"the key-encryption key {tmp_path / 'file/keys/t.kek'} cannot be written: " in capsys.readouterr().err
 
 
 def test_a_file_that_is_in_the_way_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,6 +85,7 @@ async def test_a_revoked_session_is_found_by_whose_it_was(there: World) -> None:
     by_certificate = await refused(there, None, train.certificate)
     for query in ("by train", "on workload:train", f"on session:{train.session}"):
         assert [record["n"] for record in await found(there, query)] == [by_token.record, by_certificate.record]
+        assert {record["why"] for record in await found(there, query)} == {"the session was revoked"}
     assert "nomoat enroll train --workload" in by_token.reason
     assert "nomoat login URL --code CODE --replace" in by_token.reason
 

@@ -77,7 +77,9 @@ async def test_a_capability_dies_with_its_session_its_hour_and_the_process(world
     assert world.refusal(fresh).kind == "ended"
     world.now -= 1800
     world.restart()
-    assert world.refusal(fresh).kind == "capability"
+    forgotten = world.refusal(fresh)
+    assert forgotten.kind == "capability"
+    assert forgotten.reason.endswith("forgotten in a restart; run the upload again")
 
 
 @scenario

@@ -29,7 +29,8 @@ QUERY_LIMIT: Final = 2000
 SYSTEM_ACTIONS: Final = frozenset(
     {
         *("Authenticate", "Initialize", "Start", "Stop", "Recover", "AcceptOlderState", "StateAdvanced"),
-        *("LogOpened", "LogClosed", "LogOutage", "WitnessDisagrees", "RemoveContents"),
+        *("LogOpened", "LogClosed", "LogOutage", "WitnessDisagrees", "WitnessSilent", "WitnessBack"),
+        *("RemoveContents", "ForgetContent", "ForwardRefused", "AcceptOlderCopy", "Restore"),
     }
 )
 """What stands for an action in records that are of no Operation."""

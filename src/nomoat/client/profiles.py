@@ -182,7 +182,7 @@ class Profile:
         try:
             document = tomllib.loads(self.read("profile.toml").decode())
         except FileNotFoundError:
-            raise NotLoggedIn(self.name) from None
+            raise NotLoggedIn(self.name, advice=self.login(replace="")) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise self._unreadable(f"profile.toml does not parse: {error}") from None
         expected = {field.name for field in fields(Identity)}
@@ -195,10 +195,10 @@ class Profile:
         lines = [f"{key} = {_toml_string(value)}\n" for key, value in asdict(identity).items()]
         self.write("profile.toml", "".join(lines).encode())
 
-    def login(self, url: str = "URL") -> str:
-        """The command that replaces this log-in by another one, with a new code."""
+    def login(self, url: str = "URL", *, replace: str = " --replace") -> str:
+        """The command that logs in under this profile with a new code, in place of what there is."""
         own = "" if self.name == DEFAULT else f" --profile {self.name}"
-        return f"nomoat login {url} --code CODE --replace{own}"
+        return f"nomoat login {url} --code CODE{replace}{own}"
 
     def damaged(self, file: str, what: str) -> BadProfile:
         """The error for a file that is missing or holds something else: only a new log-in helps."""

@@ -146,10 +146,12 @@ class Registry:
         session = self._sessions.get(name)
         if session is None or (now >= session.expires_at and not session.revoked):
             answer = f"the session has ended; {self._again(holder)}"
-            raise Unauthenticated(answer, kind="ended", holder=_whose(holder, name))
+            raise Unauthenticated(answer, kind="ended", holder=_whose(holder, name, "the session has ended"))
         if session.revoked:
             answer = self.revoked_answer(session)
-            raise Unauthenticated(answer, kind="revoked", detail=name, holder=_whose(holder, name))
+            raise Unauthenticated(
+                answer, kind="revoked", detail=name, holder=_whose(holder, name, "the session was revoked")
+            )
         if (session.kind, session.subject, session.device) != (holder.kind, holder.name, holder.device):
             raise Unauthenticated("the credential does not belong to its session", kind="wrong-session", detail=name)
         return session
@@ -300,8 +302,8 @@ class Registry:
         return not self.made_by(code)
 
 
-def _whose(holder: Subject, session: str) -> Holder:
-    return Holder(str(holder), session, holder.device)
+def _whose(holder: Subject, session: str, why: str) -> Holder:
+    return Holder(str(holder), session, holder.device, why)
 
 
 def _base32(data: bytes) -> str:

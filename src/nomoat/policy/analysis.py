@@ -30,7 +30,7 @@ Facts: TypeAlias = tuple[tuple[str, str | int | bool], ...]
 TRIES: Final = 24  # proposals of one search that Cedar may reject
 PATIENCE_MS: Final = 5_000  # of one search
 ELSEWHERE: Final = "192.0.2.1"  # an address for documentation (RFC 5737)
-RESOURCES: Final = ("Dataset", "Model", "File", "Directory", "PolicySet", "Log", "LogRecord", "Identity")
+RESOURCES: Final = ("Dataset", "Model", "File", "Directory", "PolicySet", "Log", "LogRecord", "Gateway", "Identity")
 FACTS: Final[dict[str, Facts]] = {
     "Directory": (("widens_self", False),),
     "LogRecord": (("subject", ""),),

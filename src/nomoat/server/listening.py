@@ -66,7 +66,7 @@ class GatewayServer(Server):
         self._ready()
 
 
-def listen(host: str, port: int, *, otherwise: str) -> socket.socket:
+def listen(host: str, port: int, *, otherwise: str = "") -> socket.socket:
     """Return a listening socket on an address (port 0: any).
 
     Raises `Unavailable`, with `otherwise`: how to listen somewhere else.
@@ -79,7 +79,7 @@ def listen(host: str, port: int, *, otherwise: str) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        reason = f"cannot listen on {host} port {port}: {error.strerror}; {otherwise}"
+        reason = f"cannot listen on {host} port {port}: {error.strerror}" + (f"; {otherwise}" if otherwise else "")
         raise Unavailable("address", reason) from error
     listener.setblocking(False)
     return listener

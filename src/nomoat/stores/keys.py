@@ -58,7 +58,7 @@ class KeyEncryptionKey:
         """
         made = cls(secrets.token_bytes(KEY_SIZE))
         text = _MARK + base64.b64encode(made._key).decode("ascii") + "\n"
-        _write_new(path, text.encode("ascii"), "the key-encryption key")
+        _write_new(path, text.encode("ascii"), f"the key-encryption key {path}")
         return made
 
     @classmethod
