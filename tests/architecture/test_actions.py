@@ -6,7 +6,7 @@ from nomoat.audit.query import FORMER_ACTIONS, SYSTEM_ACTIONS, parse_query
 from nomoat.core.operation import OPERATIONS
 from tests.architecture.tree import ROOT, SOURCE
 
-WRITTEN = re.compile(r"""(?:_record\(|if known else |what=|ADVANCED: Final = )"([A-Za-z]+)\"""")
+WRITTEN = re.compile(r"""(?:_record\(\s*|if known else |what=|ADVANCED: Final = )"([A-Za-z]+)\"""")
 
 
 def test_what_the_gateway_itself_records_can_be_searched_for() -> None:

@@ -47,7 +47,13 @@ KINDS: Final[Mapping[str, Kind]] = {
     "DescribeFile": Kind(DATASTORE, 1),
     "ReadFile": Kind(DATASTORE, 1),
     "ListFiles": Kind(DATASTORE, 8),  # List
+    "ListCommits": Kind(DATASTORE, 8),
     "CreateRepository": Kind(DATASTORE, 6),  # Create
+    "CreateBranch": Kind(DATASTORE, 6),
+    "CreateTag": Kind(DATASTORE, 6),
+    "DeleteBranch": Kind(DATASTORE, 7),  # Delete
+    "DeleteTag": Kind(DATASTORE, 7),
+    "DeleteRepository": Kind(DATASTORE, 7),
     "PlanUpload": Kind(DATASTORE, 5),  # Write
     "GrantUpload": Kind(DATASTORE, 5),
     "UploadBlob": Kind(DATASTORE, 5),
@@ -61,11 +67,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "Revoke": Kind(ENTITY, 7),  # Unenroll
     "ApplyDirectory": Kind(ENTITY, 3),  # Update
     "ApplyPolicy": Kind(ENTITY, 3),
+    "TryPolicy": Kind(ENTITY, 3),
     "EraseContent": Kind(ENTITY, 4),  # Delete
     "Whoami": Kind(API, 2),  # Read
-    "ReadLog": Kind(API, 2),
-    "ReportLog": Kind(API, 2),
-    "ExportLog": Kind(API, 2),
+    **dict.fromkeys(("ReadLog", "SummarizeLog", "ReportLog", "ExportLog", "ReadEntries", "ProveRecord"), Kind(API, 2)),
+    **dict.fromkeys(("ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused", "ReadStatus"), Kind(API, 2)),
 }
 """What each action is. An action that is missing here is API Activity: Other."""
 

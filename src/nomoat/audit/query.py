@@ -30,7 +30,7 @@ SYSTEM_ACTIONS: Final = frozenset(
     {
         *("Authenticate", "Initialize", "Start", "Stop", "Recover", "AcceptOlderState", "StateAdvanced"),
         *("LogOpened", "LogClosed", "LogOutage", "WitnessDisagrees", "WitnessSilent", "WitnessBack"),
-        *("RemoveContents", "ForgetContent", "ForwardRefused", "AcceptOlderCopy", "Restore"),
+        *("RemoveContents", "ForgetContent", "ForwardLog", "ForwardRefused", "AcceptOlderCopy", "Restore"),
     }
 )
 """What stands for an action in records that are of no Operation."""
