@@ -11,6 +11,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Final, final
@@ -30,8 +32,13 @@ MOST_CHUNKS: Final = 400
 STEP: Final = 250
 BEFORE: Final = 1000
 """Records before a chunk that are looked at for the openings of outcomes in it."""
-REST_S: Final = 0.01
 IDLE_S: Final = 5.0
+QUIET_S: Final = 60.0
+"""For so long fewer than a chunk's records came: only then are chunks made, for nobody waits for them …"""
+MOST_BEHIND: Final = 1_000_000
+"""… unless so many records are in no chunk yet."""
+REST: Final = 10
+"""Times as long as a step took it rests after it: a tenth of a core at the most."""
 TIMEOUT_S: Final = 30.0
 
 
@@ -47,13 +54,21 @@ class Reports:
 
     async def run(self, failed: Callable[[NoMoatError], None]) -> None:
         """Make chunks as the log grows, until cancelled; tell `failed` what went wrong, and go on."""
+        seen: deque[int] = deque([self._log.size], maxlen=int(QUIET_S / IDLE_S))
         while True:
+            await asyncio.sleep(IDLE_S)
+            seen.append(self._log.size)
             try:
-                while await self.extend():
+                while await self._is_time(seen) and await self.extend():
                     pass
             except NoMoatError as error:
                 failed(error)
-            await asyncio.sleep(IDLE_S)
+
+    async def _is_time(self, seen: "deque[int]") -> bool:
+        if len(seen) == seen.maxlen and self._log.size - seen[0] < self._size:
+            return True
+        known = await asyncio.to_thread(self._chunks.list)
+        return self._log.size - (known[-1].last if known else -1) > MOST_BEHIND
 
     async def extend(self) -> bool:
         """Make the next chunk; return False when there are not enough records for one yet."""
@@ -64,11 +79,12 @@ class Reports:
         following = await asyncio.to_thread(_Following, self._log, after)
         rows, taken, times = list[bytes](), 0, list[str]()
         while taken < self._size:
+            begun = time.perf_counter()
             told = await asyncio.to_thread(following.take, min(STEP, self._size - taken))
             taken += len(told)
             times += [str(event["at"]) for event in told]
             rows += map(json_row, told)
-            await asyncio.sleep(REST_S)  # nobody waits for a chunk
+            await asyncio.sleep(REST * (time.perf_counter() - begun))
         content = await asyncio.to_thread(_make, b"".join(rows))
         await self._chunks.add(
             after + 1, after + taken, (min(times), max(times)), content, lambda: cleared == self._cleared
