@@ -84,6 +84,8 @@ def weigh(
         answer = evaluate(applicable, action, who, on, read)
         if answer.errors or not answer.allowed:
             return _deny(snapshot, answer, target.name if number else "")
+        if len(targets) == 1:
+            return Allow(answer.applied, snapshot.digest)
         permits = tuple(sorted({*permits, *answer.applied})) if number else answer.applied
         answered.add(on)
     return Allow(permits, snapshot.digest)
