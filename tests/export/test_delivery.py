@@ -86,7 +86,8 @@ def test_order_is_kept_and_each_outcome_says_whose_it_is(tmp_path: Path) -> None
         kept = Kept()
         with http_receiver(Collector, kept) as url:
             async with client(url) as http, delivering(log, world, OtlpReceiver(http, ORIGIN, "")):
-                await until(lambda: not kept.missing(log.size))
+                # The ends are posted, so they are in the log a moment later than their beginnings.
+                await until(lambda: log.size > 100 and not kept.missing(log.size))
         assert kept.numbers == list(range(log.size))
         ends = [event for event in kept.events if event["activity_name"] == "ReadFile" and "status" in event]
         assert len(ends) == 50
