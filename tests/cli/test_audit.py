@@ -91,7 +91,9 @@ def test_an_action_that_there_is_not_is_no_empty_answer(admin: Caller) -> None:
         said = admin.nomoat("audit", "search", f"what {written}")
         assert (said.code, said.out) == (2, "")
         assert f"{written!r} is no action; did you mean {meant}?" in said.err
-    assert "there are AcceptOlderCopy, AcceptOlderState, ApplyDirectory" in admin.nomoat("audit", "search", "what xyz").err
+    assert (
+        "there are AcceptOlderCopy, AcceptOlderState, ApplyDirectory" in admin.nomoat("audit", "search", "what xyz").err
+    )
     assert admin.nomoat("audit", "search", "what LogOpened").code == 0
 
 
