@@ -70,6 +70,11 @@ class Query:
         """`since` as records write times, which sort as text."""
         return datetime.fromtimestamp(self.since, UTC).isoformat(timespec="milliseconds")
 
+    @property
+    def latest(self) -> str:
+        """`until` in the same way; without one, what sorts behind every time."""
+        return "~" if self.until is None else datetime.fromtimestamp(self.until, UTC).isoformat(timespec="milliseconds")
+
     def matches_entry(self, number: int, what: str, decision: str) -> bool:
         """Whether what stands in the leaf entry may match; the rest needs the content."""
         return (

@@ -119,8 +119,8 @@ class Search:
         self._query = query
         self._after = after
         self._size = size
-        self._since = _as_time(query.since)
-        self._until = "~" if query.until is None else _as_time(query.until)
+        self._since = query.earliest
+        self._until = query.latest
         # From the newest back, an outcome comes before its opening.
         self.outcomes: dict[int, Sealed] = {}
 

@@ -106,11 +106,10 @@ class LogReading:
         operation = permit.claim(ReportLog).operation
         by, query = parse_groupings(operation.by), self._log.query(operation.query)
         permit.note(by=operation.by, query=operation.query[:512])
-        size = self._log.size
-        rows = await self._reports.report(by, query, limit=operation.limit)
+        found = await self._reports.report(by, query, limit=operation.limit)
         permit.check()
-        permit.note(rows=str(len(rows)))
-        return {"by": list(by), "rows": rows, "size": size}
+        permit.note(rows=str(len(found.rows)), counted=str(found.counted))
+        return {"by": list(by), "rows": found.rows, "groups": found.groups, "counted": found.counted}
 
     async def export(self, permit: Permit[ExportLog]) -> AsyncGenerator[bytes]:
         """Yield every record that matches and was durable at the start, in order, part by part.
