@@ -16,7 +16,7 @@ import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.live import LARGE, Prepared, Process, prepare, running
+from bench.live import LARGE, Prepared, Process, free_port, prepare, running
 from bench.measure import Figure, percentile
 
 SMALL = "/datasets/acme/bench/resolve/main/metrics.json"
@@ -32,8 +32,8 @@ def measure() -> list[Figure]:
             raise RuntimeError(f"{tool} is not installed; run: apt-get install {tool}")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
-        prepared = asyncio.run(prepare(directory / "gateway", _free_port(), large=LARGE))
-        bare = stack.enter_context(running("-m", "bench.bare", str(_free_port())))
+        prepared = asyncio.run(prepare(directory / "gateway", free_port(), large=LARGE))
+        bare = stack.enter_context(running("-m", "bench.bare", str(free_port())))
         _warm(bare, "", "/")
         gateway = stack.enter_context(running("-m", "nomoat.cli", "serve", str(prepared.directory)))
         idle = _idle(gateway, prepared)
@@ -43,12 +43,6 @@ def measure() -> list[Figure]:
             *_fairness(gateway, prepared),
             *_memory(gateway, prepared, directory, idle),
         ]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _warm(server: Process, token: str, path: str) -> None:

@@ -24,7 +24,7 @@ from nomoat.core.record import Json, Record, RecordKind
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state import State
-from tests.audit.world import World, opening
+from tests.audit.world import MemoryKeys, World, opening
 
 HOSTILE = "acme/x'; DROP TABLE log; --"
 THINGS = ["acme/digits", "acme/digits@3f9c:data/train.parquet", "acme/digits-2", "acme/other", HOSTILE]
@@ -198,7 +198,7 @@ def test_the_bytes_of_an_access_count_where_it_does_however_long_it_took(tmp_pat
     async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, _: Path) -> None:
         del world, chunks
         long = await log.append(opening("person:ann", on="acme/digits:long"))
-        for _ in range(BEFORE + 300):
+        for _turn in range(BEFORE + 300):
             await log.append(opening("person:ben", decision="deny"))
             if log.size == 250:
                 assert await extend(reports, log)
@@ -213,6 +213,36 @@ def test_the_bytes_of_an_access_count_where_it_does_however_long_it_took(tmp_pat
     run(tmp_path, test)
 
 
+def test_an_erased_person_is_counted_under_a_pseudonym_with_no_thing(tmp_path: Path) -> None:
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, at: Path) -> None:
+        del chunks, at
+        await fill(world, log, 300)
+        assert await extend(reports, log)
+        before = {row["who"]: row["accesses"] for row in (await reports.report(["who"], Query(), limit=10)).rows}
+        pseudonym = log.pseudonym("person:ann")
+        assert isinstance(world.keys, MemoryKeys)
+        del world.keys.keys[pseudonym]
+        await reports.clear("person:ann")
+        rows = (await reports.report(["who", "thing"], Query(), limit=1000)).rows
+        assert "person ann" in before
+        assert not any("ann" in row["who"] for row in rows)
+        erased = [(row["thing"], row["accesses"]) for row in rows if row["who"] == pseudonym]
+        assert erased == [("", before["person ann"])]
+
+    run(tmp_path, test)
+
+
+def test_things_are_counted_in_all_their_versions(tmp_path: Path) -> None:
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, at: Path) -> None:
+        del world, chunks, at
+        for on in ("acme/d:a", "acme/d@3f9c:a", "acme/d@77:a", "acme/d:b"):
+            await log.append(opening(on=on))
+        rows = (await reports.report(["thing"], Query(), limit=10)).rows
+        assert {row["thing"]: row["accesses"] for row in rows} == {"acme/d:a": 3, "acme/d:b": 1}
+
+    run(tmp_path, test)
+
+
 def test_what_is_too_much_to_read_for_one_report_is_refused_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,7 +250,7 @@ def test_what_is_too_much_to_read_for_one_report_is_refused_with_what_to_do(
         del chunks
         monkeypatch.setattr("nomoat.audit.reports.FARTHEST_BEHIND", 300)
         await fill(world, log, 250)
-        with pytest.raises(Unavailable, match="they are being made, 0 of .* ask again in a minute"):
+        with pytest.raises(Unavailable, match=r"they are being made, 0 of .* ask again in a minute"):
             await reports.report(["who"], Query(), limit=10)
         assert await extend(reports, log)
         found = await reports.report(["who"], Query(), limit=10)

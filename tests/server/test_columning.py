@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,10 @@ async def fill(gateway: Gateway, accesses: int) -> None:
     await asyncio.gather(*(gateway.log.append(opening("person:ann", decision="deny")) for _ in range(accesses)))
 
 
+def has_chunks(data: Path, number: int) -> bool:
+    return len(list((data / "columns").glob("*.chunk"))) == number
+
+
 async def refused(gateway: Gateway) -> int:
     found = await gateway.reports.report(["who"], Query(decisions=("deny",)), limit=10)
     assert found.counted == gateway.log.size
@@ -45,7 +50,7 @@ def test_columns_follow_the_log_while_it_is_written_and_reports_count_beyond_the
         keeping = asyncio.create_task(keep_columns(gateway, data))
         for turn in range(2):
             await fill(gateway, columns.CHUNK + 7)
-            await until(lambda turn=turn: len(list((data / "columns").glob("*.chunk"))) == turn + 1, 30)
+            await until(partial(has_chunks, data, turn + 1), 30)
             await fill(gateway, 5)
             assert await refused(gateway) == (turn + 1) * (columns.CHUNK + 12)
         keeping.cancel()
@@ -59,7 +64,7 @@ def test_a_process_that_is_ended_is_started_again(tmp_path: Path) -> None:
         await fill(gateway, 900)
         columnist = Columnist(data)
         assert (await columnist.make(-1, 300)).last == 299
-        process = columnist._process  # noqa: SLF001 - the one to end
+        process = columnist._process
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)
         await process.wait()

@@ -13,7 +13,6 @@ from typing import Any, Final
 from nomoat.audit.columns import connect, row_types
 from nomoat.audit.counted import TYPES
 
-
 # Outcomes whose access began too long before to be told with them: here it is looked up.
 _LATE: Final = (
     "CREATE TEMP TABLE late AS SELECT n, \"of\", \"at\", bytes FROM told WHERE kind = 'outcome' AND who_kind = ''"

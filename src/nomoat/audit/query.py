@@ -34,7 +34,7 @@ SYSTEM_ACTIONS: Final = frozenset(
     }
 )
 """What stands for an action in records that are of no Operation."""
-FORMER_ACTIONS: Final[frozenset[str]] = frozenset()
+FORMER_ACTIONS: Final = frozenset({"SummarizeLog"})
 """What earlier versions called an action that has no such name now: their records stay searchable."""
 _TOKEN: Final = re.compile(r'"([^"]*)"|(\S+)')
 _AGE: Final = re.compile(r"(\d{1,6})([smhdw])")

@@ -54,6 +54,12 @@ class Reports:
         self._size = size
         self._cleared = 0
 
+    @property
+    def behind(self) -> int:
+        """How many records are in no column yet. Raises `Unavailable`."""
+        known = self._chunks.list()
+        return self._log.size - (known[-1].last + 1 if known else 0)
+
     async def run(self, make: Make, failed: Callable[[NoMoatError], None]) -> None:
         """Make chunks as the log grows, until cancelled; tell `failed` what went wrong, and go on."""
         while True:

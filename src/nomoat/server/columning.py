@@ -6,13 +6,12 @@ more from the log itself. One question at a time: the process that was asked and
 
 import asyncio
 import contextlib
+import json
 import logging
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import Final, final
-
-import orjson
 
 from nomoat.audit.chunking import Made
 from nomoat.core.errors import NoMoatError, Unavailable
@@ -76,7 +75,7 @@ class Columnist:
             raise ValueError
         channel.write(b"%d %d\n" % (after, most))
         await channel.drain()
-        said = orjson.loads(await answers.readuntil(b"\n"))
+        said = json.loads(await answers.readuntil(b"\n"))
         if "failed" in said:
             raise Unavailable("columns", said["failed"])
         content = await answers.readexactly(said["content"])

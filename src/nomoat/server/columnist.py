@@ -7,13 +7,12 @@ number of a record and how many after it, is a chunk to make; on its standard ou
 the chunk's length or what went wrong, and the chunk.
 """
 
+import json
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Final
-
-import orjson
 
 from nomoat.audit.checkpoint import NoteSigner
 from nomoat.audit.chunking import Chunker
@@ -57,7 +56,7 @@ def _answer(chunker: Chunker, after: int, most: int) -> None:
         said, content = {"failed": str(error)}, b""
     else:
         said, content = made._asdict() | {"content": len(made.content)}, made.content
-    sys.stdout.buffer.write(orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE) + content)
+    sys.stdout.buffer.write(json.dumps(said).encode() + b"\n" + content)
     sys.stdout.buffer.flush()
 
 
