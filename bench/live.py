@@ -64,16 +64,18 @@ def presented(credential: Bearer | Capability | OneTimeCode | None, certificate:
     return Presented(Connection("127.0.0.1", certificate), credential, "bench", "GET")
 
 
-def signing_request() -> bytes:
-    """A certificate signing request for a new key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def signing_request(key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
+    """A certificate signing request for a key, or a new one."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
-async def join(gateway: Gateway, code: str, kind: PrincipalKind) -> bytes:
+async def join(
+    gateway: Gateway, code: str, kind: PrincipalKind, key: ec.EllipticCurvePrivateKey | None = None
+) -> bytes:
     """Redeem a code; returns the certificate (DER)."""
-    request = signing_request()
+    request = signing_request(key)
     person = kind is PrincipalKind.PERSON
     operation: Operation = RegisterDevice(request) if person else JoinWorkload(request)
     async with gateway.guard.admit(presented(OneTimeCode(code)), operation) as permit:
@@ -156,6 +158,13 @@ class Process:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def running(*command: str, **environment: str) -> Iterator[Process]:
     """Run a server of ours that prints its URL once it listens; end it by its id."""
@@ -180,13 +189,6 @@ def running(*command: str, **environment: str) -> Iterator[Process]:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wrk(server: Process, url: str, authorization: str, *, connections: int, seconds: int) -> tuple[int, float]:

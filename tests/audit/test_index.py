@@ -18,7 +18,7 @@ from nomoat.audit.log import Log
 from nomoat.audit.query import parse_query
 from nomoat.audit.reading import Reader
 from nomoat.audit.segments import list_segments
-from nomoat.core.errors import Corrupt, Unavailable
+from nomoat.core.errors import Corrupt
 from nomoat.core.record import Json, Receipt, Record, RecordKind
 from nomoat.stores.postings import Damaged, Postings
 from tests.audit.attacks import flip
@@ -147,46 +147,6 @@ def test_one_record_by_its_number(indexed: Indexed) -> None:
             assert index.search(query, after=-1, limit=1, size=indexed.size) == expected
 
 
-def test_a_summary_counts_what_a_search_finds(indexed: Indexed) -> None:
-    for text in ("on acme/d1", "label pii refused", f"by {PEOPLE[2]}", "", "since 300s what WriteFile"):
-        query = parse_query(text, indexed.world.clock.now)
-        found = indexed.reader.search(query, after=-1, limit=1 << 20, size=indexed.size)
-        with closing(indexed.index()) as index:
-            summary = index.summarize(query, "who", 1000, indexed.size)
-        counted: dict[str, list[int]] = {}
-        for record in found:
-            who = record["who"]
-            assert isinstance(who, dict)
-            number = record["n"]
-            assert isinstance(number, int)
-            counted.setdefault(f"{who.get('kind')} {who.get('name') or ''}".strip(), []).append(number)
-        assert summary.size == indexed.size
-        assert {group.name: (group.count, group.first, group.last) for group in summary.groups} == {
-            name: (len(numbers), min(numbers), max(numbers)) for name, numbers in counted.items()
-        }
-        assert sum(group.refused for group in summary.groups) == sum(r["decision"] == "deny" for r in found)
-
-
-def test_what_somebody_touched(indexed: Indexed) -> None:
-    with closing(indexed.index()) as index:
-        summary = index.summarize(parse_query(f"by {PEOPLE[1]}", 0), "on", 1000, indexed.size)
-        top = index.summarize(parse_query(f"by {PEOPLE[1]}", 0), "on", 3, indexed.size)
-    names = {group.name for group in summary.groups}
-    assert {"acme/d1:metrics.json", "acme/d1", "other/d1"} <= names
-    assert not any("@" in name for name in names)
-    assert (len(top.groups), top.total) == (3, len(summary.groups))
-    assert top.groups == summary.groups[:3]
-
-
-def test_a_small_log_is_counted_without_an_index(indexed: Indexed, tmp_path: Path) -> None:
-    none = Indexed(indexed.world, tmp_path / "none.db", indexed.size)
-    for by, text in (("who", "on acme/d1"), ("on", f"by {PEOPLE[2]}")):
-        query = parse_query(text, 0)
-        with closing(none.index()) as index, closing(indexed.index()) as whole:
-            counted = {group.name: group for group in index.summarize(query, by, 1000, indexed.size).groups}
-            assert counted == {group.name: group for group in whole.summarize(query, by, 1000, indexed.size).groups}
-
-
 # -- Behind --------------------------------------------------------------------------------------------
 
 
@@ -213,10 +173,10 @@ def test_it_goes_on_where_it_left_off(indexed: Indexed, tmp_path: Path) -> None:
     with closing(again.indexer()) as indexer:
         assert indexer.size == indexed.size // BLOCK * BLOCK  # the newest block is begun anew
         indexer.follow(indexed.size)
-    query = parse_query("on acme/d1 refused", 0)
+    query, size = parse_query("on acme/d1 refused", 0), indexed.size
     with closing(again.index()) as index, closing(indexed.index()) as whole:
-        for by in ("who", "on"):
-            assert index.summarize(query, by, 1000, 0) == whole.summarize(query, by, 1000, 0)
+        found = index.search(query, after=-1, limit=1000, size=size)
+        assert found == whole.search(query, after=-1, limit=1000, size=size) != []
 
 
 def test_nothing_is_taken_in_that_is_not_durable(indexed: Indexed, tmp_path: Path) -> None:
@@ -271,8 +231,6 @@ def test_a_damaged_index_is_as_none_and_made_anew(
     expected = indexed.reader.search(query, after=-1, limit=100, size=indexed.size)
     with closing(hurt.index()) as index:
         assert index.search(query, after=-1, limit=100, size=indexed.size) == expected
-        with pytest.raises(Unavailable):  # too many to be counted without one
-            index.summarize(query, "who", 10, 1 << 40)
         hurt.catch_up()
         assert index.size == indexed.size  # by the same reader, which notices
         assert index.search(query, after=-1, limit=100, size=indexed.size) == expected
@@ -308,7 +266,7 @@ def test_an_index_of_another_key_log_or_history_is_made_anew(indexed: Indexed, t
 def test_no_word_of_a_record_is_in_the_file_even_decrypted(indexed: Indexed) -> None:
     raw = b"".join(path.read_bytes() for path in indexed.path.parent.glob("index.db*"))
     postings = Postings.reader(indexed.path, KEY)
-    rows = postings._rows("SELECT * FROM known") + postings._rows("SELECT * FROM fact")
+    rows = postings._rows("SELECT * FROM fact")
     rows += postings._rows("SELECT block, term FROM posting LIMIT 1000")
     postings.close()
     text = repr(rows).encode()
@@ -331,9 +289,6 @@ def test_erased_content_is_found_by_no_name(tmp_path: Path) -> None:
         assert index.search(query, after=-1, limit=10, size=erased.size)
         del world.keys.keys[subject]
         assert index.search(query, after=-1, limit=10, size=erased.size) == []
-        names = [group.name for group in index.summarize(parse_query("on acme/d1", 0), "who", 100, 0).groups]
-        assert not any(PEOPLE[3] in name for name in names)
-        assert "" in names
 
 
 def test_damage_in_the_log_is_told_by_the_search_without_it(tmp_path: Path) -> None:

@@ -134,8 +134,8 @@ def test_counting_is_for_auditors_and_recorded(live: Live, admin: Caller) -> Non
     who = live.person(admin, "counter")
     said = who.nomoat("audit", "who", "on acme/digits")
     assert said.code == 1
-    assert "counter may not SummarizeLog" in said.err
-    assert "person counter" in admin.nomoat("audit", "search", "what SummarizeLog refused").out
+    assert "counter may not ReportLog" in said.err
+    assert "person counter" in admin.nomoat("audit", "search", "what ReportLog refused").out
 
 
 def test_a_scan_finds_what_the_index_finds(admin: Caller, refused: int) -> None:

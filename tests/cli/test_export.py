@@ -75,6 +75,7 @@ def test_a_report_counts_what_happened_and_is_itself_a_record(admin: Caller) -> 
     assert isinstance(rows, list)
     assert isinstance(found, list)
     (whoami,) = [row for row in rows if row["what"] == "Whoami"]
+    assert said.json()["counted"] >= found[-1]["n"] + 1
     assert (whoami["who"], whoami["accesses"]) == ("person ann", len(found))
     shown = admin.nomoat("audit", "report", "--by", "what")
     assert shown.out.split()[:6] == ["what", "accesses", "refused", "bytes", "first", "last"]

@@ -13,17 +13,18 @@ from typing import Any
 import pytest
 
 from nomoat.audit.aggregates import GROUPINGS, parse_groupings
+from nomoat.audit.chunking import BEFORE, Chunker, Made
 from nomoat.audit.events import Events
 from nomoat.audit.log import Log
 from nomoat.audit.query import Query, parse_query
 from nomoat.audit.reports import Reports
 from nomoat.audit.tabular import row
-from nomoat.core.errors import Corrupt, Malformed
+from nomoat.core.errors import Corrupt, Malformed, Unavailable
 from nomoat.core.record import Json, Record, RecordKind
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state import State
-from tests.audit.world import World, opening
+from tests.audit.world import MemoryKeys, World, opening
 
 HOSTILE = "acme/x'; DROP TABLE log; --"
 THINGS = ["acme/digits", "acme/digits@3f9c:data/train.parquet", "acme/digits-2", "acme/other", HOSTILE]
@@ -34,8 +35,26 @@ QUERIES = [
     "by person:ben refused",
     "allowed",
     "what ReadFile since 30d",
+    "until 5s",
+    "since 20s until 5s refused",
+    "label pii",
+    "label pii label raw by ann",
+    "label no-such",
+    "session s-1",
+    "session s-1 session s-2",
+    "on acme/listed:b.txt",
+    "on acme/listed by ben",
     f'on "{HOSTILE}"',
 ]
+
+
+async def extend(reports: Reports, log: Log) -> bool:
+    chunker = Chunker(log.walk)
+
+    async def make(after: int, most: int) -> Made:
+        return await asyncio.to_thread(chunker.make, after, most)
+
+    return await reports.extend(make)
 
 
 def run(tmp_path: Path, test: Callable[[Log, World, Reports, StoredChunks, Path], Awaitable[None]]) -> None:
@@ -54,16 +73,27 @@ def run(tmp_path: Path, test: Callable[[Log, World, Reports, StoredChunks, Path]
     asyncio.run(inner())
 
 
-async def fill(log: Log, accesses: int) -> None:
+async def fill(world: World, log: Log, accesses: int) -> None:
     draw = random.Random(accesses)  # noqa: S311 - a test's choices
     for _ in range(accesses):
+        world.clock.now += 0.1
         subject, on = draw.choice(["person:ann", "person:ben", "workload:train"]), draw.choice(THINGS)
-        if draw.random() < 0.2:
-            await log.append(opening(subject, on=on, decision="deny", why="no policy permits it"))
+        kind, _, name = subject.partition(":")
+        refused = draw.random() < 0.2
+        content: dict[str, Json] = {
+            "who": {"kind": kind, "name": name, "session": draw.choice(["s-1", "s-2"])},
+            "on": {"kind": "File", "name": on, "labels": draw.choice([["pii"], ["pii", "raw"], ["no-such-one"], []])},
+        }
+        if draw.random() < 0.1:
+            content["all"] = {"count": 2, "names": ["acme/listed:a.txt", "acme/listed@3f9c:b.txt"]}
+        if draw.random() < 0.1:
+            content["on"] = {"requested": on}
+        decision = "deny" if refused else "allow"
+        receipt = await log.append(Record(RecordKind.OPENING, subject, "ReadFile", on, decision, content))
+        if refused:
             continue
-        receipt = await log.append(opening(subject, on=on))
-        content: dict[str, Json] = {"outcome": "complete", "bytes": draw.randrange(1000)}
-        await log.append(Record(RecordKind.OUTCOME, subject, "ReadFile", "", "", content, of=receipt.index))
+        ending: dict[str, Json] = {"outcome": "complete", "bytes": draw.randrange(1000)}
+        await log.append(Record(RecordKind.OUTCOME, subject, "ReadFile", "", "", ending, of=receipt.index))
 
 
 def counted(log: Log, by: list[str], query: Query) -> dict[tuple[str, ...], tuple[int, int, int]]:
@@ -93,28 +123,31 @@ def told(rows: list[dict[str, Any]], by: list[str]) -> dict[tuple[str, ...], tup
 def test_an_aggregate_is_what_counting_gives_before_between_and_after_chunks(tmp_path: Path) -> None:
     async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, _: Path) -> None:
         for turn in range(3):
-            await fill(log, 150 + turn)
-            for by in (["who", "what"], ["on"], ["decision", "who", "on"]):
-                for text in QUERIES:
-                    query = parse_query(text, world.clock.now)
-                    assert told(await reports.report(by, query, limit=1000), by) == counted(log, by, query), (by, text)
-            while await reports.extend():
+            await fill(world, log, 150 + turn)
+            for number, text in enumerate(QUERIES, turn):
+                by = (["who", "what"], ["on"], ["decision", "who", "on"])[number % 3]
+                query = parse_query(text, world.clock.now)
+                found = await reports.report(by, query, limit=1000)
+                assert told(found.rows, by) == counted(log, by, query), (by, text)
+                assert (found.groups, found.counted) == (len(found.rows), log.size)
+            while await extend(reports, log):
                 pass
-            assert len(chunks.list()) == log.size // 200
+            assert sum(each.last - each.first + 1 for each in chunks.list()) == log.size // 200 * 200
         whole = await reports.report(["what"], Query(), limit=1000)
-        assert whole[0]["accesses"] == 150 + 151 + 152
-        assert (await reports.report(["on"], Query(), limit=2)).__len__() == 2
+        assert whole.rows[0]["accesses"] == 150 + 151 + 152
+        few = await reports.report(["on"], Query(), limit=2)
+        assert (len(few.rows), few.groups) == (2, len(THINGS))
 
     run(tmp_path, test)
 
 
 def test_every_grouping_can_be_asked(tmp_path: Path) -> None:
     async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, _: Path) -> None:
-        del world, chunks
-        await fill(log, 120)
-        await reports.extend()
+        del chunks
+        await fill(world, log, 120)
+        await extend(reports, log)
         for name in GROUPINGS:
-            rows = await reports.report([name], Query(), limit=1000)
+            rows = (await reports.report([name], Query(), limit=1000)).rows
             assert sum(each["accesses"] for each in rows) == 120, name
 
     run(tmp_path, test)
@@ -122,10 +155,9 @@ def test_every_grouping_can_be_asked(tmp_path: Path) -> None:
 
 def test_no_name_lies_in_plaintext_and_a_changed_or_swapped_chunk_does_not_open(tmp_path: Path) -> None:
     async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, at: Path) -> None:
-        del world
-        await fill(log, 300)
-        while await reports.extend():
-            pass
+        for accesses in (150, 151):
+            await fill(world, log, accesses)
+            assert await extend(reports, log)
         files = sorted((at / "columns").iterdir())
         assert len(files) >= 2
         for file in files:
@@ -139,7 +171,7 @@ def test_no_name_lies_in_plaintext_and_a_changed_or_swapped_chunk_does_not_open(
             with pytest.raises(Corrupt, match="columns"):
                 await reports.report(["who"], Query(), limit=10)
         files[0].write_bytes(one)
-        assert await reports.report(["who"], Query(), limit=10)
+        assert (await reports.report(["who"], Query(), limit=10)).rows
         assert len(chunks.list()) == len(files)
 
     run(tmp_path, test)
@@ -147,18 +179,97 @@ def test_no_name_lies_in_plaintext_and_a_changed_or_swapped_chunk_does_not_open(
 
 def test_clearing_destroys_what_there_is_and_what_is_on_its_way(tmp_path: Path) -> None:
     async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, at: Path) -> None:
-        del world
-        await fill(log, 400)
-        assert await reports.extend()
-        making = asyncio.create_task(reports.extend())
+        await fill(world, log, 400)
+        assert await extend(reports, log)
+        making = asyncio.create_task(extend(reports, log))
         await asyncio.sleep(0.01)
         await reports.clear("person:ann")
         await making
         assert chunks.list() == []
         assert list((at / "columns").iterdir()) == []
-        while await reports.extend():
+        while await extend(reports, log):
             pass
-        assert sum(each["accesses"] for each in await reports.report(["who"], Query(), limit=10)) == 400
+        assert sum(each["accesses"] for each in (await reports.report(["who"], Query(), limit=10)).rows) == 400
+
+    run(tmp_path, test)
+
+
+def test_the_bytes_of_an_access_count_where_it_does_however_long_it_took(tmp_path: Path) -> None:
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, _: Path) -> None:
+        del world, chunks
+        long = await log.append(opening("person:ann", on="acme/digits:long"))
+        for _turn in range(BEFORE + 300):
+            await log.append(opening("person:ben", decision="deny"))
+            if log.size == 250:
+                assert await extend(reports, log)
+        await log.append(Record(RecordKind.OUTCOME, "person:ann", "ReadFile", "", "", {"bytes": 77}, of=long.index))
+        assert await extend(reports, log)
+        for text in ("on acme/digits:long", "by ann", "", f"record {long.index}"):
+            found = await reports.report(["who", "on"], parse_query(text, 0), limit=10)
+            told = {row["who"]: (row["accesses"], row["bytes"]) for row in found.rows}
+            assert told["person ann"] == (1, 77), text
+            assert "" not in told
+
+    run(tmp_path, test)
+
+
+def test_an_erased_person_is_counted_under_a_pseudonym_with_no_thing(tmp_path: Path) -> None:
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, at: Path) -> None:
+        del chunks, at
+        await fill(world, log, 300)
+        assert await extend(reports, log)
+        before = {row["who"]: row["accesses"] for row in (await reports.report(["who"], Query(), limit=10)).rows}
+        pseudonym = log.pseudonym("person:ann")
+        assert isinstance(world.keys, MemoryKeys)
+        del world.keys.keys[pseudonym]
+        await reports.clear("person:ann")
+        rows = (await reports.report(["who", "thing"], Query(), limit=1000)).rows
+        assert "person ann" in before
+        assert not any("ann" in row["who"] for row in rows)
+        erased = [(row["thing"], row["accesses"]) for row in rows if row["who"] == pseudonym]
+        assert erased == [("", before["person ann"])]
+
+    run(tmp_path, test)
+
+
+def test_things_are_counted_in_all_their_versions(tmp_path: Path) -> None:
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, at: Path) -> None:
+        del world, chunks, at
+        for on in ("acme/d:a", "acme/d@3f9c:a", "acme/d@77:a", "acme/d:b"):
+            await log.append(opening(on=on))
+        rows = (await reports.report(["thing"], Query(), limit=10)).rows
+        assert {row["thing"]: row["accesses"] for row in rows} == {"acme/d:a": 3, "acme/d:b": 1}
+
+    run(tmp_path, test)
+
+
+def test_what_is_too_much_to_read_for_one_report_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, _: Path) -> None:
+        del chunks
+        monkeypatch.setattr("nomoat.audit.reports.FARTHEST_BEHIND", 300)
+        await fill(world, log, 250)
+        with pytest.raises(Unavailable, match=r"they are being made, 0 of .* ask again in a minute"):
+            await reports.report(["who"], Query(), limit=10)
+        assert await extend(reports, log)
+        found = await reports.report(["who"], Query(), limit=10)
+        assert sum(row["accesses"] for row in found.rows) == 250
+
+    run(tmp_path, test)
+
+
+def test_first_and_last_are_those_of_accesses(tmp_path: Path) -> None:
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, _: Path) -> None:
+        del chunks
+        await fill(world, log, 200)
+        assert await extend(reports, log)
+        await fill(world, log, 20)
+        searched = await log.read("by ann", after=-1, limit=1000)
+        (row,) = (await reports.report(["who"], parse_query("by ann", 0), limit=10)).rows
+        assert (row["first_record"], row["first"]) == (searched[0]["n"], searched[0]["at"])
+        assert (row["last_record"], row["last"]) == (searched[-1]["n"], searched[-1]["at"])
+        assert row["accesses"] == row["allowed"] + row["refused"] == len(searched)
 
     run(tmp_path, test)
 

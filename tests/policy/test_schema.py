@@ -45,7 +45,7 @@ GROUPS = {
     "Remove": {"DeleteRepository"},
     "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadStatus"},
     "Audit": {
-        *{"ReadLog", "SummarizeLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
+        *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
         *{"ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
     },
     "Erase": {"EraseContent"},

@@ -221,7 +221,6 @@ EXPECTATIONS = [
     not_(TRAIN, "ReadStatus", GATEWAY),
     not_(ADA, "Enroll", identity("person:ada")),
     may(AUDITOR, "ReadLog", LOG, "auditors-read-the-log"),
-    may(AUDITOR, "SummarizeLog", LOG, "auditors-read-the-log"),
     may(AUDITOR, "ReadEntries", LOG, "auditors-read-the-log"),
     may(AUDITOR, "ProveRecord", LOG, "auditors-read-the-log"),
     not_(ADMINISTRATOR, "ProveRecord", LOG),

@@ -15,6 +15,7 @@ GROUPINGS: Final[Mapping[str, str]] = {
     "who": "trim(who_kind || ' ' || who)",
     "what": "what",
     "on": '"on"',
+    "thing": "regexp_replace(\"on\", '@[^:]*', '')",
     "repository": "regexp_extract(\"on\", '^[^@:]*')",
     "classification": "classification",
     "decision": "decision",
@@ -34,7 +35,7 @@ MOST_ROWS: Final = 10_000
 
 
 class Statement(NamedTuple):
-    """SQL over a table `log` with the columns of `nomoat.audit.tabular`, and the values that it binds."""
+    """SQL over a table `log` with the columns of `nomoat.audit.counted`, and the values that it binds."""
 
     sql: str
     values: Sequence[str | int]
@@ -55,9 +56,8 @@ def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
     """Return the statement that counts what matches, the largest groups first."""
     conditions, values = ["kind <> 'system'"], list[str | int]()
     for name in query.on:
-        # Cheap and true of whatever the rest is true of: most rows need no more.
-        conditions.append(f'starts_with("on", ?) AND ({_WITHIN % {"name": _ON}} OR {_WITHIN % {"name": _UNVERSIONED}})')
-        values += [re.split("[@:]", name, maxsplit=1)[0], *[name, name, name] * 2]
+        conditions.append(f"({_on(_ON)} OR len(list_filter(more, lambda name: {_on('name')})) > 0)")
+        values += [re.split("[@:]", name, maxsplit=1)[0], *[name, name, name] * 2] * 2
     for name in query.by:
         conditions.append("(who_kind = ? OR who = ? OR who_kind || ':' || who = ?)")
         values += [name] * 3
@@ -65,9 +65,18 @@ def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
         for word in words:
             conditions.append(f"{column} = ?")
             values.append(word)
+    for label in query.labels:
+        conditions.append("list_contains(string_split(labels, ' '), ?)")
+        values.append(label)
+    for session in query.sessions:
+        conditions.append("session = ?")
+        values.append(session)
     if query.since:
         conditions.append('"at" >= ?')
         values.append(query.earliest)
+    if query.until is not None:
+        conditions.append('"at" <= ?')
+        values.append(query.latest)
     if query.record is not None:
         conditions.append('coalesce("of", n) = ?')
         values.append(query.record)
@@ -75,8 +84,11 @@ def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
     places = ", ".join(str(place + 1) for place in range(len(by)))
     sql = (  # every name is ours, every value is bound
         f"SELECT {columns}, count(*) FILTER (kind <> 'outcome') AS accesses, "  # noqa: S608
+        "count(*) FILTER (kind <> 'outcome' AND decision = 'allow') AS allowed, "
         "count(*) FILTER (decision = 'deny') AS refused, coalesce(sum(bytes), 0)::BIGINT AS bytes, "
-        'min("at") AS first, max("at") AS last '
+        """min("at") FILTER (kind <> 'outcome') AS first, max("at") FILTER (kind <> 'outcome') AS last, """
+        "min(n) FILTER (kind <> 'outcome') AS first_record, max(n) FILTER (kind <> 'outcome') AS last_record, "
+        "count(*) OVER () AS groups "
         f"FROM log WHERE {' AND '.join(conditions)} GROUP BY {places} "
         f"HAVING accesses > 0 ORDER BY accesses DESC, {places} LIMIT {limit}"
     )
@@ -84,8 +96,11 @@ def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
 
 
 _ON: Final = '"on"'
-_UNVERSIONED: Final = "regexp_replace(\"on\", '@[^:]*', '')"
-# The thing itself, or what is in it (see `nomoat.audit.query`).
-_WITHIN: Final = (
-    "(%(name)s = ? OR (starts_with(%(name)s, ?) AND substr(%(name)s, length(?::VARCHAR) + 1, 1) IN ('@', ':', ' ')))"
-)
+
+
+def _on(name: str) -> str:
+    """Whether the name is the thing itself, or what is in it, in any version (see `nomoat.audit.query`)."""
+    within = "({0} = ? OR (starts_with({0}, ?) AND substr({0}, length(?::VARCHAR) + 1, 1) IN ('@', ':', ' ')))"
+    unversioned = f"regexp_replace({name}, '@[^:]*', '')"
+    # What comes first is cheap, and true of whatever the rest is true of: most rows need no more.
+    return f"(starts_with({name}, ?) AND ({within.format(name)} OR {within.format(unversioned)}))"

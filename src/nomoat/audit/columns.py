@@ -6,7 +6,7 @@ them through a pipe and has no temporary directory. Memory is bounded.
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from nomoat.audit.tabular import COLUMNS
 from nomoat.core.errors import Unavailable
 
 MEMORY: Final = "256MB"
+_ROW: Final = {column.name: "BIGINT" if column.numeric else "VARCHAR" for column in COLUMNS}
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -27,10 +28,9 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def row_types() -> str:
+def row_types(types: Mapping[str, str] = _ROW) -> str:
     """Return the types of a row's columns as DuckDB writes them."""
-    types = ", ".join(f"'{column.name}': '{'BIGINT' if column.numeric else 'VARCHAR'}'" for column in COLUMNS)
-    return f"{{{types}}}"
+    return f"{{{', '.join(f'{name!r}: {of!r}' for name, of in types.items())}}}"
 
 
 def write_parquet(rows: Iterable[bytes], path: Path) -> None:

@@ -27,7 +27,12 @@ class Events:
 
     def tell(self, records: Iterable[ReadableRecord], query: Query) -> list[ReadableRecord]:
         """Return the events that match: those of accesses that do, and of how they ended."""
-        return [event for record in records if _matches(event := self._complete(record), query)]
+        earliest, latest = query.earliest, query.latest
+        return [
+            event
+            for record in records
+            if earliest <= str((event := self._complete(record)).get("at")) <= latest and _matches(event, query)
+        ]
 
     def _complete(self, record: ReadableRecord) -> ReadableRecord:
         number, of = record.get("n"), record.get("of")
@@ -46,7 +51,6 @@ def _matches(event: ReadableRecord, query: Query) -> bool:
     number = event.get("of", event.get("n"))
     return (
         isinstance(number, int)
-        and str(event.get("at")) >= query.earliest
         and query.matches_entry(number, str(event.get("what")), str(event.get("decision")))
         and query.matches_content(event)
     )

@@ -1,26 +1,24 @@
-"""The index, as its readers use it: where records lie, which ones may match, who had to do with what.
+"""The index, as its readers use it: where records lie, and which ones may match.
 
 Rules: a hint. Every record that a search returns was read from the log, opened and matched there; what the
-index does not have yet is read from the log's end; without an index the log itself is searched. A summary is
-counted from the index alone and is no evidence. An index that is damaged is as none, until it is made anew.
+index does not have yet is read from the log's end; without an index the log itself is searched. An index that
+is damaged is as none, until it is made anew.
 """
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Final, final
 
 from nomoat.audit.frames import Place, Segments, frames_from
 from nomoat.audit.indexing import BLOCK
-from nomoat.audit.query import Query, ReadableRecord, names_of, unversioned
+from nomoat.audit.query import Query
 from nomoat.audit.reading import Reader, Search, parse_sealed
 from nomoat.audit.segments import Frame, FrameKind
 from nomoat.audit.terms import Terms
-from nomoat.core.errors import Corrupt, NotFound, Unavailable
+from nomoat.core.errors import Corrupt, NotFound
 from nomoat.core.record import Json
 from nomoat.stores.postings import BlockRow, Damaged, Postings
 
@@ -28,47 +26,6 @@ FARTHEST_BEHIND: Final = 8 * BLOCK
 """Records that a search reads at the log's end; with an index that lacks more, the log itself is searched."""
 KEPT_BLOCKS: Final = 160
 """Of 80 KiB each, about those of the newest million records that were searched."""
-
-
-@dataclass(slots=True)
-class Group:
-    """Records of one person, workload or thing: how many were allowed and refused, the first and the last of them."""
-
-    name: str = ""
-    allowed: int = 0
-    refused: int = 0
-    other: int = 0
-    first: int = -1
-    last: int = -1
-    first_at: int = 0
-    last_at: int = 0
-
-    @property
-    def count(self) -> int:
-        """All of them."""
-        return self.allowed + self.refused + self.other
-
-    def add(self, record: int, at: int, decision: str) -> None:
-        """Count a record; `at` is in Unix seconds."""
-        if decision == "allow":
-            self.allowed += 1
-        elif decision == "deny":
-            self.refused += 1
-        else:
-            self.other += 1
-        if self.last < record:
-            self.last, self.last_at = record, at
-        if self.first < 0 or record < self.first:
-            self.first, self.first_at = record, at
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The `groups` with the most records, of `total` groups; `size` is how many records of the log were counted."""
-
-    groups: tuple[Group, ...]
-    total: int
-    size: int
 
 
 @final
@@ -210,63 +167,6 @@ class Index:
             if shared:
                 yield number, sorted(shared)
 
-    # -- Counting -------------------------------------------------------------------------------------
-
-    def summarize(self, query: Query, by: str, limit: int, size: int) -> Summary:
-        """Count the records that match, by `who` or `on`; without an index, in a log of few records.
-
-        Raises `Unavailable` while a larger log has no index.
-        """
-        try:
-            postings = self._postings()
-            groups = self._count(postings, query, by)
-            most = sorted(groups.items(), key=lambda item: (-item[1].count, item[0]))[:limit]
-            for known, group in most:
-                group.name = self._name(postings, known, by)
-            return Summary(tuple(group for _, group in most), len(groups), int(postings.fact("size") or 0))
-        except (Damaged, NotFound):
-            if size > FARTHEST_BEHIND:
-                raise Unavailable("index", "it is being made anew; try again later, or search the log") from None
-        named: dict[str, Group] = {}
-        for record in self._reader.search(query, after=-1, limit=size, size=size):
-            if name := _named(record, by):
-                at = int(datetime.fromisoformat(str(record["at"])).timestamp())
-                named.setdefault(name, Group(name)).add(int(str(record["n"])), at, str(record["decision"]))
-        counted = sorted(named.values(), key=lambda group: (-group.count, group.first))
-        return Summary(tuple(counted[:limit]), len(counted), size)
-
-    def _count(self, postings: Postings, query: Query, by: str) -> dict[int, Group]:
-        groups: dict[int, Group] = {}
-        allow, deny = (self._terms.term("decision", decision) for decision in ("allow", "deny"))
-        for number, places in self._matching(postings, query, -1):
-            block = postings.block(number, whole=True)
-            if block is None:
-                raise Damaged("a block is missing")
-            column = block.who if by == "who" else block.thing
-            times, since, until = block.times, query.since, query.until
-            allowed, refused = set(postings.places(number, allow)), set(postings.places(number, deny))
-            first = number * BLOCK
-            for place in places:
-                at = times[place]
-                if at < since - 1 or (until is not None and at > until):
-                    continue
-                group = groups.get(column[place])
-                if group is None:
-                    group = groups[column[place]] = Group()
-                decision = "allow" if place in allowed else "deny" if place in refused else ""
-                group.add(first + place, at, decision)
-        groups.pop(0, None)  # records of nobody, or on nothing
-        return groups
-
-    def _name(self, postings: Postings, known: int, by: str) -> str:
-        """Who or what it is, from the first record that the log has of it; '' if that was erased."""
-        record = postings.first_record(known)
-        if record is None:
-            raise Damaged("a name is missing")
-        search = self._reader.begin(Query(), after=-1, size=record + 1)
-        (frame,) = self._segments.records(record, 1, self.place(record))
-        return _named(search.readable(parse_sealed(frame)), by)
-
     def _lines(self, postings: Postings, number: int) -> BlockRow:
         """Where the records of a block lie. A full block never changes, so it is kept for the next search."""
         key = id(postings), number
@@ -274,7 +174,7 @@ class Index:
             if (kept := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return kept
-        block = postings.block(number, whole=False)
+        block = postings.block(number)
         if block is None:
             raise Damaged("a block is missing")
         if len(block.offsets) == BLOCK:
@@ -309,12 +209,3 @@ class Index:
                     self._kept.clear()
                 self._open = inode, Postings.reader(self._path, self._key)
             return self._open[1]
-
-
-def _named(record: ReadableRecord, by: str) -> str:
-    """Who a record is by (kind and name), or what it is on, in no version; '' if it does not say."""
-    if by == "on":
-        return unversioned(next(names_of(record), ""))
-    who = record.get("who")
-    kind, name = (who.get("kind"), who.get("name")) if isinstance(who, Mapping) else ("", "")
-    return f"{kind} {name or ''}".strip()

@@ -25,12 +25,10 @@ from nomoat.audit.terms import Terms
 from nomoat.audit.tree import leaf_hash
 from nomoat.core.errors import Corrupt, NotFound
 from nomoat.core.record import Json
-from nomoat.stores.postings import BlockRow, Changes, Damaged, KnownRow, Postings
+from nomoat.stores.postings import BlockRow, Changes, Damaged, Postings
 
 BLOCK: Final = 1 << 13
 """Records of a block; places in one fit two bytes."""
-WHO: Final = 1
-THING: Final = 2
 _CACHED_KEYS: Final = 8192
 _NOBODY: Final[dict[str, Json]] = {}
 
@@ -43,9 +41,9 @@ class _Block:
         self.place = place
         self.last = b""
         self.offsets, self.outcomes = array("I"), array("H")
-        self.times, self.who, self.thing = array("I"), array("I"), array("I")
+        self.times = array("I")
         self.postings: dict[int, array[int]] = {}
-        self.like: dict[object, tuple[list[array[int]], int]] = {}
+        self.like: dict[object, list[array[int]]] = {}
         self._saved: dict[int, int] = {}
 
     @property
@@ -67,9 +65,8 @@ class _Block:
         return grown
 
     def row(self) -> BlockRow:
-        columns = (self.offsets, self.outcomes, self.times, self.who, self.thing)
         span = min(self.times), max(self.times)
-        return BlockRow(self.number, *self.place, self.last, *span, *columns)
+        return BlockRow(self.number, *self.place, self.last, *span, self.offsets, self.outcomes, self.times)
 
 
 @final
@@ -92,8 +89,6 @@ class Indexer:
 
         self._cipher = cipher
         self._terms = Terms(key)
-        self._known: dict[tuple[int, int], int] = {}
-        self._fresh: list[KnownRow] = []
         self._late: list[tuple[int, int]] = []
         self._block: _Block | None = None
         self._at: Place | None = None
@@ -131,9 +126,9 @@ class Indexer:
                 postings.close()
                 raise
             return postings
-        self.size, self._known = 0, {}
+        self.size = 0
         postings = Postings.create(self._path, self._key)
-        postings.save(Changes({"origin": self._origin, "size": "0"}, (), (), (), ()))
+        postings.save(Changes({"origin": self._origin, "size": "0"}, (), (), ()))
         return postings
 
     def _resume(self, postings: Postings) -> None:
@@ -142,7 +137,7 @@ class Indexer:
             raise Damaged("it is of another log")
         full = 0
         for number in sorted(number for number, _, _ in postings.blocks()):
-            block = postings.block(number, whole=False)
+            block = postings.block(number)
             if block is None or number != full:
                 raise Damaged("a block is missing")
             if len(block.offsets) < BLOCK:
@@ -157,8 +152,7 @@ class Indexer:
                 raise Damaged("it is of another history of this log")
             full, self._at = number + 1, Place(place.ordinal, frame.end)
         postings.cut(full, full * BLOCK)
-        postings.save(Changes({"size": str(full * BLOCK)}, (), (), (), ()))
-        self._known = {(row.kind, row.term): row.id for row in postings.known()}
+        postings.save(Changes({"size": str(full * BLOCK)}, (), (), ()))
         self.size = full * BLOCK
 
     # -- Taking in ------------------------------------------------------------------------------------
@@ -196,14 +190,12 @@ class Indexer:
         block.times.append(_seconds(str(fields["at"])[:19]))
         of = fields.get("of")
         if isinstance(of, int):
-            block.who.append(0)
-            block.thing.append(0)
             if of >= block.first:
                 block.outcomes[of - block.first] = number - of
             else:
                 self._late.append((of, number))
         else:
-            self._describe(block, place, number, fields, frame.body)
+            self._describe(block, place, fields, frame.body)
         self.size += 1
         self._at = Place(ordinal, frame.end)
         if place == BLOCK - 1:
@@ -211,7 +203,7 @@ class Indexer:
             self._save()
             self._block = None
 
-    def _describe(self, block: _Block, place: int, number: int, fields: Mapping[str, Json], box: bytes) -> None:
+    def _describe(self, block: _Block, place: int, fields: Mapping[str, Json], box: bytes) -> None:
         """Take in what a record says. Nearly every part of it is like one before in the block, so its terms are known."""
         content, terms, like = self._content(fields, box), self._terms, block.like
         who, on = content.get("who"), content.get("on")
@@ -219,23 +211,21 @@ class Indexer:
         key: tuple[object, ...]
         what, decision, session = str(fields["what"]), str(fields["decision"]), who.get("session")
         if (said := like.get(key := ("what", what, decision))) is None:
-            said = like[key] = block.columns(terms.of_decision(what, decision)), 0
+            said = like[key] = block.columns(terms.of_decision(what, decision))
         if (by := like.get(key := ("who", who.get("kind"), who.get("name")))) is None:
-            by = like[key] = block.columns(terms.of_who(who)), self._know(WHO, terms.who(content), number)
+            by = like[key] = block.columns(terms.of_who(who))
         if (of := like.get(key := ("session", session))) is None:
-            of = like[key] = block.columns(terms.of_session(session if isinstance(session, str) else "")), 0
+            of = like[key] = block.columns(terms.of_session(session if isinstance(session, str) else ""))
         things = None
         if isinstance(on, dict) and "all" not in content:
             labels = on.get("labels")
             key = ("on", on.get("name"), on.get("requested"), *(labels if isinstance(labels, list) else ()))
             things = like.get(key)
         if things is None:
-            things = block.columns(terms.of_things(content)), self._know(THING, terms.thing(content), number)
+            things = block.columns(terms.of_things(content))
             if isinstance(on, dict) and "all" not in content:
                 like[key] = things
-        block.who.append(by[1])
-        block.thing.append(things[1])
-        for columns, _ in (said, by, of, things):
+        for columns in (said, by, of, things):
             for places in columns:
                 places.append(place)
 
@@ -253,23 +243,14 @@ class Indexer:
     def _nobody(self, pseudonym: str) -> Json:
         return {"kind": self._nameless.get(pseudonym, "")}
 
-    def _know(self, kind: int, term: int, number: int) -> int:
-        if term == 0:
-            return 0
-        known = self._known.get((kind, term))
-        if known is None:
-            known = self._known[kind, term] = len(self._known) + 1
-            self._fresh.append(KnownRow(known, kind, term, number))
-        return known
-
     def _save(self) -> None:
         block = self._block
         rows = [block.row()] if block is not None else []
         grown = block.unsaved() if block is not None else []
         at = self._at or Place(0, 0)
         facts = {"size": str(self.size), "ordinal": str(at.ordinal), "offset": str(at.offset)}
-        self._postings.save(Changes(facts, rows, grown, self._late, self._fresh))
-        self._late, self._fresh = [], []
+        self._postings.save(Changes(facts, rows, grown, self._late))
+        self._late = []
 
 
 @lru_cache(maxsize=64)

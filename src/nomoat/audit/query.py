@@ -34,7 +34,7 @@ SYSTEM_ACTIONS: Final = frozenset(
     }
 )
 """What stands for an action in records that are of no Operation."""
-FORMER_ACTIONS: Final[frozenset[str]] = frozenset()
+FORMER_ACTIONS: Final = frozenset({"SummarizeLog"})
 """What earlier versions called an action that has no such name now: their records stay searchable."""
 _TOKEN: Final = re.compile(r'"([^"]*)"|(\S+)')
 _AGE: Final = re.compile(r"(\d{1,6})([smhdw])")
@@ -69,6 +69,11 @@ class Query:
     def earliest(self) -> str:
         """`since` as records write times, which sort as text."""
         return datetime.fromtimestamp(self.since, UTC).isoformat(timespec="milliseconds")
+
+    @property
+    def latest(self) -> str:
+        """`until` in the same way; without one, what sorts behind every time."""
+        return "~" if self.until is None else datetime.fromtimestamp(self.until, UTC).isoformat(timespec="milliseconds")
 
     def matches_entry(self, number: int, what: str, decision: str) -> bool:
         """Whether what stands in the leaf entry may match; the rest needs the content."""

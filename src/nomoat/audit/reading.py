@@ -6,7 +6,6 @@ Memory holds one segment and the results. Reading changes nothing; whoever reads
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple, cast, final
 
@@ -119,8 +118,8 @@ class Search:
         self._query = query
         self._after = after
         self._size = size
-        self._since = _as_time(query.since)
-        self._until = "~" if query.until is None else _as_time(query.until)
+        self._since = query.earliest
+        self._until = query.latest
         # From the newest back, an outcome comes before its opening.
         self.outcomes: dict[int, Sealed] = {}
 
@@ -184,8 +183,3 @@ class Search:
 def parse_sealed(frame: Frame) -> Sealed:
     """Return the record of a frame."""
     return Sealed(cast("Fields", orjson.loads(frame.entry)), frame.body)
-
-
-def _as_time(moment: float) -> str:
-    """Return Unix seconds as records write a time."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")

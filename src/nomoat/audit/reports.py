@@ -1,45 +1,47 @@
-"""Reports: columns of the log kept beside it, so that aggregates over all of it take less than a second.
+"""Reports: columns of the log kept beside it, so that aggregates over a million records take less than a second.
 
-Rules: chunks of columns are made in the background, of records that are durable; what comes after the
-last one is read from the log itself, so an answer is never behind. DuckDB runs in a process of its own
-without keys (`aggregating`); plaintext is in memory only. Where somebody was erased or content was
-forgotten, all columns are destroyed and made anew.
+Rules: chunks of columns are made as the log grows, in a process apart, of records that are durable. What comes
+after the last one is read from the log itself, so an answer is never behind, and says up to which record it
+counts; where that would be too much, the answer is that it has to wait. DuckDB runs in a process of its own
+without keys (`apart`); plaintext is in memory only. Where somebody was erased or content was forgotten, all
+columns are destroyed and made anew.
 """
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from nomoat.audit.aggregates import statement
-from nomoat.audit.events import Events, ReadableRecord
+from nomoat.audit.apart import Apart, Memory
+from nomoat.audit.chunking import Following, Made
+from nomoat.audit.counted import counted_row
 from nomoat.audit.log import Log
 from nomoat.audit.query import Query
-from nomoat.audit.tabular import json_row
 from nomoat.core.errors import Corrupt, NoMoatError, Unavailable
 from nomoat.stores.chunks import StoredChunks
 
-CHUNK: Final = 10_000
-"""Records of a chunk. What is not in one yet is read from the log for each report."""
+CHUNK: Final = 8192
+"""Records of a chunk, at the least. What is not in one yet is read from the log for each report."""
+LARGEST: Final = 6 * CHUNK
+"""Where more is to be made, chunks are larger: each is opened for a report that needs it."""
 MOST_CHUNKS: Final = 400
 """Each is a descriptor of this process while a report is made, and there are requests that need some too."""
-STEP: Final = 250
-BEFORE: Final = 1000
-"""Records before a chunk that are looked at for the openings of outcomes in it."""
-IDLE_S: Final = 5.0
-QUIET_S: Final = 60.0
-"""For so long fewer than a chunk's records came: only then are chunks made, for nobody waits for them …"""
-MOST_BEHIND: Final = 1_000_000
-"""… unless so many records are in no chunk yet."""
-REST: Final = 10
-"""Times as long as a step took it rests after it: a tenth of a core at the most."""
-TIMEOUT_S: Final = 30.0
+FARTHEST_BEHIND: Final = 8 * CHUNK
+"""Records that a report reads from the log's end: about three seconds of it, and 25 MB."""
+IDLE_S: Final = 1.0
+
+Make: TypeAlias = Callable[[int, int], Awaitable[Made]]
+"""Makes a chunk of so many records after a number (`nomoat.audit.chunking.Chunker.make`)."""
+
+
+class Aggregate(NamedTuple):
+    """A row for each of the largest groups, of `groups`; every record below number `counted` was looked at."""
+
+    rows: list[dict[str, Any]]
+    groups: int
+    counted: int
 
 
 @final
@@ -52,43 +54,32 @@ class Reports:
         self._size = size
         self._cleared = 0
 
-    async def run(self, failed: Callable[[NoMoatError], None]) -> None:
+    @property
+    def behind(self) -> int:
+        """How many records are in no column yet. Raises `Unavailable`."""
+        known = self._chunks.list()
+        return self._log.size - (known[-1].last + 1 if known else 0)
+
+    async def run(self, make: Make, failed: Callable[[NoMoatError], None]) -> None:
         """Make chunks as the log grows, until cancelled; tell `failed` what went wrong, and go on."""
-        seen: deque[int] = deque([self._log.size], maxlen=int(QUIET_S / IDLE_S))
         while True:
             await asyncio.sleep(IDLE_S)
-            seen.append(self._log.size)
             try:
-                while await self._is_time(seen) and await self.extend():
+                while await self.extend(make):
                     pass
             except NoMoatError as error:
                 failed(error)
 
-    async def _is_time(self, seen: "deque[int]") -> bool:
-        if len(seen) == seen.maxlen and self._log.size - seen[0] < self._size:
-            return True
-        known = await asyncio.to_thread(self._chunks.list)
-        return self._log.size - (known[-1].last if known else -1) > MOST_BEHIND
-
-    async def extend(self) -> bool:
+    async def extend(self, make: Make) -> bool:
         """Make the next chunk; return False when there are not enough records for one yet."""
         known = await asyncio.to_thread(self._chunks.list)
         after, cleared = (known[-1].last if known else -1), self._cleared
-        if self._log.size - after - 1 < self._size:
+        due = min(LARGEST, self._log.size - after - 1) // self._size * self._size
+        if due == 0:
             return False
-        following = await asyncio.to_thread(_Following, self._log, after)
-        rows, taken, times = list[bytes](), 0, list[str]()
-        while taken < self._size:
-            begun = time.perf_counter()
-            told = await asyncio.to_thread(following.take, min(STEP, self._size - taken))
-            taken += len(told)
-            times += [str(event["at"]) for event in told]
-            rows += map(json_row, told)
-            await asyncio.sleep(REST * (time.perf_counter() - begun))
-        content = await asyncio.to_thread(_make, b"".join(rows))
-        await self._chunks.add(
-            after + 1, after + taken, (min(times), max(times)), content, lambda: cleared == self._cleared
-        )
+        made = await make(after, due)
+        times = (made.oldest, made.newest)
+        await self._chunks.add(made.first, made.last, times, made.content, lambda: cleared == self._cleared)
         return True
 
     async def clear(self, subject: str = "") -> None:
@@ -97,80 +88,44 @@ class Reports:
         self._cleared += 1  # a chunk on its way is not kept any more
         await self._chunks.clear()
 
-    async def report(self, by: Sequence[str], query: Query, *, limit: int) -> list[dict[str, Any]]:
-        """Return a row for each group, the largest first. Raises `Corrupt` and `Unavailable`."""
-        return await asyncio.to_thread(self._report, by, query, limit)
+    async def report(self, by: Sequence[str], query: Query, *, limit: int) -> Aggregate:
+        """Count what matches, the largest groups first.
 
-    def _report(self, by: Sequence[str], query: Query, limit: int) -> list[dict[str, Any]]:
-        chunks = self._chunks.list()
+        Raises `Corrupt`, and `Unavailable` while the columns lack more records than can be read from the log.
+        """
+        while True:
+            cleared = self._cleared
+            try:
+                found = await asyncio.to_thread(self._report, by, query, limit)
+            except Corrupt:
+                if cleared == self._cleared:
+                    raise
+            else:
+                if cleared == self._cleared:
+                    return found
+            # Columns were destroyed meanwhile: what was in them must not be told.
+
+    def _report(self, by: Sequence[str], query: Query, limit: int) -> Aggregate:
+        chunks, size = self._chunks.list(), self._log.size
         after = chunks[-1].last if chunks else -1
-        wanted = [chunk for chunk in chunks if chunk.newest >= query.earliest]
+        if size - after - 1 > FARTHEST_BEHIND:
+            raise Unavailable(
+                "columns", f"they are being made, {after + 1} of {size} records have some: ask again in a minute"
+            )
+        wanted = [chunk for chunk in chunks if chunk.newest >= query.earliest and chunk.oldest <= query.latest]
         if len(wanted) > MOST_CHUNKS:
             raise Unavailable("columns", "too many records for one report: narrow it with since")
         asked = statement(by, query, limit)
         with ExitStack() as stack:
-            places = [_in_memory(stack, self._chunks.open(chunk)) for chunk in wanted]
-            rest = _in_memory(stack, b"".join(map(json_row, _Following(self._log, after))))
-            question = {"chunks": places, "rest": rest, "sql": asked.sql, "values": list(asked.values)}
-            answer: list[dict[str, Any]] = json.loads(_run(question, [*places, rest]))
-            return answer
-
-
-@final
-class _Following:
-    """The events after record number `after`: accesses that began shortly before it are known to their outcomes."""
-
-    def __init__(self, log: Log, after: int) -> None:
-        self._log = log
-        self._size = log.size
-        self._events = Events()
-        self._walk = log.walk(max(-1, after - BEFORE))
-        while self._walk.after < after:
-            self._events.tell(self._walk.take(self._size, most=min(STEP, after - self._walk.after)), Query())
-
-    def take(self, most: int) -> list[ReadableRecord]:
-        """Return the next events; none at the end of the log as it was at first."""
-        return self._events.tell(self._walk.take(self._size, most=most), Query())
-
-    def __iter__(self) -> Iterator[ReadableRecord]:
-        while told := self.take(STEP):
-            yield from told
-
-
-def _in_memory(stack: ExitStack, content: bytes) -> int:
-    """Return a descriptor of memory that holds `content`; it is closed with the stack."""
-    if not hasattr(os, "memfd_create"):
-        raise Unavailable("columns", "reports need Linux, whose memory can be handed to another process as a file")
-    descriptor = os.memfd_create("nomoat")
-    stack.callback(os.close, descriptor)
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(content)
-    return descriptor
-
-
-def _make(rows: bytes) -> bytes:
-    with ExitStack() as stack:
-        source, target = _in_memory(stack, rows), _in_memory(stack, b"")
-        _run({"make": target, "rest": source}, [source, target])
-        return os.pread(target, os.fstat(target).st_size, 0)
-
-
-def _run(question: dict[str, Any], descriptors: Sequence[int]) -> bytes:
-    """Have the process do it: without our environment, in no directory of ours, with these descriptors only."""
-    command = [sys.executable, "-I", "-m", "nomoat.audit.aggregating"]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own module
-            command,
-            input=json.dumps(question).encode(),
-            capture_output=True,
-            env={},
-            cwd="/",
-            pass_fds=descriptors,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable("columns", f"the report was not made ({type(error).__name__})") from None
-    if done.returncode != 0:
-        raise Corrupt("the columns of the log")
-    return done.stdout
+            places, rest = [Memory(stack) for _ in wanted], Memory(stack)
+            apart = Apart(stack, [*places, rest])
+            for place, chunk in zip(places, wanted, strict=True):
+                place.write(self._chunks.open(chunk))
+            for events in Following(self._log.walk, after).until(size):
+                rest.write(b"".join(map(counted_row, events)))
+            question = {"chunks": [place.descriptor for place in places], "rest": rest.descriptor}
+            rows: list[dict[str, Any]] = json.loads(
+                apart.ask({**question, "sql": asked.sql, "values": list(asked.values)})
+            )
+        groups = [row.pop("groups") for row in rows]
+        return Aggregate(rows, groups[0] if groups else 0, size)

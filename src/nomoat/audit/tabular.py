@@ -59,31 +59,31 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\u
 
 def row(record: Record) -> tuple[Cell, ...]:
     """Return a readable record's cells, in the order of `COLUMNS`."""
-    who, on, context = _fields(record, "who"), _fields(record, "on"), _fields(record, "context")
+    who, on, context = fields(record, "who"), fields(record, "on"), fields(record, "context")
     return (
-        _number(record, "n"),
-        _text(record, "at"),
-        _text(record, "enforcer"),
-        _text(record, "kind"),
-        _number(record, "of"),
-        _text(who, "kind"),
-        _text(who, "name") or ("" if _text(who, "kind") else _text(who, "pseudonym")),
-        _text(who, "session"),
-        _text(who, "binding"),
-        _text(record, "what"),
-        _text(on, "kind"),
-        _text(on, "name") or _text(on, "requested"),
-        _text(on, "version"),
-        _text(on, "classification"),
-        _list(on, "labels"),
-        _text(record, "decision"),
-        _list(record, "policies"),
-        _text(record, "why"),
-        _text(record, "outcome"),
-        _number(record, "bytes"),
-        _number(record, "ms"),
-        _text(context, "source"),
-        _text(_fields(record, "request"), "protocol"),
+        number(record, "n"),
+        text(record, "at"),
+        text(record, "enforcer"),
+        text(record, "kind"),
+        number(record, "of"),
+        text(who, "kind"),
+        text(who, "name") or ("" if text(who, "kind") else text(who, "pseudonym")),
+        text(who, "session"),
+        text(who, "binding"),
+        text(record, "what"),
+        text(on, "kind"),
+        text(on, "name") or text(on, "requested"),
+        text(on, "version"),
+        text(on, "classification"),
+        listed(on, "labels"),
+        text(record, "decision"),
+        listed(record, "policies"),
+        text(record, "why"),
+        text(record, "outcome"),
+        number(record, "bytes"),
+        number(record, "ms"),
+        text(context, "source"),
+        text(fields(record, "request"), "protocol"),
         next((state for state in ("erased", "damaged", "forgotten") if record.get(state)), "readable"),
     )
 
@@ -105,30 +105,34 @@ def json_row(record: Record) -> bytes:
 
 
 def _csv(rows: Iterable[tuple[Cell, ...]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode("utf-8", "backslashreplace")
+    lines = io.StringIO(newline="")
+    csv.writer(lines).writerows(rows)
+    return lines.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _inert(cell: Cell) -> Cell:
     return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA) else cell
 
 
-def _fields(record: Record, name: str) -> Record:
+def fields(record: Record, name: str) -> Record:
+    """Return a field that has fields; none if there are none."""
     value = record.get(name)
     return value if isinstance(value, Mapping) else {}
 
 
-def _text(record: Record, name: str) -> str:
+def text(record: Record, name: str) -> str:
+    """Return a text; '' if there is none."""
     value = record.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _number(record: Record, name: str) -> int | None:
+def number(record: Record, name: str) -> int | None:
+    """Return a whole number; None if there is none."""
     value = record.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _list(record: Record, name: str) -> str:
+def listed(record: Record, name: str) -> str:
+    """Return a list's items with spaces between; '' if there is none."""
     value = record.get(name)
     return " ".join(str(item) for item in value) if isinstance(value, (list, tuple)) else ""

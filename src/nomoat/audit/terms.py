@@ -59,16 +59,6 @@ class Terms:
         words |= {"label": query.labels, "session": query.sessions}
         return [self.term(word, value) for word, values in words.items() for value in values] or [self.every]
 
-    def who(self, content: Mapping[str, Json]) -> int:
-        """Return the term of who it was; 0 for a record of nobody."""
-        who = content.get("who")
-        return self.term("by", f"{who.get('kind')}:{who.get('name')}") if isinstance(who, Mapping) else 0
-
-    def thing(self, content: Mapping[str, Json]) -> int:
-        """Return the term of what it was on, in any version; 0 for nothing."""
-        name = next(names_of(content), "")
-        return self.term("on", unversioned(name)) if name else 0
-
 
 def _parts(name: str) -> Iterator[str]:
     """Yield everything that a thing is within: `acme/digits:a` is within `acme/digits`, in any version."""

@@ -1,5 +1,7 @@
 """`audit who` and `audit touched`: who had to do with something, and what somebody had to do with, at a glance."""
 
+from datetime import datetime
+
 import click
 
 from nomoat.cli import output
@@ -19,9 +21,9 @@ def who(invocation: Invocation, query: str, limit: int) -> None:
     """Print who is in the records that match QUERY, for example 'on acme/digits since 30d'.
 
     One line for each person or workload: how often allowed and refused, first and last. What QUERY may
-    say: nomoat audit search --help. Counted by the index: for evidence, search and prove the records.
+    say: nomoat audit search --help. Counts are orientation: for evidence, search and prove the records.
     """
-    _summarize(invocation, query, "who", limit)
+    _count(invocation, query, "who", "who", limit)
 
 
 @click.command()
@@ -34,40 +36,44 @@ def touched(invocation: Invocation, query: str, limit: int) -> None:
     """Print what the records that match QUERY are on, for example 'by ann@acme.example allowed'.
 
     One line for each thing, in all its versions: how often allowed and refused, the first use and the
-    last. Counted by the index: for evidence, search and prove the records.
+    last. Counts are orientation: for evidence, search and prove the records.
     """
-    _summarize(invocation, query, "on", limit)
+    _count(invocation, query, "thing", "on", limit)
 
 
-def _summarize(invocation: Invocation, query: str, by: str, limit: int) -> None:
+def _count(invocation: Invocation, query: str, by: str, shown: str, limit: int) -> None:
     with invocation.session() as session:
-        found = session.gateway.summary(query, by, limit=limit)
+        found = session.gateway.report(by, query, limit=limit)
     if invocation.as_json:
         groups = [
             {
-                by: group.name,
-                "allowed": group.allowed,
-                "refused": group.refused,
-                "records": group.count,
-                "first": {"record": group.first[0], "at": group.first[1]},
-                "last": {"record": group.last[0], "at": group.last[1]},
+                shown: row.get(by),
+                "allowed": row.get("allowed"),
+                "refused": row.get("refused"),
+                "records": row.get("accesses"),
+                "first": {"record": row.get("first_record"), "at": row.get("first")},
+                "last": {"record": row.get("last_record"), "at": row.get("last")},
             }
-            for group in found.groups
+            for row in found.rows
         ]
-        output.document({"groups": groups, "total": found.total, "counted": found.counted, "size": found.size})
+        output.document({"groups": groups, "total": found.groups, "counted": found.counted})
         return
     rows = [
         (
-            group.name or "erased",
-            str(group.allowed),
-            str(group.refused),
-            f"{output.local_time(group.first[1])} ({group.first[0]})",
-            f"{output.local_time(group.last[1])} ({group.last[0]})",
+            str(row.get(by) or "nothing, or erased"),
+            str(row.get("allowed")),
+            str(row.get("refused")),
+            f"{_local(row.get('first'))} ({row.get('first_record')})",
+            f"{_local(row.get('last'))} ({row.get('last_record')})",
         )
-        for group in found.groups
+        for row in found.rows
     ]
-    output.table((by, "allowed", "refused", "first (record)", "last (record)"), rows, right=["allowed", "refused"])
-    output.say(f"{len(rows)} of {found.total}, in the first {found.counted} of {found.size} records")
+    output.table((shown, "allowed", "refused", "first (record)", "last (record)"), rows, right=["allowed", "refused"])
+    output.say(f"{len(rows)} of {found.groups}, in the first {found.counted} records")
+
+
+def _local(at: object) -> str:
+    return output.local_time(datetime.fromisoformat(str(at)).timestamp())
 
 
 COMMANDS = (who, touched)

@@ -19,14 +19,17 @@ BY = f"What to count by, with commas between: {', '.join(GROUPINGS)}."
 def report(invocation: Invocation, query: str, by: str, limit: int) -> None:
     """Count the accesses that match QUERY, the largest groups first.
 
-    QUERY has the words of nomoat audit search. Counting is itself recorded.
+    QUERY has the words of nomoat audit search. The newest record is counted, too; counting is itself
+    recorded.
     """
     with invocation.session() as session:
-        rows = session.gateway.report(by, query, limit=limit)
+        found = session.gateway.report(by, query, limit=limit)
     if invocation.as_json:
-        output.document({"rows": [dict(row) for row in rows]})
+        rows = [dict(row) for row in found.rows]
+        output.document({"rows": rows, "groups": found.groups, "counted": found.counted})
         return
     names = [name.strip() for name in by.split(",") if name.strip()]
     columns = [*names, *MEASURES]
-    cells = [[str(row.get(name, "")) for name in columns] for row in rows]
+    cells = [[str(row.get(name, "")) for name in columns] for row in found.rows]
     output.table(columns, cells, right=["accesses", "refused", "bytes"])
+    output.say(f"{len(cells)} of {found.groups} groups, in the first {found.counted} records")

@@ -82,25 +82,12 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Records of one name: how many; `first` and `last` are (record, Unix seconds)."""
+class Aggregate:
+    """A row for each of the largest groups, of `groups`, over the first `counted` records of the log."""
 
-    name: str
-    allowed: int
-    refused: int
-    count: int
-    first: tuple[int, int]
-    last: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The groups with the most records, of `total`; `counted` of the log's `size` records were looked at."""
-
-    groups: tuple[Group, ...]
-    total: int
+    rows: Sequence[Answer]
+    groups: int
     counted: int
-    size: int
 
 
 class Gateway:
@@ -224,24 +211,6 @@ class Gateway:
             raise Unintelligible("its answer has no proper 'opening'") from None
         return _field(answer, "receipt", str).encode(), opening
 
-    def summary(self, query: str, by: str, *, limit: int) -> Summary:
-        """Count the records that match `query` by `who` or `on`."""
-        answer = self._transport.call("POST", "/v1/log/summary", {"query": query, "by": by, "limit": limit})
-        groups = tuple(
-            Group(
-                _field(row, "name", str),
-                _field(row, "allowed", int),
-                _field(row, "refused", int),
-                _field(row, "count", int),
-                (_field(row, "first", int), _field(row, "first_at", int)),
-                (_field(row, "last", int), _field(row, "last_at", int)),
-            )
-            for row in _rows(answer, "groups")
-        )
-        return Summary(
-            groups, _field(answer, "total", int), _field(answer, "counted", int), _field(answer, "size", int)
-        )
-
     def log(self, query: str, *, after: int = -1, limit: int, scan: bool = False) -> Records:
         """Read records that match `query`: the newest `limit`, or the next ones after index `after`."""
         body: dict[str, object] = {"query": query, "after": after, "limit": limit}
@@ -252,9 +221,10 @@ class Gateway:
         """Yield every record that matches `query`, after index `after`, in a format (see `nomoat.audit.export`)."""
         return self._transport.stream("POST", "/v1/log/export", {"form": form, "query": query, "after": after})
 
-    def report(self, by: str, query: str, *, limit: int) -> Sequence[Answer]:
-        """Count the accesses that match `query` by names with commas between; returns a row for each group."""
-        return _rows(self._transport.call("POST", "/v1/log/report", {"by": by, "query": query, "limit": limit}), "rows")
+    def report(self, by: str, query: str, *, limit: int) -> Aggregate:
+        """Count the accesses that match `query` by names with commas between."""
+        answer = self._transport.call("POST", "/v1/log/report", {"by": by, "query": query, "limit": limit})
+        return Aggregate(_rows(answer, "rows"), _field(answer, "groups", int), _field(answer, "counted", int))
 
     def erase(self, subject: str) -> tuple[str, int]:
         """Destroy what the log says of `person:NAME` or `workload:NAME`; returns its pseudonym and the record."""

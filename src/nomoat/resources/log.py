@@ -3,7 +3,6 @@
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import asdict
 from typing import final
 
 from nomoat.audit.aggregates import parse_groupings
@@ -22,7 +21,6 @@ from nomoat.core.operation import (
     ReadLog,
     ReportLog,
     Resolved,
-    SummarizeLog,
     Target,
 )
 from nomoat.core.permit import Permit
@@ -63,19 +61,6 @@ class LogReading:
         permit.note(records=str(len(records)))
         return {"records": records, "size": self._log.size}
 
-    async def summarize(self, permit: Permit[SummarizeLog]) -> dict[str, object]:
-        """Return how many records match, by who or by what they are on; `counted` is how many records were looked at.
-
-        Raises as `read` does, and `Unavailable` while a log of many records has no index.
-        """
-        operation = permit.claim(SummarizeLog).operation
-        query = parse_query(operation.query, self._clock())
-        summary = await asyncio.to_thread(self._index.summarize, query, operation.by, operation.limit, self._log.size)
-        permit.check()
-        permit.note(groups=str(summary.total))
-        groups = [{**asdict(group), "count": group.count} for group in summary.groups]
-        return {"groups": groups, "total": summary.total, "counted": summary.size, "size": self._log.size}
-
     async def entries(self, permit: Permit[ReadEntries]) -> bytes:
         """Return a bundle of provable entries (c2sp.org/tlog-tiles). Raises `NotFound` when it is not there yet."""
         operation = permit.claim(ReadEntries).operation
@@ -106,11 +91,10 @@ class LogReading:
         operation = permit.claim(ReportLog).operation
         by, query = parse_groupings(operation.by), self._log.query(operation.query)
         permit.note(by=operation.by, query=operation.query[:512])
-        size = self._log.size
-        rows = await self._reports.report(by, query, limit=operation.limit)
+        found = await self._reports.report(by, query, limit=operation.limit)
         permit.check()
-        permit.note(rows=str(len(rows)))
-        return {"by": list(by), "rows": rows, "size": size}
+        permit.note(rows=str(len(found.rows)), counted=str(found.counted))
+        return {"by": list(by), "rows": found.rows, "groups": found.groups, "counted": found.counted}
 
     async def export(self, permit: Permit[ExportLog]) -> AsyncGenerator[bytes]:
         """Yield every record that matches and was durable at the start, in order, part by part.

@@ -12,10 +12,10 @@ from typing import Final
 
 import uvicorn
 
-from nomoat.core.errors import NoMoatError
 from nomoat.identity import public_key
 from nomoat.identity.keys import load_private_key
 from nomoat.server.assembly import Clock, Gateway, open_gateway
+from nomoat.server.columning import keep_columns
 from nomoat.server.configuration import FILE, load_configuration
 from nomoat.server.connections import GatewayConnection
 from nomoat.server.cosigning import keep_witnessed
@@ -98,7 +98,7 @@ async def _run(
         asyncio.create_task(keep_witnessed(gateway), name="asking the witnesses"),
         asyncio.create_task(keep_indexed(gateway, directory), name="keeping the index"),
         asyncio.create_task(keep_forwarded(gateway, directory), name="forwarding the log"),
-        asyncio.create_task(gateway.reports.run(_tell_of_columns), name="keeping columns of the log"),
+        asyncio.create_task(keep_columns(gateway, directory), name="keeping columns of the log"),
         asyncio.create_task(keep_retained(gateway, directory), name="forgetting what is past its time"),
         asyncio.create_task(supervisor.keep_alive(), name="telling the supervisor"),
     ]
@@ -116,10 +116,6 @@ async def _run(
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
-
-
-def _tell_of_columns(error: NoMoatError) -> None:
-    _log.warning("columns of the log are not made at the moment: %s", error)
 
 
 def _tell_of_a_bug(task: asyncio.Task[None]) -> None:

@@ -32,7 +32,6 @@ from nomoat.core.operation import (
     ReportLog,
     Revoke,
     SimulatePolicy,
-    SummarizeLog,
     TryPolicy,
     Whoami,
 )
@@ -92,7 +91,6 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ReadLog: parts.log.resolve,
         ReadEntries: parts.log.resolve,
         ProveRecord: parts.log.resolve,
-        SummarizeLog: parts.log.resolve,
         ExplainRecord: parts.history.resolve_record,
         SimulatePolicy: parts.history.resolve_simulation,
         ReadDifferences: parts.history.resolve_differences,

@@ -19,19 +19,18 @@ from nomoat.stores.state.engine import DRIVER, DriverConnection, unlock
 
 T = TypeVar("T")
 
-VERSION: Final = 1
+VERSION: Final = 2
 _SCHEMA: Final = (
     "CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """
     CREATE TABLE block (
       id INTEGER PRIMARY KEY, ordinal INTEGER NOT NULL, start INTEGER NOT NULL, last BLOB NOT NULL,
       earliest INTEGER NOT NULL, latest INTEGER NOT NULL, offsets BLOB NOT NULL, outcomes BLOB NOT NULL,
-      times BLOB NOT NULL, who BLOB NOT NULL, thing BLOB NOT NULL
+      times BLOB NOT NULL
     )
     """,
     "CREATE TABLE posting (block INTEGER, term INTEGER, places BLOB NOT NULL, PRIMARY KEY (block, term)) WITHOUT ROWID",
     "CREATE TABLE late (opening INTEGER PRIMARY KEY, outcome INTEGER NOT NULL)",
-    "CREATE TABLE known (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, term INTEGER NOT NULL, record INTEGER NOT NULL)",
 )
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
@@ -39,7 +38,7 @@ _PRAGMAS: Final = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cache_size = -16384",
 )
-_COLUMNS: Final = "id, ordinal, start, last, earliest, latest, offsets, outcomes, times, who, thing"
+_COLUMNS: Final = "id, ordinal, start, last, earliest, latest, offsets, outcomes, times"
 
 
 class Damaged(Exception):
@@ -50,7 +49,7 @@ class BlockRow(NamedTuple):
     """A block of consecutive records: where its first one lies, the hash of its last one, and columns.
 
     `offsets` are places of frames in their segments, `outcomes` distances to an opening's outcome (0: none in
-    this block), `times` Unix seconds, `who` and `thing` ids of what is `known` (0: nothing).
+    this block), `times` Unix seconds.
     """
 
     id: int
@@ -62,17 +61,6 @@ class BlockRow(NamedTuple):
     offsets: "array[int]"
     outcomes: "array[int]"
     times: "array[int]"
-    who: "array[int]"
-    thing: "array[int]"
-
-
-class KnownRow(NamedTuple):
-    """Somebody or something: its term, and the first record that has it. `kind` tells who from what."""
-
-    id: int
-    kind: int
-    term: int
-    record: int
 
 
 class Changes(NamedTuple):
@@ -82,7 +70,6 @@ class Changes(NamedTuple):
     blocks: Sequence[BlockRow]
     postings: Iterable[tuple[int, int, "array[int]"]]
     late: Sequence[tuple[int, int]]
-    known: Sequence[KnownRow]
 
 
 def forget(path: Path) -> None:
@@ -105,7 +92,7 @@ class Postings:
         forget(path)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         postings = cls(_connect(path, key, *_SCHEMA))
-        postings.save(Changes({"version": str(VERSION)}, (), (), (), ()))
+        postings.save(Changes({"version": str(VERSION)}, (), (), ()))
         return postings
 
     @classmethod
@@ -150,10 +137,9 @@ class Postings:
             for a, b, c in self._rows("SELECT id, earliest, latest FROM block ORDER BY id DESC")
         ]
 
-    def block(self, number: int, *, whole: bool) -> BlockRow | None:
-        """Return a block; unless `whole`, without who and thing, which are half of it."""
-        columns = _COLUMNS if whole else _COLUMNS.replace("who, thing", "x'', x''")
-        rows = self._rows(f"SELECT {columns} FROM block WHERE id = ?", number)  # noqa: S608 - our own names
+    def block(self, number: int) -> BlockRow | None:
+        """Return a block."""
+        rows = self._rows(f"SELECT {_COLUMNS} FROM block WHERE id = ?", number)  # noqa: S608 - our own names
         return _block(rows[0]) if rows else None
 
     def places(self, block: int, term: int) -> "array[int]":
@@ -166,15 +152,6 @@ class Postings:
         rows = self._rows("SELECT outcome FROM late WHERE opening = ?", opening)
         return _int(rows[0][0]) if rows else None
 
-    def known(self) -> list[KnownRow]:
-        """Return everybody and everything known."""
-        return [KnownRow(*map(_int, row)) for row in self._rows("SELECT id, kind, term, record FROM known")]
-
-    def first_record(self, known: int) -> int | None:
-        """Return the first record of somebody or something known."""
-        rows = self._rows("SELECT record FROM known WHERE id = ?", known)
-        return _int(rows[0][0]) if rows else None
-
     # -- Writing --------------------------------------------------------------------------------------
 
     def save(self, changes: Changes) -> None:
@@ -183,10 +160,9 @@ class Postings:
         postings = [(block, term, places.tobytes()) for block, term, places in changes.postings]
 
         def work(connection: DriverConnection) -> None:
-            connection.executemany(f"REPLACE INTO block ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", blocks)  # noqa: S608
+            connection.executemany(f"REPLACE INTO block ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", blocks)  # noqa: S608
             connection.executemany("REPLACE INTO posting VALUES (?,?,?)", sorted(postings))
             connection.executemany("REPLACE INTO late VALUES (?,?)", changes.late)
-            connection.executemany("REPLACE INTO known VALUES (?,?,?,?)", changes.known)
             connection.executemany("REPLACE INTO fact VALUES (?,?)", list(changes.facts.items()))
 
         self._within(work)
@@ -198,7 +174,6 @@ class Postings:
             connection.execute("DELETE FROM block WHERE id >= ?", (block,))
             connection.execute("DELETE FROM posting WHERE block >= ?", (block,))
             connection.execute("DELETE FROM late WHERE outcome >= ?", (first,))
-            connection.execute("DELETE FROM known WHERE record >= ?", (first,))
 
         self._within(work)
 
@@ -241,7 +216,7 @@ def _connect(path: Path, key: bytes, *statements: str) -> DriverConnection:
 
 
 def _block(row: tuple[object, ...]) -> BlockRow:
-    number, ordinal, start, last, earliest, latest, offsets, outcomes, times, who, thing = row
+    number, ordinal, start, last, earliest, latest, offsets, outcomes, times = row
     return BlockRow(
         _int(number),
         _int(ordinal),
@@ -252,8 +227,6 @@ def _block(row: tuple[object, ...]) -> BlockRow:
         _array("I", offsets),
         _array("H", outcomes),
         _array("I", times),
-        _array("I", who),
-        _array("I", thing),
     )
 
 

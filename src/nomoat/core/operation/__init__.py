@@ -13,7 +13,7 @@ from nomoat.core.operation.administration import (
 )
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
 from nomoat.core.operation.craft import ExplainRecord, FindUnused, ReadDifferences, SimulatePolicy, TryPolicy
-from nomoat.core.operation.evidence import ProveRecord, ReadEntries, SummarizeLog
+from nomoat.core.operation.evidence import ProveRecord, ReadEntries
 from nomoat.core.operation.history import (
     CreateBranch,
     CreateTag,
@@ -65,7 +65,6 @@ __all__ = [
     "Resolved",
     "Revoke",
     "SimulatePolicy",
-    "SummarizeLog",
     "Target",
     "TryPolicy",
     "UploadBlob",

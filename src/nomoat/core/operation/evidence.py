@@ -1,21 +1,8 @@
-"""The log as evidence: counting its records, taking its provable part away, proving one record."""
+"""The log as evidence: taking its provable part away, proving one record."""
 
 from dataclasses import dataclass
 
 from nomoat.core.operation.base import Operation
-
-
-@dataclass(frozen=True, slots=True)
-class SummarizeLog(Operation):
-    """Count the records that match `query` by `by`: `who` or `on`; with the first and the last of each."""
-
-    query: str
-    by: str
-    limit: int
-
-    @property
-    def requested(self) -> str:
-        return self.query
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Final, final
 
-from nomoat.core.errors import Malformed
-from nomoat.core.operation import EraseContent, ExportLog, ReadLog, ReportLog, SummarizeLog
+from nomoat.core.operation import EraseContent, ExportLog, ReadLog, ReportLog
 from nomoat.core.principal import Principal
 from nomoat.guard import Guard
 from nomoat.protocols.http.exchange import Exchange
@@ -40,18 +39,6 @@ class LogEndpoint:
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             await exchange.answer_json(200, await self._log.read(permit))
-
-    async def _summarize(self, exchange: Exchange, _: Mapping[str, str]) -> None:
-        async def parse(_: Principal) -> SummarizeLog:
-            body = await exchange.json()
-            require_only(body, "query", "by", "limit")
-            by = text(body, "by")
-            if by not in {"who", "on"}:
-                raise Malformed("records are counted by 'who' or by 'on'")
-            return SummarizeLog(text(body, "query", ""), by, whole(body, "limit", 50, least=1, most=1000))
-
-        async with self._guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, await self._log.summarize(permit))
 
     async def _report_log(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> ReportLog:
@@ -101,7 +88,6 @@ class LogEndpoint:
         """The routes of this protocol."""
         return [
             Route("POST", "/v1/log", "admin", ReadLog, self._read_log),
-            Route("POST", "/v1/log/summary", "admin", SummarizeLog, self._summarize),
             Route("POST", "/v1/log/report", "admin", ReportLog, self._report_log),
             Route("POST", "/v1/log/export", "admin", ExportLog, self._export_log),
             Route("POST", "/v1/log/erase", "admin", EraseContent, self._erase_content),
