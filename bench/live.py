@@ -5,16 +5,13 @@ import hashlib
 import os
 import re
 import signal
-import socket
-import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -47,10 +44,6 @@ SMALL = b'{"accuracy": 0.97}'
 DECLARED = """
 [[workload]]
 name = "ingest"
-segment = "ingestion"
-clearance = "confidential"
-[[workload]]
-name = "bound"
 segment = "ingestion"
 clearance = "confidential"
 [[dataset]]
@@ -108,11 +101,10 @@ async def ingest(gateway: Gateway, token: Bearer, *, large: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A data directory with one workload that may read and write one repository, and a code for its like."""
+    """A data directory with one workload that may read and write one repository."""
 
     directory: Path
     token: str
-    code: str
 
 
 async def prepare(directory: Path, port: int, *, large: int) -> Prepared:
@@ -126,8 +118,7 @@ async def prepare(directory: Path, port: int, *, large: int) -> Prepared:
         code, _ = await gateway.identity.enroll(PrincipalKind.WORKLOAD, "ingest")
         token = await bearer(gateway, await join(gateway, code, PrincipalKind.WORKLOAD))
         await ingest(gateway, token, large=large)
-        code, _ = await gateway.identity.enroll(PrincipalKind.WORKLOAD, "bound")
-    return Prepared(directory, token.token, code)
+    return Prepared(directory, token.token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +148,14 @@ class Process:
 
 
 @contextmanager
-def running(*command: str, **environment: str) -> Iterator[Process]:
+def running(*command: str) -> Iterator[Process]:
     """Run a server of ours that prints its URL once it listens; end it by its id."""
-    process = subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
-    )
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
     try:
         url = ""
         for line in process.stdout or ():
-            if found := re.search(r"https?://[^\s\"]+", line):
-                url = found[0].rstrip(".,;")
+            if found := re.search(r"https://\S+", line):
+                url = found[0].rstrip(".,")
                 break
         if not url:
             raise RuntimeError(f"{' '.join(command)} did not start")
@@ -180,48 +169,6 @@ def running(*command: str, **environment: str) -> Iterator[Process]:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wrk(server: Process, url: str, authorization: str, *, connections: int, seconds: int) -> tuple[int, float]:
-    """(requests that were answered well, CPU microseconds of `server` for each) under load by wrk(1)."""
-    header = f"Authorization: {authorization}"
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", header, url]
-    begun = server.cpu()
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    spent = server.cpu() - begun
-    found = re.search(r"(\d+) requests in", output)
-    if found is None or "Non-2xx" in output:
-        raise RuntimeError(output)
-    return int(found[1]), spent / int(found[1]) * 1e6
-
-
-def round_trips(url: str, requests: Iterable[bytes], end: bytes) -> list[float]:
-    """Seconds of each request, one after the other on one connection; an answer is over when `end` was read."""
-    parts = urlsplit(url)
-    times: list[float] = []
-    with socket.create_connection((parts.hostname, parts.port)) as plain, ExitStack() as stack:
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        channel = plain
-        if parts.scheme == "https":
-            channel = stack.enter_context(ssl._create_unverified_context().wrap_socket(plain))  # noqa: S323, SLF001
-        for request in requests:
-            begun = time.perf_counter()
-            channel.sendall(request)
-            answer = b""
-            while end not in answer:
-                received = channel.recv(65536)
-                if not received:
-                    raise RuntimeError(f"the connection was closed after {answer!r}")
-                answer += received
-            times.append(time.perf_counter() - begun)
-    return times
 
 
 def _zeros_digest(size: int) -> str:
