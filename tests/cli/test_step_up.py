@@ -23,6 +23,12 @@ unless { principal == NoMoat::Person::"outsider" };
 forbid (principal is NoMoat::Person, action in [NoMoat::Action::"ReadFile", NoMoat::Action::"DescribeFile"], resource)
 when { context.auth_age > 2 };
 
+@id("makers-make")
+permit (principal == NoMoat::Person::"maker", action in [NoMoat::Action::"Write", NoMoat::Action::"Discover"], resource);
+
+@id("making-needs-a-fresh-log-in")
+forbid (principal is NoMoat::Person, action in NoMoat::Action::"Write", resource) when { context.auth_age > 2 };
+
 @id("outsiders-know-of-it")
 permit (principal == NoMoat::Person::"outsider", action == NoMoat::Action::"Discover", resource);
 """
@@ -130,6 +136,20 @@ def test_a_request_that_waited_is_made_once_more_and_both_are_on_record(guarded:
     lines = [line for line in said.out.splitlines() if "ReadFile" in line]
     assert len(lines) == 2, said.out
     assert sum("refused" in line for line in lines) == 1
+
+
+def test_a_body_that_was_read_before_the_decision_is_sent_again(guarded: Live) -> None:
+    guarded.declare(administrator(guarded), '[[dataset]]\nname = "acme/made"\nclassification = "internal"')
+    person = aged(guarded, "maker")
+    body = json.dumps({"type": "dataset", "organization": "acme", "name": "made", "x": "x" * 600_000}).encode()
+    with person.running("proxy", "--json") as process, ThreadPoolExecutor(1) as pool:
+        running = Running(process)
+        waiting = pool.submit(running.post, "/api/repos/create", body)
+        time.sleep(1.5)
+        assert not waiting.done(), waiting.result().text
+        assert person.nomoat("login").code == 0
+        answer = waiting.result(timeout=20)
+    assert answer.status_code == 200, answer.text
 
 
 def test_what_waits_is_bounded_in_time_and_gets_the_first_answer(guarded: Live) -> None:

@@ -26,7 +26,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-KEPT: Final = 64 * 1024  # bytes of a body that is kept to be sent again
+KEPT: Final = 1024 * 1024  # bytes of a body that is kept to be sent again
 INVITATION_S: Final = 30.0  # how long the gateway may take to say that it wants a large body
 PEER: Final = "nomoat.peer"  # where the server puts the connection's `Peer` into the scope's state
 
