@@ -178,7 +178,7 @@ def test_attack_another_gateway_at_the_address(own: Live, tmp_path: Path) -> Non
 def test_a_session_that_ended_is_told_and_a_new_log_in_goes_on(live: Live, admin: Caller) -> None:
     person = live.person(admin, "traveller")
     session = str(person.nomoat("whoami", "--json").json()["session"])
-    with person.running("proxy", "--json") as process:
+    with person.running("proxy", "--json", "--hold", "0") as process:
         running = Running(process)
         assert running.get().json()["session"] == session
         assert admin.nomoat("revoke", "session", session).code == 0
@@ -202,7 +202,7 @@ def test_an_ended_session_is_told_by_a_stock_client(live: Live, admin: Caller) -
         "hf_hub_download('acme/long', '1.bin', repo_type='dataset')"
     )
     with subprocess.Popen(
-        [PYTHON, "-m", "nomoat.cli", "exec", "--", PYTHON, "-c", script],
+        [PYTHON, "-m", "nomoat.cli", "exec", "--hold", "0", "--", PYTHON, "-c", script],
         env={**person.environment, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -77,6 +77,18 @@ def json_option(function: FunctionT) -> FunctionT:
     )(function)
 
 
+def hold_option(function: FunctionT) -> FunctionT:
+    """Add `--hold SECONDS`."""
+    return click.option(
+        "--hold",
+        metavar="SECONDS",
+        type=click.FloatRange(0, 3600),
+        default=120.0,
+        show_default=True,
+        help="How long a request waits for you to log in again, if that is what it needs (0: not at all).",
+    )(function)
+
+
 def profile_option(function: FunctionT) -> FunctionT:
     """Add `--profile NAME`."""
     return click.option(

@@ -3,10 +3,11 @@
 import click
 
 from nomoat.cli import output
-from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
+from nomoat.cli.invocation import Invocation, hold_option, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import tell
 from nomoat.client.entrance import find_standing
 from nomoat.client.environment import TOOLS, Settings, hub, hub_through
+from nomoat.client.errors import NotLoggedIn
 from nomoat.client.execution import run
 from nomoat.client.tokens import Refresher, write_token
 from nomoat.core.errors import NoMoatError
@@ -67,20 +68,22 @@ def env(invocation: Invocation, tool: str, proxy: bool) -> None:
 @click.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--tool", type=click.Choice(TOOLS), default="hub", show_default=True, help="The settings to give it.")
 @click.option("--direct", is_flag=True, help="Without a proxy: the program gets a token that others could use.")
+@hold_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @profile_option
 @pass_invocation
-def execute(invocation: Invocation, tool: str, direct: bool, command: tuple[str, ...]) -> int:
+def execute(invocation: Invocation, tool: str, direct: bool, hold: float, command: tuple[str, ...]) -> int:
     """Run COMMAND with the settings of 'nomoat env', behind a proxy of its own.
 
     Signals reach the program and its exit code becomes this one. The program never has a token: its proxy
     proves a key for each request, and keeps token and certificate fresh, so work of hours is fine. If the
-    session ends meanwhile, log in again in another terminal, and it goes on.
+    session ends meanwhile, or a policy asks for a newer log-in, log in again in another terminal, and it goes on.
     """
     del tool  # all that there are have the same settings
 
     def warn(error: NoMoatError) -> None:
-        output.say(f"nomoat: the identity of {command[0]} is not renewed any more or not yet:")
+        stale = f"the identity of {command[0]} is not renewed any more or not yet"
+        output.say(f"nomoat: {'somebody has to log in' if isinstance(error, NotLoggedIn) else stale}:")
         tell(error, as_json=False, environment=invocation.environment)
 
     profile = invocation.profile
@@ -90,7 +93,7 @@ def execute(invocation: Invocation, tool: str, direct: bool, command: tuple[str,
     # The server is loaded only here: 'nomoat token' must start fast.
     from nomoat.client.proxy.serving import Proxy  # noqa: PLC0415
 
-    with Proxy(profile, invocation.clock, warn) as proxy:
+    with Proxy(profile, invocation.clock, warn, hold=hold) as proxy:
         settings = hub_through(proxy.entrance, profile, profile.identity(), invocation.environment)
         return _run(command, settings, invocation)
 

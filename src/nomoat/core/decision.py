@@ -48,13 +48,15 @@ class Deny:
     """Not permitted. `reason` may be shown to a caller who may know that the thing exists.
 
     `policies` are the ids of the forbids that applied (none: nothing permitted it), `detail` is for
-    the log only.
+    the log only. `max_age`, if only the age of the authentication is in the way: up to how many seconds
+    it would not be.
     """
 
     policies: tuple[str, ...]
     snapshot: str
     reason: str
     detail: str = ""
+    max_age: int | None = None
 
 
 Decision = Allow | Deny

@@ -4,6 +4,7 @@
     ├── Refused             the caller's fault; carries a public reason apart from internal detail
     │   ├── Unauthenticated     no credential, or one that does not verify
     │   ├── NotPermitted        policy said no (or a credential is confined to other operations)
+    │   │   └── StepUpRequired      it said no for the age of the authentication alone
     │   ├── Revoked             the session ended, possibly while serving
     │   ├── NotFound            no such thing, or none that this caller may discover
     │   ├── Malformed           the request is not well formed
@@ -68,6 +69,17 @@ class Unauthenticated(Refused):
 
 class NotPermitted(Refused):
     """No policy permits it, or one forbids it."""
+
+
+class StepUpRequired(NotPermitted):
+    """Nothing is in the way but the age of the authentication: with one of at most `max_age` seconds it is allowed.
+
+    The challenge of RFC 9470.
+    """
+
+    def __init__(self, reason: str, *, max_age: int, detail: str = "") -> None:
+        super().__init__(reason, detail=detail)
+        self.max_age = max_age
 
 
 class Revoked(Refused):

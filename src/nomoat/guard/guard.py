@@ -41,6 +41,7 @@ from nomoat.core.record import Receipt
 from nomoat.guard.leases import Leases, cancel
 from nomoat.guard.obligations import decide_resolved
 from nomoat.guard.recording import opening, outcome, overtaken, refusal_without_target
+from nomoat.guard.step_up import denial
 from nomoat.guard.strangers import Strangers
 from nomoat.identity.authenticator import Authenticator
 from nomoat.policy.engine import PolicySnapshot, decide
@@ -192,7 +193,7 @@ class Guard:
         if glance is not None:
             glanced = glance(principal, operation)
             decision = self._decide(principal, glanced, context)
-            if isinstance(decision, Deny):
+            if isinstance(decision, Deny) and decision.max_age is None:
                 return glanced, decision
         resolved = self._resolve(principal, operation)
         return resolved, self._decide(principal, resolved, context)
@@ -285,8 +286,7 @@ class Guard:
             known = decide(self._policies(), principal, "Discover", (resolved.discovery,), context)
             if isinstance(known, Deny):
                 return NotFound(resolved.missing, kind="repository", detail=deny.reason)
-        asked = f"{resolved.operation.action} {resolved.target.name}".rstrip()
-        return NotPermitted(f"{principal.name} may not {asked}: {deny.reason}", detail=deny.detail)
+        return denial(principal, resolved, deny)
 
     def _context(self, presented: Presented, principal: Principal) -> Context:
         now = int(self._clock())

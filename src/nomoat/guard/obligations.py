@@ -11,6 +11,7 @@ from nomoat.core.decision import Allow, Context, Decision, Deny, Obligation, Wit
 from nomoat.core.operation import Operation, Resolved, Target
 from nomoat.core.principal import Principal
 from nomoat.core.record import Json
+from nomoat.guard.step_up import weighed_by_age
 from nomoat.policy.engine import MAX_TARGETS, PolicySnapshot, decide
 
 PART: Final = "DescribeFile"  # what a listing says of a file is what this says of it
@@ -22,7 +23,9 @@ def decide_resolved(
 ) -> Decision:
     """Decide an operation on its targets and, if it is allowed, on the parts of its answer."""
     decision = decide(policies, principal, resolved.operation.action, resolved.targets, context)
-    if isinstance(decision, Deny) or not resolved.parts:
+    if isinstance(decision, Deny):
+        return weighed_by_age(decision, policies, principal, resolved, context)
+    if not resolved.parts:
         return decision
     if len(resolved.parts) > MAX_TARGETS:
         return Deny((), policies.digest, f"it is about more than {MAX_TARGETS} things at once")

@@ -56,6 +56,8 @@ def opening(
         content["why"] = decision.reason
         if decision.detail:
             content["detail"] = decision.detail
+        if decision.max_age is not None:
+            content["max_age"] = decision.max_age  # the challenge, if the caller may know of the thing
         if resolved.discovery is not None:
             content["within"] = _on(resolved.discovery)  # its existence is asked for before the refusal is worded
     elif decision.obligations:

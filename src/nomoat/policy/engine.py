@@ -91,6 +91,14 @@ def weigh(
     return Allow(permits, snapshot.digest)
 
 
+def alike(snapshot: PolicySnapshot, targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Return one target of each sort that these policies can tell apart; of a wrong shape, none."""
+    try:
+        return tuple({traits(target, snapshot.index.known): target for target in targets}.values())
+    except UNFIT:
+        return ()
+
+
 @lru_cache(maxsize=EVALUATIONS)
 def evaluate(
     applicable: Slice, action: str, who: Caller, on: Traits, circumstances: tuple[str | int, ...]

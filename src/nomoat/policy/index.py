@@ -48,15 +48,18 @@ class Slice:
 class PolicyIndex:
     """An index over policies in Cedar's JSON form, by id. Immutable but for its bounded caches.
 
-    `files` are the ids of the files that some policy names.
+    `files` are the ids of the files that some policy names, `reads` the circumstances that some policy reads.
     """
 
-    __slots__ = ("_anonymous", "_cut", "_find", "_groups", "_named", "_policies", "_scopes", "files")
+    __slots__ = ("_anonymous", "_cut", "_find", "_groups", "_named", "_policies", "_scopes", "files", "reads")
 
     def __init__(self, policies: Mapping[str, Policy]) -> None:
         self._policies = policies
         self._scopes = {name: scope(policy) for name, policy in policies.items()}
         self._named = frozenset(uid for policy in policies.values() for uid in entities(policy))
+        self.reads: Final = frozenset(
+            read for policy in policies.values() for read in context_reads(policy["conditions"])
+        )
         self.files: Final = frozenset(name for kind, name in self._named if kind == FILE)
         self._groups = frozenset(name for kind, name in self._named if kind == GROUP)
         taken = {name for _, name in self._named}

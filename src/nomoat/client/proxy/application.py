@@ -2,8 +2,8 @@
 
 Rules: a body is streamed; only a small one is kept, to be sent again. A large one is not sent before the gateway
 said that it wants it, which is after it authenticated: so every request can be made once more when the gateway
-asks for a nonce or finds the token too old, and none is made more often than that. What fails in the middle of
-an answer cuts it.
+asks for a nonce or finds the token too old, and none is made more often than that. One that needs a person to
+log in again waits for it, and is then made once more. What fails in the middle of an answer cuts it.
 """
 
 import asyncio
@@ -14,17 +14,19 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from nomoat.client.errors import NotLoggedIn
 from nomoat.client.proxy.door import Door, TurnedAway
 from nomoat.client.proxy.holder import Holder, advice_of
 from nomoat.client.proxy.rewriting import Rewriting
 from nomoat.client.proxy.upstream import Broken, Head, Pool, Upstream
-from nomoat.core.errors import NoMoatError, Refused, Unavailable
+from nomoat.client.proxy.waiting import Waiting, asks_for_log_in
+from nomoat.core.errors import NoMoatError, Refused, Unauthenticated, Unavailable
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-KEPT: Final = 64 * 1024  # bytes of a body that is kept to be sent again
+KEPT: Final = 1024 * 1024  # bytes of a body that is kept to be sent again
 INVITATION_S: Final = 30.0  # how long the gateway may take to say that it wants a large body
 PEER: Final = "nomoat.peer"  # where the server puts the connection's `Peer` into the scope's state
 
@@ -41,9 +43,10 @@ _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # R
 
 @dataclass(slots=True, eq=False)
 class Peer:
-    """A local client's connection; `closed` turns true when the client left."""
+    """A local client's connection; `closed` turns true when the client left, `still` tells it to go on waiting."""
 
     closed: bool = False
+    still: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -59,6 +62,8 @@ class _Request:
     lent: bool
     receive: Receive
     peer: Peer
+    is_current: bool  # HTTP/1.1: the client knows provisional answers
+    begun: bool = False  # a part of the body has been passed on, and is not kept
 
     def head(self, host: bytes, proof: list[tuple[bytes, bytes]]) -> bytes:
         """The request's line and headers."""
@@ -76,9 +81,10 @@ class _Request:
 class ProxyApplication:
     """Passes requests that `door` admits on to the gateway, as whom `holder` is."""
 
-    def __init__(self, door: Door, holder: Holder, pool: Pool, rewriting: Rewriting) -> None:
+    def __init__(self, door: Door, holder: Holder, waiting: Waiting, pool: Pool, rewriting: Rewriting) -> None:
         self._door = door
         self._holder = holder
+        self._waiting = waiting
         self._pool = pool
         self._rewriting = rewriting
         self._host = rewriting.gateway.partition(b"://")[2]
@@ -113,13 +119,48 @@ class ProxyApplication:
         return (503 if isinstance(error, Unavailable) else 403), sentence
 
     async def _serve(self, request: _Request, send: Send) -> None:
-        connection, head = await self._ask(request)
+        connection, head = await self._ask_for_person(request) if request.lent else await self._ask(request)
         try:
             await self._relay(request, connection, head, send)
         except BaseException:
             connection.abort()
             raise
         self._pool.give_back(connection)
+
+    async def _ask_for_person(self, request: _Request) -> tuple[Upstream, Head]:
+        """Make the request, and once again if somebody logs in anew because that is what it needs."""
+        session, token = self._holder.session, self._holder.token
+        try:
+            connection, head = await self._ask(request)
+        except (Unauthenticated, NotLoggedIn) as ended:
+            if not await self._logged_in(request, str(ended), session):
+                raise
+            await self._holder.refresh(token)
+            return await self._ask(request)
+        try:
+            needed = asks_for_log_in(head)
+            if not needed or not await self._logged_in(request, needed, session):
+                return connection, head
+            try:
+                await self._holder.refresh(token)
+            except Refused:
+                return connection, head
+        except BaseException:
+            connection.abort()
+            raise
+        connection.abort()
+        return await self._ask(request)
+
+    async def _logged_in(self, request: _Request, why: str, session: str) -> bool:
+        """Whether somebody logged in again while the request waited, and it can be made once more as it was."""
+        if request.begun:
+            return False
+
+        def still() -> None:
+            if request.is_current:
+                request.peer.still()
+
+        return await self._waiting.for_log_in(why, session, lambda: request.peer.closed, still)
 
     async def _ask(self, request: _Request) -> tuple[Upstream, Head]:
         """Make the request, once more where that is safe and may help, and return the answer's head."""
@@ -194,7 +235,7 @@ async def _exchange(connection: Upstream, request: _Request, head: bytes) -> Hea
         return await connection.answer()
     await connection.write(head)
     if await connection.invited(INVITATION_S):
-        connection.may_continue = True
+        connection.may_continue = request.begun = True
         await _pump(connection, request)
     return await connection.answer()
 
@@ -239,6 +280,7 @@ async def _read(scope: Message, receive: Receive, *, lent: bool) -> _Request:
         lent=lent,
         receive=receive,
         peer=scope["state"][PEER],
+        is_current=scope["http_version"] == "1.1",
     )
 
 

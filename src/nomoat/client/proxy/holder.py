@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from nomoat.client.errors import BadProfile, LogContradicted, NotLoggedIn, Untrusted
-from nomoat.client.profiles import Profile
+from nomoat.client.profiles import Identity, Profile
 from nomoat.client.proofs import ProofKey
 from nomoat.client.session import Clock, Session
 from nomoat.client.transport import pinned_context
@@ -42,7 +42,9 @@ class Holder:
         renewed: Callable[[ssl.SSLContext], None] = lambda _: None,
     ) -> None:
         self.profile = profile
-        self.url = profile.identity().url
+        identity = profile.identity()
+        self.url, self.is_person = identity.url, identity.is_person
+        self._whose = _whose(identity)
         self._clock = clock
         self._tell = tell
         self._told = ""
@@ -87,12 +89,25 @@ class Holder:
         """The token of the latest proof; '' where a certificate is lent."""
         return self._token
 
+    @property
+    def session(self) -> str:
+        """The session that requests are made in."""
+        return self._session.identity.session
+
+    def session_at_hand(self) -> str:
+        """The session that the profile has now: another one when somebody logged in again; '' if it has none."""
+        try:
+            return self.profile.identity().session
+        except NoMoatError:
+            return ""
+
     async def refresh(self, stale: str) -> None:
         """Have a token other than `stale`; raises as `prove`."""
         async with self._lock:
-            if self._clock() < self._good_until and self._token != stale:
+            moved = self.session_at_hand() not in {self.session, ""}  # somebody logged in again
+            if self._clock() < self._good_until and self._token != stale and not moved:
                 return  # somebody else asked meanwhile
-            if self._refused is not None and self._clock() < self._refused_until:
+            if self._refused is not None and self._clock() < self._refused_until and not moved:
                 raise self._refused
             try:
                 await asyncio.to_thread(self._renew)
@@ -118,9 +133,8 @@ class Holder:
 
     def _renew(self) -> None:
         """Renew what is lent. In a thread of its own, one at a time."""
-        if self._refused is not None:  # somebody may have logged in again: the profile is read anew
-            self._session.close()
-            self._session = Session(self.profile, self._clock)
+        if self._refused is not None or self.session_at_hand() != self.session:
+            self._reopen()
         now = self._clock()
         if self._by_certificate:
             self._session.token(bound=True)  # as good a question as any whether the session lives
@@ -135,12 +149,28 @@ class Holder:
             self._renewed(self.context())
         self._certificate, self._good_until, self._renew_at = certificate, good_until, renew_at
 
+    def _reopen(self) -> None:
+        """Read the profile anew: somebody may have logged in again, but it has to be who this proxy was started for."""
+        identity = self.profile.identity()
+        if _whose(identity) != self._whose:
+            raise BadProfile(
+                self.profile.name,
+                f"it is {identity.subject}'s now, and this proxy was started for {self._whose[0]}",
+                advice="stop the proxy and start it again",
+            )
+        self._session.close()
+        self._session = Session(self.profile, self._clock)
+
     def _note(self, error: NoMoatError) -> None:
         if isinstance(error, (Refused, LogContradicted)):
             self._refused, self._refused_until = error, self._clock() + ASK_AGAIN
         if str(error) != self._told:
             self._told = str(error)
             self._tell(error)
+
+
+def _whose(identity: Identity) -> tuple[str, str, str]:
+    return identity.subject, identity.spiffe_id.partition("/device/")[0], identity.url
 
 
 def advice_of(error: NoMoatError, profile: Profile) -> str:

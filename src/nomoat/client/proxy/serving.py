@@ -30,6 +30,7 @@ from nomoat.client.proxy.door import Door
 from nomoat.client.proxy.holder import Holder
 from nomoat.client.proxy.rewriting import Rewriting
 from nomoat.client.proxy.upstream import Pool
+from nomoat.client.proxy.waiting import LONGEST_S, Waiting
 from nomoat.client.session import Clock
 from nomoat.core.errors import Malformed, NoMoatError, Unavailable
 
@@ -44,10 +45,15 @@ class LocalConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
-        self._peer = Peer()
+        self._peer = Peer(still=self._still)
         self.app_state = {**self.app_state, PEER: self._peer}
         if not _is_of_our_own(transport):
             transport.abort()
+
+    def _still(self) -> None:
+        """Send a provisional answer, as often as it takes (RFC 9110, section 15.2): clients read past it."""
+        if not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._peer.closed = True
@@ -68,6 +74,7 @@ class Proxy:
 
     `listen` is `ADDRESS:PORT` with a loopback address (port 0: any), or the path of a socket to be made.
     `folder` is the profile's folder for its key and address; '' for one of chance. `tell` hears why the identity is not fresh.
+    A request that needs a person to log in again waits up to `hold` seconds for it.
     Entering raises `Refused` or `Unavailable` when there is no identity to lend or no place to listen.
     """
 
@@ -80,6 +87,7 @@ class Proxy:
         listen: str = "127.0.0.1:0",
         folder: str = "",
         by_certificate: bool = False,
+        hold: float = LONGEST_S,
     ) -> None:
         self._profile = profile
         self._clock = clock
@@ -87,6 +95,7 @@ class Proxy:
         self._listen = listen
         self._folder = folder or f"hub/proxies/{secrets.token_hex(8)}"
         self._by_certificate = by_certificate
+        self._hold = hold
         self._server: uvicorn.Server | None = None
         self._started = threading.Event()
         self._failure: BaseException | None = None
@@ -175,9 +184,8 @@ class Proxy:
         hosts = {proxy.removeprefix(b"http://")}
         if not _is_path(self._listen):
             hosts.add(b"localhost:%d" % self._listener.getsockname()[1])
-        application = ProxyApplication(
-            Door(frozenset(hosts), self._key), holder, pool, Rewriting(holder.url.encode(), proxy)
-        )
+        door, waiting = Door(frozenset(hosts), self._key), Waiting(holder, self._tell, self._hold)
+        application = ProxyApplication(door, holder, waiting, pool, Rewriting(holder.url.encode(), proxy))
         config = uvicorn.Config(
             cast("Any", application),
             http=LocalConnection,

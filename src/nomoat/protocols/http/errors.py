@@ -13,6 +13,7 @@ from nomoat.core.errors import (
     NotPermitted,
     Refused,
     Revoked,
+    StepUpRequired,
     TooLarge,
     Unauthenticated,
     Unavailable,
@@ -22,6 +23,7 @@ STATUS: Final[dict[type[NoMoatError], int]] = {
     Unauthenticated: 401,
     Revoked: 401,
     NotPermitted: 403,
+    StepUpRequired: 401,
     NotFound: 404,
     Malformed: 400,
     TooLarge: 413,
@@ -53,6 +55,9 @@ def sentence(error: NoMoatError) -> str:
     match error:
         case NotFound() | Unauthenticated():
             return error.reason
+        case StepUpRequired():
+            record = f" (record {error.record})" if error.record is not None else ""
+            return f"refused: {error.reason}; {_again(error)}{record}"
         case Refused():
             record = f" (record {error.record})" if error.record is not None else ""
             return f"refused: {error.reason}{record}"
@@ -70,6 +75,16 @@ def _challenge(kind: str) -> str:
     return f'Bearer realm="nomoat"{error}, DPoP realm="nomoat"{error}, algs="ES256"'
 
 
+def _again(error: StepUpRequired) -> str:
+    return f"it needs a log-in that is at most {error.max_age} seconds old: nomoat login"
+
+
+def _step_up(error: StepUpRequired) -> str:
+    """What would be accepted instead of this authentication (RFC 9470, section 3)."""
+    said = f'error="insufficient_user_authentication", error_description="{_again(error)}", max_age="{error.max_age}"'
+    return f'Bearer realm="nomoat", {said}, DPoP realm="nomoat", {said}, algs="ES256"'
+
+
 def headers_of(error: NoMoatError) -> dict[str, str]:
     """Headers that an error's answer carries."""
     match error:
@@ -77,6 +92,8 @@ def headers_of(error: NoMoatError) -> dict[str, str]:
             return {"WWW-Authenticate": _challenge(error.kind)}
         case Revoked():
             return {"WWW-Authenticate": _challenge("revoked")}
+        case StepUpRequired():
+            return {"WWW-Authenticate": _step_up(error)}
         case Unavailable():
             return {"Retry-After": "2"}
         case _:
