@@ -23,6 +23,7 @@ PINNED = re.compile(
 MODULES = {
     "opentelemetry-sdk": "opentelemetry",
     "prometheus-client": "prometheus_client",
+    "pyyaml": "yaml",
     "typing-extensions": "typing_extensions",
 }
 

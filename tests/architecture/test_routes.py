@@ -18,7 +18,6 @@ PUBLIC = {
     "GET /v1/consistency": "whoever kept one is shown that the log still begins with it; hashes of salted hashes only",
     "GET /v1/log/checkpoint": "a monitor begins here; the same as the one above, when its witnesses have seen it",
     "GET /v1/log/tile/{level}/{index*}": "what proofs are made of: hashes of salted hashes only",
-    "POST /api/validate-yaml": "answers everybody the same, whatever they send: a stock client asks before an upload",
 }
 
 

@@ -338,3 +338,61 @@ def test_a_push_that_broke_off_sends_only_what_is_missing(live: Live) -> None:
     )
     openings = [record for record in live.records("what UploadBlob") if record["kind"] == "opening"]
     assert len(openings) - before == 3
+
+
+def test_a_card_is_validated_before_anything_is_uploaded(live: Live) -> None:
+    live.done(
+        "ingest",
+        """
+        import pathlib, warnings
+        import pytest
+        from huggingface_hub import CommitOperationAdd as Add, HfApi
+        api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
+        def commit(card):
+            addition = Add(path_in_repo="README.md", path_or_fileobj=card.encode())
+            return api.create_commit(operations=[addition], commit_message="card", **where)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            good = commit("---\\nlicense: mit\\ntags: [digits]\\n---\\n# Digits\\n")
+        with pytest.warns(UserWarning, match="empty or missing yaml metadata"):
+            bare = commit("# Digits\\n")
+        for card, why in {
+            "---\\ntitle: a: b\\n---\\n": "- line 2, column 9: mapping values are not allowed here",
+            "---\\nlicense: x\\nlicense: y\\n---\\n": "- line 3, column 1: duplicate key 'license'",
+        }.items():
+            with pytest.raises(ValueError, match="Invalid metadata in README.md") as refused:
+                commit(card)
+            assert why in str(refused.value), refused.value
+        folder = pathlib.Path("carded"); folder.mkdir()
+        (folder / "README.md").write_text("---\\n- no mapping\\n---\\n")
+        with pytest.raises(ValueError, match="not a list"):
+            api.upload_folder(folder_path=folder, **where)
+        assert api.dataset_info("acme/digits").sha == bare.oid != good.oid
+        """,
+    )
+
+
+def test_a_card_that_is_pushed_without_a_token_is_refused_and_the_way_round_works(live: Live) -> None:
+    """`RepoCard.validate`, and so `push_to_hub` and `metadata_update`, sends no credential (huggingface_hub 2.4)."""
+    live.done(
+        "ingest",
+        """
+        import pytest
+        from huggingface_hub import DatasetCard, metadata_update, upload_file
+        from huggingface_hub.errors import HfHubHTTPError
+        where = dict(repo_id="acme/digits", repo_type="dataset")
+        card = DatasetCard("---\\nlicense: mit\\n---\\n# Digits\\n")
+        upload_file(path_or_fileobj=str(card).encode(), path_in_repo="README.md", **where)
+        for push in (
+            lambda: card.push_to_hub("acme/digits"),
+            lambda: metadata_update("acme/digits", {"tags": ["x"]}, repo_type="dataset"),
+        ):
+            with pytest.raises(HfHubHTTPError, match="upload_file") as refused:
+                push()
+            assert refused.value.response.status_code == 401
+        card = DatasetCard.load("acme/digits", repo_type="dataset")
+        card.data.tags = ["x"]
+        upload_file(path_or_fileobj=str(card).encode(), path_in_repo="README.md", **where)
+        assert DatasetCard.load("acme/digits", repo_type="dataset").data.tags == ["x"]
+        """,
+    )

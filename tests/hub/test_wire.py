@@ -16,7 +16,7 @@ import pytest
 
 from nomoat.client.transport import pinned_context
 from nomoat.protocols.hub.endpoints import PAGE
-from tests.hub.live import ADMIN, Live, commit_lines
+from tests.hub.live import ADMIN, Live, Raw, commit_lines
 
 DATASET = "/api/datasets/acme/digits"
 FILES = "/datasets/acme/digits/resolve/main"
@@ -409,11 +409,32 @@ def test_pull_requests_and_strange_hosts_are_refused(live: Live) -> None:
         assert answer.status == 400, host
 
 
-def test_the_card_check_says_nothing_to_anybody(live: Live) -> None:
-    for who in ("", "ingest"):
-        answer = live.raw(who, "POST", "/api/validate-yaml", body=b'{"content": "---\\n", "repoType": "dataset"}')
-        assert json.loads(answer.text) == {"errors": [], "warnings": []}
-    assert live.raw("", "POST", "/api/validate-yaml", body=b"x" * (2 << 20)).status == 200  # it is not read
+def test_a_card_is_examined_for_who_is_known(live: Live) -> None:
+    def ask(content: object) -> tuple[int, dict[str, list[dict[str, str]]]]:
+        body = json.dumps({"content": content, "repoType": "dataset"}).encode()
+        answer = live.raw("visitor", "POST", "/api/validate-yaml", body=body)
+        return answer.status, json.loads(answer.text)
+
+    assert ask("---\nlicense: mit\n---\n# Digits\n") == (200, {"errors": [], "warnings": []})
+    missing = {"errors": [], "warnings": [{"message": "empty or missing yaml metadata in repo card"}]}
+    assert ask("# Digits\n") == (200, missing)
+    wrong = {"errors": [{"message": "line 3, column 1: duplicate key 'license'"}], "warnings": []}
+    assert ask("---\nlicense: mit\nlicense: gpl\n---\n") == (400, wrong)
+    assert ask(7)[0] == 400
+    (*_, record) = live.records("by visitor what ValidateCard")
+    assert (record["decision"], record["policies"]) == ("allow", ["everyone-validates-cards"])
+
+
+def test_a_commit_of_a_card_that_nobody_can_parse_is_refused(live: Live) -> None:
+    def put(path: str, content: bytes) -> Raw:
+        body = "".join(commit_lines({path: content})).encode()
+        return live.raw("ingest", "POST", f"{DATASET}/commit/main", body=body)
+
+    refused = put("README.md", b"---\ntitle: a: b\n---\n")
+    assert refused.status == 400
+    assert "invalid metadata in README.md: line 2, column 9: mapping values are not allowed here" in refused.text
+    assert put("cards/README.md", b"---\ntitle: a: b\n---\n").status == 200  # no card: the Hub reads the first alone
+    assert put("README.md", b"\xff no metadata").status == 200
 
 
 def test_a_flipped_byte_is_cut_off_before_it_leaves_and_the_log_says_so(live: Live) -> None:

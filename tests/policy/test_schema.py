@@ -49,7 +49,7 @@ GROUPS = {
         *{"ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
     },
     "Erase": {"EraseContent"},
-    "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
+    "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken", "ValidateCard"},
 }
 REPOSITORIES = frozenset({"Dataset", "Model"})
 FILE = frozenset({"File"})

@@ -70,6 +70,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "TryPolicy": Kind(ENTITY, 3),
     "EraseContent": Kind(ENTITY, 4),  # Delete
     "Whoami": Kind(API, 2),  # Read
+    "ValidateCard": Kind(API, 2),
     **dict.fromkeys(("ReadLog", "ReportLog", "ExportLog", "ReadEntries", "ProveRecord"), Kind(API, 2)),
     **dict.fromkeys(("ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused", "ReadStatus"), Kind(API, 2)),
 }

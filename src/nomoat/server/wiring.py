@@ -33,6 +33,7 @@ from nomoat.core.operation import (
     Revoke,
     SimulatePolicy,
     TryPolicy,
+    ValidateCard,
     Whoami,
 )
 from nomoat.guard import Guard
@@ -47,6 +48,7 @@ from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
 from nomoat.protocols.workload import IdentityEndpoints
+from nomoat.resources.cards import Cards
 from nomoat.resources.directory import Declarations
 from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History
@@ -103,7 +105,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
         ).resolvers,
     }
-    for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami):
+    for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami, ValidateCard):
         resolvers[operation] = parts.identities.resolve_self
     return resolvers
 
@@ -137,7 +139,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *EvidenceEndpoints(guard, parts.log, parts.evidence.checkpoint, parts.evidence.tile).routes(),
         *PolicyCraft(guard, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
-        *HubEndpoints(guard, parts.writing, parts.identities.whoami).routes(),
+        *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *DatasetReferences(guard, parts.reading, parts.references).routes(),

@@ -22,7 +22,14 @@ from nomoat.core.operation.history import (
     DeleteTag,
     ListCommits,
 )
-from nomoat.core.operation.identity import IssueToken, JoinWorkload, RegisterDevice, RenewCertificate, Whoami
+from nomoat.core.operation.identity import (
+    IssueToken,
+    JoinWorkload,
+    RegisterDevice,
+    RenewCertificate,
+    ValidateCard,
+    Whoami,
+)
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 
@@ -68,6 +75,7 @@ __all__ = [
     "Target",
     "TryPolicy",
     "UploadBlob",
+    "ValidateCard",
     "Whoami",
     "WriteFile",
 ]

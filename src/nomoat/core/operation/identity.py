@@ -11,6 +11,13 @@ class Whoami(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class ValidateCard(Operation):
+    """Ask whether the metadata that a README.md begins with is in order, before it is committed anywhere."""
+
+    content: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class RegisterDevice(Operation):
     """Turn a person's one-time code into a registered device key, a session and a certificate.
 

@@ -29,6 +29,11 @@ async def parse_named(exchange: Exchange) -> RepositoryName:
     return parse_repository_name(kind, named)
 
 
+async def parse_card(exchange: Exchange) -> str:
+    """The README.md that a client asks about. For which kind of repository it is makes no difference here."""
+    return text(await exchange.json(), "content", longest=JSON_LIMIT)
+
+
 async def parse_move(exchange: Exchange) -> RepositoryName:
     """The repository that `move_repo` is to move."""
     body = await exchange.json()

@@ -19,6 +19,7 @@ from nomoat.core.errors import Malformed, TooLarge, Unavailable
 from nomoat.core.names import is_commit_id, parse_digest, parse_path
 from nomoat.core.operation import Change
 from nomoat.protocols.http.fields import text, whole
+from nomoat.resources.cards import CARD, examine_card
 from nomoat.resources.repositories.resolution import MOST_CHANGES
 
 LONGEST_LINE: Final = 6 << 20  # bytes: an inline file of about 4.5 MiB
@@ -99,6 +100,7 @@ async def parse_commit(body: AsyncIterator[bytes], share: ContentShare) -> Commi
                 changes.append(_parse_change(key, value, share))
     if header is None:
         raise Malformed("the commit is empty")
+    await _require_card(changes)
     return CommitBody(*header, tuple(changes))
 
 
@@ -141,6 +143,13 @@ def _parse_line(line: bytes) -> tuple[str, Mapping[str, object]]:
     if not isinstance(value, dict):
         raise Malformed("a line of a commit is an object with key and value")
     return text(said, "key", longest=32), cast("Mapping[str, object]", value)
+
+
+async def _require_card(changes: list[Change]) -> None:
+    """Refuse a card whose metadata its readers could not parse, as the Hub does. One that was uploaded is not read."""
+    cards = [change.content for change in changes if change.path == CARD and change.content is not None]
+    if cards and (errors := (await examine_card(cards[-1].decode("utf-8", "replace"))).errors):
+        raise Malformed(f"invalid metadata in {CARD}: {'; '.join(errors)}")
 
 
 def _parse_header(value: Mapping[str, object]) -> tuple[str, str]:

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import final
 
 from nomoat.core.connection import Capability
-from nomoat.core.errors import Conflict, Malformed
+from nomoat.core.errors import Conflict, Malformed, Unauthenticated
 from nomoat.core.names import RepositoryKind, RepositoryName, parse_digest, parse_repository_name
-from nomoat.core.operation import CreateRepository, UploadBlob, Whoami
+from nomoat.core.operation import CreateRepository, UploadBlob, ValidateCard, Whoami
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.guard import Guard
@@ -14,11 +14,17 @@ from nomoat.protocols.http.errors import sentence
 from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.answers import described_caller, origin_of
-from nomoat.protocols.hub.bodies import parse_named
+from nomoat.protocols.hub.bodies import parse_card, parse_named
 from nomoat.protocols.hub.commits import LARGEST_FILE
 from nomoat.protocols.hub.endpoints import RepositoryEndpoints
 from nomoat.protocols.hub.errors import error_headers
+from nomoat.resources.cards import Cards
 from nomoat.resources.repositories import Writing
+
+ASKS_AS_NOBODY = (
+    "RepoCard.validate, push_to_hub and metadata_update never send one:"
+    " commit README.md with upload_file or create_commit, which do"
+)
 
 _WEB = {RepositoryKind.DATASET: "/datasets", RepositoryKind.MODEL: ""}
 
@@ -51,16 +57,21 @@ class ModelEndpoints(RepositoryEndpoints):
 
 @final
 class HubEndpoints:
-    """What is served beside single repositories: who one is, creation, and uploads by one-use URL.
+    """What is served beside single repositories: who one is, creation, cards, and uploads by one-use URL.
 
     `whoami` describes the caller for a permit.
     """
 
     def __init__(
-        self, guard: Guard, writing: Writing, whoami: Callable[[Permit[Whoami]], Awaitable[Mapping[str, object]]]
+        self,
+        guard: Guard,
+        writing: Writing,
+        cards: Cards,
+        whoami: Callable[[Permit[Whoami]], Awaitable[Mapping[str, object]]],
     ) -> None:
         self._guard = guard
         self._writing = writing
+        self._cards = cards
         self._describe_caller = whoami
 
     async def _whoami(self, exchange: Exchange, _: Mapping[str, str]) -> None:
@@ -95,8 +106,21 @@ class HubEndpoints:
             await exchange.answer(200, b"", content_type="application/octet-stream")
 
     async def _validate_card(self, exchange: Exchange, _: Mapping[str, str]) -> None:
-        """Answer the same to everybody, unread: a model card is text here, and its author's business."""
-        await exchange.answer_json(200, {"errors": [], "warnings": []})
+        async def parse(_: Principal) -> ValidateCard:
+            return ValidateCard(await parse_card(exchange))
+
+        try:
+            async with self._guard.admit(exchange.presented, parse) as permit:
+                found = await self._cards.validate(permit)
+                told = {
+                    "errors": [{"message": message} for message in found.errors],
+                    "warnings": [{"message": message} for message in found.warnings],
+                }
+                await exchange.answer_json(400 if found.errors else 200, told)
+        except Unauthenticated as refusal:
+            if refusal.kind == "missing":
+                refusal.reason += f"; {ASKS_AS_NOBODY}"
+            raise
 
     def routes(self) -> list[Route]:
         """The routes of neither datasets nor models."""
@@ -104,7 +128,7 @@ class HubEndpoints:
         return [
             Route("GET", "/api/whoami-v2", "hub", Whoami, self._whoami),
             Route("POST", "/api/repos/create", "hub", CreateRepository, self._create),
-            Route("POST", "/api/validate-yaml", "hub", None, self._validate_card),
+            Route("POST", "/api/validate-yaml", "hub", ValidateCard, self._validate_card),
             Route("PUT", upload, "hub", UploadBlob, self._upload),
         ]
 
