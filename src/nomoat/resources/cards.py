@@ -8,7 +8,7 @@ alias expanded are limited, and others run between its parts.
 import asyncio
 import re
 from dataclasses import dataclass, field
-from typing import Final, NoReturn, final
+from typing import Final, NoReturn, Protocol, cast, final
 
 import yaml
 
@@ -90,7 +90,7 @@ async def examine_card(text: str) -> Findings:
 async def _read(reading: "_Reading", block: str) -> None:
     """Read the metadata to its end. Raises `_Wrong` for where it is no YAML, whatever the parser raises."""
     try:
-        loader = yaml.SafeLoader(block)
+        loader = cast("_Events", yaml.SafeLoader(block))
     except yaml.reader.ReaderError as error:
         before = _BREAK.split(block[: error.position])
         place = reading.place(len(before) - 1, len(before[-1]))
@@ -103,11 +103,19 @@ async def _read(reading: "_Reading", block: str) -> None:
             if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
+        mark = error.problem_mark or loader.get_mark()
         raise _Wrong(f"{reading.place(mark.line, mark.column)}: {error.problem}") from None
     except (ValueError, OverflowError):  # the parser hands \U00110000 and endless version numbers to Python
         mark = loader.get_mark()
         raise _Wrong(f"{reading.place(mark.line, mark.column)}: a number that is too large") from None
+
+
+class _Events(Protocol):
+    """What is used of the parser, which states no types."""
+
+    def check_event(self) -> bool: ...
+    def get_event(self) -> yaml.Event: ...
+    def get_mark(self) -> yaml.Mark: ...
 
 
 class _Wrong(Exception):
