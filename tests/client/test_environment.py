@@ -7,8 +7,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from nomoat.client.entrance import Entrance
-from nomoat.client.environment import hub, hub_through
+from nomoat.client.environment import TOOLS, hub, hub_through
 from nomoat.client.profiles import Identity, Profile
 
 IDENTITY = Identity(
@@ -39,6 +41,37 @@ HOSTILE = {
     "HUGGINGFACE_HUB_CACHE": "/shared/hub",
     "HF_ASSETS_CACHE": "/shared/assets",
     "HF_XET_CACHE": "/shared/xet",
+    "HF_DATASETS_CACHE": "/shared/datasets",
+    "HF_DATASETS_DOWNLOADED_DATASETS_PATH": "/shared/downloads",
+    "HF_DATASETS_EXTRACTED_DATASETS_PATH": "/shared/extracted",
+    "HF_MODULES_CACHE": "/shared/modules",
+}
+
+# Where each tool sends its requests, and where it keeps what they brought, in its own words.
+KEPT = {
+    "datasets": """
+import datasets.config as of
+told = of.HF_ENDPOINT, [of.HF_DATASETS_CACHE, of.DOWNLOADED_DATASETS_PATH, of.EXTRACTED_DATASETS_PATH, of.HF_MODULES_CACHE]
+""",
+    "duckdb": """
+import duckdb
+from huggingface_hub import HfFileSystem, constants
+duckdb.connect().register_filesystem(HfFileSystem())
+told = HfFileSystem().endpoint, [constants.HF_HUB_CACHE]
+""",
+    "hub": """
+import huggingface_hub.constants as of
+told = of.ENDPOINT, [of.HF_HUB_CACHE, of.HF_ASSETS_CACHE, of.HF_XET_CACHE]
+""",
+    "pandas": """
+import fsspec, pandas
+from huggingface_hub import constants
+told = fsspec.filesystem("hf").endpoint, [constants.HF_HUB_CACHE]
+""",
+    "transformers": """
+import transformers.utils.hub as of
+told = of.constants.ENDPOINT, [of.constants.HF_HUB_CACHE, of.HF_MODULES_CACHE]
+""",
 }
 
 
@@ -81,6 +114,23 @@ def test_no_profile_and_no_identity_shares_a_cache_with_another(tmp_path: Path) 
         folder = Path(made.set["HF_HUB_CACHE"]).parent
         assert folder.resolve().is_relative_to(profile.directory.resolve())
         assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)} == {0o700}
+
+
+def test_every_tool_has_its_words() -> None:
+    assert set(KEPT) == set(TOOLS)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_attack_a_folder_that_all_share_has_nothing_that_one_identity_was_given(tool: str, tmp_path: Path) -> None:
+    """A client answers from it where the gateway refuses, and runs the code in it (transformers' modules)."""
+    profile = profile_in(tmp_path)
+    environment = hub(profile, IDENTITY).applied({"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **HOSTILE})
+    script = KEPT[tool] + "\nimport json; print(json.dumps([told[0], [str(path) for path in told[1]]]))"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    endpoint, kept = json.loads(done.stdout)
+    assert endpoint == IDENTITY.url
+    own = profile.create_cache(IDENTITY.subject)
+    assert [path for path in kept if not Path(path).is_relative_to(own)] == []
 
 
 def test_the_shell_lines_say_the_same(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hub.live import Live, commit_lines, gateway
+from tests.hub.ways import Way, way_of
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,17 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             files = "".join(commit_lines({"data.csv": b"1", "folder/a": b"2"}))
             assert client.post("/api/datasets/acme/secrets/commit/main", content=files).status_code == 200
         yield running
+
+
+@pytest.fixture(scope="session", params=["direct", "proxy"])
+def taken(live: Live, request: pytest.FixtureRequest) -> Iterator[Way]:
+    """Each way to the gateway, one after the other."""
+    with way_of(live, request.param) as way:
+        yield way
+
+
+@pytest.fixture
+def way(taken: Way) -> Iterator[Way]:
+    """A way to the gateway; what the test does is recorded with the binding that this way has."""
+    with taken.watched():
+        yield taken

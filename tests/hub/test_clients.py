@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.hub.live import Live
+from tests.hub.ways import Way
 
 HF = """
     import os, subprocess, sys
@@ -58,35 +59,37 @@ def breaking(live: Live, *, after: int) -> Iterator[str]:
         listening.shutdown(socket.SHUT_RDWR)
 
 
-def test_datasets_push_load_and_stream(live: Live) -> None:
-    live.done(
+def test_datasets_push_load_and_stream(way: Way) -> None:
+    way.done(
         "ingest",
         """
-        import datasets
+        import os, datasets
+        shelf = os.environ["REPOSITORY"] + "-shelf"
         datasets.disable_progress_bars()
         made = datasets.Dataset.from_dict({"x": list(range(1000)), "y": ["a"] * 1000})
-        made.push_to_hub("acme/shelf")
-        made.select(range(10)).push_to_hub("acme/shelf", "few", split="test")
-        loaded = datasets.load_dataset("acme/shelf")
+        made.push_to_hub(shelf)
+        made.select(range(10)).push_to_hub(shelf, "few", split="test")
+        loaded = datasets.load_dataset(shelf)
         assert loaded["train"].num_rows == 1000 and loaded["train"][7] == {"x": 7, "y": "a"}
-        assert datasets.load_dataset("acme/shelf", "few", split="test")["x"] == list(range(10))
-        streamed = datasets.load_dataset("acme/shelf", split="train", streaming=True)
+        assert datasets.load_dataset(shelf, "few", split="test")["x"] == list(range(10))
+        streamed = datasets.load_dataset(shelf, split="train", streaming=True)
         assert sum(row["x"] for row in streamed) == sum(range(1000))
-        assert sorted(datasets.get_dataset_config_names("acme/shelf")) == ["default", "few"]
-        made.select(range(3)).push_to_hub("acme/shelf", revision="trial")
-        assert datasets.load_dataset("acme/shelf", revision="trial")["train"].num_rows == 3
-        assert datasets.load_dataset("acme/shelf", split="train").num_rows == 1000
+        assert sorted(datasets.get_dataset_config_names(shelf)) == ["default", "few"]
+        made.select(range(3)).push_to_hub(shelf, revision="trial")
+        assert datasets.load_dataset(shelf, revision="trial")["train"].num_rows == 3
+        assert datasets.load_dataset(shelf, split="train").num_rows == 1000
         """,
+        "datasets",
     )
 
 
-def test_pandas_and_duckdb_read_and_write_hf_addresses(live: Live) -> None:
-    live.done(
+def test_pandas_and_duckdb_read_and_write_hf_addresses(way: Way) -> None:
+    way.done(
         "ingest",
         """
-        import duckdb, pandas
+        import os, duckdb, pandas
         from huggingface_hub import HfFileSystem
-        frame, folder = pandas.DataFrame({"a": [1, 2, 3]}), "hf://datasets/acme/digits/frames"
+        frame, folder = pandas.DataFrame({"a": [1, 2, 3]}), f"hf://datasets/{os.environ['REPOSITORY']}/frames"
         frame.to_parquet(f"{folder}/one.parquet")
         frame.to_csv(f"{folder}/one.csv", index=False)
         assert pandas.read_parquet(f"{folder}/one.parquet").equals(frame)
@@ -98,16 +101,17 @@ def test_pandas_and_duckdb_read_and_write_hf_addresses(live: Live) -> None:
         assert connection.sql(total).fetchall() == [(13,)]
         assert connection.sql(f"select count(*) from '{folder}/one.csv'").fetchall() == [(3,)]
         """,
+        "pandas",
     )
 
 
-def test_a_file_system_moves_copies_and_removes(live: Live) -> None:
-    live.done(
+def test_a_file_system_moves_copies_and_removes(way: Way) -> None:
+    way.done(
         "ingest",
         """
         import os
         from huggingface_hub import HfFileSystem
-        files, folder = HfFileSystem(), "datasets/acme/digits/moved"
+        files, folder = HfFileSystem(), f"datasets/{os.environ['REPOSITORY']}/moved"
         large = os.urandom(2_000_000)
         with files.open(f"{folder}/large.bin", "wb") as written:
             written.write(large)
@@ -124,16 +128,16 @@ def test_a_file_system_moves_copies_and_removes(live: Live) -> None:
     )
 
 
-def test_transformers_pushes_and_loads_a_configuration_and_a_tokenizer(live: Live) -> None:
-    live.declare('[[model]]\nname = "acme/word-reader"\nclassification = "internal"\n')
-    live.done(
+def test_transformers_pushes_and_loads_a_configuration_and_a_tokenizer(way: Way) -> None:
+    way.done(
         "train",
         """
+        import os
         from huggingface_hub import create_repo, upload_file
         from tokenizers import Tokenizer, models, pre_tokenizers
         from transformers import AutoConfig, AutoTokenizer, BertConfig, PreTrainedTokenizerFast
-        name = "acme/word-reader"
-        create_repo(name)
+        name = os.environ["REPOSITORY"]
+        create_repo(name, exist_ok=True)
         upload_file(path_or_fileobj=b"---\\nlicense: mit\\n---\\n# Reads digits\\n", path_in_repo="README.md", repo_id=name)
         words = Tokenizer(models.WordLevel({"a": 0, "b": 1, "[UNK]": 2}, unk_token="[UNK]"))
         words.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -142,11 +146,12 @@ def test_transformers_pushes_and_loads_a_configuration_and_a_tokenizer(live: Liv
         assert AutoConfig.from_pretrained(name).hidden_size == 12
         assert AutoTokenizer.from_pretrained(name)("a b c").input_ids == [0, 1, 2]
         """,
+        "transformers",
     )
 
 
-def test_the_hf_command_uploads_downloads_names_and_deletes(live: Live) -> None:
-    live.done(
+def test_the_hf_command_uploads_downloads_names_and_deletes(way: Way) -> None:
+    way.done(
         "ingest",
         HF
         + """
@@ -154,32 +159,33 @@ def test_the_hf_command_uploads_downloads_names_and_deletes(live: Live) -> None:
     os.makedirs("cli/deep", exist_ok=True)
     open("cli/a.txt", "w").write("a")
     open("cli/deep/b.bin", "wb").write(os.urandom(300_000))
-    hf("upload", "acme/digits", "cli", "cli", "--repo-type", "dataset")
-    hf("repos", "branch", "create", "acme/digits", "cli/next", "--type", "dataset")
-    hf("upload", "acme/digits", "cli/a.txt", "cli/c.txt", "--repo-type", "dataset", "--revision", "cli/next")
-    hf("repos", "tag", "create", "acme/digits", "cli-1", "--type", "dataset", "--revision", "cli/next", "-m", "first")
-    assert "cli-1" in hf("repos", "tag", "list", "acme/digits", "--type", "dataset")
-    hf("download", "acme/digits", "--repo-type", "dataset", "--include", "cli/*", "--revision", "cli-1", "--local-dir", "got")
+    hf("upload", os.environ["REPOSITORY"], "cli", "cli", "--repo-type", "dataset")
+    hf("repos", "branch", "create", os.environ["REPOSITORY"], "cli/next", "--type", "dataset")
+    hf("upload", os.environ["REPOSITORY"], "cli/a.txt", "cli/c.txt", "--repo-type", "dataset", "--revision", "cli/next")
+    hf("repos", "tag", "create", os.environ["REPOSITORY"], "cli-1", "--type", "dataset", "--revision", "cli/next", "-m", "first")
+    assert "cli-1" in hf("repos", "tag", "list", os.environ["REPOSITORY"], "--type", "dataset")
+    hf("download", os.environ["REPOSITORY"], "--repo-type", "dataset", "--include", "cli/*", "--revision", "cli-1", "--local-dir", "got")
     assert sorted(os.listdir("got/cli")) == ["a.txt", "c.txt", "deep"]
-    hf("repos", "delete-files", "acme/digits", "cli/a.txt", "cli/deep/", "--type", "dataset", "--revision", "cli/next")
-    hf("repos", "tag", "delete", "acme/digits", "cli-1", "--type", "dataset", "-y")
-    hf("repos", "branch", "delete", "acme/digits", "cli/next", "--type", "dataset")
+    hf("repos", "delete-files", os.environ["REPOSITORY"], "cli/a.txt", "cli/deep/", "--type", "dataset", "--revision", "cli/next")
+    hf("repos", "tag", "delete", os.environ["REPOSITORY"], "cli-1", "--type", "dataset", "-y")
+    hf("repos", "branch", "delete", os.environ["REPOSITORY"], "cli/next", "--type", "dataset")
     from huggingface_hub import HfApi
-    refs = HfApi().list_repo_refs("acme/digits", repo_type="dataset")
+    refs = HfApi().list_repo_refs(os.environ["REPOSITORY"], repo_type="dataset")
     assert "cli/next" not in {b.name for b in refs.branches} and refs.tags == []
-    assert hf("datasets", "info", "acme/digits")
-    assert "cli/a.txt" in hf("datasets", "list", "acme/digits", "-R")
+    assert hf("datasets", "info", os.environ["REPOSITORY"])
+    assert "cli/a.txt" in hf("datasets", "list", os.environ["REPOSITORY"], "-R")
 """,
     )
 
 
-def test_branches_tags_and_history_as_huggingface_hub_knows_them(live: Live) -> None:
-    live.done(
+def test_branches_tags_and_history_as_huggingface_hub_knows_them(way: Way) -> None:
+    way.done(
         "ingest",
         """
+        import os
         from huggingface_hub import HfApi, hf_hub_download
         from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RevisionNotFoundError
-        api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
+        api, where = HfApi(), dict(repo_id=os.environ["REPOSITORY"], repo_type="dataset")
         base = api.upload_file(path_or_fileobj=b"one", path_in_repo="named.txt", commit_message="one", **where).oid
         api.create_branch(branch="feature/x", **where)
         api.create_branch(branch="feature/x", exist_ok=True, **where)
@@ -196,7 +202,7 @@ def test_branches_tags_and_history_as_huggingface_hub_knows_them(live: Live) -> 
         assert told.last_commit.oid == commits[60].commit_id
         pages = list(api.list_repo_tree(revision="feature/x", expand=True, recursive=True, **where))
         assert all(entry.last_commit for entry in pages if hasattr(entry, "size"))
-        (sized,) = [s for s in api.dataset_info("acme/digits", files_metadata=True).siblings if s.rfilename == "named.txt"]
+        (sized,) = [s for s in api.dataset_info(os.environ["REPOSITORY"], files_metadata=True).siblings if s.rfilename == "named.txt"]
         assert sized.size == 3 and sized.blob_id
         api.auth_check(**where)
         refused = {
@@ -209,7 +215,7 @@ def test_branches_tags_and_history_as_huggingface_hub_knows_them(live: Live) -> 
             "nowhere": lambda: api.create_branch(branch="y", revision="nothing", **where),
             "history": lambda: api.list_repo_commits(revision="nothing", **where),
             "settings": lambda: api.update_repo_settings(private=False, **where),
-            "moving": lambda: api.move_repo("acme/digits", "acme/elsewhere", repo_type="dataset"),
+            "moving": lambda: api.move_repo(os.environ["REPOSITORY"], "acme/elsewhere", repo_type="dataset"),
         }
         kinds = {}
         for name, attempt in refused.items():
@@ -237,28 +243,29 @@ def test_branches_tags_and_history_as_huggingface_hub_knows_them(live: Live) -> 
     )
 
 
-def test_the_snapshot_of_a_scientist_brings_the_metrics_and_is_refused_nothing(live: Live) -> None:
-    live.done(
+def test_the_snapshot_of_a_scientist_brings_the_metrics_and_is_refused_nothing(way: Way) -> None:
+    way.done(
         "ingest",
         """
+        import os
         from huggingface_hub import CommitOperationAdd as Add, HfApi
         files = [Add(path, b"{}") for path in ("metrics.json", "raw/rows.csv")]
-        HfApi().create_commit("acme/digits", files, commit_message="raw/rows.csv", repo_type="dataset")
+        HfApi().create_commit(os.environ["REPOSITORY"], files, commit_message="raw/rows.csv", repo_type="dataset")
         """,
     )
-    seen = live.done(
+    seen = way.done(
         "scientist",
         """
         import json, os
         from huggingface_hub import HfApi, HfFileSystem, snapshot_download
-        api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
+        api, where = HfApi(), dict(repo_id=os.environ["REPOSITORY"], repo_type="dataset")
         got = snapshot_download(**where)
         print(json.dumps({
             "snapshot": sorted(os.path.relpath(os.path.join(at, name), got) for at, _, names in os.walk(got) for name in names),
             "tree": [e.path for e in api.list_repo_tree(recursive=True, **where)],
             "paths": [e.path for e in api.get_paths_info(paths=["raw", "raw/rows.csv", "metrics.json"], **where)],
-            "siblings": [s.rfilename for s in api.dataset_info("acme/digits", files_metadata=True).siblings],
-            "hf": HfFileSystem().find("datasets/acme/digits"),
+            "siblings": [s.rfilename for s in api.dataset_info(os.environ["REPOSITORY"], files_metadata=True).siblings],
+            "hf": HfFileSystem().find("datasets/" + os.environ["REPOSITORY"]),
         }))
         """,
     )
@@ -267,8 +274,8 @@ def test_the_snapshot_of_a_scientist_brings_the_metrics_and_is_refused_nothing(l
     assert "metrics.json" in told["tree"]
     assert all(path == "metrics.json" or path.startswith("open/") for path in told["tree"]), told
     assert told["paths"] == ["metrics.json"]
-    assert {path.removeprefix("datasets/acme/digits/") for path in told["hf"]} <= set(told["tree"])
-    (listed, *_) = live.records("what ListFiles by scientist", limit=1)
+    assert {path.removeprefix(f"datasets/{way.repository}/") for path in told["hf"]} <= set(told["tree"])
+    (listed, *_) = way.live.records("what ListFiles by scientist", limit=1)
     withheld = listed["obligations"][0]["withhold"]
     assert {"classification": "confidential", "labels": []} in withheld
     assert "raw" not in json.dumps(listed)

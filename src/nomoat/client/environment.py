@@ -42,6 +42,8 @@ _UNSET = (
     "TRANSFORMERS_CACHE",  # these three come before HF_HUB_CACHE in older clients
     "PYTORCH_TRANSFORMERS_CACHE",
     "PYTORCH_PRETRAINED_BERT_CACHE",
+    "HF_DATASETS_DOWNLOADED_DATASETS_PATH",  # these two are in HF_DATASETS_CACHE otherwise
+    "HF_DATASETS_EXTRACTED_DATASETS_PATH",
 )
 
 
@@ -75,10 +77,11 @@ def _hub(profile: Profile, identity: Identity, url: str, token_path: Path, more:
             "HF_ASSETS_CACHE": str(cache / "assets"),
             "HF_XET_CACHE": str(cache / "xet"),
             "HF_DATASETS_CACHE": str(cache / "datasets"),
+            "HF_MODULES_CACHE": str(cache / "modules"),  # code that came with a model or dataset, which they run
         },
         unset=_UNSET,
     )
 
 
 # What each tool is built on: all of these speak to the Hub by huggingface_hub.
-TOOLS = ("datasets", "hub", "pandas", "transformers")
+TOOLS = ("datasets", "duckdb", "hub", "pandas", "transformers")
