@@ -107,7 +107,9 @@ def accesses(live: Live) -> Mapping[int, str]:
     An upload URL is a credential by itself: it counts as what it was obtained with.
     """
     return {
-        record["n"]: record["context"]["obtained"] if record["who"]["binding"] == "capability" else record["who"]["binding"]
+        record["n"]: record["context"]["obtained"]
+        if record["who"]["binding"] == "capability"
+        else record["who"]["binding"]
         for record in live.records("", limit=1000)
         if record.get("request", {}).get("protocol") == "hub"
     }
