@@ -26,6 +26,7 @@ from nomoat.client.tokens import write_token
 from nomoat.client.transport import pinned_context
 from nomoat.server.configuration import Configuration
 from nomoat.server.initialize import initialize
+from tests.hub.network import Network
 from tests.resources.world import DECLARATION
 
 ADMIN = "admin@acme.example"
@@ -57,11 +58,12 @@ class Raw:
 
 @dataclass
 class Live:
-    """A running gateway. `url` is where, `process` what serves it."""
+    """A running gateway. `url` is where, `network` another way to it, `process` what serves it."""
 
     root: Path
     directory: Path
     url: str
+    network: Network
     process: subprocess.Popen[str]
     profiles: dict[str, Profile] = field(default_factory=dict[str, Profile])
 
@@ -73,13 +75,13 @@ class Live:
         with self.admin as session:
             session.gateway.apply_directory(document, dry_run=False)
 
-    def join(self, subject: str) -> Profile:
-        """Enrol and log in `person:NAME` or `workload:NAME`, and give it a token."""
+    def join(self, subject: str, url: str = "") -> Profile:
+        """Enrol and log in `person:NAME` or `workload:NAME`, and give it a token. `url` is where it finds the gateway."""
         name = subject.partition(":")[2]
         with self.admin as session:
             code, _ = session.gateway.enroll(subject)
         profile = self._profile(name)
-        log_in(profile, self.url, code)
+        log_in(profile, url or self.url, code)
         self.refresh(name)
         return profile
 
@@ -157,7 +159,8 @@ class Live:
 @contextmanager
 def gateway(root: Path) -> Generator[Live]:
     directory = root / "gateway"
-    configuration = Configuration("acme.example", "127.0.0.1", 0, ("127.0.0.1",), root / "kek")
+    network = Network()
+    configuration = Configuration("acme.example", "127.0.0.1", 0, ("127.0.0.1",), root / "kek", origins=(network.url,))
     made = asyncio.run(initialize(directory, configuration, ADMIN, time.time))
     with (root / "stderr").open("w") as errors:
         process = subprocess.Popen(
@@ -168,7 +171,8 @@ def gateway(root: Path) -> Generator[Live]:
         with process.stdout as said:
             url = said.readline().strip()
         assert url, (root / "stderr").read_text()
-        live = Live(root, directory, url, process)
+        network.leads_to(url)
+        live = Live(root, directory, url, network, process)
         log_in(live._profile(ADMIN), url, made.code)
         live.declare(DECLARATION)
         for subject in ("workload:ingest", "workload:train", "person:scientist", "person:visitor"):
@@ -176,6 +180,7 @@ def gateway(root: Path) -> Generator[Live]:
         yield live
         assert process.poll() is None, (root / "stderr").read_text()
     finally:
+        network.close()
         process.terminate()
         process.wait(20)
     # uvicorn says this of a transfer that was cut; of everything else, nothing is said.

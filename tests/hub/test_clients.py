@@ -1,14 +1,9 @@
-"""What people work with, unmodified, over TLS with a bearer: datasets, pandas, DuckDB, transformers, the `hf` command.
+"""What people work with, unmodified, by each way: datasets, pandas, DuckDB, transformers, the `hf` command.
 
-Each script knows nothing of this project; its settings are what `nomoat env hub` prints.
+Each script knows nothing of this project; its settings are what `nomoat env TOOL` says.
 """
 
-import contextlib
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tests.hub.live import Live
 from tests.hub.ways import Way
@@ -20,43 +15,6 @@ HF = """
         assert done.returncode == 0, (words, done.stdout, done.stderr)
         return done.stdout
 """
-
-
-@contextmanager
-def breaking(live: Live, *, after: int) -> Iterator[str]:
-    """A network that breaks a connection, once, after so many bytes; it sees nothing of what it carries."""
-    host, _, port = live.url.removeprefix("https://").partition(":")
-    broke = threading.Event()
-
-    def carry(source: socket.socket, target: socket.socket, *, breaks: bool) -> None:
-        carried = 0
-        with contextlib.suppress(OSError):
-            while part := source.recv(1 << 16):
-                target.sendall(part)
-                carried += len(part)
-                if breaks and carried > after and not broke.is_set():
-                    broke.set()
-                    break
-        for end in (source, target):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        source.close()  # the other way closes the other end
-
-    def accept(listening: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = listening.accept()
-                far = socket.create_connection((host, int(port)))
-                for source, target, breaks in ((near, far, False), (far, near, True)):
-                    threading.Thread(
-                        target=carry, args=(source, target), kwargs={"breaks": breaks}, daemon=True
-                    ).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=accept, args=(listening,), daemon=True).start()
-        yield f"https://127.0.0.1:{listening.getsockname()[1]}"
-        assert broke.is_set()
-        listening.shutdown(socket.SHUT_RDWR)
 
 
 def test_datasets_push_load_and_stream(way: Way) -> None:
@@ -281,33 +239,6 @@ def test_the_snapshot_of_a_scientist_brings_the_metrics_and_is_refused_nothing(w
     assert "raw" not in json.dumps(listed)
 
 
-def test_a_download_goes_on_where_the_network_broke_it_off(live: Live) -> None:
-    live.done(
-        "ingest",
-        """
-        import os
-        from huggingface_hub import HfApi
-        part = os.urandom(1 << 20)
-        HfApi().upload_file(path_or_fileobj=part * 24, path_in_repo="broken/a.bin", repo_id="acme/digits", repo_type="dataset")
-        """,
-    )
-    with breaking(live, after=14 << 20) as url:
-        live.done(
-            "ingest",
-            """
-            import hashlib
-            from huggingface_hub import HfApi
-            api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
-            (info,) = api.get_paths_info(paths="broken/a.bin", **where)
-            with open(api.hf_hub_download(filename="broken/a.bin", **where), "rb") as got:
-                assert hashlib.file_digest(got, "sha256").hexdigest() == info.lfs.sha256
-            """,
-            HF_ENDPOINT=url,
-        )
-    facts = [record.get("outcome", {}).get("facts") for record in live.records("what ReadFile", limit=10)]
-    assert {"range": f"{10 << 20}-{(24 << 20) - 1}"} in facts
-
-
 def test_a_range_is_of_the_content_that_it_was_asked_for(live: Live) -> None:
     """RFC 9110, section 13.1.5: with any other validator the whole content comes."""
     path = "/datasets/acme/digits/resolve/main/ranged.bin"
@@ -326,6 +257,7 @@ def test_a_range_is_of_the_content_that_it_was_asked_for(live: Live) -> None:
     for other in (f'"{"0" * 64}"', f"W/{tag}", tag.strip('"'), "Thu, 26 Nov 2026 01:00:00 GMT"):
         again = live.raw("ingest", "GET", path, {"Range": "bytes=100000-", "If-Range": other})
         assert (again.status, again.body) == (200, whole.body), other
+<<<<<<< HEAD
 
 
 def test_a_push_that_broke_off_sends_only_what_is_missing(live: Live) -> None:
@@ -403,3 +335,5 @@ def test_a_card_that_is_pushed_without_a_token_is_refused_and_the_way_round_work
         assert DatasetCard.load("acme/digits", repo_type="dataset").data.tags == ["x"]
         """,
     )
+=======
+>>>>>>> stockproxy

@@ -1,6 +1,7 @@
-"""Deleting a repository by the stock client: over mutual TLS by its owner, and with a bearer by nobody."""
+"""Deleting a repository by the stock client: its owner does it behind a proxy or over mutual TLS, with a bearer nobody."""
 
 from tests.hub.live import Live
+from tests.hub.ways import Way
 
 DECLARED = """
 [[person]]
@@ -39,6 +40,32 @@ BOUND = """
     api.create_repo(**where)
     assert list(api.list_repo_tree(**where)) == []
 """
+# What `nomoat env` gives is bound or not, and that decides it. This command shows why only with HF_DEBUG.
+COMMAND = """
+    import os, subprocess, sys
+    def hf(*words):
+        command = [os.path.join(os.path.dirname(sys.executable), "hf"), *words]
+        return subprocess.run(command, env={**os.environ, "HF_DEBUG": "1"}, capture_output=True, text=True)
+    name, way = os.environ["REPOSITORY"] + "-condemned", os.environ["REPOSITORY"].partition("/")[2]
+    assert hf("repos", "create", name, "--type", "dataset").returncode == 0
+    open("condemned.bin", "wb").write(b"x" * 5000)
+    assert hf("upload", name, "condemned.bin", "a.bin", "--type", "dataset").returncode == 0
+    deleted = hf("repos", "delete", name, "--type", "dataset", "-y")
+    info = hf("datasets", "info", name)
+    if way == "proxy":
+        assert deleted.returncode == 0, deleted.stderr
+        assert info.returncode != 0, info.stdout
+    else:
+        assert deleted.returncode != 0, deleted.stdout
+        assert "removal-needs-a-bound-credential" in deleted.stderr, deleted.stderr
+        assert info.returncode == 0, info.stderr
+"""
+
+
+def test_the_hf_command_deletes_what_is_its_user_s_where_the_credential_is_bound(way: Way) -> None:
+    way.live.declare(DECLARED.replace("keeper", f"keeper-{way.name}").replace("acme/", f"acme/{way.name}-"))
+    way.live.join(f"person:keeper-{way.name}")
+    way.done(f"keeper-{way.name}", COMMAND)
 
 
 def test_a_repository_is_deleted_by_its_owner_over_a_bound_connection_only(live: Live) -> None:
@@ -49,6 +76,6 @@ def test_a_repository_is_deleted_by_its_owner_over_a_bound_connection_only(live:
         "keeper",
         BOUND.format(ca=str(keeper.ca_path), certificate=str(keeper.certificate_path), key=str(keeper.key_path)),
     )
-    (deleted,) = live.records("what DeleteRepository allowed")
+    (deleted,) = live.records("what DeleteRepository allowed on acme/condemned")
     assert deleted["on"]["name"] == "acme/condemned"
     assert deleted["outcome"]["facts"]["contents"] == "1"

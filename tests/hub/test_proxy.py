@@ -1,4 +1,4 @@
-"""Stock clients through the proxy: what goes in and out is what it would be without, and nobody had a token."""
+"""The proxy before the gateway: what goes in and out is what it would be without. Stock clients: test_clients.py."""
 
 import hashlib
 import os
@@ -28,36 +28,6 @@ def put(proxy: Through, files: dict[str, bytes]) -> None:
     with proxy.http() as client:
         answer = client.post("/api/datasets/acme/digits/commit/main", content="".join(commit_lines(files)))
         assert answer.status_code == 200, answer.text
-
-
-def test_a_stock_client_works_and_is_bound(ingest: Through) -> None:
-    ingest.done(
-        """
-        import filecmp, os, pathlib
-        from huggingface_hub import CommitOperationAdd as Add, HfApi, HfFileSystem, hf_hub_download, snapshot_download
-        api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
-        assert api.create_repo(exist_ok=True, **where).repo_id == "acme/digits"
-        folder = pathlib.Path("proxied"); folder.mkdir()
-        (folder / "large.bin").write_bytes(os.urandom(30_000_000))
-        (folder / "ümlaut & space.csv").write_text("a,b\\n" * 1000)
-        done = api.upload_folder(folder_path=folder, path_in_repo="proxied", **where)
-        assert done.oid and str(done.commit_url).startswith(os.environ["HF_ENDPOINT"])
-        got = pathlib.Path(snapshot_download("acme/digits", repo_type="dataset", allow_patterns="proxied/*"))
-        names = ["large.bin", "ümlaut & space.csv"]
-        assert filecmp.cmpfiles(folder, got / "proxied", names, shallow=False) == (names, [], [])
-        with HfFileSystem().open("datasets/acme/digits/proxied/large.bin") as part:
-            part.seek(20_000_003)
-            assert part.read(9) == (folder / "large.bin").read_bytes()[20_000_003:20_000_012]
-        api.create_commit(operations=[Add(f"many/{n}.txt", b"x") for n in range(1100)], commit_message="m", **where)
-        assert len([n for n in api.list_repo_files(**where) if n.startswith("many/")]) == 1100, "pages are followed"
-        """
-    )
-    bindings = {
-        record["who"]["binding"]
-        for record in ingest.live.records("by ingest")
-        if record.get("request", {}).get("protocol") == "hub" and "proxied" in str(record.get("on"))
-    }
-    assert bindings == {"dpop"}
 
 
 def test_restricted_data_is_for_a_bound_credential_and_this_is_one(live: Live, ingest: Through) -> None:

@@ -1,16 +1,17 @@
-"""huggingface_hub, unmodified, with exactly what `nomoat env hub` sets: scripts that know nothing of this project."""
+"""huggingface_hub, unmodified, with exactly what `nomoat env hub` sets, by each way: scripts that know nothing of this project."""
 
 import json
 
 import pytest
 
 from tests.hub.live import Live, printed
+from tests.hub.ways import Way
 
 MIB = 1 << 20
 
 
-def test_a_folder_goes_up_and_comes_down_as_it_was(live: Live) -> None:
-    live.done(
+def test_a_folder_goes_up_and_comes_down_as_it_was(way: Way) -> None:
+    way.done(
         "ingest",
         """
         import filecmp, os, pathlib
@@ -23,31 +24,32 @@ def test_a_folder_goes_up_and_comes_down_as_it_was(live: Live) -> None:
         (folder / "deep" / "ümlaut & space.txt").write_text("x")
         (folder / "empty.txt").touch()
         api = HfApi()
-        first = api.upload_folder(folder_path=folder, path_in_repo="stock", repo_id="acme/digits", repo_type="dataset")
-        again = api.upload_folder(folder_path=folder, path_in_repo="stock", repo_id="acme/digits", repo_type="dataset")
+        first = api.upload_folder(folder_path=folder, path_in_repo="stock", repo_id=os.environ["REPOSITORY"], repo_type="dataset")
+        again = api.upload_folder(folder_path=folder, path_in_repo="stock", repo_id=os.environ["REPOSITORY"], repo_type="dataset")
         assert again.oid == first.oid, "nothing changed"
         (folder / "deep" / "rows.csv").write_text("new")
-        second = api.upload_file(path_or_fileobj=b"new", path_in_repo="stock/deep/rows.csv", repo_id="acme/digits",
+        second = api.upload_file(path_or_fileobj=b"new", path_in_repo="stock/deep/rows.csv", repo_id=os.environ["REPOSITORY"],
                                  repo_type="dataset", parent_commit=first.oid)
         assert second.oid != first.oid
-        got = pathlib.Path(snapshot_download("acme/digits", repo_type="dataset", allow_patterns="stock/*"))
+        got = pathlib.Path(snapshot_download(os.environ["REPOSITORY"], repo_type="dataset", allow_patterns="stock/*"))
         assert got.name == second.oid
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         assert len(names) == 6
         assert filecmp.cmpfiles(folder, got / "stock", names, shallow=False) == (names, [], [])
-        old = hf_hub_download("acme/digits", "stock/deep/rows.csv", repo_type="dataset", revision=first.oid)
+        old = hf_hub_download(os.environ["REPOSITORY"], "stock/deep/rows.csv", repo_type="dataset", revision=first.oid)
         assert open(old).read() == "a,b\\n" * 1000
-        assert open(hf_hub_download("acme/digits", "stock/deep/rows.csv", repo_type="dataset")).read() == "new"
+        assert open(hf_hub_download(os.environ["REPOSITORY"], "stock/deep/rows.csv", repo_type="dataset")).read() == "new"
         """,
     )
 
 
-def test_listings_come_in_pages_of_one_commit(live: Live) -> None:
-    live.done(
+def test_listings_come_in_pages_of_one_commit(way: Way) -> None:
+    way.done(
         "ingest",
         """
-        from huggingface_hub import CommitOperationAdd as Add, CommitOperationDelete as Delete, HfApi
-        api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
+        import os
+        from huggingface_hub import CommitOperationAdd as Add, HfApi
+        api, where = HfApi(), dict(repo_id=os.environ["REPOSITORY"], repo_type="dataset")
         for start in (0, 1200):
             files = [Add(f"pages/{n % 7}/{n}.txt", b"") for n in range(start, start + 1200)]
             api.create_commit(operations=files, commit_message="many", **where)
@@ -64,24 +66,25 @@ def test_listings_come_in_pages_of_one_commit(live: Live) -> None:
     )
 
 
-def test_information_removal_copies_and_conflicts(live: Live) -> None:
-    live.done(
+def test_information_removal_copies_and_conflicts(way: Way) -> None:
+    way.done(
         "ingest",
         """
+        import os
         from huggingface_hub import CommitOperationCopy as Copy, HfApi, HfFileSystem
         from huggingface_hub.errors import HfHubHTTPError
-        api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
+        api, where = HfApi(), dict(repo_id=os.environ["REPOSITORY"], repo_type="dataset")
         base = api.upload_file(path_or_fileobj=b"0123456789" * 300_000, path_in_repo="info/a.bin", **where).oid
-        info = api.dataset_info("acme/digits")
+        info = api.dataset_info(os.environ["REPOSITORY"])
         assert info.sha == base and info.private and "info/a.bin" in {s.rfilename for s in info.siblings}
         assert [(b.name, b.target_commit) for b in api.list_repo_refs(**where).branches] == [("main", base)]
         assert api.repo_exists(**where) and not api.repo_exists("acme/nothing", repo_type="dataset")
         api.create_commit(operations=[Copy("info/a.bin", "info/b.bin")], commit_message="copy", **where)
         files = HfFileSystem()
-        with files.open("datasets/acme/digits/info/b.bin") as part:
+        with files.open(f"datasets/{os.environ['REPOSITORY']}/info/b.bin") as part:
             part.seek(2_000_003)
             assert part.read(9) == b"345678901"
-        assert sorted(files.glob("datasets/acme/digits/info/*.bin"))[0].endswith("info/a.bin")
+        assert sorted(files.glob(f"datasets/{os.environ['REPOSITORY']}/info/*.bin"))[0].endswith("info/a.bin")
         try:
             api.upload_file(path_or_fileobj=b"x", path_in_repo="info/c.txt", parent_commit=base, **where)
         except HfHubHTTPError as error:
@@ -89,32 +92,34 @@ def test_information_removal_copies_and_conflicts(live: Live) -> None:
         else:
             raise AssertionError("a stale parent was taken")
         api.delete_file("info/a.bin", **where)
-        assert api.create_repo("acme/digits", repo_type="dataset", exist_ok=True).repo_id == "acme/digits"
+        assert api.create_repo(os.environ["REPOSITORY"], repo_type="dataset", exist_ok=True).repo_id == os.environ["REPOSITORY"]
         """,
     )
 
 
-def test_a_model_is_published_and_a_gitignore_obeyed(live: Live) -> None:
-    live.done(
+def test_a_model_is_published_and_a_gitignore_obeyed(way: Way) -> None:
+    way.done(
         "train",
         """
-        import pathlib
+        import os, pathlib
         from huggingface_hub import HfApi
         folder = pathlib.Path("model"); (folder / "cache").mkdir(parents=True)
         (folder / ".gitignore").write_text("cache/\\n*.tmp\\n")
         for name in ("config.json", "model.safetensors", "cache/x.json", "y.tmp"):
             (folder / name).write_text("{}")
-        HfApi().upload_folder(folder_path=folder, repo_id="acme/digit-reader")
-        info = HfApi().model_info("acme/digit-reader")
+        HfApi().create_repo(os.environ["REPOSITORY"] + "-reader")
+        HfApi().upload_folder(folder_path=folder, repo_id=os.environ["REPOSITORY"] + "-reader")
+        info = HfApi().model_info(os.environ["REPOSITORY"] + "-reader")
         assert {s.rfilename for s in info.siblings} == {".gitignore", "config.json", "model.safetensors"}
         """,
     )
 
 
 FAILURES = """
-    import json
+    import json, os
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-    digits, secrets, nothing = (dict(repo_id=f"acme/{name}", repo_type="dataset") for name in ("digits", "secrets", "nothing"))
+    names = os.environ["REPOSITORY"], "acme/secrets", "acme/nothing"
+    digits, secrets, nothing = (dict(repo_id=name, repo_type="dataset") for name in names)
     attempts = {
         "read": lambda: hf_hub_download(filename="refused.csv", **digits),
         "write": lambda: HfApi().upload_file(path_or_fileobj=b"x", path_in_repo="x.txt", **digits),
@@ -135,16 +140,17 @@ FAILURES = """
 """
 
 
-def test_who_is_refused_is_told_why_in_the_client_s_own_exceptions(live: Live) -> None:
-    live.done(
+def test_who_is_refused_is_told_why_in_the_client_s_own_exceptions(way: Way) -> None:
+    way.done(
         "ingest",
         """
+        import os
         from huggingface_hub import HfApi
         for name in ("refused.csv", "metrics.json"):
-            HfApi().upload_file(path_or_fileobj=b"{}", path_in_repo=name, repo_id="acme/digits", repo_type="dataset")
+            HfApi().upload_file(path_or_fileobj=b"{}", path_in_repo=name, repo_id=os.environ["REPOSITORY"], repo_type="dataset")
         """,
     )
-    told = printed(live.done("scientist", FAILURES))
+    told = printed(way.done("scientist", FAILURES))
     assert isinstance(told, dict)
     kinds = {name: kind for name, (kind, _) in told.items()}
     assert kinds == {
@@ -158,7 +164,7 @@ def test_who_is_refused_is_told_why_in_the_client_s_own_exceptions(live: Live) -
         "entry": "GatedRepoError",  # a path that no rule opens to scientists, there or not
     }
     for name, action in (("read", "DescribeFile"), ("write", "PlanUpload"), ("create", "CreateRepository")):
-        assert f"refused: scientist may not {action} acme/digits" in told[name][1]
+        assert f"refused: scientist may not {action} {way.repository}" in told[name][1]
         assert "(record " in told[name][1]
     assert told["hidden"][1].replace("secrets", "nothing") == told["missing"][1]
 

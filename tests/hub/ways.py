@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ name = "acme/{way}-shelf"
 classification = "internal"
 [[model]]
 name = "acme/{way}"
+classification = "internal"
+[[model]]
+name = "acme/{way}-reader"
 classification = "internal"
 """
 CREATED = """
@@ -66,11 +70,11 @@ class Way:
             self.proxied.add(who)
         said = self.caller.nomoat("env", tool, "--json", *profile, *(["--proxy"] if self.name == "proxy" else []))
         assert said.code == 0, said.err
-        settings: dict[str, Any] = json.loads(said.out)
+        settings: dict[str, str] = json.loads(said.out)["set"]
         home = self.live.root / "homes" / who
         home.mkdir(parents=True, exist_ok=True)
         plain = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-        return plain | settings["set"] | {"REPOSITORY": self.repository}
+        return plain | settings | {"REPOSITORY": self.repository}
 
     def stock(self, who: str, script: str, tool: str = "hub", **more: str) -> "subprocess.CompletedProcess[str]":
         """Run a script that knows nothing of this project as `who`, in a folder of this way."""
@@ -91,6 +95,17 @@ class Way:
         finished = self.stock(who, script, tool, **more)
         assert finished.returncode == 0, finished.stderr
         return finished.stdout
+
+    def endings(self, query: str, count: int) -> list[dict[str, Any]]:
+        """How the `count` accesses that a query finds ended, once all have."""
+        deadline = time.monotonic() + 15
+        while True:
+            found = [record.get("outcome") for record in self.live.records(query) if record["kind"] == "opening"]
+            ended = [outcome for outcome in found if outcome]
+            if len(ended) == len(found) >= count:
+                return ended
+            assert time.monotonic() < deadline, found
+            time.sleep(0.1)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
