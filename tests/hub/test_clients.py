@@ -257,26 +257,6 @@ def test_a_range_is_of_the_content_that_it_was_asked_for(live: Live) -> None:
     for other in (f'"{"0" * 64}"', f"W/{tag}", tag.strip('"'), "Thu, 26 Nov 2026 01:00:00 GMT"):
         again = live.raw("ingest", "GET", path, {"Range": "bytes=100000-", "If-Range": other})
         assert (again.status, again.body) == (200, whole.body), other
-<<<<<<< HEAD
-
-
-def test_a_push_that_broke_off_sends_only_what_is_missing(live: Live) -> None:
-    """Git LFS knows no part of a content; what was sent whole is not sent again."""
-    before = sum(record["kind"] == "opening" for record in live.records("what UploadBlob"))
-    live.done(
-        "ingest",
-        """
-        from huggingface_hub import CommitOperationAdd as Add, HfApi
-        api, where = HfApi(), dict(repo_id="acme/digits", repo_type="dataset")
-        made = [Add(f"pushed/{n}.bin", bytes([n]) * 200_000) for n in range(3)]
-        api.preupload_lfs_files(additions=made[:2], **where)
-        again = [Add(f"pushed/{n}.bin", bytes([n]) * 200_000) for n in range(3)]
-        api.create_commit(operations=again, commit_message="all three", **where)
-        assert len(list(api.list_repo_tree(path_in_repo="pushed", **where))) == 3
-        """,
-    )
-    openings = [record for record in live.records("what UploadBlob") if record["kind"] == "opening"]
-    assert len(openings) - before == 3
 
 
 def test_a_card_is_validated_before_anything_is_uploaded(live: Live) -> None:
@@ -335,5 +315,3 @@ def test_a_card_that_is_pushed_without_a_token_is_refused_and_the_way_round_work
         assert DatasetCard.load("acme/digits", repo_type="dataset").data.tags == ["x"]
         """,
     )
-=======
->>>>>>> stockproxy
