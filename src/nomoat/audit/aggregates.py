@@ -15,7 +15,7 @@ GROUPINGS: Final[Mapping[str, str]] = {
     "who": "trim(who_kind || ' ' || who)",
     "what": "what",
     "on": '"on"',
-    "repository": "regexp_extract(\"on\", '^[^@:]*')",
+    "repository": "regexp_extract(\"on\", '^[^@:/]+/[^@:]+')",  # '' for what lies in none
     "classification": "classification",
     "decision": "decision",
     "policies": "policies",
@@ -84,7 +84,7 @@ def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
 
 
 _ON: Final = '"on"'
-_UNVERSIONED: Final = "regexp_replace(\"on\", '@[^:]*', '')"
+_UNVERSIONED: Final = "regexp_replace(\"on\", '^([^:@]*)@[^:]*', '\\1')"
 # The thing itself, or what is in it (see `nomoat.audit.query`).
 _WITHIN: Final = (
     "(%(name)s = ? OR (starts_with(%(name)s, ?) AND substr(%(name)s, length(?::VARCHAR) + 1, 1) IN ('@', ':', ' ')))"

@@ -19,7 +19,7 @@ from nomoat.stores.state.engine import DRIVER, DriverConnection, unlock
 
 T = TypeVar("T")
 
-VERSION: Final = 1
+VERSION: Final = 2
 _SCHEMA: Final = (
     "CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """
