@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from nomoat.cli import records
 from tests.cli.live import Caller, Live
 
 
@@ -55,6 +56,11 @@ def test_one_record_shows_everything(admin: Caller, refused: int) -> None:
     assert facts["who.binding"] == "mtls"
     assert facts["context.source"] == "127.0.0.1"
     assert facts["snapshot"].startswith("sha256:")
+
+
+def test_a_fact_of_several_parts_is_words() -> None:
+    facts = dict(records.facts({"n": 1, "on": {"in": [["Dataset", "acme/digits"]], "labels": ["a", "b"]}}))
+    assert facts == {"n": "1", "on.in": "Dataset acme/digits", "on.labels": "a, b"}
 
 
 def test_an_access_is_shown_with_how_it_ended(admin: Caller) -> None:

@@ -130,6 +130,20 @@ def test_who_and_what_at_a_glance(admin: Caller, refused: int) -> None:
     assert row.split()[0] == "person:mallory"
 
 
+def test_people_who_share_the_first_part_of_a_name_are_counted_apart(live: Live, admin: Caller) -> None:
+    names = ("kim@acme.example", "kim@rival.example")
+    for name in names:
+        live.person(admin, name)
+    said = admin.nomoat("audit", "touched", "what Enroll allowed", "--json")
+    assert said.code == 0, said.err
+    things = {group["on"]: group["allowed"] for group in said.json()["groups"]}  # type: ignore[attr-defined]
+    assert [things.get(f"person:{name}") for name in names] == [1, 1]
+    assert "person:kim" not in things
+    found = admin.nomoat("audit", "search", f"what Enroll on person:{names[0]}").out
+    assert names[0] in found
+    assert names[1] not in found
+
+
 def test_counting_is_for_auditors_and_recorded(live: Live, admin: Caller) -> None:
     who = live.person(admin, "counter")
     said = who.nomoat("audit", "who", "on acme/digits")

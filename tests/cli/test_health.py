@@ -236,6 +236,9 @@ def test_status_and_metrics_are_for_whom_policy_says_and_name_nobody(tmp_path: P
         watcher = live.workload(ann, "prometheus", 'segment = "monitoring"')
         said: Said = ann.nomoat("status")
         assert (said.code, "log records" in said.out) == (0, True)
+        assert "witnessed records    none" in said.out
+        assert "None" not in said.out
+        assert "{" not in said.out
         assert isinstance(ann.nomoat("status", "--json").json()["log_records"], int)
         refused = ben.nomoat("status")
         assert (refused.code, ReadStatus.action in refused.err) == (1, True)

@@ -1,5 +1,6 @@
 """`policy explain`, `simulate`, `try`, `differences` and `unused`, as people type them, against a running gateway."""
 
+import sys
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import cast
@@ -87,6 +88,27 @@ def test_nobody_but_an_auditor_explains_the_records_of_others(sue: Caller, appro
     assert answer["confirmed"] is True
     assert answer["in_force"] is True
     assert {"id": "codes-only-join", "effect": "forbid", "applies": False} in cast("list[object]", answer["considered"])
+
+
+def test_an_auditor_explains_also_their_own_refusal_of_what_they_may_not_discover(boss: Caller, there: Live) -> None:
+    auditor = there.person(boss, "vera", 'groups = ["auditors"]\nclearance = "internal"')
+    blind = there.person(boss, "nell", "groups = []")
+    filler = there.workload(boss, "filler", 'segment = "ingestion"\nclearance = "internal"')
+    made = "from huggingface_hub import HfApi; HfApi().create_repo('acme/plain', repo_type='dataset', exist_ok=True)"
+    assert filler.nomoat("exec", "--", sys.executable, "-c", made).code == 0
+    for who, lines in ((auditor, True), (blind, False)):
+        number = unseen(who, boss)
+        said = who.nomoat("policy", "explain", number)
+        assert said.code == 0, said.err
+        assert ("considered" in said.out, "by policies" in said.out) == (lines, lines), said.out
+
+
+def unseen(who: Caller, boss: Caller) -> str:
+    """The number of the record of a refused read of a repository that they may not know of."""
+    script = "from huggingface_hub import HfApi; HfApi().dataset_info('acme/plain')"
+    assert who.nomoat("exec", "--", sys.executable, "-c", script).code == 1
+    found = boss.nomoat("audit", "search", "on acme/plain what DescribeRepository refused", "--json").json()
+    return str(cast("list[dict[str, object]]", found["records"])[-1]["n"])
 
 
 def test_an_allowed_record_of_ones_own_is_not_explained_without_the_right(sue: Caller, boss: Caller) -> None:

@@ -172,7 +172,7 @@ def test_linting_names_file_line_and_column(someone: Caller, policies: Path) -> 
     assert (said.code, said.err) == (0, "nothing found\n")
     said = someone.nomoat("policy", "lint", str(policies), *declared)
     assert said.code == 1
-    assert f"{policies}/pipeline.cedar:29:29: training-publishes-models: no workload of segment trainig" in said.out
+    assert f"{policies}/pipeline.cedar:37:29: training-publishes-models: no workload of segment trainig" in said.out
 
 
 def test_two_sets_are_compared_over_all_requests(someone: Caller, policies: Path, tmp_path: Path) -> None:

@@ -139,6 +139,18 @@ def test_a_proxy_runs_until_it_is_stopped(job: Caller) -> None:
     assert job.nomoat("env", "hub", "--proxy").code == 1
 
 
+def test_a_second_proxy_does_not_take_the_firsts_clients(job: Caller) -> None:
+    with job.running("proxy", "--json") as process:
+        running = Running(process)
+        second = job.nomoat("proxy")
+        assert second.code == 1
+        assert f"runs already at {running.url}" in second.err
+        assert running.get().status_code == 200
+        assert job.nomoat("env", "hub", "--proxy").code == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
 def test_a_proxy_listens_on_this_machine_only(job: Caller) -> None:
     for address in ("0.0.0.0:0", "192.0.2.1:80", "localhost:0", "127.0.0.1", "[::]:0", "127.0.0.1:99999"):
         said = job.nomoat("proxy", "--listen", address)

@@ -29,6 +29,11 @@ def test_no_line_of_help_is_cut() -> None:
     assert [line for line in reference().splitlines() if line.endswith("...") and "Usage" not in line] == []
 
 
+def test_an_example_in_help_keeps_its_lines() -> None:
+    assert '\n  [[test]]\n  name = "scientists read results, not data"\n' in reference()
+    assert "\\b" not in reference()
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_helps(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"], Invocation({})) == 0

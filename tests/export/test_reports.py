@@ -274,6 +274,25 @@ def test_first_and_last_are_those_of_accesses(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+def test_only_repositories_are_counted_as_repositories(tmp_path: Path) -> None:
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, _: Path) -> None:
+        del world
+        for on in ("acme/digits", "acme/digits@3f9c:a@b.csv", "acme/digits:c", "person:ann@acme.example", "log"):
+            await log.append(opening("person:ann", on=on))
+        for query, expected in (
+            (Query(), {"acme/digits": 3, "": 2}),
+            (parse_query("on acme/digits", 0), {"acme/digits": 3}),
+        ):
+            rows = await reports.report(["repository"], query, limit=10)
+            assert {each["repository"]: each["accesses"] for each in rows} == expected
+        assert len(chunks.list()) == 0
+        for name, count in (("person:ann@acme.example", 1), ("acme/digits:a@b.csv", 1)):
+            rows = await reports.report(["on"], parse_query(f"on {name}", 0), limit=10)
+            assert sum(each["accesses"] for each in rows) == count, name
+
+    run(tmp_path, test)
+
+
 @pytest.mark.parametrize("text", ["", "nothing", "who,who", "who;what", "who,what,on,day,why", "1"])
 def test_a_grouping_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(Malformed):

@@ -7,6 +7,7 @@ import pytest
 
 from nomoat.policy import cedar, starter_policies
 from nomoat.policy.compilation import MAX_BRACKETS, MAX_DOTS, MAX_FILES, MAX_POLICIES, MAX_POLICY_TEXT, MAX_TEXT
+from nomoat.policy.formatting import format_file
 from nomoat.policy.index import CIRCUMSTANCES
 from nomoat.policy.source import clauses
 from tests.policy.test_schema import GROUPS, SUBJECTS
@@ -55,6 +56,12 @@ def test_sections_stand_under_their_file_in_its_order() -> None:
     assert {file: re.findall(r"#### `(.*?)`", body) for file, body in chapters} == {
         file: list(written(text)) for file, text in starter_policies().items()
     }
+
+
+@pytest.mark.parametrize("file", sorted(starter_policies()))
+def test_the_starter_policies_pass_the_check_of_their_format(file: str) -> None:
+    text = starter_policies()[file]
+    assert format_file(file, text) == text
 
 
 @pytest.mark.parametrize("file", sorted(starter_policies()))

@@ -128,6 +128,16 @@ def test_harm_to_any_part_is_found_with_what_to_do(whole: Live, tmp_path: Path, 
     assert digest_of(copy) == before
 
 
+def test_a_backup_which_has_no_stored_hashes_is_whole(whole: Live, tmp_path: Path) -> None:
+    said = Caller(tmp_path).nomoat("backup", str(whole.directory), str(tmp_path / "kept"))
+    assert said.code == 0, said.err
+    code, found = examined(tmp_path / "kept")
+    assert (code, found["sound"]) == (0, True), found
+    findings = found["findings"]
+    assert isinstance(findings, list)
+    assert [(each["part"], each["grave"]) for each in findings] == [("tree", False)]
+
+
 def test_what_a_crash_leaves_is_a_note_and_no_damage(whole: Live, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(whole.directory, tmp_path / "copy"))
     (copy / "objects" / "ab").mkdir(exist_ok=True)

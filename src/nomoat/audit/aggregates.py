@@ -15,8 +15,8 @@ GROUPINGS: Final[Mapping[str, str]] = {
     "who": "trim(who_kind || ' ' || who)",
     "what": "what",
     "on": '"on"',
-    "thing": "regexp_replace(\"on\", '@[^:]*', '')",
-    "repository": "regexp_extract(\"on\", '^[^@:]*')",
+    "thing": "regexp_replace(\"on\", '^([^:@]*)@[^:]*', '\\1')",
+    "repository": "regexp_extract(\"on\", '^[^@:/]+/[^@:]+')",  # '' for what lies in none
     "classification": "classification",
     "decision": "decision",
     "policies": "policies",
@@ -101,6 +101,6 @@ _ON: Final = '"on"'
 def _on(name: str) -> str:
     """Whether the name is the thing itself, or what is in it, in any version (see `nomoat.audit.query`)."""
     within = "({0} = ? OR (starts_with({0}, ?) AND substr({0}, length(?::VARCHAR) + 1, 1) IN ('@', ':', ' ')))"
-    unversioned = f"regexp_replace({name}, '@[^:]*', '')"
+    unversioned = f"regexp_replace({name}, '^([^:@]*)@[^:]*', '\\1')"
     # What comes first is cheap, and true of whatever the rest is true of: most rows need no more.
     return f"(starts_with({name}, ?) AND ({within.format(name)} OR {within.format(unversioned)}))"

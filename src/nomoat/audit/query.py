@@ -40,7 +40,7 @@ _TOKEN: Final = re.compile(r'"([^"]*)"|(\S+)')
 _AGE: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LATEST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # west of Greenwich the calendar ends later
-_VERSION: Final = re.compile(r"@[^:]*")
+_VERSION: Final = re.compile(r"^([^:@]*)@[^:]*")  # an identity has a colon before its '@'
 _INSIDE: Final = ("@", ":", " ")
 
 ReadableRecord = Mapping[str, Json]
@@ -183,8 +183,11 @@ def _is_on(record: ReadableRecord, wanted: str) -> bool:
 
 
 def unversioned(name: str) -> str:
-    """Return a thing's name without its version: `acme/digits@3f9c:a` is `acme/digits:a`."""
-    return _VERSION.sub("", name, count=1)
+    """Return a thing's name without its version: `acme/digits@3f9c:a` is `acme/digits:a`.
+
+    An identity has none: `person:ann@acme.example` stays whole.
+    """
+    return _VERSION.sub(r"\1", name)
 
 
 def labels_of(record: ReadableRecord) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """`status` and `doctor`: how a gateway is, and how its data directory is."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import click
 
@@ -115,7 +116,9 @@ def _shown(name: str, value: object) -> str:
         return f"{value / 2**20:,.1f} MiB"
     if isinstance(value, (int, float)) and name.endswith("_seconds"):
         return f"{value:,.0f} s"
-    return str(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {count}" for key, count in cast("Mapping[str, object]", value).items()) or "none"
+    return "none" if value is None else str(value)
 
 
 def _exit_code(found: list[Finding]) -> ExitCode:

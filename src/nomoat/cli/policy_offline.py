@@ -69,28 +69,32 @@ def directory_of(files: Sequence[Path]) -> Directory:
     return declared([file.read_text(encoding="utf-8") for file in files])
 
 
-@click.command()
+# After a line with a backspace, click keeps the lines as they are.
+EXAMPLE = """Test the policies of DIRECTORY offline: who may do what to what.
+
+\b
+declared = ["pipeline.toml"]          # beside the test file
+[[test]]
+name = "scientists read results, not data"
+who = "scientist@acme.example"        # or a list: each of them
+what = ["ReadFile", "DescribeFile"]
+on = "dataset acme/digits:metrics.json"
+decision = "allowed"                  # or "refused"
+by = "scientists-read-metrics"        # optional; [] for: no policy permits it
+context = { binding = "mtls" }        # optional
+
+Exit code 1 if a test fails.
+"""
+
+
+@click.command(help=EXAMPLE)
 @click.argument("directory", type=DIRECTORY)
 @click.option("--tests", multiple=True, type=FILE, help=f"A test file [default: every {TESTS} in DIRECTORY].")
 @click.option("--declared", multiple=True, type=FILE, help="A declaration, instead of those that the test files name.")
 @json_option
 @pass_invocation
 def test(invocation: Invocation, directory: Path, tests: tuple[Path, ...], declared: tuple[Path, ...]) -> int:
-    r"""Test the policies of DIRECTORY offline: who may do what to what.
-
-    \b
-    declared = ["pipeline.toml"]          # beside the test file
-    [[test]]
-    name = "scientists read results, not data"
-    who = "scientist@acme.example"        # or a list: each of them
-    what = ["ReadFile", "DescribeFile"]
-    on = "acme/digits:metrics.json"
-    decision = "allowed"                  # or "refused"
-    by = "scientists-read-metrics"        # optional; [] for: no policy permits it
-    context = { binding = "mtls" }        # optional
-
-    Exit code 1 if a test fails.
-    """
+    """Test the policies of DIRECTORY offline."""
     snapshot = compile_policies(read_policies(directory))
     files = tests or tuple(sorted(directory.glob(TESTS)))
     if not files:

@@ -46,11 +46,18 @@ def _flatten(name: str, value: object) -> Iterator[tuple[str, str]]:
         for key, item in cast("Mapping[str, object]", value).items():
             yield from _flatten(f"{name}.{key}", item)
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        yield name, ", ".join(str(item) for item in cast("Sequence[object]", value)) or "none"
+        yield name, ", ".join(_listed(item) for item in cast("Sequence[object]", value)) or "none"
     elif name == "at":
         yield name, f"{value} ({_local(value)} here)"
     else:
         yield name, "none" if value in (None, "") else str(value)
+
+
+def _listed(item: object) -> str:
+    """Write one of a list: of a list within it, such as the kind and id of a parent, with a space between its parts."""
+    if isinstance(item, Sequence) and not isinstance(item, str):
+        return " ".join(str(part) for part in cast("Sequence[object]", item))
+    return str(item)
 
 
 def _who(record: Mapping[str, object]) -> str:

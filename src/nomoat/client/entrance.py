@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nomoat.client.errors import NotLoggedIn
 from nomoat.client.profiles import Profile
+from nomoat.core.errors import Conflict
 
 STANDING = "hub/proxies/standing"  # the folder of the proxy that `nomoat proxy` runs
 
@@ -28,3 +29,13 @@ def find_standing(profile: Profile) -> Entrance:
     except (OSError, ValueError):
         reason = f"no proxy runs for the profile {profile.name!r}"
         raise NotLoggedIn(profile.name, reason, advice="nomoat proxy, in another terminal") from None
+
+
+def require_none_standing(profile: Profile) -> None:
+    """Raise `Conflict` if one runs for this profile: a second would take its key from the clients that hold it."""
+    try:
+        entrance = find_standing(profile)
+    except NotLoggedIn:
+        return
+    use = 'in another terminal: eval "$(nomoat env hub --proxy)"'
+    raise Conflict(f"a proxy of the profile {profile.name!r} runs already at {entrance.url}; stop it, or use it: {use}")

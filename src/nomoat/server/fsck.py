@@ -23,7 +23,7 @@ from nomoat.audit.checkpoint import NoteSigner
 from nomoat.audit.entries import Pseudonyms
 from nomoat.audit.generation import ADVANCED
 from nomoat.audit.reading import Reader
-from nomoat.audit.segments import DamagedFrame, FrameKind, iterate_frames, list_segments, read_header
+from nomoat.audit.segments import TREE_FILE, DamagedFrame, FrameKind, iterate_frames, list_segments, read_header
 from nomoat.audit.stored import StoredTree
 from nomoat.audit.verification import verify_directory
 from nomoat.core.errors import Corrupt, NoMoatError
@@ -176,7 +176,11 @@ def _look_at_log(examined: Examined, directory: Path, configuration: Configurati
         what = f"{report.unsigned} records and {report.unfinished} bytes behind the last checkpoint, never acknowledged"
         examined.tell("log", what, "nothing: the next start puts it in order", grave=False)
     stored = StoredTree(directory / "log").frontier(report.head.size)
-    if report.consistent and (stored is None or stored.head() != report.head):
+    if report.head.size and not (directory / "log" / TREE_FILE).exists():
+        examined.tell(
+            "tree", "there are no stored hashes, as in a backup", "nothing: the next start makes them", grave=False
+        )
+    elif report.consistent and (stored is None or stored.head() != report.head):
         examined.tell(
             "tree", "the stored hashes are not those of the log", "remove log/tree; the next start makes it anew"
         )
