@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from nomoat.audit.aggregates import GROUPINGS, parse_groupings
 from nomoat.audit.events import Events
@@ -23,6 +24,7 @@ from nomoat.core.record import Json, Record, RecordKind
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state import State
+from nomoat.stores.subject_keys import StoredSubjectKeys
 from tests.audit.world import World, opening
 
 HOSTILE = "acme/x'; DROP TABLE log; --"
@@ -159,6 +161,30 @@ def test_clearing_destroys_what_there_is_and_what_is_on_its_way(tmp_path: Path) 
         while await reports.extend():
             pass
         assert sum(each["accesses"] for each in await reports.report(["who"], Query(), limit=10)) == 400
+
+    run(tmp_path, test)
+
+
+def test_attack_columns_outlive_an_erasure_that_was_cut_short(tmp_path: Path) -> None:
+    """A crash right after the key was destroyed: a second try finds no key, so columns must be gone with the first."""
+
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, at: Path) -> None:
+        del world
+        await fill(log, 200)
+        assert await reports.extend()
+        keys = StoredSubjectKeys(chunks._state, KeyEncryptionKey.load(at / "kek"))
+        await keys.create("ann")
+
+        def fail(_: Connection) -> None:
+            raise Corrupt("anything")
+
+        with pytest.raises(Corrupt):
+            await keys.destroy("ann", 7, log.forget, fail)
+        assert (keys.find("ann") is not None, keys.newest_erasure(), len(chunks.list())) == (True, -1, 1)
+        making = asyncio.create_task(reports.extend())
+        assert await keys.destroy("ann", 7, log.forget, chunks.drop)
+        await making
+        assert (keys.find("ann"), keys.newest_erasure(), chunks.list()) == (None, 7, [])
 
     run(tmp_path, test)
 

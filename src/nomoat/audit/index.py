@@ -7,7 +7,7 @@ counted from the index alone and is no evidence. An index that is damaged is as 
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Final, final
 
 from nomoat.audit.frames import Place, Segments, frames_from
-from nomoat.audit.indexing import BLOCK
+from nomoat.audit.indexing import BLOCK, ERASED
 from nomoat.audit.query import Query, ReadableRecord, names_of, unversioned
 from nomoat.audit.reading import Reader, Search, parse_sealed
 from nomoat.audit.segments import Frame, FrameKind
@@ -73,13 +73,17 @@ class Summary:
 
 @final
 class Index:
-    """The index of one log, which another process keeps in `path`; any thread may use it."""
+    """The index of one log, which another process keeps in `path`; any thread may use it.
 
-    def __init__(self, path: Path, key: bytes, directory: Path, reader: Reader) -> None:
+    `erased` gives the newest erasure: an index that was made before it is as none.
+    """
+
+    def __init__(self, path: Path, key: bytes, directory: Path, reader: Reader, erased: Callable[[], int]) -> None:
         self._path = path
         self._key = key
         self._segments = Segments(directory)
         self._reader = reader
+        self._erased = erased
         self._terms = Terms(key)
         self._lock = Lock()
         self._open: tuple[int, Postings] | None = None
@@ -296,7 +300,7 @@ class Index:
             return None
 
     def _postings(self) -> Postings:
-        """The file as it is now. Raises `Damaged` when there is none."""
+        """The file as it is now. Raises `Damaged` when there is none, or it knows what was erased since."""
         try:
             inode = self._path.stat().st_ino
         except OSError:
@@ -308,7 +312,10 @@ class Index:
                     self._open = None
                     self._kept.clear()
                 self._open = inode, Postings.reader(self._path, self._key)
-            return self._open[1]
+            postings = self._open[1]
+        if postings.fact(ERASED) != str(self._erased()):
+            raise Damaged("content was erased since it was made")
+        return postings
 
 
 def _named(record: ReadableRecord, by: str) -> str:

@@ -50,7 +50,6 @@ class Reports:
         self._log = log
         self._chunks = chunks
         self._size = size
-        self._cleared = 0
 
     async def run(self, failed: Callable[[NoMoatError], None]) -> None:
         """Make chunks as the log grows, until cancelled; tell `failed` what went wrong, and go on."""
@@ -73,7 +72,7 @@ class Reports:
     async def extend(self) -> bool:
         """Make the next chunk; return False when there are not enough records for one yet."""
         known = await asyncio.to_thread(self._chunks.list)
-        after, cleared = (known[-1].last if known else -1), self._cleared
+        after, cleared = (known[-1].last if known else -1), self._chunks.dropped
         if self._log.size - after - 1 < self._size:
             return False
         following = await asyncio.to_thread(_Following, self._log, after)
@@ -87,14 +86,13 @@ class Reports:
             await asyncio.sleep(REST * (time.perf_counter() - begun))
         content = await asyncio.to_thread(_make, b"".join(rows))
         await self._chunks.add(
-            after + 1, after + taken, (min(times), max(times)), content, lambda: cleared == self._cleared
+            after + 1, after + taken, (min(times), max(times)), content, lambda: cleared == self._chunks.dropped
         )
         return True
 
     async def clear(self, subject: str = "") -> None:
         """Destroy all columns: the content of `subject`, or what is past its time, must not be left in them."""
         del subject
-        self._cleared += 1  # a chunk on its way is not kept any more
         await self._chunks.clear()
 
     async def report(self, by: Sequence[str], query: Query, *, limit: int) -> list[dict[str, Any]]:
