@@ -1,6 +1,7 @@
 """Erasing what the log says of somebody: gone for good, provably, and no way to cover one's own tracks."""
 
 import json
+import time
 from pathlib import Path
 
 from nomoat.audit.checkpoint import parse_verifier_key
@@ -67,6 +68,37 @@ def test_erased_content_is_gone_while_every_proof_holds_and_who_comes_back_is_so
     with live:
         live.follow(admin)
         assert len(told(admin, "by ben what Whoami")) == 1
+
+
+def test_attack_the_running_index_still_counts_what_was_erased(tmp_path: Path) -> None:
+    """It knew by whom records were, and kept the key: counts told on, and who came back was found no more."""
+    with Live(tmp_path / "gateway") as live:
+        admin = live.admin()
+        officer, ben = live.person(admin, "officer", OFFICER), live.person(admin, "ben")
+        assert ben.nomoat("whoami").code == 0
+        assert counted(admin, "by ben", ">= 2") >= 2
+        said = officer.nomoat("audit", "erase", "person:ben", "--yes", "--json")
+        assert said.code == 0, said.err
+        assert counted(admin, "by ben") == 0
+        # Twice, with the index made anew in between: it must not remember that there was no key, either.
+        for times in (1, 2):
+            time.sleep(1)
+            assert ben.nomoat("whoami").code == 0
+            time.sleep(1)
+            assert len(told(admin, "by ben what Whoami")) == times
+            assert counted(admin, "by ben what Whoami", f">= {times}") == times
+
+
+def counted(reader: Caller, query: str, until: str = "") -> int:
+    """How many records `audit who` counts; with `until`, once there are so many: the index follows the log."""
+    least, deadline = int(until.removeprefix(">= ") or 0), time.monotonic() + 10
+    while True:
+        said = reader.nomoat("audit", "who", query, "--json")
+        assert said.code == 0, said.err
+        found = sum(group["allowed"] + group["refused"] for group in said.json()["groups"])  # type: ignore[attr-defined]
+        if found >= least or time.monotonic() > deadline:
+            return int(found)
+        time.sleep(0.2)
 
 
 def test_the_key_is_not_left_anywhere_in_the_data_directory(tmp_path: Path) -> None:

@@ -131,6 +131,63 @@ def test_attack_smuggled_and_hop_by_hop_headers(proxy: Through) -> None:
         assert ask(proxy, shown(proxy), *lines, method="POST", target="/api/repos/create")[0] in {0, 400}
 
 
+def test_attack_a_target_that_becomes_another_one_on_the_way(live: Live, proxy: Through) -> None:
+    """What the door read is what the gateway reads: no dots, slashes or authorities that are resolved behind it."""
+    before = len(live.records("by ingest what IssueToken", 1000))
+    for target in (
+        "/./v1/token",
+        "/x/../v1/token",
+        "/%2e/v1/token",
+        "/x/%2e%2e/v1/token",
+        "//v1/token",
+        "//evil.example/v1/token",
+        "/V1/token",
+        "/v1%2Ftoken",
+        "/v1/whoami/../token",
+        "/v1;x/token",
+        "/api/../v1/token?x",
+        "/%2576%2531/token",
+        f"http://{proxy.host}/v1/token",
+        "*",
+    ):
+        status, said = ask(proxy, shown(proxy), "Content-Length: 0", target=target, method="POST")
+        assert status in {0, 400, 403, 404, 405}, (target, status)
+        assert "access_token" not in said
+    assert len(live.records("by ingest what IssueToken", 1000)) == before
+
+
+def test_attack_a_second_request_hidden_behind_one_that_shows_the_key(live: Live, proxy: Through) -> None:
+    """Pipelined, folded into a header, behind a body of two lengths, or after an upgrade: it needs the key itself."""
+    hidden = f"POST /api/repos/create HTTP/1.1\r\nHost: {proxy.host}\r\nContent-Length: 0\r\n\r\n"
+    before = len(live.records("by ingest what CreateRepository", 1000))
+    first = f"HTTP/1.1\r\nHost: {proxy.host}\r\n{shown(proxy)}\r\n"
+    for lines in (
+        "",
+        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding:\x0bchunked\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "X-Folded: a\r\n Transfer-Encoding: chunked\r\n",
+        "Content-Length: +0\r\n",
+        "Content-Length : 0\r\n",
+        "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n",
+    ):
+        for method in ("GET", "POST"):
+            with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as channel:
+                channel.sendall(f"{method} {WHOAMI} {first}{lines}\r\n0\r\n\r\n{hidden}".encode())
+                channel.shutdown(socket.SHUT_WR)
+                said = b""
+                with contextlib.suppress(ConnectionResetError, TimeoutError):
+                    while part := channel.recv(65536):
+                        said += part
+            statuses = [part[:3] for part in said.split(b"HTTP/1.1 ")[1:]]
+            assert b"101" not in statuses, lines
+            assert statuses.count(b"200") <= 1, (lines, said)
+    assert len(live.records("by ingest what CreateRepository", 1000)) == before
+
+
 def test_attack_another_users_process_reads_no_key(proxy: Through) -> None:
     path = proxy.proxy.entrance.token_path
     while path != proxy.live.root:

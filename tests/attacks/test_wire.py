@@ -20,7 +20,7 @@ def test_attack_strangers_cannot_park_bodies_in_memory(live: Live) -> None:
         for _ in range(100):
             channel = held.enter_context(connect(live))
             channel.sendall(head("POST", "/api/validate-yaml", f"Content-Length: {MEBIBYTE}"))
-            assert read_answer(channel).status == 401
+            assert read_answer(channel).status == 200  # at once, unread
             channel.sendall(b"x" * (MEBIBYTE - 1))
         assert get(live, "/v1/checkpoint").status == 200
         assert live.resident - before < 100 * MEBIBYTE  # about 60 are what so many TLS connections take

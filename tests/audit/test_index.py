@@ -55,13 +55,17 @@ class Indexed:
     path: Path
     size: int = 0
 
+    def erased(self) -> int:
+        assert isinstance(self.world.keys, MemoryKeys)
+        return max(self.world.keys.erasures.values(), default=-1)
+
     @property
     def reader(self) -> Reader:
         return Reader(self.world.directory, self.world.key, Pseudonyms(self.world.pseudonym_key), self.world.keys)
 
     def indexer(self, key: bytes = KEY) -> Indexer:
         pseudonyms = Pseudonyms(self.world.pseudonym_key)
-        return Indexer(self.world.directory, self.path, key, ORIGIN, pseudonyms, self.world.keys)
+        return Indexer(self.world.directory, self.path, key, ORIGIN, pseudonyms, self.world.keys, self.erased)
 
     def catch_up(self, size: int | None = None) -> None:
         with closing(self.indexer()) as indexer:
@@ -69,7 +73,7 @@ class Indexed:
                 pass
 
     def index(self) -> Index:
-        return Index(self.path, KEY, self.world.directory, self.reader)
+        return Index(self.path, KEY, self.world.directory, self.reader, self.erased)
 
 
 async def write(world: World, count: int, seed: int = 1) -> int:
@@ -289,6 +293,25 @@ def test_erased_content_is_found_by_no_name(tmp_path: Path) -> None:
         assert index.search(query, after=-1, limit=10, size=erased.size)
         del world.keys.keys[subject]
         assert index.search(query, after=-1, limit=10, size=erased.size) == []
+
+
+def test_attack_searching_what_an_erased_person_touched(tmp_path: Path) -> None:
+    """The index knew by whom records were, and others' records name the things: at once after it, nothing is told."""
+    world = World(tmp_path / "log")
+    erased = Indexed(world, tmp_path / "index.db")
+    erased.size = asyncio.run(write(world, 1000))
+    subject = Pseudonyms(world.pseudonym_key).subject(f"person:{PEOPLE[3]}")
+    assert isinstance(world.keys, MemoryKeys)
+    query = parse_query(f"by {PEOPLE[3]}", 0)
+    with closing(erased.index()) as index, closing(erased.indexer()) as indexer:
+        indexer.follow(erased.size)
+        assert index.search(query, after=-1, limit=100, size=erased.size)
+        del world.keys.keys[subject]
+        world.keys.erasures[subject] = erased.size
+        for _ in ("before it is made anew", "after"):
+            assert index.search(query, after=-1, limit=100, size=erased.size) == []
+            indexer.follow(erased.size)
+        assert index.size == erased.size
 
 
 def test_damage_in_the_log_is_told_by_the_search_without_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from nomoat.audit.log import Log
 from nomoat.audit.query import Query
 from nomoat.server.receivers import OtlpReceiver, SplunkReceiver
 from nomoat.server.syslog import SyslogReceiver
-from tests.audit.world import ORIGIN, World, opening, outcome, until
+from tests.audit.world import ORIGIN, MemoryKeys, World, opening, outcome, until
 from tests.export.receivers import Collector, Kept, Splunk, http_receiver, parse_message, syslog_receiver
 
 FAST = Pace(idle=0.01, first=0.01, longest=0.05)
@@ -92,6 +92,34 @@ def test_order_is_kept_and_each_outcome_says_whose_it_is(tmp_path: Path) -> None
         ends = [event for event in kept.events if event["activity_name"] == "ReadFile" and "status" in event]
         assert len(ends) == 50
         assert {event["actor"]["user"]["name"] for event in ends} == {f"p{each}" for each in range(7)}
+
+    run(tmp_path, test)
+
+
+def test_attack_content_erased_while_a_receiver_was_down_is_not_sent_to_it(tmp_path: Path) -> None:
+    """Neither the batch that waited for it nor an access that began before and ends after the erasure."""
+
+    async def test(log: Log, world: World) -> None:
+        open_access, _ = [await log.append(opening(f"person:p{each}")) for each in (1, 2)]
+        await fill(log, 20)
+        kept = Kept()
+        with http_receiver(Collector, kept) as url:
+            async with client(url) as http:
+                receiver = OtlpReceiver(http, ORIGIN, "")
+                kept.faults.extend(["503"] * 1000)
+                async with delivering(log, world, receiver) as told:
+                    await until(lambda: len(told) >= 2)
+                    assert isinstance(world.keys, MemoryKeys)
+                    pseudonym = log.pseudonym("person:p1")
+                    del world.keys.keys[pseudonym]
+                    world.keys.erasures[pseudonym] = log.size
+                    log.forget()
+                    log.post(outcome(open_access, subject="person:p1"))
+                    kept.faults.clear()
+                    await log.append(opening("person:p2"))
+                    await until(lambda: not kept.missing(log.size))
+        assert any("p2" in json.dumps(event) for event in kept.events)
+        assert not any('"p1"' in json.dumps(event) for event in kept.events)
 
     run(tmp_path, test)
 

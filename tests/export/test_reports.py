@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from nomoat.audit.aggregates import GROUPINGS, parse_groupings
 from nomoat.audit.chunking import BEFORE, Chunker, Made
@@ -24,6 +25,7 @@ from nomoat.core.record import Json, Record, RecordKind
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state import State
+from nomoat.stores.subject_keys import StoredSubjectKeys
 from tests.audit.world import MemoryKeys, World, opening
 
 HOSTILE = "acme/x'; DROP TABLE log; --"
@@ -283,12 +285,35 @@ def test_only_repositories_are_counted_as_repositories(tmp_path: Path) -> None:
             (Query(), {"acme/digits": 3, "": 2}),
             (parse_query("on acme/digits", 0), {"acme/digits": 3}),
         ):
-            rows = await reports.report(["repository"], query, limit=10)
+            rows = (await reports.report(["repository"], query, limit=10)).rows
             assert {each["repository"]: each["accesses"] for each in rows} == expected
         assert len(chunks.list()) == 0
         for name, count in (("person:ann@acme.example", 1), ("acme/digits:a@b.csv", 1)):
-            rows = await reports.report(["on"], parse_query(f"on {name}", 0), limit=10)
+            rows = (await reports.report(["on"], parse_query(f"on {name}", 0), limit=10)).rows
             assert sum(each["accesses"] for each in rows) == count, name
+
+    run(tmp_path, test)
+
+
+def test_attack_columns_outlive_an_erasure_that_was_cut_short(tmp_path: Path) -> None:
+    """A crash right after the key was destroyed: a second try finds no key, so columns must be gone with the first."""
+
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, at: Path) -> None:
+        await fill(world, log, 200)
+        assert await extend(reports, log)
+        keys = StoredSubjectKeys(chunks._state, KeyEncryptionKey.load(at / "kek"))
+        await keys.create("ann")
+
+        def fail(_: Connection) -> None:
+            raise Corrupt("anything")
+
+        with pytest.raises(Corrupt):
+            await keys.destroy("ann", 7, log.forget, fail)
+        assert (keys.find("ann") is not None, keys.newest_erasure(), len(chunks.list())) == (True, -1, 1)
+        making = asyncio.create_task(extend(reports, log))
+        assert await keys.destroy("ann", 7, log.forget, chunks.drop)
+        await making
+        assert (keys.find("ann"), keys.newest_erasure(), chunks.list()) == (None, 7, [])
 
     run(tmp_path, test)
 

@@ -141,6 +141,15 @@ def test_expired_to_the_second_even_when_cached(authority: TokenAuthority) -> No
     assert refusal(TokenAuthority(DOMAIN, SECRET), token, NOW + 900) == "expired"
 
 
+@pytest.mark.parametrize("confirmed", ["bound", "key"])
+def test_attack_an_expired_bound_token_puts_nobody_on_record(authority: TokenAuthority, confirmed: str) -> None:
+    """Whoever found it proved neither certificate nor key: the refusal must not be recorded as its holder's."""
+    made = authority.issue(TRAIN, session=SESSION, obtained=Binding.MTLS, now=NOW, **{confirmed: THUMBPRINT})  # type: ignore[arg-type]
+    with pytest.raises(Unauthenticated) as refused:
+        authority.verify(made.text, NOW + 900)
+    assert (refused.value.kind, refused.value.holder) == ("expired", None)
+
+
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
 def test_not_yet_valid_beyond_five_seconds_of_clock_skew(authority: TokenAuthority, claim: str) -> None:
     assert authority.verify(altered(authority, **{claim: int(NOW) + 5}), NOW).subject == TRAIN

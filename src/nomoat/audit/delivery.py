@@ -3,7 +3,8 @@
 Rules: a batch is delivered when the receiver answered for it, and then the cursor is durable before
 the next one is sent. Until then the same batch comes again, for as long as it takes: no failure, not
 even a refusal for good, makes a record pass by. So duplicates are possible, and each event carries
-its record's number. Memory holds one batch. Whatever happens here, no access waits for it.
+its record's number. What waits while somebody is erased is read again. Memory holds one batch.
+Whatever happens here, no access waits for it.
 """
 
 import asyncio
@@ -142,6 +143,7 @@ class Delivery:
         self._events = Events()
         self._walk: Walk | None = None
         self._most = BATCH
+        self._erasures = log.erasures
         self._batch: _Batch | None = None
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -162,12 +164,16 @@ class Delivery:
 
     async def _step(self) -> bool:
         """Deliver the next batch; return whether there was one."""
+        if self._erasures != self._log.erasures:
+            self._again()
         if self._batch is None:
             # A walk that failed on the way is not gone on with: the next one begins at the cursor.
             walk = self._walk if self._walk is not None else await asyncio.to_thread(self._begin)
             self._walk = None
             self._batch = await asyncio.to_thread(self._read, walk, self._log.size)
             self._walk = walk
+        if self._erasures != self._log.erasures:  # while it was read
+            return True
         batch = self._batch
         if batch is None:
             return False
@@ -201,6 +207,11 @@ class Delivery:
     def _shrink(self) -> None:
         """Read the batch again, as a smaller one."""
         self._most //= 2
+        self._again()
+
+    def _again(self) -> None:
+        """Read again what follows the cursor, with nothing in memory of what was read before."""
+        self._erasures = self._log.erasures
         self._batch, self._events = None, Events()
         self._walk = self._log.walk(self._cursor.after)
 

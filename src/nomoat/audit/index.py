@@ -7,13 +7,13 @@ is damaged is as none, until it is made anew.
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Final, final
 
 from nomoat.audit.frames import Place, Segments, frames_from
-from nomoat.audit.indexing import BLOCK
+from nomoat.audit.indexing import BLOCK, ERASED
 from nomoat.audit.query import Query
 from nomoat.audit.reading import Reader, Search, parse_sealed
 from nomoat.audit.segments import Frame, FrameKind
@@ -30,13 +30,17 @@ KEPT_BLOCKS: Final = 160
 
 @final
 class Index:
-    """The index of one log, which another process keeps in `path`; any thread may use it."""
+    """The index of one log, which another process keeps in `path`; any thread may use it.
 
-    def __init__(self, path: Path, key: bytes, directory: Path, reader: Reader) -> None:
+    `erased` gives the newest erasure: an index that was made before it is as none.
+    """
+
+    def __init__(self, path: Path, key: bytes, directory: Path, reader: Reader, erased: Callable[[], int]) -> None:
         self._path = path
         self._key = key
         self._segments = Segments(directory)
         self._reader = reader
+        self._erased = erased
         self._terms = Terms(key)
         self._lock = Lock()
         self._open: tuple[int, Postings] | None = None
@@ -196,7 +200,7 @@ class Index:
             return None
 
     def _postings(self) -> Postings:
-        """The file as it is now. Raises `Damaged` when there is none."""
+        """The file as it is now. Raises `Damaged` when there is none, or it knows what was erased since."""
         try:
             inode = self._path.stat().st_ino
         except OSError:
@@ -208,4 +212,7 @@ class Index:
                     self._open = None
                     self._kept.clear()
                 self._open = inode, Postings.reader(self._path, self._key)
-            return self._open[1]
+            postings = self._open[1]
+        if postings.fact(ERASED) != str(self._erased()):
+            raise Damaged("content was erased since it was made")
+        return postings

@@ -1,13 +1,13 @@
 """Indexing: following the durable log and keeping, beside it, which records have which terms.
 
 Rules: reads the log and never writes to it; takes in only what it was told is durable. The index is made anew
-when it is missing, damaged, of another edition or of another history than the log; nothing is ever proven with
-it. Whoever runs this holds the keys that open the log's content. Records are taken in blocks; the newest
-block is begun again after a restart.
+when it is missing, damaged, of another edition or of another history than the log, or older than the newest
+erasure: keys and terms in memory go with it. Nothing is ever proven with it. Whoever runs this holds the keys
+that open the log's content. Records are taken in blocks; the newest block is begun again after a restart.
 """
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -29,6 +29,8 @@ from nomoat.stores.postings import BlockRow, Changes, Damaged, Postings
 
 BLOCK: Final = 1 << 13
 """Records of a block; places in one fit two bytes."""
+ERASED: Final = "erased"
+"""The fact that says which erasure was the newest when the index was begun."""
 _CACHED_KEYS: Final = 8192
 _NOBODY: Final[dict[str, Json]] = {}
 
@@ -71,29 +73,36 @@ class _Block:
 
 @final
 class Indexer:
-    """Keeps the index of one log's directory in `path`; one process, one thread."""
+    """Keeps the index of one log's directory in `path`; one process, one thread.
+
+    `erased` gives the number of the newest record that erased anybody's content (-1: none).
+    """
 
     def __init__(
-        self, directory: Path, path: Path, key: bytes, origin: str, pseudonyms: Pseudonyms, keys: SubjectKeys
+        self,
+        directory: Path,
+        path: Path,
+        key: bytes,
+        origin: str,
+        pseudonyms: Pseudonyms,
+        keys: SubjectKeys,
+        erased: Callable[[], int],
     ) -> None:
         self._segments = Segments(directory)
         self._path = path
         self._key = key
         self._origin = origin
         self._nameless = nameless(pseudonyms)
-
-        @lru_cache(maxsize=_CACHED_KEYS)
-        def cipher(pseudonym: str) -> AESGCM | None:
-            key = keys.find(pseudonym)
-            return None if key is None else AESGCM(key)
-
-        self._cipher = cipher
+        self._keys = keys
+        self._read_erased = erased
+        self._erased = -1
+        self._ciphers: dict[str, AESGCM | None] = {}
         self._terms = Terms(key)
         self._late: list[tuple[int, int]] = []
         self._block: _Block | None = None
         self._at: Place | None = None
         self.size = 0
-        self._postings = self._open()
+        self._begin()
 
     def close(self) -> None:
         """Close the index."""
@@ -105,6 +114,11 @@ class Indexer:
         Raises `Corrupt` when the log cannot be read, `Unavailable` when the keys cannot, `Damaged` when the
         index cannot be written: then a new `Indexer` is to be made.
         """
+        if self._read_erased() != self._erased:
+            self._postings.close()
+            self._begin()
+        # Who had no key may be back: the key of every durable record was made before that.
+        self._ciphers = {pseudonym: cipher for pseudonym, cipher in self._ciphers.items() if cipher is not None}
         until = min(size, self.size + most)
         while self.size < until:
             begun = self.size
@@ -115,6 +129,14 @@ class Indexer:
         return self.size < size
 
     # -- Where it left off ----------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Open the index, with no key and no term in memory that an erasure destroyed."""
+        self._terms = Terms(self._key)
+        self._erased = self._read_erased()  # before any key: what is erased from now on is noticed
+        self._ciphers, self._block, self._at = {}, None, None
+        self._late = list[tuple[int, int]]()
+        self._postings = self._open()
 
     def _open(self) -> Postings:
         """Open the index if it is one of this log, or make a new one."""
@@ -128,13 +150,15 @@ class Indexer:
             return postings
         self.size = 0
         postings = Postings.create(self._path, self._key)
-        postings.save(Changes({"origin": self._origin, "size": "0"}, (), (), ()))
+        postings.save(Changes({"origin": self._origin, ERASED: str(self._erased), "size": "0"}, (), (), ()))
         return postings
 
     def _resume(self, postings: Postings) -> None:
         """Go on after the last full block. Raises `Damaged` when it is not an index of this very log."""
         if postings.fact("origin") != self._origin:
             raise Damaged("it is of another log")
+        if postings.fact(ERASED) != str(self._erased):
+            raise Damaged("content was erased since it was made")
         full = 0
         for number in sorted(number for number, _, _ in postings.blocks()):
             block = postings.block(number)
@@ -239,6 +263,14 @@ class Indexer:
                 content = cast("dict[str, Json]", orjson.loads(plain))
                 return content if "who" in content else {**content, "who": self._nobody(pseudonym)}
         return {"who": self._nobody(pseudonym)}
+
+    def _cipher(self, pseudonym: str) -> AESGCM | None:
+        if pseudonym not in self._ciphers:
+            if len(self._ciphers) >= _CACHED_KEYS:
+                self._ciphers.clear()
+            key = self._keys.find(pseudonym)
+            self._ciphers[pseudonym] = None if key is None else AESGCM(key)
+        return self._ciphers[pseudonym]
 
     def _nobody(self, pseudonym: str) -> Json:
         return {"kind": self._nameless.get(pseudonym, "")}

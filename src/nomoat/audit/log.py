@@ -61,6 +61,8 @@ class Log:
         self._fetching: dict[str, list[Item]] = {}
         self._fetches: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.erasures = 0
+        """How often content was erased while this was open: what was read before must not be told after."""
         self._writer = WriterThread(loop, "audit-log")
         gate = Gate(self._draft, sealer.seal, lambda: self._stamp(int(clock() * 1000)))
         self._commit = GroupCommit(loop, self._tail, self._writer, reserve, gate, settings)
@@ -242,6 +244,7 @@ class Log:
 
     def forget(self) -> None:
         """Use no key of a subject any more without fetching it again: one was destroyed. In the event loop."""
+        self.erasures += 1
         self._sealer.forget_keys()
 
     def end_segment(self) -> None:

@@ -52,7 +52,6 @@ class Reports:
         self._log = log
         self._chunks = chunks
         self._size = size
-        self._cleared = 0
 
     @property
     def behind(self) -> int:
@@ -73,19 +72,18 @@ class Reports:
     async def extend(self, make: Make) -> bool:
         """Make the next chunk; return False when there are not enough records for one yet."""
         known = await asyncio.to_thread(self._chunks.list)
-        after, cleared = (known[-1].last if known else -1), self._cleared
+        after, cleared = (known[-1].last if known else -1), self._chunks.dropped
         due = min(LARGEST, self._log.size - after - 1) // self._size * self._size
         if due == 0:
             return False
         made = await make(after, due)
         times = (made.oldest, made.newest)
-        await self._chunks.add(made.first, made.last, times, made.content, lambda: cleared == self._cleared)
+        await self._chunks.add(made.first, made.last, times, made.content, lambda: cleared == self._chunks.dropped)
         return True
 
     async def clear(self, subject: str = "") -> None:
         """Destroy all columns: the content of `subject`, or what is past its time, must not be left in them."""
         del subject
-        self._cleared += 1  # a chunk on its way is not kept any more
         await self._chunks.clear()
 
     async def report(self, by: Sequence[str], query: Query, *, limit: int) -> Aggregate:
@@ -94,14 +92,14 @@ class Reports:
         Raises `Corrupt`, and `Unavailable` while the columns lack more records than can be read from the log.
         """
         while True:
-            cleared = self._cleared
+            cleared = self._chunks.dropped
             try:
                 found = await asyncio.to_thread(self._report, by, query, limit)
             except Corrupt:
-                if cleared == self._cleared:
+                if cleared == self._chunks.dropped:
                     raise
             else:
-                if cleared == self._cleared:
+                if cleared == self._chunks.dropped:
                     return found
             # Columns were destroyed meanwhile: what was in them must not be told.
 

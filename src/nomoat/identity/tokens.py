@@ -133,9 +133,9 @@ class TokenAuthority:
             self._verified[digest] = claims
         if now >= claims.expires_at:
             self._verified.pop(digest, None)
-            # Of a bound one, the signature alone does not prove that its holder presents it.
+            # Of one that is bound (to a certificate or a key), the signature alone does not prove that its holder presents it.
             subject = claims.subject
-            holder = None if claims.bound else Holder(str(subject), claims.session, subject.device)
+            holder = None if claims.bound or claims.key else Holder(str(subject), claims.session, subject.device)
             raise Unauthenticated("the access token has expired; run: nomoat token", kind="expired", holder=holder)
         if now + SKEW < claims.not_before:
             raise Unauthenticated("the access token is not valid yet; is a clock wrong?", kind="not-yet-valid")

@@ -1,11 +1,14 @@
 """Erasure as a resource: what the log says of somebody is destroyed, and that it was is on the record.
 
 Rules: the key of the subject's content is what is destroyed; entries, tree and proofs stay. A subject
-that comes back gets a new key. Whatever was made of the content elsewhere in the gateway hears of it.
+that comes back gets a new key. What was made of the content goes in the same transaction (columns), or is
+as none from it on (the index, which is made anew; batches that wait for a receiver, which are read again).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import final
+
+from sqlalchemy.engine import Connection
 
 from nomoat.audit.log import Log
 from nomoat.core.errors import Malformed, NotFound
@@ -21,11 +24,18 @@ Forget = Callable[[str], Awaitable[None]]
 
 @final
 class Erasure:
-    """Erases a subject's content. `forget` are those who made something of it: each is told, in order."""
+    """Erases a subject's content, and what was made of it.
 
-    def __init__(self, log: Log, keys: StoredSubjectKeys, forget: Sequence[Forget] = ()) -> None:
+    `derived` destroys within the same transaction what could still tell of the content; `forget` are those
+    who clean up after it: each is told, in order.
+    """
+
+    def __init__(
+        self, log: Log, keys: StoredSubjectKeys, derived: Callable[[Connection], None], forget: Sequence[Forget] = ()
+    ) -> None:
         self._log = log
         self._keys = keys
+        self._derived = derived
         self._forget = forget
 
     def resolve(self, principal: Principal, operation: EraseContent) -> Resolved[EraseContent]:
@@ -49,7 +59,7 @@ class Erasure:
         pseudonym = self._log.pseudonym(subject)
         record = permit.receipt.index
         # Right after the commit, before anything else runs: from then on nothing is sealed with that key.
-        destroyed = await self._keys.destroy(pseudonym, record, self._log.forget)
+        destroyed = await self._keys.destroy(pseudonym, record, self._log.forget, self._derived)
         if not destroyed:
             raise NotFound(f"no record has content of {subject} that could be erased", kind="entry")
         for forget in self._forget:

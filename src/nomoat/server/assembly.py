@@ -204,7 +204,7 @@ def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Prova
     """What makes the log evidence for others, and what finds things in it."""
     directory, keys = stores.directory / "log", stores.subject_keys
     reader = Reader(directory, log.verifier_key, Pseudonyms(stores.keys.load("pseudonyms")), keys)
-    index = Index(stores.directory / INDEX_FILE, stores.index_key, directory, reader)
+    index = Index(stores.directory / INDEX_FILE, stores.index_key, directory, reader, keys.newest_erasure)
     witnesses = [witness.verifier_key for witness in configuration.all_witnesses]
     cosigner = Cosigner(log, directory, witnesses, configuration.witness_quorum)
     return _Provable(cosigner, Evidence(log, directory, keys, index, lambda: cosigner.newest), index)
@@ -306,7 +306,7 @@ def _resources(configuration: Configuration, stores: _Stores, log: Log, provable
         uncommitted=uncommitted,
         log=LogReading(log, reports, provable.evidence, provable.index, clock),
         evidence=provable.evidence,
-        erasure=Erasure(log, stores.subject_keys, [reports.clear]),
+        erasure=Erasure(log, stores.subject_keys, stores.chunks.drop, [reports.clear]),
         reports=reports,
     )
 

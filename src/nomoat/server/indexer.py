@@ -37,13 +37,15 @@ def main(directory: Path) -> int:
     state = State.open(directory / "state.db", kek.derive("state"))
     try:
         pseudonyms = Pseudonyms(KeyStore(directory / "keys", kek).load("pseudonyms"))
+        keys = StoredSubjectKeys(state, kek)
         indexer = Indexer(
             directory / "log",
             directory / INDEX_FILE,
             kek.derive("index"),
             log_origin(configuration),
             pseudonyms,
-            StoredSubjectKeys(state, kek),
+            keys,
+            keys.newest_erasure,
         )
         try:
             _follow(indexer)

@@ -47,6 +47,8 @@ class StoredChunks:
         self._directory = directory
         self._state = state
         self._kek = kek
+        self.dropped = 0
+        """How often all chunks were destroyed: what is being made meanwhile is not to be kept."""
 
     def list(self) -> Sequence[Chunk]:
         """Return every chunk in the order of its records. Raises `Unavailable`."""
@@ -91,9 +93,14 @@ class StoredChunks:
         # Nothing is decided on it, and all of it can be made again.
         await self._state.write(keep, followed=False)
 
+    def drop(self, connection: Connection) -> None:
+        """Destroy the keys of all chunks within somebody else's transaction; `clear` removes the files after it."""
+        self.dropped += 1
+        connection.execute(delete(chunk))
+
     async def clear(self) -> None:
         """Destroy every chunk: its key, then its file. Raises `Unavailable`."""
-        await self._state.write(lambda connection: connection.execute(delete(chunk)), followed=False)
+        await self._state.write(self.drop, followed=False)
         with suppress(OSError):
             for path in self._directory.glob("*.chunk"):
                 path.unlink()

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final, final
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from nomoat.core.errors import Misuse
@@ -61,10 +61,23 @@ class StoredSubjectKeys:
 
         return self._state.read(read)
 
-    async def destroy(self, pseudonym: str, record: int, then: Callable[[], None]) -> bool:
+    def newest_erasure(self) -> int:
+        """Return the number of the newest record that erased anybody's content, -1 for none. Raises `Unavailable`."""
+
+        def read(connection: Connection) -> int:
+            newest: int | None = connection.scalar(select(func.max(erasure.c.record)))
+            return -1 if newest is None else newest
+
+        return self._state.read(read)
+
+    async def destroy(
+        self, pseudonym: str, record: int, then: Callable[[], None], also: Callable[[Connection], None]
+    ) -> bool:
         """Destroy the key and leave a tombstone with `record`, durably; return whether there was a key.
 
-        `then` is called in the event loop right after the commit. Raises `Unavailable`: then both are as before.
+        `also` destroys, in the same transaction, what was made of the content: neither is gone without the
+        other, whatever fails after. `then` is called in the event loop right after the commit. Raises
+        `Unavailable`: then all of it is as before.
         """
 
         def destroy(connection: Connection) -> bool:
@@ -73,6 +86,7 @@ class StoredSubjectKeys:
             connection.execute(delete(subject_key).where(subject_key.c.pseudonym == pseudonym))
             stone = insert(erasure).values(pseudonym=pseudonym, record=record)
             connection.execute(stone.on_conflict_do_update(index_elements=["pseudonym"], set_={"record": record}))
+            also(connection)
             return True
 
         return await self._state.write(destroy, lambda _: then())
