@@ -1,16 +1,20 @@
 """DPoP over the network: what a thief of tokens, proofs and connections can do with them."""
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc.jwk import ECKey
 
 from nomoat.client.proofs import ProofKey
 from nomoat.client.session import Session
 from tests.hub.live import Live
+from tests.identity.forgery import forge
 from tests.server.wire import Answer, connect, get, read_answer
 
 PATH = "/v1/whoami"
@@ -117,3 +121,48 @@ def test_attack_a_bound_token_of_a_revoked_session(live: Live) -> None:
     with live.admin as admin:
         admin.gateway.revoke("workload", "leaver")
     assert refused(gone.ask(*gone.lines()), "invalid_token")
+
+
+@dataclass
+class Forger:
+    """A key of the attacker's own, and proofs by it that our client would never make."""
+
+    nonce: str
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+
+    def proof(self, **claims: object) -> str:
+        public = ECKey.import_key(self.key).as_dict(private=False)
+        jwk = {name: public[name] for name in ("kty", "crv", "x", "y")}
+        said = {"jti": secrets.token_urlsafe(16), "htm": "GET", "iat": int(time.time()), "nonce": self.nonce} | claims
+        return forge({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk}, said, self.key)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"nonce": "\ud800"}, {"htu": "https://a\u2100b.example/"}, {"htu": "https://[/"}, {"htu": "\ud800"}, {"jti": "\ud800"}],
+    ids=["nonce", "host", "bracket", "address", "jti"],
+)
+def test_attack_a_proof_of_strange_texts_is_refused(live: Live, bound: Bound, claims: dict[str, object]) -> None:
+    """Half a surrogate, a host that turns into another one: no text makes a fault of ours, which no record tells of."""
+    forger = Forger(bound.key.nonce)
+    said = {"htu": live.url + PATH} | claims
+    # Over a certificate: the one way to have a proof by any key looked at.
+    answer = get(live, PATH, f"DPoP: {forger.proof(**said)}", profile="ingest")
+    assert answer.status == (200 if "jti" in claims else 401), answer
+
+
+def test_attack_many_spellings_of_an_address(live: Live, bound: Bound) -> None:
+    """What routes tell apart, a proof tells apart; what names no other resource is no way around either."""
+    for path in (f"{PATH}/", PATH.upper(), f"/{PATH}", f"{PATH}%2F", "/v1%2Fwhoami", f"/x/..{PATH}", f"{PATH};a", f"{PATH}%00"):
+        assert refused(bound.ask(*bound.lines(url=live.url + path)), "invalid_dpop_proof"), path
+    port = live.url.rpartition(":")[2]
+    for url in (
+        live.url.replace("https", "http") + PATH,
+        f"https://a@{live.url.removeprefix('https://')}{PATH}",
+        f"{live.url}.evil.example{PATH}",
+        f"https://localhost.:{port}{PATH}",
+        f"https://localhost:1{PATH}",
+    ):
+        assert refused(bound.ask(*bound.lines(url=url)), "invalid_dpop_proof"), url
+    for url in (f"{live.url}{PATH}?a=b", f"{live.url}{PATH}#a", f"{live.url}/v1/%77hoami"):  # RFC 9449, 4.3, check 9
+        assert bound.ask(*bound.lines(url=url)).status == 200, url

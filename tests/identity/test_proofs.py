@@ -21,6 +21,7 @@ from nomoat.core.principal import Binding
 from nomoat.identity.nonces import ROTATION, Nonces
 from nomoat.identity.proofs import Proofs
 from nomoat.identity.replays import SKEW, WINDOW, Replays
+from nomoat.identity.tokens import TOKEN_LIFE
 from tests.identity.forgery import b64, forge, hs256
 from tests.identity.world import NOW, Actor, World, scenario
 
@@ -117,6 +118,28 @@ async def test_a_stolen_token_without_its_key(world: World) -> None:
     thief.token = train.token
     assert thief.refusal() == "wrong-binding"
     assert thief.refusal(header={"jwk": train.jwk}) == "bad-signature"
+
+
+@scenario
+async def test_attack_an_expired_token_without_its_key_names_its_holder_to_nobody(world: World) -> None:
+    """Who has the text alone proves nothing: what becomes of it must not stand under the name of its owner."""
+    train = await prover(world)
+    world.now += TOKEN_LIFE + 1
+    for stolen in (Bearer(train.token), Proven(train.token, None), Prover(world, token=train.token).proven()):
+        refusal = world.refusal(stolen)
+        assert (refusal.kind, refusal.holder) == ("expired", None)
+
+
+@scenario
+async def test_attack_texts_without_bytes_in_a_proof(world: World) -> None:
+    """JSON can hold half of a surrogate pair: that is no text to compare, and no fault of ours."""
+    train = await prover(world)
+    assert train.refusal(nonce="\ud800") == "use-nonce"
+    assert train.refusal(ath="\ud800") == "wrong-token"
+    assert train.refusal(htu="\ud800") == "wrong-address"
+    assert train.refusal(htm="\ud800") == "wrong-method"
+    assert train.refusal(htu="https://a\u2100b.example/") == "wrong-address"
+    assert train.refusal(header={"jwk": {**train.jwk, "x": "\ud800"}}) == "malformed"
 
 
 @scenario

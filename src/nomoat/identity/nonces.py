@@ -34,5 +34,6 @@ class Nonces:
 
     def knows(self, nonce: str, now: float) -> bool:
         """Whether a proof with this nonce was made a short while ago."""
-        given, current = nonce.encode(), self.current(now).encode()
+        # JSON can hold half of a surrogate pair, which has no bytes of its own (RFC 8259, section 8.2).
+        given, current = nonce.encode("utf-8", "surrogatepass"), self.current(now).encode()
         return hmac.compare_digest(given, current) or hmac.compare_digest(given, self._previous.encode())

@@ -78,7 +78,7 @@ class Proofs:
         self._require_this_request(parsed, proof, method)
         if token:
             ath = urlsafe_b64encode(sha256(token.encode()).digest()).rstrip(b"=").decode()
-            if not hmac.compare_digest(parsed.claim_text("ath").encode(), ath.encode()):
+            if parsed.claim_text("ath") != ath:  # no secret: who sent the token can make it
                 raise Unauthenticated("the DPoP proof is for another access token", kind="wrong-token")
         issued_at, jti = parsed.claim_time("iat"), parsed.claim_text("jti")
         if len(jti) > LONGEST_JTI:
@@ -139,4 +139,7 @@ def _segments(path: str) -> list[bytes]:
 
 def _shown(url: str) -> str:
     """An address for the log: the host alone, because a path may hold what is secret."""
-    return json.dumps(urlsplit(url).netloc[:80]) if url.isprintable() and "[" not in url else "not shown"
+    try:
+        return json.dumps(urlsplit(url).netloc[:80]) if url.isprintable() else "not shown"
+    except ValueError:  # brackets that hold no address, characters that would turn into others (RFC 3986, 3.2.2)
+        return "not shown"
