@@ -139,7 +139,13 @@ class Forger:
 
 @pytest.mark.parametrize(
     "claims",
-    [{"nonce": "\ud800"}, {"htu": "https://a\u2100b.example/"}, {"htu": "https://[/"}, {"htu": "\ud800"}, {"jti": "\ud800"}],
+    [
+        {"nonce": "\ud800"},
+        {"htu": "https://a\u2100b.example/"},
+        {"htu": "https://[/"},
+        {"htu": "\ud800"},
+        {"jti": "\ud800"},
+    ],
     ids=["nonce", "host", "bracket", "address", "jti"],
 )
 def test_attack_a_proof_of_strange_texts_is_refused(live: Live, bound: Bound, claims: dict[str, object]) -> None:
@@ -153,7 +159,16 @@ def test_attack_a_proof_of_strange_texts_is_refused(live: Live, bound: Bound, cl
 
 def test_attack_many_spellings_of_an_address(live: Live, bound: Bound) -> None:
     """What routes tell apart, a proof tells apart; what names no other resource is no way around either."""
-    for path in (f"{PATH}/", PATH.upper(), f"/{PATH}", f"{PATH}%2F", "/v1%2Fwhoami", f"/x/..{PATH}", f"{PATH};a", f"{PATH}%00"):
+    for path in (
+        f"{PATH}/",
+        PATH.upper(),
+        f"/{PATH}",
+        f"{PATH}%2F",
+        "/v1%2Fwhoami",
+        f"/x/..{PATH}",
+        f"{PATH};a",
+        f"{PATH}%00",
+    ):
         assert refused(bound.ask(*bound.lines(url=live.url + path)), "invalid_dpop_proof"), path
     port = live.url.rpartition(":")[2]
     for url in (
