@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import blobs, decision, evidence, listing, records, service
+from bench import blobs, bound, decision, evidence, listing, records, service
 from bench.measure import Figure
 
 
@@ -21,6 +21,7 @@ def main() -> int:
         "records": records,
         "evidence": evidence,
         "service": service,
+        "bound": bound,
         "listing": listing,
     }
     for name, room in rooms.items():

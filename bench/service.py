@@ -3,9 +3,7 @@
 import asyncio
 import hashlib
 import json
-import re
 import shutil
-import socket
 import ssl
 import statistics
 import subprocess
@@ -16,7 +14,7 @@ import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.live import LARGE, Prepared, Process, prepare, running
+from bench.live import LARGE, Prepared, Process, free_port, prepare, round_trips, running, wrk
 from bench.measure import Figure, percentile
 
 SMALL = "/datasets/acme/bench/resolve/main/metrics.json"
@@ -32,8 +30,8 @@ def measure() -> list[Figure]:
             raise RuntimeError(f"{tool} is not installed; run: apt-get install {tool}")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
-        prepared = asyncio.run(prepare(directory / "gateway", _free_port(), large=LARGE))
-        bare = stack.enter_context(running("-m", "bench.bare", str(_free_port())))
+        prepared = asyncio.run(prepare(directory / "gateway", free_port(), large=LARGE))
+        bare = stack.enter_context(running("-m", "bench.bare", str(free_port())))
         _warm(bare, "", "/")
         gateway = stack.enter_context(running("-m", "nomoat.cli", "serve", str(prepared.directory)))
         idle = _idle(gateway, prepared)
@@ -43,12 +41,6 @@ def measure() -> list[Figure]:
             *_fairness(gateway, prepared),
             *_memory(gateway, prepared, directory, idle),
         ]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _warm(server: Process, token: str, path: str) -> None:
@@ -76,15 +68,8 @@ def _idle(gateway: Process, prepared: Prepared) -> int:
 
 def _wrk(server: Process, path: str, token: str) -> tuple[float, float]:
     """(requests a second, CPU microseconds a request) at 256 connections."""
-    command = ["wrk", "-t1", "-c256", f"-d{SECONDS}s", "-H", f"Authorization: Bearer {token}", server.url + path]
-    begun = server.cpu()
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    spent = server.cpu() - begun
-    found = re.search(r"(\d+) requests in", output)
-    if found is None or "Non-2xx" in output:
-        raise RuntimeError(output)
-    requests = int(found[1])
-    return requests / SECONDS, spent / requests * 1e6
+    requests, cost = wrk(server, server.url + path, f"Bearer {token}", connections=256, seconds=SECONDS)
+    return requests / SECONDS, cost
 
 
 def _size(gateway: Process) -> int:
@@ -145,23 +130,9 @@ def _fairness(gateway: Process, prepared: Prepared) -> list[Figure]:
 
 
 def _small_requests(gateway: Process, prepared: Prepared, count: int) -> list[float]:
-    host, _, port = gateway.url.removeprefix("https://").partition(":")
-    context = ssl._create_unverified_context()  # noqa: S323, SLF001
+    host = gateway.url.removeprefix("https://")
     request = f"GET {SMALL} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {prepared.token}\r\n\r\n".encode()
-    times: list[float] = []
-    with socket.create_connection((host, int(port))) as plain, context.wrap_socket(plain) as channel:
-        channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for _ in range(count):
-            begun = time.perf_counter()
-            channel.sendall(request)
-            answer = b""
-            while b'"accuracy"' not in answer:
-                received = channel.recv(65536)
-                if not received:
-                    raise RuntimeError("the gateway closed the connection")
-                answer += received
-            times.append(time.perf_counter() - begun)
-    return times
+    return round_trips(gateway.url, (request for _ in range(count)), b'"accuracy"')
 
 
 def _memory(gateway: Process, prepared: Prepared, directory: Path, idle: int) -> list[Figure]:
