@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.live import Prepared, Process, prepare, running
+from bench.live import Prepared, Process, free_port, prepare, running
 from bench.measure import percentile
 
 SMALL = "/datasets/acme/bench/resolve/main/metrics.json"
@@ -193,12 +193,9 @@ def _length(head: bytes) -> int:
 
 def soak(directory: Path, seconds: float, *, share: float = 0.7, clients: int = CLIENTS, probe: float = 8.0) -> Result:
     """Soak a gateway that is made in `directory`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 8192)), hard))
-    prepared = asyncio.run(prepare(directory / "gateway", port, large=LARGE))
+    prepared = asyncio.run(prepare(directory / "gateway", free_port(), large=LARGE))
     with running("-m", "nomoat.cli", "serve", str(prepared.directory)) as process:
         return asyncio.run(Soak(process, prepared, clients).run(seconds, share, probe))
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,19 @@ class Raw:
 
     def header(self, name: str) -> str:
         return dict(self.headers).get(name, "")
+
+
+def run_stock(script: str, settings: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script that knows nothing of this project, with these settings alone, in a folder."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=settings,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @dataclass
@@ -102,15 +115,7 @@ class Live:
 
     def stock(self, name: str, script: str, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a script that knows nothing of this project as `name`."""
-        return subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            env=self.settings(name, **more),
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return run_stock(script, self.settings(name, **more), self.root)
 
     def done(self, name: str, script: str, **more: str) -> str:
         """Run such a script, which must succeed; return what it printed."""

@@ -1,9 +1,6 @@
 """A proxy in this process before the live gateway, and clients that come through it."""
 
 import os
-import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,7 +11,7 @@ import httpx2
 from nomoat.client.environment import hub_through
 from nomoat.client.proxy.serving import Proxy
 from nomoat.core.errors import NoMoatError
-from tests.hub.live import Live
+from tests.hub.live import Live, run_stock
 
 
 @dataclass
@@ -52,15 +49,7 @@ class Through:
         plain = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         home = {"HF_HOME": str(self.live.root / "hf" / f"{self.name}-proxy"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         settings = hub_through(self.proxy.entrance, profile, profile.identity(), plain).applied(plain) | home
-        finished = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            env=settings,
-            cwd=self.live.root,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        finished = run_stock(script, settings, self.live.root)
         assert finished.returncode == 0, finished.stderr
         return finished.stdout
 

@@ -4,8 +4,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.cli.live import Caller
-from tests.hub.live import Live
+from tests.hub.live import Live, run_stock
 
 # A repository of each kind for each way, so that all can share one gateway: `acme/direct` and `acme/proxy`.
 DECLARED = """
@@ -80,15 +78,7 @@ class Way:
         """Run a script that knows nothing of this project as `who`, in a folder of this way."""
         folder = self.live.root / self.name
         folder.mkdir(exist_ok=True)
-        return subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            env=self.settings(who, tool) | more,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return run_stock(script, self.settings(who, tool) | more, folder)
 
     def done(self, who: str, script: str, tool: str = "hub", **more: str) -> str:
         """Run such a script, which must succeed; return what it printed."""

@@ -8,18 +8,17 @@ import asyncio
 import contextlib
 import json
 import logging
-import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from pathlib import Path
 from typing import Final, final
 
 from nomoat.audit.chunking import Made
 from nomoat.core.errors import NoMoatError, Unavailable
 from nomoat.server.assembly import Gateway
+from nomoat.server.subprocesses import end, start
 
 LONGEST_S: Final = 600.0
 """One chunk takes a few seconds of a core; where it has to give way, longer."""
-GRACE_S: Final = 5.0
 
 _log = logging.getLogger("nomoat")
 
@@ -67,9 +66,7 @@ class Columnist:
 
     async def _ask(self, after: int, most: int) -> Made:
         if self._process is None:
-            # -P: a module of that name in whatever directory the gateway was started from is not run.
-            command = [sys.executable, "-P", "-m", "nomoat.server.columnist", str(self._directory)]
-            self._process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+            self._process = await start("nomoat.server.columnist", self._directory)
         channel, answers = self._process.stdin, self._process.stdout
         if channel is None or answers is None:
             raise ValueError
@@ -86,14 +83,7 @@ class Columnist:
         process, self._process = self._process, None
         if process is None:
             return
-        if process.stdin is not None:
-            process.stdin.close()
-        if process.returncode is None:
+        if process.returncode is None:  # it may be at work, and looks at its standard input only after that
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
-        try:
-            async with asyncio.timeout(GRACE_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end(process)

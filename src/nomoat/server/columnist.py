@@ -8,22 +8,16 @@ the chunk's length or what went wrong, and the chunk.
 """
 
 import json
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Final
 
 from nomoat.audit.checkpoint import NoteSigner
 from nomoat.audit.chunking import Chunker
-from nomoat.audit.entries import Pseudonyms
 from nomoat.audit.reading import Reader
 from nomoat.core.errors import NoMoatError
-from nomoat.server.configuration import load_configuration
 from nomoat.server.names import log_origin
-from nomoat.stores.keys import KeyEncryptionKey, KeyStore
-from nomoat.stores.state import State
-from nomoat.stores.subject_keys import StoredSubjectKeys
+from nomoat.server.subprocesses import opened
 
 NICENESS: Final = 10
 """Columns are for those who will ask; whoever is served now comes first."""
@@ -31,21 +25,13 @@ NICENESS: Final = 10
 
 def main(directory: Path) -> int:
     """Make chunks until standard input closes; return the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the gateway ends it, orderly
-    os.nice(NICENESS)
-    configuration = load_configuration(directory)
-    kek = KeyEncryptionKey.load(configuration.kek)
-    state = State.open(directory / "state.db", kek.derive("state"))
-    try:
-        keys = KeyStore(directory / "keys", kek)
-        public = NoteSigner(log_origin(configuration), keys.load("log")).key
-        reader = Reader(directory / "log", public, Pseudonyms(keys.load("pseudonyms")), StoredSubjectKeys(state, kek))
+    with opened(directory, NICENESS) as parts:
+        public = NoteSigner(log_origin(parts.configuration), parts.keys.load("log")).key
+        reader = Reader(directory / "log", public, parts.pseudonyms, parts.subject_keys)
         chunker = Chunker(reader.walk)
         for line in sys.stdin.buffer:
             after, most = map(int, line.split())
             _answer(chunker, after, most)
-    finally:
-        state.close()
     return 0
 
 

@@ -9,20 +9,15 @@ durable; on its standard output goes how many are in the index.
 
 import os
 import select
-import signal
 import sys
 from pathlib import Path
 from typing import Final
 
-from nomoat.audit.entries import Pseudonyms
 from nomoat.audit.indexing import Indexer
 from nomoat.core.errors import NoMoatError
-from nomoat.server.configuration import load_configuration
 from nomoat.server.names import INDEX_FILE, log_origin
-from nomoat.stores.keys import KeyEncryptionKey, KeyStore
+from nomoat.server.subprocesses import opened
 from nomoat.stores.postings import Damaged
-from nomoat.stores.state import State
-from nomoat.stores.subject_keys import StoredSubjectKeys
 
 NICENESS: Final = 2
 """It gives way to the gateway a little where processors are few."""
@@ -30,29 +25,20 @@ NICENESS: Final = 2
 
 def main(directory: Path) -> int:
     """Keep the index of a data directory until standard input closes; return the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the gateway ends it, orderly
-    os.nice(NICENESS)
-    configuration = load_configuration(directory)
-    kek = KeyEncryptionKey.load(configuration.kek)
-    state = State.open(directory / "state.db", kek.derive("state"))
-    try:
-        pseudonyms = Pseudonyms(KeyStore(directory / "keys", kek).load("pseudonyms"))
-        keys = StoredSubjectKeys(state, kek)
+    with opened(directory, NICENESS) as parts:
         indexer = Indexer(
             directory / "log",
             directory / INDEX_FILE,
-            kek.derive("index"),
-            log_origin(configuration),
-            pseudonyms,
-            keys,
-            keys.newest_erasure,
+            parts.kek.derive("index"),
+            log_origin(parts.configuration),
+            parts.pseudonyms,
+            parts.subject_keys,
+            parts.subject_keys.newest_erasure,
         )
         try:
             _follow(indexer)
         finally:
             indexer.close()
-    finally:
-        state.close()
     return 0
 
 

@@ -7,16 +7,15 @@ tried again, ever later.
 import asyncio
 import contextlib
 import logging
-import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import Final
 
 from nomoat.server.assembly import Gateway
+from nomoat.server.subprocesses import end, start
 
 TELL_S: Final = 0.2
 """How often the indexer is told what is durable: with its own work, the index is less than a second behind."""
-GRACE_S: Final = 5.0
 LONGEST_REST_S: Final = 60.0
 _LONGEST_COMPLAINT: Final = 2000
 
@@ -40,10 +39,8 @@ async def keep_indexed(gateway: Gateway, directory: Path) -> None:
 
 async def _run(gateway: Gateway, directory: Path) -> str:
     """Run one indexer until it ends; return what it complained of."""
-    # -P: a module of that name in whatever directory the gateway was started from is not run.
-    command = [sys.executable, "-P", "-m", "nomoat.server.indexer", str(directory)]
     try:
-        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        process = await start("nomoat.server.indexer", directory, stderr=PIPE)
     except OSError as error:
         return f"its process cannot be started ({error.strerror})"
     heard = asyncio.create_task(_hear(process))
@@ -52,7 +49,7 @@ async def _run(gateway: Gateway, directory: Path) -> str:
         return await heard
     finally:
         heard.cancel()
-        await _end(process)
+        await end(process)
 
 
 async def _tell(gateway: Gateway, process: Process, heard: "asyncio.Task[str]") -> None:
@@ -75,14 +72,3 @@ async def _hear(process: Process) -> str:
         pass
     complaint = await process.stderr.read(_LONGEST_COMPLAINT)
     return complaint.decode(errors="replace").strip().rpartition("\n")[2] or "its process ended"
-
-
-async def _end(process: Process) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        async with asyncio.timeout(GRACE_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()

@@ -55,12 +55,10 @@ def sentence(error: NoMoatError) -> str:
     match error:
         case NotFound() | Unauthenticated():
             return error.reason
-        case StepUpRequired():
-            record = f" (record {error.record})" if error.record is not None else ""
-            return f"refused: {error.reason}; {_again(error)}{record}"
         case Refused():
+            again = f"; {_again(error)}" if isinstance(error, StepUpRequired) else ""
             record = f" (record {error.record})" if error.record is not None else ""
-            return f"refused: {error.reason}{record}"
+            return f"refused: {error.reason}{again}{record}"
         case Unavailable():
             return f"unavailable: {error.part}: {error.reason}; nothing was served."
         case Corrupt():
