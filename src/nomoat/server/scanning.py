@@ -1,0 +1,167 @@
+"""Having contents scanned: the scanner's process is started when there is something to look at, and asked.
+
+Rules: what comes back is a claim of a process that read hostile bytes, so it is parsed as strictly as a stranger's.
+No answer, a late one or a wrong one is `unscannable`, never clean. The process that was asked holds no key: it is given
+the ranges that it asks for, of the contents in question and of no other.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import sys
+from asyncio import StreamReader, StreamWriter
+from asyncio.subprocess import Process
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, cast, final
+
+from nomoat.core.errors import Corrupt, Unavailable
+from nomoat.core.verdict import Finding, Report, Verdict
+from nomoat.server.scanner import LARGEST_READ
+from nomoat.server.subprocesses import end
+
+LONGEST_S: Final = 300.0
+AT_ONCE: Final = 2
+MOST_FINDINGS: Final = 32
+LONGEST_TEXT: Final = 200
+LONGEST_ANSWER: Final = 4 << 20
+READ_AGAIN: Final = 4
+"""How often as much as it has may be read of a content: parsers go back, an endless one ends."""
+
+_log = logging.getLogger("nomoat")
+
+
+class Content(NamedTuple):
+    """One content to look at: its size in bytes, and what reads `length` bytes of it from `offset`."""
+
+    size: int
+    read: Callable[[int, int], bytes]
+
+
+@final
+class Scanner:
+    """The process that looks at contents."""
+
+    def __init__(self) -> None:
+        self._process: Process | None = None
+        self._questions: socket.socket | None = None
+        self._starting = asyncio.Lock()
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    async def scan(self, contents: Sequence[Content]) -> list[Report]:
+        """Look at contents of one author; what cannot be looked at is `unscannable`, and is so said.
+
+        Raises `Corrupt` or `Unavailable` when a content cannot be read.
+        """
+        if not contents:
+            return []
+        async with self._room:
+            try:
+                async with asyncio.timeout(LONGEST_S):
+                    return await self._ask(contents)
+            except (Corrupt, Unavailable):
+                raise
+            except TimeoutError:
+                why = f"looking at it took longer than {LONGEST_S:.0f} s"
+            except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
+                why = f"the scanner gave no answer ({type(error).__name__})"
+        _log.warning("a content could not be scanned: %s", why)
+        return [Report("unknown", (Finding(Verdict.UNSCANNABLE, "scanner.failed", "", why),)) for _ in contents]
+
+    async def _ask(self, contents: Sequence[Content]) -> list[Report]:
+        questions = await self._started()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(questions, [b"?"], [theirs.fileno()])
+            except OSError:
+                ours.close()
+                await self.end()
+                raise
+        reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_ANSWER)
+        try:
+            writer.write(json.dumps([content.size for content in contents]).encode() + b"\n")
+            return await _answered(reader, writer, contents)
+        finally:
+            writer.close()  # a child that is still at work ends at its next question, or at its limit of CPU time
+
+    async def _started(self) -> socket.socket:
+        async with self._starting:
+            if self._questions is not None and self._process is not None and self._process.returncode is None:
+                return self._questions
+            await self.end()
+            ours, theirs = socket.socketpair()
+            with theirs:
+                # -P: no module of whatever directory the gateway was started from. No environment: nothing to find.
+                command = [sys.executable, "-P", "-m", "nomoat.server.scanner"]
+                self._process = await asyncio.create_subprocess_exec(
+                    *command, stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL, env={}
+                )
+            self._questions = ours
+            ours.setblocking(False)
+            said = await asyncio.get_running_loop().sock_recv(ours, 16)
+            if said != b"ready\n":
+                await self.end()
+                raise EOFError
+            return ours
+
+    async def end(self) -> None:
+        """End the process, if there is one."""
+        questions, self._questions = self._questions, None
+        process, self._process = self._process, None
+        if questions is not None:
+            questions.close()
+        if process is not None:
+            await end(process)
+
+
+async def _answered(reader: StreamReader, writer: StreamWriter, contents: Sequence[Content]) -> list[Report]:
+    """Serve ranges until the answer comes."""
+    left = [READ_AGAIN * content.size + LARGEST_READ for content in contents]
+    while True:
+        line = await reader.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        if line.startswith(b"["):
+            return _reports(line, len(contents))
+        number, offset, length = map(int, line.split())
+        if number not in range(len(contents)) or not 0 < length <= LARGEST_READ:
+            raise ValueError(number)
+        content = contents[number]
+        left[number] -= length
+        if left[number] < 0 or not 0 <= offset <= content.size - length:
+            raise ValueError(offset)
+        writer.write(content.read(offset, length))
+        await writer.drain()
+        await asyncio.sleep(0)  # large contents must not starve small requests
+
+
+def _reports(line: bytes, count: int) -> list[Report]:
+    answers = json.loads(line)
+    if not isinstance(answers, list) or len(cast("list[object]", answers)) != count:
+        raise ValueError(count)
+    return [_report(answer) for answer in cast("list[object]", answers)]
+
+
+def _report(answer: object) -> Report:
+    if not isinstance(answer, dict):
+        raise TypeError
+    said = cast("dict[str, object]", answer)
+    findings = said["findings"]
+    if not isinstance(findings, list) or len(cast("list[object]", findings)) > MOST_FINDINGS:
+        raise ValueError
+    return Report(_text(said["format"]), tuple(map(_finding, cast("list[object]", findings))))
+
+
+def _finding(answer: object) -> Finding:
+    if not isinstance(answer, list):
+        raise TypeError
+    verdict, rule, where, what = map(_text, cast("list[object]", answer))
+    return Finding(Verdict(verdict), rule, where, what)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT or not value.isprintable():
+        raise TypeError
+    return value
