@@ -2,6 +2,7 @@
 disk whose syncs the test can hold back: what changes while a decision is being recorded is the test's."""
 
 import asyncio
+import atexit
 import functools
 import inspect
 import threading
@@ -21,10 +22,13 @@ from nomoat.core.principal import PrincipalKind
 from nomoat.server.assembly import Gateway, open_gateway
 from nomoat.server.configuration import Configuration
 from nomoat.server.initialize import initialize
+from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.stores.segments import Files
 
 ADMIN = "admin@acme.example"
 Test = Callable[..., Awaitable[None]]
+SCANNER = ScannerProcess()  # starting one takes longer than most tests
+atexit.register(SCANNER.end)
 
 
 @dataclass
@@ -131,7 +135,7 @@ async def world(tmp_path: Path) -> AsyncGenerator[World]:
     directory, clock, disk = tmp_path / "gateway", Clock(), HeldDisk()
     configuration = Configuration("acme.example", "127.0.0.1", 0, ("localhost",), tmp_path / "kek")
     made = await initialize(directory, configuration, ADMIN, clock)
-    async with open_gateway(directory, configuration, clock, disk) as gateway:
+    async with open_gateway(directory, configuration, clock, disk, scan=Scanner(SCANNER).scan) as gateway:
         there = World(gateway, clock, disk, directory)
         there.admin = await there.joined(PrincipalKind.PERSON, ADMIN, made.code)
         try:

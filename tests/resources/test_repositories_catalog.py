@@ -15,12 +15,14 @@ from sqlalchemy import func, select
 
 from nomoat.core.errors import Conflict, Malformed
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
+from nomoat.core.verdict import Report, Verdict
 from nomoat.stores.blob import StoredBlob
 from nomoat.stores.catalog import Catalog, CreatedRepository
 from nomoat.stores.revisions import Draft, StoredFile
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import blob
 
+CLEAN = Report(Verdict.CLEAN, "text")
 NAME = RepositoryName(RepositoryKind.MODEL, "acme", "reader")
 OTHER = RepositoryName(RepositoryKind.DATASET, "acme", "reader")
 
@@ -54,7 +56,7 @@ def content(letter: str, owner: str = "r") -> StoredFile:
 async def sent(catalog: Catalog, created: CreatedRepository, letters: str, who: str = "ada") -> dict[str, StoredFile]:
     files = {letter: content(letter) for letter in letters}
     for file in files.values():
-        await catalog.keep(created.id, file, who, 1.0)
+        await catalog.keep(created.id, file, CLEAN, who, 1.0)
     return files
 
 
@@ -180,9 +182,9 @@ async def test_a_content_of_another_size_was_not_sent(catalog: Catalog) -> None:
 async def test_of_a_content_the_first_blob_stays(catalog: Catalog) -> None:
     created = await catalog.create(NAME, "ada", 1.0)
     first, second = content("a"), content("a")
-    assert await catalog.keep(created.id, first, "ada", 1.0)
-    assert not await catalog.keep(created.id, second, "bob", 1.0)
-    assert not await catalog.keep(created.id, content("a"), "bob", 1.0)
+    assert await catalog.keep(created.id, first, CLEAN, "ada", 1.0)
+    assert not await catalog.keep(created.id, second, CLEAN, "bob", 1.0)
+    assert not await catalog.keep(created.id, content("a"), CLEAN, "bob", 1.0)
     for who in ("ada", "bob"):
         assert catalog.sent(created.id, who, [first.digest])[first.digest].blob.id == first.blob.id
     assert catalog.sent(created.id, "eve", [first.digest]) == {}
@@ -235,7 +237,7 @@ async def test_a_commit_that_fails_leaves_nothing(catalog: Catalog) -> None:
     generation = catalog.generation
     inline = content("b")
     with pytest.raises(Malformed):
-        await catalog.commit(NAME, draft(catalog, NAME, {"p": "a", "q": "b", "r": "c"}, inline={inline.digest: inline}))
+        await catalog.commit(NAME, draft(catalog, NAME, {"p": "a", "q": "b", "r": "c"}, inline={inline.digest: (inline, CLEAN)}))
     assert seen(catalog) == seen(Catalog(catalog._state)) == {}
     assert catalog.generation == generation
     assert catalog._state.read(lambda connection: connection.scalar(select(func.count()).select_from(blob))) == 1
@@ -246,7 +248,7 @@ async def test_an_inline_content_that_is_there_already_is_spare(catalog: Catalog
     created = await catalog.create(NAME, "ada", 1.0)
     await sent(catalog, created, "a", "bob")
     inline = content("a")
-    done = await catalog.commit(NAME, draft(catalog, NAME, {"p": "a"}, inline={inline.digest: inline}))
+    done = await catalog.commit(NAME, draft(catalog, NAME, {"p": "a"}, inline={inline.digest: (inline, CLEAN)}))
     assert list(done.spare) == [inline.blob.id]
     assert seen(catalog) == {"p": "a"}
 

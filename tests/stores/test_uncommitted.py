@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 
 from nomoat.core.errors import Malformed, NoMoatError, Unavailable
 from nomoat.core.names import RepositoryKind, RepositoryName
+from nomoat.core.verdict import Report, Verdict
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.objects import Objects
@@ -56,7 +57,7 @@ class Place:
         with self.objects.begin(created.id, digest, len(content)) as sending:
             sending.write(content)
             file = StoredFile(digest, len(content), "", await sending.finish())
-        if not await self.catalog.keep(created.id, file, who, self.now):
+        if not await self.catalog.keep(created.id, file, Report(Verdict.CLEAN, "text"), who, self.now):
             await self.objects.remove(file.blob.id)
         return file
 

@@ -9,6 +9,7 @@
     │   ├── NotFound            no such thing, or none that this caller may discover
     │   ├── Malformed           the request is not well formed
     │   ├── TooLarge            over a stated limit
+    │   ├── Rejected            a content was examined, and is not taken
     │   └── Conflict            it contradicts the present state
     ├── Unavailable         a dependency failed, so closed; trying again may help
     ├── Disconnected        the client left; nobody is there to be told
@@ -104,6 +105,14 @@ class Malformed(Refused):
 
 class TooLarge(Refused):
     """A part of the request is over its limit."""
+
+
+class Rejected(Refused):
+    """A content was examined and is not accepted; `rule` is the one that it breaks (docs/reference/scanning.md)."""
+
+    def __init__(self, reason: str, *, rule: str, detail: str = "") -> None:
+        super().__init__(reason, detail=detail)
+        self.rule = rule
 
 
 class Conflict(Refused):

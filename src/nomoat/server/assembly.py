@@ -27,6 +27,7 @@ from nomoat.core.operation import (
 from nomoat.core.record import Json, Record, RecordKind
 from nomoat.guard import Guard
 from nomoat.guard.guard import Resolver
+from nomoat.inspection.naming import worse_by_name
 from nomoat.identity import CertificateAuthority, Identity, TrustDomain
 from nomoat.protocols.admin.status import StatusEndpoint
 from nomoat.protocols.http.application import Application
@@ -38,12 +39,14 @@ from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies, former, versions
+from nomoat.resources.repositories.examining import Scan
 from nomoat.resources.repositories import Catalog, Reading, References, Writing
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
 from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
+from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, resolvers_of, routes_of
 from nomoat.stores.chunks import StoredChunks
@@ -117,17 +120,20 @@ async def open_gateway(
     files: Files | None = None,
     *,
     accept_older: AcceptOlder | None = None,
+    scan: Scan | None = None,
 ) -> AsyncGenerator[Gateway]:
     """Wire the gateway of a data directory whose lock the caller holds, and close it on the way out.
 
     `files` are the log's calls on the file system (None: the real ones). `accept_older` is called before
-    anything else happens, and makes a state acceptable that is older than its log says.
+    anything else happens, and makes a state acceptable that is older than its log says. `scan` looks at what is
+    published (None: a process of this gateway's, started when there is something to look at).
 
     Raises `Unavailable` or `Corrupt` when a part cannot be opened, `Unavailable` also for such a state
     when nobody accepts it.
     """
     kek = KeyEncryptionKey.load(configuration.kek)
-    state = State.open(directory / "state.db", kek.derive("state"))
+    state, scanner = State.open(directory / "state.db", kek.derive("state")), ScannerProcess()
+    scan = scan or Scanner(scanner).scan
     try:
         stores = _stores(directory, kek, state)
         log = await Log.open(
@@ -143,7 +149,7 @@ async def open_gateway(
         )
         try:
             state.follow(log.learn)
-            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock)
+            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock, scan)
             if accept_older is not None:
                 await accept_older(gateway, state)
             await log.learn(state.generation)
@@ -155,6 +161,7 @@ async def open_gateway(
         finally:
             await log.close()
     finally:
+        scanner.end()
         state.close()
 
 
@@ -210,8 +217,8 @@ def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Prova
     return _Provable(cosigner, Evidence(log, directory, keys, index, lambda: cosigner.newest), index)
 
 
-def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock) -> Gateway:
-    parts = _resources(configuration, stores, log, provable, clock)
+def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, scan: Scan) -> Gateway:
+    parts = _resources(configuration, stores, log, provable, clock, scan)
     resolvers = resolvers_of(parts)
     guard = _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
@@ -270,7 +277,9 @@ def _guard_class(configuration: Configuration) -> Callable[..., Guard]:
     return partial(TracedGuard, open_tracer(configuration.traces))
 
 
-def _resources(configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock) -> Resources:
+def _resources(
+    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, scan: Scan
+) -> Resources:
     root = stores.keys.load("authority-certificate").decode("ascii")
     trust_domain = TrustDomain(configuration.trust_domain)
     declarations, catalog = Declarations(stores.state, clock), Catalog(stores.state)
@@ -301,7 +310,7 @@ def _resources(configuration: Configuration, stores: _Stores, log: Log, provable
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
         reading=Reading(catalog, stores.objects),
-        writing=Writing(catalog, stores.objects, identity.capabilities, clock),
+        writing=Writing(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
         references=References(catalog, uncommitted.discard, clock),
         uncommitted=uncommitted,
         log=LogReading(log, reports, provable.evidence, provable.index, clock),

@@ -21,15 +21,16 @@ from collections.abc import Buffer
 from typing import Final, final
 
 from nomoat.core.errors import NoMoatError
-from nomoat.inspection import Report, inspect
+from nomoat.core.verdict import Report
+from nomoat.inspection.inspect import inspect
 from nomoat.server.confinement import Confinement
+from nomoat.server.scanning import LARGEST_READ
 
 NICENESS: Final = 5
 """Whoever publishes waits for it, so it gives way a little only."""
 
 MEMORY: Final = 1 << 30
 CPU_S: Final = 120
-LARGEST_READ: Final = 4 << 20
 _BLOCK: Final = 256 << 10
 
 

@@ -6,25 +6,22 @@ the ranges that it asks for, of the contents in question and of no other.
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import socket
+import subprocess
 import sys
+import threading
 from asyncio import StreamReader, StreamWriter
-from asyncio.subprocess import Process
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, cast, final
+from collections.abc import Sequence
+from typing import Final, cast, final
 
 from nomoat.core.errors import Corrupt, Unavailable
-from nomoat.core.verdict import Finding, Report, Verdict
-from nomoat.server.scanner import LARGEST_READ
-from nomoat.server.subprocesses import end
+from nomoat.core.verdict import LONGEST_WHAT, MOST_FINDINGS, Finding, Report, Scannable, Verdict
 
 LONGEST_S: Final = 300.0
 AT_ONCE: Final = 2
-MOST_FINDINGS: Final = 32
-LONGEST_TEXT: Final = 200
+LARGEST_READ: Final = 4 << 20
 LONGEST_ANSWER: Final = 4 << 20
 READ_AGAIN: Final = 4
 """How often as much as it has may be read of a content: parsers go back, an endless one ends."""
@@ -32,24 +29,62 @@ READ_AGAIN: Final = 4
 _log = logging.getLogger("nomoat")
 
 
-class Content(NamedTuple):
-    """One content to look at: its size in bytes, and what reads `length` bytes of it from `offset`."""
+@final
+class ScannerProcess:
+    """The process that looks at contents. One serves as many gateways as there are in this process."""
 
-    size: int
-    read: Callable[[int, int], bytes]
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._questions: socket.socket | None = None
+        self._starting = threading.Lock()
+
+    def ask(self) -> socket.socket:
+        """Have a child made for one question; the socket to it. Starts the process if need be; raises `OSError`."""
+        with self._starting:
+            if self._questions is None or self._process is None or self._process.poll() is not None:
+                self.end()
+                self._start()
+            ours, theirs = socket.socketpair()
+            with theirs:
+                try:
+                    assert self._questions is not None  # noqa: S101 - started above
+                    socket.send_fds(self._questions, [b"?"], [theirs.fileno()])
+                except OSError:
+                    ours.close()
+                    self.end()
+                    raise
+        return ours
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # -P: no module of whatever directory the gateway was started from. No environment: nothing to find.
+            command = [sys.executable, "-P", "-m", "nomoat.server.scanner"]
+            self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, env={})
+        self._questions = ours
+        if ours.recv(16) != b"ready\n":
+            raise ConnectionError("the scanner does not start")
+
+    def end(self) -> None:
+        """End the process, if there is one, with whatever it is looking at."""
+        questions, self._questions = self._questions, None
+        process, self._process = self._process, None
+        if questions is not None:
+            questions.close()
+        if process is not None:
+            process.kill()  # it holds nothing that could be lost
+            process.wait()
 
 
 @final
 class Scanner:
-    """The process that looks at contents."""
+    """Has contents looked at, a few at a time."""
 
-    def __init__(self) -> None:
-        self._process: Process | None = None
-        self._questions: socket.socket | None = None
-        self._starting = asyncio.Lock()
+    def __init__(self, process: ScannerProcess) -> None:
+        self._process = process
         self._room = asyncio.Semaphore(AT_ONCE)
 
-    async def scan(self, contents: Sequence[Content]) -> list[Report]:
+    async def scan(self, contents: Sequence[Scannable]) -> list[Report]:
         """Look at contents of one author; what cannot be looked at is `unscannable`, and is so said.
 
         Raises `Corrupt` or `Unavailable` when a content cannot be read.
@@ -59,7 +94,7 @@ class Scanner:
         async with self._room:
             try:
                 async with asyncio.timeout(LONGEST_S):
-                    return await self._ask(contents)
+                    return await self._asked(contents)
             except (Corrupt, Unavailable):
                 raise
             except TimeoutError:
@@ -67,56 +102,19 @@ class Scanner:
             except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
                 why = f"the scanner gave no answer ({type(error).__name__})"
         _log.warning("a content could not be scanned: %s", why)
-        return [Report("unknown", (Finding(Verdict.UNSCANNABLE, "scanner.failed", "", why),)) for _ in contents]
+        return [Report.of("unknown", [Finding(Verdict.UNSCANNABLE, "scanner.failed", "", why)]) for _ in contents]
 
-    async def _ask(self, contents: Sequence[Content]) -> list[Report]:
-        questions = await self._started()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                socket.send_fds(questions, [b"?"], [theirs.fileno()])
-            except OSError:
-                ours.close()
-                await self.end()
-                raise
-        reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_ANSWER)
+    async def _asked(self, contents: Sequence[Scannable]) -> list[Report]:
+        channel = await asyncio.to_thread(self._process.ask)
+        reader, writer = await asyncio.open_connection(sock=channel, limit=LONGEST_ANSWER)
         try:
             writer.write(json.dumps([content.size for content in contents]).encode() + b"\n")
             return await _answered(reader, writer, contents)
         finally:
             writer.close()  # a child that is still at work ends at its next question, or at its limit of CPU time
 
-    async def _started(self) -> socket.socket:
-        async with self._starting:
-            if self._questions is not None and self._process is not None and self._process.returncode is None:
-                return self._questions
-            await self.end()
-            ours, theirs = socket.socketpair()
-            with theirs:
-                # -P: no module of whatever directory the gateway was started from. No environment: nothing to find.
-                command = [sys.executable, "-P", "-m", "nomoat.server.scanner"]
-                self._process = await asyncio.create_subprocess_exec(
-                    *command, stdin=theirs.fileno(), stdout=asyncio.subprocess.DEVNULL, env={}
-                )
-            self._questions = ours
-            ours.setblocking(False)
-            said = await asyncio.get_running_loop().sock_recv(ours, 16)
-            if said != b"ready\n":
-                await self.end()
-                raise EOFError
-            return ours
 
-    async def end(self) -> None:
-        """End the process, if there is one."""
-        questions, self._questions = self._questions, None
-        process, self._process = self._process, None
-        if questions is not None:
-            questions.close()
-        if process is not None:
-            await end(process)
-
-
-async def _answered(reader: StreamReader, writer: StreamWriter, contents: Sequence[Content]) -> list[Report]:
+async def _answered(reader: StreamReader, writer: StreamWriter, contents: Sequence[Scannable]) -> list[Report]:
     """Serve ranges until the answer comes."""
     left = [READ_AGAIN * content.size + LARGEST_READ for content in contents]
     while True:
@@ -151,7 +149,7 @@ def _report(answer: object) -> Report:
     findings = said["findings"]
     if not isinstance(findings, list) or len(cast("list[object]", findings)) > MOST_FINDINGS:
         raise ValueError
-    return Report(_text(said["format"]), tuple(map(_finding, cast("list[object]", findings))))
+    return Report.of(_text(said["format"]), map(_finding, cast("list[object]", findings)))
 
 
 def _finding(answer: object) -> Finding:
@@ -162,6 +160,6 @@ def _finding(answer: object) -> Finding:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST_TEXT or not value.isprintable():
+    if not isinstance(value, str) or len(value) > LONGEST_WHAT or not value.isprintable():
         raise TypeError
     return value

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, select
 
 from nomoat.core.errors import Conflict
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
+from nomoat.core.verdict import Report
 from nomoat.stores.references import (
     Forgotten,
     LastChange,
@@ -106,8 +107,10 @@ class Catalog:
             self._cached.move_to_end(commit_id)
         return cached
 
-    def sent(self, repository_id: str, subject: str, digests: Iterable[str]) -> Mapping[str, StoredFile]:
-        """Those of the contents that `subject` has sent to the repository, by digest."""
+    def sent(
+        self, repository_id: str, subject: str, digests: Iterable[str]
+    ) -> Mapping[str, tuple[StoredFile, Report]]:
+        """Those of the contents that `subject` has sent to the repository, by digest, and what scans said of them."""
         wanted = set(digests)
         return self._state.read(lambda connection: sent_contents(connection, repository_id, subject, wanted))
 
@@ -137,12 +140,14 @@ class Catalog:
 
         return await self._state.write(change, self._add)
 
-    async def keep(self, repository_id: str, file: StoredFile, subject: str, at: float, still: Still = _always) -> bool:
-        """Note durably that `subject` sent a content; return whether its blob is the one that is kept."""
+    async def keep(
+        self, repository_id: str, file: StoredFile, report: Report, subject: str, at: float, still: Still = _always
+    ) -> bool:
+        """Note durably that `subject` sent a content, and what a scan said; return whether its blob is the one kept."""
 
         def change(connection: Connection) -> bool:
             still()
-            return keep_content(connection, repository_id, file, subject, at)
+            return keep_content(connection, repository_id, file, report, subject, at)
 
         # The commit that names it is followed; until then nothing depends on it.
         return await self._state.write(change, followed=False)

@@ -7,7 +7,7 @@ whoever just knows a digest, from a listing or another repository, cannot give i
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, final
 
@@ -15,6 +15,7 @@ from sqlalchemy import CTE, Connection, Row, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from nomoat.core.errors import Conflict, Malformed, NotFound
+from nomoat.core.verdict import Finding, Report, Verdict
 from nomoat.stores.blob import StoredBlob
 from nomoat.stores.state.schema import blob, branch, change, revision, upload
 from nomoat.stores.state.schema import repository as repositories
@@ -27,13 +28,15 @@ class StoredFile(NamedTuple):
     """One content in a repository; a tuple, because a repository has many.
 
     `digest` is its SHA-256 (hexadecimal), `size` its length in bytes, `git_oid` its git object id when
-    it came inline with a commit, '' when it was uploaded as LFS.
+    it came inline with a commit, '' when it was uploaded as LFS. `verdict` is what a scan said of it, with
+    what its path adds where it has one.
     """
 
     digest: str
     size: int
     git_oid: str
     blob: StoredBlob
+    verdict: Verdict = Verdict.UNSCANNABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ class Draft:
     `base` is the head of the branch that it was decided on, `strict` whether that must still be the
     head. `files` maps paths to the (SHA-256, size in bytes) that they become (size -1: as uploaded),
     `removed` are paths and `folders` removed folders, whose files at `base` are among `removed`.
-    `inline` are the contents that came with the commit and are not in the state yet.
+    `inline` are the contents that came with the commit and are not in the state yet, each with the report
+    of its scan. `judge` says of a path what its content's report becomes under that name.
     """
 
     repository: str
@@ -78,7 +82,8 @@ class Draft:
     files: Mapping[str, tuple[str, int]]
     removed: frozenset[str] = frozenset()
     folders: frozenset[str] = frozenset()
-    inline: Mapping[str, StoredFile] = field(default_factory=dict[str, StoredFile])
+    inline: Mapping[str, tuple[StoredFile, Report]] = field(default_factory=dict[str, tuple[StoredFile, Report]])
+    judge: Callable[[str, Report], Report] = lambda _, report: report
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +112,13 @@ def commit(connection: Connection, draft: Draft) -> Committed:
         _require_apart(connection, draft, head or "")
     spare = [
         file.blob.id
-        for file in draft.inline.values()
-        if not keep_content(connection, draft.repository, file, draft.author, draft.at)
+        for file, report in draft.inline.values()
+        if not keep_content(connection, draft.repository, file, report, draft.author, draft.at)
     ]
     contents = _contents(connection, draft)
     before = draft.base.files
     changes: dict[str, StoredFile | None] = {
-        path: contents[digest]
+        path: _judged(contents[digest], path, draft.judge)
         for path, (digest, _) in draft.files.items()
         if path not in before or before[path].digest != digest
     }
@@ -124,7 +129,7 @@ def commit(connection: Connection, draft: Draft) -> Committed:
     connection.execute(insert(revision).values(_row(made)))
     connection.execute(
         insert(change),
-        [{"revision": made.id, "path": path, "blob": file and file.blob.id} for path, file in changes.items()],
+        [_changed(made.id, path, file) for path, file in changes.items()],
     )
     # INVARIANT (head): a branch moves from the very commit that this one is the child of.
     moved = connection.execute(
@@ -151,8 +156,10 @@ def require_repository(connection: Connection, repository_id: str) -> None:
         raise NotFound("Repository not found", kind="repository", detail="deleted meanwhile")
 
 
-def keep_content(connection: Connection, repository: str, file: StoredFile, subject: str, at: float) -> bool:
-    """Note that `subject` sent a content; return whether its blob is the one that is kept.
+def keep_content(
+    connection: Connection, repository: str, file: StoredFile, report: Report, subject: str, at: float
+) -> bool:
+    """Note that `subject` sent a content, and what a scan said of it; return whether its blob is the one that is kept.
 
     The first blob of a content stays: another one of the same content is not needed.
     """
@@ -168,6 +175,7 @@ def keep_content(connection: Connection, repository: str, file: StoredFile, subj
                 git_oid=file.git_oid,
                 wrapped_key=file.blob.wrapped_key,
                 created_at=at,
+                **described(report),
             )
         )
     sent = insert_or(upload).values(blob=known or file.blob.id, subject=subject, at=at)
@@ -176,16 +184,28 @@ def keep_content(connection: Connection, repository: str, file: StoredFile, subj
     return known is None
 
 
+def described(report: Report) -> dict[str, str]:
+    """A report as the columns of a blob."""
+    findings = json.dumps([list(finding) for finding in report.findings])
+    return {"verdict": report.verdict.value, "format": report.format, "findings": findings}
+
+
+def report_of(row: "Row[tuple[object, ...]]") -> Report:
+    """The inverse of `described`."""
+    findings = [Finding(Verdict(verdict), *rest) for verdict, *rest in json.loads(row.findings)]
+    return Report(Verdict(row.verdict), row.format, tuple(findings))
+
+
 def sent_contents(
     connection: Connection, repository: str, subject: str, digests: Iterable[str]
-) -> dict[str, StoredFile]:
-    """Those of the contents that `subject` has sent to the repository, by digest."""
+) -> dict[str, tuple[StoredFile, Report]]:
+    """Those of the contents that `subject` has sent to the repository, by digest, and what scans said of them."""
     rows = connection.execute(
         select(blob)
         .join(upload, upload.c.blob == blob.c.id)
         .where(blob.c.repository == repository, upload.c.subject == subject, blob.c.digest.in_(set(digests)))
     )
-    return {row.digest: _stored(row) for row in rows}
+    return {row.digest: (_stored(row), report_of(row)) for row in rows}
 
 
 def load_snapshot(connection: Connection, repository: str, commit_id: str) -> Snapshot | None:
@@ -197,17 +217,19 @@ def load_snapshot(connection: Connection, repository: str, commit_id: str) -> Sn
         return None
     chain = ancestry(commit_id)
     changes = connection.execute(
-        select(change.c.path, *_STORED)
+        select(change.c.path, *_STORED, change.c.verdict)
         .select_from(chain.join(change, change.c.revision == chain.c.id).outerjoin(blob, blob.c.id == change.c.blob))
         .order_by(chain.c.depth)
     )
     files: dict[str, StoredFile | None] = {}
     for part in changes.partitions(ROWS):
-        for path, identifier, digest, size, git_oid, wrapped_key in part:
+        for path, identifier, digest, size, git_oid, wrapped_key, verdict in part:
             if path not in files:
                 stored = None
                 if identifier is not None:
-                    stored = StoredFile(digest, size, git_oid, StoredBlob(identifier, size, wrapped_key))
+                    stored = StoredFile(
+                        digest, size, git_oid, StoredBlob(identifier, size, wrapped_key), _VERDICTS[verdict]
+                    )
                 files[path] = stored
     return snapshot_of(read_revision(row), files)
 
@@ -219,15 +241,26 @@ def snapshot_of(made: Revision, files: Mapping[str, StoredFile | None]) -> Snaps
 
 
 _STORED: Final = (blob.c.id, blob.c.digest, blob.c.size, blob.c.git_oid, blob.c.wrapped_key)
+_VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _FIRST: Final = "Create the repository"
 _MOVED: Final = "the branch changed meanwhile; look at what is new and commit again"
 
 
-def _contents(connection: Connection, draft: Draft) -> Mapping[str, StoredFile]:
+def _judged(content: tuple[StoredFile, Report], path: str, judge: Callable[[str, Report], Report]) -> StoredFile:
+    file, report = content
+    return file._replace(verdict=judge(path, report).verdict)
+
+
+def _changed(revision_id: str, path: str, file: StoredFile | None) -> dict[str, object]:
+    verdict = Verdict.CLEAN if file is None else file.verdict
+    return {"revision": revision_id, "path": path, "blob": file and file.blob.id, "verdict": verdict.value}
+
+
+def _contents(connection: Connection, draft: Draft) -> Mapping[str, tuple[StoredFile, Report]]:
     """The contents that the draft names, all of them sent by its author."""
     sent = sent_contents(connection, draft.repository, draft.author, (digest for digest, _ in draft.files.values()))
     for path, (digest, size) in draft.files.items():
-        if digest not in sent or size not in (-1, sent[digest].size):
+        if digest not in sent or size not in (-1, sent[digest][0].size):
             # One answer for a content that nobody has sent and for one that somebody else has.
             raise Malformed(f"the content sha256:{digest[:12]}… of {path} was not uploaded; upload the file again")
     return sent
@@ -301,4 +334,5 @@ def read_revision(row: "Row[tuple[object, ...]]") -> Revision:
 
 
 def _stored(row: "Row[tuple[object, ...]]") -> StoredFile:
-    return StoredFile(row.digest, row.size, row.git_oid, StoredBlob(row.id, row.size, row.wrapped_key))
+    stored = StoredBlob(row.id, row.size, row.wrapped_key)
+    return StoredFile(row.digest, row.size, row.git_oid, stored, _VERDICTS[row.verdict])

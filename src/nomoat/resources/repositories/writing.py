@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar, final
 
-from nomoat.core.errors import Conflict, NotFound, Refused, TooLarge
+from nomoat.core.errors import Conflict, Corrupt, NotFound, Refused, TooLarge, Unavailable
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 from nomoat.core.permit import Permit
+from nomoat.core.verdict import Report
 from nomoat.identity.capabilities import Capabilities
+from nomoat.resources.repositories.examining import Judge, Scan, at_rest, in_memory, require_acceptable
 from nomoat.resources.repositories.listing import at, below
 from nomoat.resources.repositories.resolution import (
     MOST_CHANGES,
@@ -98,12 +100,20 @@ class Writing:
     """What may be written to datasets and models."""
 
     def __init__(
-        self, catalog: Catalog, objects: Objects, capabilities: Capabilities, clock: Callable[[], float]
+        self,
+        catalog: Catalog,
+        objects: Objects,
+        capabilities: Capabilities,
+        clock: Callable[[], float],
+        scan: Scan,
+        judge: Judge,
     ) -> None:
         self._catalog = catalog
         self._objects = objects
         self._capabilities = capabilities
         self._clock = clock
+        self._scan = scan
+        self._judge = judge
 
     async def create_repository(self, permit: Permit[CreateRepository]) -> None:
         """Create a declared repository. Raises `Conflict` when it exists."""
@@ -126,7 +136,7 @@ class Writing:
         sent = self._catalog.sent(created.id, principal.subject, (digest for digest, _ in contents))
         granted: list[GrantedUpload] = []
         for digest, size in contents:
-            done = digest in sent and sent[digest].size == size
+            done = digest in sent and sent[digest][0].size == size
             wanted = UploadBlob(repository, digest, size)
             secret = "" if done else self._capabilities.issue(principal, wanted, now)
             granted.append(GrantedUpload(digest, size, secret))
@@ -136,8 +146,8 @@ class Writing:
     async def upload_blob(self, permit: Permit[UploadBlob], body: AsyncIterator[bytes]) -> None:
         """Store one content, read once from `body`.
 
-        Raises `Malformed` when it is not the announced one; then nothing of it stays, and the upload
-        URL is still good.
+        Raises `Malformed` when it is not the announced one, `Rejected` when it is one that nobody may
+        have; then nothing of it stays, and the upload URL is still good.
         """
         resolved = permit.claim(UploadBlob)
         operation, repository = resolved.operation, place_in(resolved, RepositoryPlace).created.id
@@ -159,7 +169,7 @@ class Writing:
 
         Raises `NotFound` when there is no such branch or a file to remove is missing, `Conflict` when
         the branch changed meanwhile or a path would be both file and folder, `Malformed` when the
-        caller has not sent a content that the commit names.
+        caller has not sent a content that the commit names, `Rejected` for a content that nobody may have.
         """
         resolved = permit.claim(WriteFile)
         operation, place = resolved.operation, place_in(resolved, CommitPlace)
@@ -167,7 +177,7 @@ class Writing:
         author, at_ = permit.principal.subject, self._clock()
         contents = {change.path: change.content for change in place.files.values() if change.content is not None}
         digests = {path: hashlib.sha256(content).hexdigest() for path, content in contents.items()}
-        inline = await self._store(place.created.id, author, {digests[path]: contents[path] for path in contents})
+        inline = await self._store(place.created.id, author, {digests[path]: path for path in contents}, contents)
         draft = Draft(
             repository=place.created.id,
             branch=operation.revision,
@@ -183,6 +193,7 @@ class Writing:
             removed=place.removed,
             folders=place.folders,
             inline=inline,
+            judge=self._judge,
         )
         done = await _to_its_end(self._land(operation.repository, draft, permit.check))
         permit.note(bytes=sum(map(len, contents.values())), commit=done.revision.id, files=str(len(done.changes)))
@@ -191,32 +202,49 @@ class Writing:
     async def _keep(self, permit: Permit[UploadBlob], repository: str, file: StoredFile) -> None:
         """Note a content that was sent; remove it where another one of it is there or its sender may not any more."""
         try:
+            report = await self._examined(repository, file)
+            permit.note(verdict=report.verdict, format=report.format)
+            require_acceptable({f"sha256:{file.digest[:12]}…": report})
             subject, at_ = permit.principal.subject, self._clock()
-            kept = await self._catalog.keep(repository, file, subject, at_, permit.check)
-        except Refused:  # rolled back: nothing refers to it
+            kept = await self._catalog.keep(repository, file, report, subject, at_, permit.check)
+        except (Refused, Unavailable, Corrupt):  # nothing refers to it
             await self._objects.remove(file.blob.id)
             raise
         if not kept:
             await self._objects.remove(file.blob.id)
+
+    async def _examined(self, repository: str, file: StoredFile) -> Report:
+        with self._objects.open(file.blob, repository, file.digest) as blob:
+            (report,) = await self._scan([at_rest(blob)])
+        return report
 
     async def _land(self, name: RepositoryName, draft: Draft, still: Callable[[], None]) -> Committed:
         """Commit a draft; remove the inline contents that are not needed, or that it was refused with."""
         try:
             done = await self._catalog.commit(name, draft, still)
         except Refused:  # rolled back: nothing refers to them
-            await self._remove(file.blob.id for file in draft.inline.values())
+            await self._remove(file.blob.id for file, _ in draft.inline.values())
             raise
         await self._remove(done.spare)
         return done
 
-    async def _store(self, repository: str, author: str, contents: Mapping[str, bytes]) -> dict[str, StoredFile]:
-        """Store the inline contents, by digest, that their author has not sent before."""
-        sent = self._catalog.sent(repository, author, contents)
+    async def _store(
+        self, repository: str, author: str, paths: Mapping[str, str], contents: Mapping[str, bytes]
+    ) -> dict[str, tuple[StoredFile, Report]]:
+        """Store the inline contents, by digest, that their author has not sent before. Raises `Rejected`.
+
+        `paths` has a path for each digest, `contents` what lies there.
+        """
+        sent = self._catalog.sent(repository, author, paths)
+        new = [digest for digest in paths if digest not in sent]
+        scanned = await self._scan([in_memory(contents[paths[digest]]) for digest in new])
+        reports = dict(zip(new, scanned, strict=True))
+        require_acceptable({paths[digest]: report for digest, report in reports.items()})
         limit = asyncio.Semaphore(_SYNCED_AT_ONCE)
         stored: dict[str, StoredFile] = {}
 
         async def store(digest: str) -> None:
-            content = contents[digest]
+            content = contents[paths[digest]]
             async with limit:
                 with self._objects.begin(repository, digest, len(content)) as upload:
                     upload.write(content)
@@ -225,7 +253,7 @@ class Writing:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for digest in contents.keys() - sent.keys():
+                for digest in new:
                     group.create_task(store(digest))
         except ExceptionGroup as failures:
             await self._remove(file.blob.id for file in stored.values())
@@ -233,7 +261,7 @@ class Writing:
         except asyncio.CancelledError:
             await self._remove(file.blob.id for file in stored.values())
             raise
-        return stored
+        return {digest: (file, reports[digest]) for digest, file in stored.items()}
 
     async def _remove(self, blobs: Iterable[str]) -> None:
         for blob in blobs:

@@ -33,6 +33,8 @@ metadata: Final = MetaData(
 )
 
 SECONDS: Final = REAL[float]()
+UNSCANNED: Final = "unscannable"
+"""The verdict of what nobody has looked at: never clean."""
 
 
 def _refers_to(column: str) -> ForeignKey:
@@ -156,7 +158,8 @@ repository: Final = Table(
     sqlite_strict=True,
 )
 
-# A content of one repository. The same content in two repositories is two blobs with two keys.
+# A content of one repository. The same content in two repositories is two blobs with two keys. `format` is '' until it
+# was scanned; `findings` is a JSON list of what was found, each a list of verdict, rule, where and what.
 blob: Final = Table(
     "blob",
     metadata,
@@ -167,6 +170,9 @@ blob: Final = Table(
     Column("git_oid", Text, nullable=False),
     Column("wrapped_key", LargeBinary, nullable=False),
     Column("created_at", SECONDS, nullable=False),
+    Column("verdict", Text, nullable=False, server_default=UNSCANNED),
+    Column("format", Text, nullable=False, server_default=""),
+    Column("findings", Text, nullable=False, server_default="[]"),
     UniqueConstraint("repository", "digest"),
     CheckConstraint("size >= 0", name="size"),
     sqlite_strict=True,
@@ -196,13 +202,14 @@ revision: Final = Table(
     sqlite_strict=True,
 )
 
-# One path that a revision sets (`blob`) or removes (null).
+# One path that a revision sets (`blob`) or removes (null). `verdict` is the content's, and what its name adds.
 change: Final = Table(
     "change",
     metadata,
     Column("revision", Text, _refers_to("revision.id"), primary_key=True),
     Column("path", Text, primary_key=True),
     Column("blob", Text, _refers_to("blob.id"), index=True),
+    Column("verdict", Text, nullable=False, server_default=UNSCANNED),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
