@@ -237,7 +237,9 @@ async def test_a_commit_that_fails_leaves_nothing(catalog: Catalog) -> None:
     generation = catalog.generation
     inline = content("b")
     with pytest.raises(Malformed):
-        await catalog.commit(NAME, draft(catalog, NAME, {"p": "a", "q": "b", "r": "c"}, inline={inline.digest: (inline, CLEAN)}))
+        await catalog.commit(
+            NAME, draft(catalog, NAME, {"p": "a", "q": "b", "r": "c"}, inline={inline.digest: (inline, CLEAN)})
+        )
     assert seen(catalog) == seen(Catalog(catalog._state)) == {}
     assert catalog.generation == generation
     assert catalog._state.read(lambda connection: connection.scalar(select(func.count()).select_from(blob))) == 1

@@ -76,6 +76,7 @@ classification = "internal"
 [[model]]
 name = "acme/digit-reader"
 classification = "confidential"
+review = "none"
 """
 
 

@@ -58,6 +58,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "GrantUpload": Kind(DATASTORE, 5),
     "UploadBlob": Kind(DATASTORE, 5),
     "WriteFile": Kind(DATASTORE, 5),
+    "ListVersions": Kind(DATASTORE, 8),
+    "ApproveVersion": Kind(ENTITY, 3),
+    "WithdrawVersion": Kind(ENTITY, 3),
     "Authenticate": Kind(AUTHENTICATION, 1),  # Logon
     "RegisterDevice": Kind(AUTHENTICATION, 1),
     "JoinWorkload": Kind(AUTHENTICATION, 1),

@@ -40,7 +40,10 @@ class FileRule:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A declared dataset or model. `owner_group` or `owner_person` is set, or neither."""
+    """A declared dataset or model. `owner_group` or `owner_person` is set, or neither.
+
+    `reviewed` is whether a person has to approve what is published, who did not write it.
+    """
 
     name: RepositoryName
     classification: Classification
@@ -48,6 +51,7 @@ class Repository:
     owner_group: str = ""
     owner_person: str = ""
     files: tuple[FileRule, ...] = ()
+    reviewed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,16 @@ from nomoat.core.record import Receipt
 
 @final
 class Lease:
-    """The revocable part of an access: registered before the decision, so that no revocation misses it."""
+    """The revocable part of an access: registered before the decision, so that no revocation misses it.
 
-    __slots__ = ("_cancel", "principal", "reason", "revoked")
+    `version` is the commit that its permit is about ('' before there is one, and where it is about none).
+    """
+
+    __slots__ = ("_cancel", "principal", "reason", "revoked", "version")
 
     def __init__(self, principal: Principal, cancel: Callable[[], object]) -> None:
         self.principal = principal
+        self.version = ""
         self.revoked = False
         self.reason = ""
         self._cancel = cancel
@@ -48,6 +52,7 @@ class Permit(Generic[OpT_co]):
         require_seal(seal, "a permit")
         self._resolved = resolved
         self._lease = lease
+        lease.version = resolved.target.version
         self._claimed = False
         self._over = False
         self.principal = lease.principal

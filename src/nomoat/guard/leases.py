@@ -61,6 +61,11 @@ class Leases:
             for lease in tuple(self._by_session.get(session, ())):
                 lease.revoke(reason)
 
+    def end_version(self, commit: str, reason: str) -> None:
+        """Revoke every lease whose permit is about a version."""
+        for lease in [each for each in self._described if each.version == commit]:
+            lease.revoke(reason)
+
     def in_flight(self) -> list[tuple[Lease, Presented, Operation]]:
         """Every described lease, with what it is for."""
         return [(lease, presented, operation) for lease, (presented, operation) in self._described.items()]

@@ -148,6 +148,10 @@ def concrete(request: Request, model: Any, address: str) -> Question:
         "Identity": (("subject_kind", words.text(number(request.subject_kind))), ("subject", subject())),
     }
     resource = shape.resource.removeprefix("NoMoat::")
+    if resource in {"Dataset", "Model", "File"} and truth(request.versioned):
+        stood = (("stage", words.text(number(request.stage))), ("authored", truth(request.authored)))
+        examined = resource == "File" and truth(request.examined)
+        facts[resource] = (*stood, ("verdict", words.text(number(request.verdict)))) if examined else stood
     name = words.text(number(request.resource))
     target = Target(
         kind=resource,

@@ -140,6 +140,8 @@ class Translation:
                 return z3.BoolVal(kind == _type(self._request, variable))
             case {".": {"left": {"Var": "resource"}, "attr": "widens_self"}}:
                 return self._request.widens
+            case {".": {"left": {"Var": "resource"}, "attr": "authored"}}:
+                return self._request.authored
             case _:
                 return self._compared(node)
 
@@ -183,6 +185,10 @@ class Translation:
             return request.owned_by_group
         if (variable, name) == ("resource", "owner_person"):
             return request.owned_by_person
+        if (variable, name) in {("resource", "stage"), ("resource", "authored")}:
+            return request.versioned
+        if (variable, name) == ("resource", "verdict"):
+            return request.examined
         raise Outside("has")
 
     def _in(self, variable: str, right: Est) -> Formula:
@@ -261,6 +267,8 @@ def _attributes(request: Request) -> dict[tuple[str, str], Formula]:
         ("resource", "repository_kind"): z3.IntVal(words.number(request.shape.repository_kind)),
         ("resource", "subject"): request.subject_of,
         ("resource", "subject_kind"): request.subject_kind,
+        ("resource", "stage"): request.stage,
+        ("resource", "verdict"): request.verdict,
         ("context", "binding"): request.binding,
         ("context", "obtained"): request.obtained,
         ("context", "at"): request.at,

@@ -11,7 +11,9 @@ from importlib import import_module
 from typing import Any, Final, TypeAlias, final
 
 from nomoat.core.errors import Unavailable
+from nomoat.core.lifecycle import Stage
 from nomoat.core.principal import Binding
+from nomoat.core.verdict import Verdict
 from nomoat.policy.cedar import ACTION, GROUP, PERSON, Est, Policy
 from nomoat.policy.syntax import entities, literals
 
@@ -51,7 +53,7 @@ class Words:
     """Numbers for strings, and back: those that policies name first, then others."""
 
     def __init__(self, policies: Iterable[Policy]) -> None:
-        named: set[str] = {OTHER, "", *BINDINGS, *SUBJECT_KINDS, "dataset", "model"}
+        named: set[str] = {OTHER, "", *BINDINGS, *SUBJECT_KINDS, *Stage, *Verdict, "dataset", "model"}
         labels: set[str] = set()
         groups: set[str] = {OTHER}
         for policy in policies:
@@ -96,7 +98,9 @@ class Request:
         self.owned_by_group, self.owned_by_person = z3.Bool("owner_group?"), z3.Bool("owner_person?")
         self.owner_group, self.owner_person = z3.Int("owner_group"), z3.Int("owner_person")
         self.subject_of, self.subject_kind = z3.Int("subject of"), z3.Int("subject_kind")
-        self.widens = z3.Bool("widens_self")
+        self.widens, self.authored = z3.Bool("widens_self"), z3.Bool("authored")
+        self.versioned, self.examined = z3.Bool("stage?"), z3.Bool("verdict?")
+        self.stage, self.verdict = z3.Int("stage"), z3.Int("verdict")
         self.binding, self.obtained = z3.Int("binding"), z3.Int("obtained")
         self.at, self.auth_age, self.session = z3.Int("at"), z3.Int("auth_age"), z3.Int("session")
         self.free: dict[str, Formula] = {}
@@ -123,6 +127,9 @@ class Request:
             self.owner_group < len(words.groups),
             *(z3.Or(*(number == each for each in bindings)) for number in (self.binding, self.obtained)),
             z3.Or(*(self.subject_kind == words.number(kind) for kind in SUBJECT_KINDS)),
+            z3.Or(*(self.stage == words.number(stage) for stage in Stage)),
+            z3.Or(*(self.verdict == words.number(verdict) for verdict in Verdict)),
+            z3.Implies(self.examined, self.versioned),
             self.at >= 0,
             self.auth_age >= 0,
             z3.Not(z3.And(self.owned_by_group, self.owned_by_person)),  # a thing has one owner

@@ -27,8 +27,8 @@ from nomoat.core.operation import (
 from nomoat.core.record import Json, Record, RecordKind
 from nomoat.guard import Guard
 from nomoat.guard.guard import Resolver
-from nomoat.inspection.naming import worse_by_name
 from nomoat.identity import CertificateAuthority, Identity, TrustDomain
+from nomoat.inspection.naming import worse_by_name
 from nomoat.protocols.admin.status import StatusEndpoint
 from nomoat.protocols.http.application import Application
 from nomoat.protocols.http.routes import Route
@@ -39,8 +39,9 @@ from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies, former, versions
-from nomoat.resources.repositories.examining import Scan
 from nomoat.resources.repositories import Catalog, Reading, References, Writing
+from nomoat.resources.repositories.examining import Scan
+from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
@@ -81,6 +82,7 @@ class Gateway:
     policies: Policies
     history: History
     trial: Trial
+    lifecycle: Lifecycle
     reading: Reading
     writing: Writing
     references: References
@@ -217,7 +219,9 @@ def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Prova
     return _Provable(cosigner, Evidence(log, directory, keys, index, lambda: cosigner.newest), index)
 
 
-def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, scan: Scan) -> Gateway:
+def _wire(
+    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, scan: Scan
+) -> Gateway:
     parts = _resources(configuration, stores, log, provable, clock, scan)
     resolvers = resolvers_of(parts)
     guard = _guard_class(configuration)(
@@ -256,6 +260,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Pr
         policies=parts.policies,
         history=parts.history,
         trial=parts.trial,
+        lifecycle=parts.lifecycle,
         reading=parts.reading,
         writing=parts.writing,
         references=parts.references,
@@ -309,6 +314,7 @@ def _resources(
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
+        lifecycle=Lifecycle(lambda: declarations.current, catalog, clock),
         reading=Reading(catalog, stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
         references=References(catalog, uncommitted.discard, clock),

@@ -10,15 +10,18 @@ line of JSON), asks for ranges (`NUMBER OFFSET LENGTH`, a line; it gets exactly 
 line of JSON with a report for each.
 """
 
+import codecs
+import contextlib
+import encodings
 import gc
 import io
 import json
 import os
+import pkgutil
 import signal
 import socket
 import sys
-from collections.abc import Buffer
-from typing import Final, final
+from typing import Any, Final, final
 
 from nomoat.core.errors import NoMoatError
 from nomoat.core.verdict import Report
@@ -65,7 +68,7 @@ class Ranges(io.RawIOBase):
         """Where it is."""
         return self._at
 
-    def readinto(self, buffer: Buffer, /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         """Fill the buffer as far as the content and one answer go. Raises `EOFError` when nobody answers."""
         into = memoryview(buffer).cast("B")
         length = max(0, min(len(into), self._size - self._at, LARGEST_READ))
@@ -82,6 +85,9 @@ def main() -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
     os.nice(NICENESS)
     confinement = Confinement()
+    for each in pkgutil.iter_modules(encodings.__path__):  # Python loads them where they are first used
+        with contextlib.suppress(LookupError):
+            codecs.lookup(each.name)
     gc.freeze()  # what all children share stays shared
     with socket.socket(fileno=0) as questions:
         questions.sendall(b"ready\n")

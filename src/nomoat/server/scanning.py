@@ -60,7 +60,9 @@ class ScannerProcess:
         with theirs:
             # -P: no module of whatever directory the gateway was started from. No environment: nothing to find.
             command = [sys.executable, "-P", "-m", "nomoat.server.scanner"]
-            self._process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, env={})
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={}
+            )
         self._questions = ours
         if ours.recv(16) != b"ready\n":
             raise ConnectionError("the scanner does not start")

@@ -43,6 +43,7 @@ from nomoat.protocols.admin import Administration
 from nomoat.protocols.admin.craft import PolicyCraft
 from nomoat.protocols.admin.evidence import EvidenceEndpoints
 from nomoat.protocols.admin.log import LogEndpoint
+from nomoat.protocols.admin.versions import VersionEndpoints
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
@@ -56,6 +57,7 @@ from nomoat.resources.identities import Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
 from nomoat.resources.repositories import Catalog, Reading, References, Resolution, Writing
+from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.trial import Trial
 from nomoat.stores.uncommitted import Uncommitted
 
@@ -73,6 +75,7 @@ class Resources:
     identity: Identity
     identities: Identities
     catalog: Catalog
+    lifecycle: Lifecycle
     reading: Reading
     writing: Writing
     references: References
@@ -101,6 +104,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ReportLog: parts.log.resolve,
         ExportLog: parts.log.resolve,
         EraseContent: parts.erasure.resolve,
+        **parts.lifecycle.resolvers,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
         ).resolvers,
@@ -127,6 +131,7 @@ def connect(parts: Resources, guard: Guard) -> None:
     parts.declarations.listen(guard.reexamine)
     parts.declarations.listen(end_the_undeclared)
     parts.policies.listen(guard.reexamine)
+    parts.lifecycle.listen(guard.leases.end_version)
     parts.identity.sessions.listen(lambda sessions: guard.end_sessions(sessions, "the session was revoked"))
 
 
@@ -137,6 +142,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
         *LogEndpoint(guard, parts.log, parts.erasure).routes(),
         *EvidenceEndpoints(guard, parts.log, parts.evidence.checkpoint, parts.evidence.tile).routes(),
+        *VersionEndpoints(guard, parts.lifecycle).routes(),
         *PolicyCraft(guard, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, final
 from sqlalchemy import Connection, insert, select
 
 from nomoat.core.errors import Conflict
+from nomoat.core.lifecycle import Stage, Standing, stage_of
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
 from nomoat.core.verdict import Report
 from nomoat.stores.references import (
@@ -42,10 +43,12 @@ from nomoat.stores.revisions import (
     sent_contents,
     snapshot_of,
 )
+from nomoat.stores.stages import BY_ITSELF, authors, promote, served, set_stage, standing, withdraw
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import branch, repository, tag
 
 MAIN: Final = "main"  # the branch that a new repository has
+CANDIDATE: Final = "candidate"  # what is newest there, in whatever stage
 CACHED_FILES: Final = 120_000  # in all cached snapshots together, about 100 MiB
 
 Still: TypeAlias = Callable[[], None]
@@ -57,20 +60,24 @@ def _always() -> None:
 
 @dataclass(frozen=True, slots=True)
 class CreatedRepository:
-    """A repository by its immutable id. `branches` and `tags` map names to commit ids; `created_at` is Unix seconds."""
+    """A repository by its immutable id; `created_at` is Unix seconds.
+
+    `branches` and `tags` map names to commit ids, `served` each branch to its newest approved version.
+    """
 
     id: str
     name: RepositoryName
     created_at: float
     branches: Mapping[str, str]
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    served: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @final
 class Catalog:
     """The repositories of one state.
 
-    `generation` moves when a repository is created or deleted. A commit does not move it: what was decided of a
+    `generation` moves when a repository is created or deleted, and when a version is approved or withdrawn. A commit does not move it: what was decided of a
     file is about its path and this very revision, and stays right and served when the branch moves on;
     if it moved, readers would be decided again for every commit of anybody, under load without end.
     What changes something takes `still`, which is called in the transaction, when its turn in the state
@@ -107,9 +114,12 @@ class Catalog:
             self._cached.move_to_end(commit_id)
         return cached
 
-    def sent(
-        self, repository_id: str, subject: str, digests: Iterable[str]
-    ) -> Mapping[str, tuple[StoredFile, Report]]:
+    def head(self, of: CreatedRepository, branch: str) -> Snapshot | None:
+        """The head of a branch, in whatever stage, or None. Raises `Unavailable` when the state fails."""
+        newest = of.branches.get(branch)
+        return self.snapshot(of, newest) if newest else None
+
+    def sent(self, repository_id: str, subject: str, digests: Iterable[str]) -> Mapping[str, tuple[StoredFile, Report]]:
         """Those of the contents that `subject` has sent to the repository, by digest, and what scans said of them."""
         wanted = set(digests)
         return self._state.read(lambda connection: sent_contents(connection, repository_id, subject, wanted))
@@ -159,20 +169,71 @@ class Catalog:
         that its author has not sent.
         """
 
-        def change(connection: Connection) -> Committed:
+        def change(connection: Connection) -> tuple[Committed, Stage]:
             still()
-            return commit(connection, draft)
+            done = commit(connection, draft)
+            stage = stage_of(done.worst, reviewed=draft.reviewed)
+            if done.changes:
+                set_stage(connection, done.revision.id, Standing(stage, BY_ITSELF, draft.at, ""))
+            return done, stage
 
-        return await self._state.write(change, lambda done: self._advance(name, draft, done))
+        done, _ = await self._state.write(change, lambda made: self._advance(name, draft, *made))
+        return done
+
+    async def promote(
+        self, of: CreatedRepository, commit_id: str, standing: Standing, record: int, still: Still = _always
+    ) -> None:
+        """Approve a version. Raises `Conflict` for one that is approved, and for one that its approver wrote."""
+
+        def change(connection: Connection) -> dict[str, str]:
+            still()
+            promote(connection, of.id, commit_id, standing, record=record)
+            return served(connection, of.id)
+
+        await self._state.write(change, lambda now: self._restage(of, commit_id, standing.stage, now))
+
+    async def withdraw(
+        self, of: CreatedRepository, commit_id: str, standing: Standing, record: int, still: Still = _always
+    ) -> None:
+        """Withdraw a version. Raises `Conflict` for one that is withdrawn."""
+
+        def change(connection: Connection) -> dict[str, str]:
+            still()
+            withdraw(connection, of.id, commit_id, standing, record=record)
+            return served(connection, of.id)
+
+        await self._state.write(change, lambda now: self._restage(of, commit_id, standing.stage, now))
+
+    def stage(self, commit_id: str) -> Stage:
+        """Where a version stands. Raises `NotFound` when there is none, `Unavailable` when the state fails."""
+        cached = self._cached.get(commit_id)
+        return cached.stage if cached else self._state.read(lambda connection: standing(connection, commit_id).stage)
+
+    def standing(self, commit_id: str) -> Standing:
+        """Where a version stands, since when and why. Raises `NotFound` when there is none, `Unavailable`."""
+        return self._state.read(lambda connection: standing(connection, commit_id))
+
+    def authors(self, commit_id: str) -> frozenset[str]:
+        """Who wrote a version since the one that was approved before it. Raises `Unavailable`."""
+        return self._state.read(lambda connection: authors(connection, commit_id))
+
+    def versions(self, of: CreatedRepository, start: str, limit: int) -> list[tuple[Revision, Standing]]:
+        """The commit `start` and those before it, newest first, at most `limit`, and where each stands."""
+
+        def read(connection: Connection) -> list[tuple[Revision, Standing]]:
+            return [(made, standing(connection, made.id)) for made in history(connection, of.id, start, limit)]
+
+        return self._state.read(read)
 
     async def create_branch(self, of: CreatedRepository, name: str, commit: str, still: Still = _always) -> None:
         """Make a branch at a commit. Raises `Conflict` when the name is taken, `NotFound` without the repository."""
 
-        def change(connection: Connection) -> None:
+        def change(connection: Connection) -> dict[str, str]:
             still()
             create_branch(connection, of.id, name, commit)
+            return served(connection, of.id, [name])
 
-        await self._state.write(change, lambda _: self._rename(of, branches={name: commit}))
+        await self._state.write(change, lambda now: self._rename(of, {name: commit}, served={name: now.get(name)}))
 
     async def delete_branch(self, of: CreatedRepository, name: str, head: str, still: Still = _always) -> None:
         """Remove a branch that is still at `head`. Raises `Conflict` when it moved."""
@@ -181,7 +242,7 @@ class Catalog:
             still()
             delete_branch(connection, of.id, name, head)
 
-        await self._state.write(change, lambda _: self._rename(of, branches={name: None}))
+        await self._state.write(change, lambda _: self._rename(of, {name: None}, served={name: None}))
 
     async def create_tag(self, of: CreatedRepository, made: TagDraft, still: Still = _always) -> None:
         """Make a tag. Raises `Conflict` when the name is taken, `NotFound` without the repository."""
@@ -224,12 +285,24 @@ class Catalog:
         of: CreatedRepository,
         branches: Mapping[str, str | None] = MappingProxyType({}),
         tags: Mapping[str, str | None] = MappingProxyType({}),
+        served: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
         """Follow a change of names; None is one that was removed."""
         before = self._created[of.name]
         self._created[of.name] = replace(
-            before, branches=_changed(before.branches, branches), tags=_changed(before.tags, tags)
+            before,
+            branches=_changed(before.branches, branches),
+            tags=_changed(before.tags, tags),
+            served=_changed(before.served, served),
         )
+
+    def _restage(self, of: CreatedRepository, commit_id: str, stage: Stage, now: Mapping[str, str]) -> None:
+        """Follow a version to its new stage."""
+        self._created[of.name] = replace(self._created[of.name], served=MappingProxyType(dict(now)))
+        cached = self._cached.get(commit_id)
+        if cached is not None:
+            self._cached[commit_id] = replace(cached, stage=stage)
+        self.generation += 1
 
     def _forget(self, of: CreatedRepository) -> None:
         del self._created[of.name]
@@ -241,16 +314,18 @@ class Catalog:
         self._created[created.name] = created
         self.generation += 1
 
-    def _advance(self, name: RepositoryName, draft: Draft, done: Committed) -> None:
+    def _advance(self, name: RepositoryName, draft: Draft, done: Committed, stage: Stage) -> None:
         if not done.changes:
             return
-        before = self._created[name]
+        moved, before = {draft.branch: done.revision.id}, self._created[name]
         self._created[name] = replace(
-            before, branches=MappingProxyType({**before.branches, draft.branch: done.revision.id})
+            before,
+            branches=_changed(before.branches, moved),
+            served=_changed(before.served, moved if stage is Stage.APPROVED else {}),
         )
         parent = self._cached.get(done.revision.parent)
         if parent is not None:
-            self._cache(snapshot_of(done.revision, {**parent.files, **done.changes}))
+            self._cache(snapshot_of(done.revision, {**parent.files, **done.changes}, stage))
 
     def _cache(self, snapshot: Snapshot) -> None:
         if snapshot.revision.id in self._cached:
@@ -263,8 +338,13 @@ class Catalog:
 
 
 def commit_named(of: CreatedRepository, named: str) -> str | None:
-    """The commit id that a branch, a tag or a commit id (of whatever repository) means, or None."""
-    return of.branches.get(named) or of.tags.get(named) or (named if is_commit_id(named) else None)
+    """The commit id that a branch, a tag or a commit id (of whatever repository) means, or None.
+
+    A branch means its newest approved version, `candidate` the newest one of the main branch in whatever stage.
+    """
+    if named == CANDIDATE:
+        return of.branches.get(MAIN)
+    return of.served.get(named) or of.tags.get(named) or (named if is_commit_id(named) else None)
 
 
 def _changed(before: Mapping[str, str], changes: Mapping[str, str | None]) -> Mapping[str, str]:
@@ -283,7 +363,7 @@ def _all(connection: Connection) -> dict[RepositoryName, CreatedRepository]:
     for row in connection.execute(select(repository)):
         name = RepositoryName(RepositoryKind(row.kind), row.namespace, row.name)
         heads, marks = MappingProxyType(branches.get(row.id, {})), MappingProxyType(tags.get(row.id, {}))
-        created[name] = CreatedRepository(row.id, name, row.created_at, heads, marks)
+        created[name] = CreatedRepository(row.id, name, row.created_at, heads, marks, served(connection, row.id))
     return created
 
 
@@ -295,4 +375,6 @@ def _create(connection: Connection, name: RepositoryName, subject: str, at: floa
     row = {"kind": name.kind.value, "namespace": name.namespace, "name": name.name}
     connection.execute(insert(repository).values(id=identifier, **row, created_at=at, created_by=subject))
     first: Revision = begin_history(connection, identifier, MAIN, subject, at)
-    return CreatedRepository(identifier, name, at, MappingProxyType({MAIN: first.id}))
+    set_stage(connection, first.id, Standing(Stage.APPROVED, BY_ITSELF, at, ""))
+    main = MappingProxyType({MAIN: first.id})
+    return CreatedRepository(identifier, name, at, main, served=main)

@@ -15,9 +15,10 @@ from sqlalchemy import CTE, Connection, Row, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from nomoat.core.errors import Conflict, Malformed, NotFound
+from nomoat.core.lifecycle import Stage
 from nomoat.core.verdict import Finding, Report, Verdict
 from nomoat.stores.blob import StoredBlob
-from nomoat.stores.state.schema import blob, branch, change, revision, upload
+from nomoat.stores.state.schema import blob, branch, change, revision, stage, upload
 from nomoat.stores.state.schema import repository as repositories
 
 ROWS: Final = 5_000  # fetched at once: one by one, they cost twice as much
@@ -54,11 +55,12 @@ class Revision:
 @final
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All files of a revision; `paths` is sorted."""
+    """All files of a revision, and where it stood when it was loaded; `paths` is sorted."""
 
     revision: Revision
     files: Mapping[str, StoredFile]
     paths: Sequence[str] = field(repr=False)
+    stage: Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Draft:
     `base` is the head of the branch that it was decided on, `strict` whether that must still be the
     head. `files` maps paths to the (SHA-256, size in bytes) that they become (size -1: as uploaded),
     `removed` are paths and `folders` removed folders, whose files at `base` are among `removed`.
-    `inline` are the contents that came with the commit and are not in the state yet, each with the report
+    `reviewed` is whether a person has to approve it. `inline` are the contents that came with the commit and are not in the state yet, each with the report
     of its scan. `judge` says of a path what its content's report becomes under that name.
     """
 
@@ -80,6 +82,7 @@ class Draft:
     author: str
     at: float
     files: Mapping[str, tuple[str, int]]
+    reviewed: bool = False
     removed: frozenset[str] = frozenset()
     folders: frozenset[str] = frozenset()
     inline: Mapping[str, tuple[StoredFile, Report]] = field(default_factory=dict[str, tuple[StoredFile, Report]])
@@ -91,12 +94,14 @@ class Committed:
     """What a draft became.
 
     `revision` is the new head, or the one that it was decided on when it changes nothing (`changes` is
-    empty). `spare` are the ids of inline blobs that are not kept, because the content was there.
+    empty). `spare` are the ids of inline blobs that are not kept, because the content was there. `worst` is the
+    verdict of the worst file that it has.
     """
 
     revision: Revision
     changes: Mapping[str, StoredFile | None]
     spare: Sequence[str] = ()
+    worst: Verdict = Verdict.CLEAN
 
 
 def commit(connection: Connection, draft: Draft) -> Committed:
@@ -139,7 +144,14 @@ def commit(connection: Connection, draft: Draft) -> Committed:
     )
     if moved.rowcount != 1:
         raise Conflict(_MOVED)
-    return Committed(made, changes, spare)
+    return Committed(made, changes, spare, _worst(connection, draft, head or "", changes))
+
+
+def _worst(connection: Connection, draft: Draft, head: str, changes: Mapping[str, StoredFile | None]) -> Verdict:
+    rebased = head != draft.base.revision.id
+    before = load_snapshot(connection, draft.repository, head) if rebased else draft.base
+    files = {**(before.files if before else {}), **changes}
+    return Verdict.worst({file.verdict for file in files.values() if file is not None})
 
 
 def begin_history(connection: Connection, repository: str, name: str, author: str, at: float) -> Revision:
@@ -231,13 +243,14 @@ def load_snapshot(connection: Connection, repository: str, commit_id: str) -> Sn
                         digest, size, git_oid, StoredBlob(identifier, size, wrapped_key), _VERDICTS[verdict]
                     )
                 files[path] = stored
-    return snapshot_of(read_revision(row), files)
+    newest = select(stage.c.stage).where(stage.c.revision == commit_id).order_by(stage.c.number.desc()).limit(1)
+    return snapshot_of(read_revision(row), files, Stage(connection.scalars(newest).one()))
 
 
-def snapshot_of(made: Revision, files: Mapping[str, StoredFile | None]) -> Snapshot:
+def snapshot_of(made: Revision, files: Mapping[str, StoredFile | None], stage: Stage) -> Snapshot:
     """A snapshot of a revision from its files; None is a removed one."""
     there = {path: file for path, file in files.items() if file is not None}
-    return Snapshot(made, there, sorted(there))
+    return Snapshot(made, there, sorted(there), stage)
 
 
 _STORED: Final = (blob.c.id, blob.c.digest, blob.c.size, blob.c.git_oid, blob.c.wrapped_key)

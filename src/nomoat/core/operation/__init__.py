@@ -31,12 +31,14 @@ from nomoat.core.operation.identity import (
     Whoami,
 )
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
+from nomoat.core.operation.versions import ApproveVersion, ListVersions, WithdrawVersion
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 
 __all__ = [
     "OPERATIONS",
     "ApplyDirectory",
     "ApplyPolicy",
+    "ApproveVersion",
     "Change",
     "CreateBranch",
     "CreateRepository",
@@ -56,6 +58,7 @@ __all__ = [
     "JoinWorkload",
     "ListCommits",
     "ListFiles",
+    "ListVersions",
     "OpT",
     "OpT_co",
     "Operation",
@@ -77,5 +80,6 @@ __all__ = [
     "UploadBlob",
     "ValidateCard",
     "Whoami",
+    "WithdrawVersion",
     "WriteFile",
 ]

@@ -31,8 +31,8 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "group": frozenset({"name", "remove"}),
     "person": frozenset({"name", "groups", "clearance", "remove"}),
     "workload": frozenset({"name", "segment", "groups", "clearance", "remove"}),
-    "dataset": frozenset({"name", "classification", "owner", "labels", "files", "remove"}),
-    "model": frozenset({"name", "classification", "owner", "labels", "files", "remove"}),
+    "dataset": frozenset({"name", "classification", "owner", "labels", "files", "review", "remove"}),
+    "model": frozenset({"name", "classification", "owner", "labels", "files", "review", "remove"}),
 }
 _REMOVED: Final[Mapping[str, str]] = dict.fromkeys(
     RepositoryKind, "nobody reaches it; what it holds is kept, and back when it is declared again"
@@ -175,7 +175,16 @@ def _repository(name: RepositoryName, table: Table) -> Repository:
         owner_group=owner if kind == "group" else "",
         owner_person=owner if kind == "person" else "",
         files=tuple(_file_rule(entry) for entry in files),
+        reviewed=_review(name.kind, table),
     )
+
+
+def _review(kind: RepositoryKind, table: Table) -> bool:
+    """Whether versions are reviewed: those of models are unless it says otherwise, for weights are programs."""
+    said = _text(table, "review") or ("required" if kind is RepositoryKind.MODEL else "none")
+    if said not in {"required", "none"}:
+        raise Malformed('review is "required" or "none"')
+    return said == "required"
 
 
 def _file_rule(entry: object) -> FileRule:
@@ -282,6 +291,7 @@ def _described(repository: Repository) -> dict[str, object]:
         "classification": repository.classification.name.lower(),
         "labels": sorted(repository.labels),
         "files": [_described_rule(rule) for rule in repository.files],
+        "review": "required" if repository.reviewed else "none",
     }
     if repository.owner_group or repository.owner_person:
         group = repository.owner_group

@@ -1,7 +1,7 @@
 """Files that policies cannot tell apart, so that one decision says of all of them whether they may be described.
 
-Rules: two files are alike when the same labels and classification follow from their paths and no
-policy names either of them; everything else that a policy can read of a file is its repository's.
+Rules: two files are alike when the same labels and classification follow from their paths, a scan had one
+verdict for both and no policy names either of them; everything else that a policy can read of a file is its repository's.
 INVARIANT (same target): the target that stands for a file differs from the file's own in id and name
 alone, and in the id only where no policy names it.
 """
@@ -9,7 +9,7 @@ alone, and in the id only where no policy names it.
 import re
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from itertools import compress
@@ -19,14 +19,15 @@ from nomoat.core.decision import Obligation, Withhold
 from nomoat.core.directory import Repository
 from nomoat.core.names import Classification
 from nomoat.core.operation import Target
-from nomoat.resources.repositories.labels import file_target, id_of_file
-from nomoat.stores.revisions import Snapshot
+from nomoat.core.verdict import Verdict
+from nomoat.resources.repositories.labels import Version, file_target, id_of_file
+from nomoat.stores.revisions import Snapshot, StoredFile
 
 KEPT_FILES: Final = 300_000  # in all groupings that are kept together; each takes some 20 bytes
 FILTERS: Final = 4  # selections of one grouping that are kept
 
 _States: TypeAlias = frozenset[int]
-_Traits: TypeAlias = tuple[Classification, frozenset[str], str]
+_Traits: TypeAlias = tuple[Classification, frozenset[str], str, Verdict | None]
 
 
 @final
@@ -78,26 +79,26 @@ class Groupings:
 
     def __init__(self, named: Callable[[], frozenset[str]], kept_files: int = KEPT_FILES) -> None:
         self._named = named
-        self._kept: OrderedDict[str, tuple[Repository, frozenset[str], Alike]] = OrderedDict()
+        self._kept: OrderedDict[Version, tuple[Repository, frozenset[str], Alike]] = OrderedDict()
         self._room = kept_files
 
-    def __call__(self, declared: Repository, snapshot: Snapshot) -> Alike:
+    def __call__(self, declared: Repository, snapshot: Snapshot, key: Version) -> Alike:
         """The files of a snapshot, grouped as the repository's declaration and the policies have them now."""
-        named, key = named_in(declared, self._named()), snapshot.revision.id
+        named = named_in(declared, self._named())
         kept = self._kept.get(key)
         if kept is not None:
             if kept[0] is declared and kept[1] == named:
                 self._kept.move_to_end(key)
                 return kept[2]
             self._drop(key)
-        alike = group_alike(declared, snapshot.paths, named, version=key)
+        alike = group_alike(declared, snapshot.paths, named, key, snapshot.files)
         self._kept[key] = declared, named, alike
         self._room -= 1 + len(alike.paths)
         while self._room < 0 and len(self._kept) > 1:
             self._drop(next(iter(self._kept)))
         return alike
 
-    def _drop(self, key: str) -> None:
+    def _drop(self, key: Version) -> None:
         self._room += 1 + len(self._kept.pop(key)[2].paths)
 
 
@@ -107,20 +108,26 @@ def named_in(declared: Repository, named: frozenset[str]) -> frozenset[str]:
     return frozenset([each.removeprefix(prefix) for each in named if each.startswith(prefix)])
 
 
-def group_alike(declared: Repository, paths: Sequence[str], named: frozenset[str], *, version: str) -> Alike:
-    """Group sorted paths of a repository; those that are `named` stand alone."""
-    if not declared.files and named.isdisjoint(paths):
-        return Alike(paths, (file_target(declared, paths[0], version=version),) if paths else (), bytes(len(paths)))
+def group_alike(
+    declared: Repository,
+    paths: Sequence[str],
+    named: frozenset[str],
+    version: Version | None,
+    files: Mapping[str, StoredFile],
+) -> Alike:
+    """Group sorted paths of a repository; those that are `named` stand alone. `files` has those that are there."""
     walk = _Walk(declared)
     numbers: dict[_Traits, int] = {}
     targets: list[Target] = []
     group = array("L")
     for path in paths:
-        traits = (*walk.traits(path), path if path in named else "")
+        file = files.get(path)
+        verdict = file.verdict if file else None
+        traits = (*walk.traits(path), path if path in named else "", verdict)
         number = numbers.get(traits)
         if number is None:
             number = numbers[traits] = len(targets)
-            targets.append(file_target(declared, path, version=version))
+            targets.append(file_target(declared, path, version, verdict))
         group.append(number)
     return Alike(paths, tuple(targets), group)
 

@@ -7,29 +7,55 @@ a file is called decides; whether it exists does not.
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
 from nomoat.core.directory import Repository
+from nomoat.core.lifecycle import Stage
 from nomoat.core.names import RepositoryKind
 from nomoat.core.operation import Target
+from nomoat.core.verdict import Verdict
+
+Facts: TypeAlias = tuple[tuple[str, str | int | bool], ...]
 
 _ENTITY = {RepositoryKind.DATASET: "Dataset", RepositoryKind.MODEL: "Model"}
-_FACTS = {kind: (("repository_kind", kind.value),) for kind in RepositoryKind}
 _SHOWN = 8  # characters of a commit id in a record's line
 
 
-def repository_target(repository: Repository, *, version: str = "") -> Target:
+class Version(NamedTuple):
+    """What a target says of the commit that it is about.
+
+    `stage` is where it stands (None: that does not matter), `authored` whether the caller wrote it.
+    """
+
+    commit: str
+    stage: Stage | None
+    authored: bool
+
+
+@lru_cache(maxsize=256)
+def _facts(kind: RepositoryKind, version: Version | None, verdict: Verdict | None) -> Facts:
+    of_version: Facts = (
+        (("stage", version.stage.value), ("authored", version.authored)) if version and version.stage else ()
+    )
+    of_content: Facts = (("verdict", verdict.value),) if verdict else ()
+    return (("repository_kind", kind.value), *of_version, *of_content)
+
+
+def repository_target(repository: Repository, version: Version | None = None) -> Target:
     """The target for a repository as a whole; `version` is the commit that a read is about."""
+    commit = version.commit if version else ""
     name = repository.name
     return Target(
         kind=_ENTITY[name.kind],
         id=str(name),
-        name=f"{name}@{version[:_SHOWN]}" if version else str(name),
-        version=version,
+        name=f"{name}@{commit[:_SHOWN]}" if commit else str(name),
+        version=commit,
         classification=repository.classification,
         labels=repository.labels,
         owner_group=repository.owner_group,
         owner_person=repository.owner_person,
-        facts=_FACTS[name.kind],
+        facts=_facts(name.kind, version and version._replace(commit=""), None),
     )
 
 
@@ -38,8 +64,11 @@ def id_of_file(repository: Repository, path: str) -> str:
     return f"{repository.name.kind}:{repository.name}:{path}"
 
 
-def file_target(repository: Repository, path: str, *, version: str = "") -> Target:
-    """The target for one file; `version` is the commit that a read is about ('' for a write)."""
+def file_target(
+    repository: Repository, path: str, version: Version | None = None, verdict: Verdict | None = None
+) -> Target:
+    """The target for one file; `version` is the commit that a read is about, `verdict` its content's (None: no file)."""
+    commit = version.commit if version else ""
     kind, classification, labels = repository.name.kind, repository.classification, repository.labels
     name = str(repository.name)
     for rule in repository.files:
@@ -49,14 +78,14 @@ def file_target(repository: Repository, path: str, *, version: str = "") -> Targ
     return Target(
         kind="File",
         id=id_of_file(repository, path),
-        name=f"{name}@{version[:_SHOWN]}:{path}" if version else f"{name}:{path}",
-        version=version,
+        name=f"{name}@{commit[:_SHOWN]}:{path}" if commit else f"{name}:{path}",
+        version=commit,
         classification=classification,
         labels=labels,
         owner_group=repository.owner_group,
         owner_person=repository.owner_person,
         parents=((_ENTITY[kind], name),),
-        facts=_FACTS[kind],
+        facts=_facts(kind, version and version._replace(commit=""), verdict),
     )
 
 

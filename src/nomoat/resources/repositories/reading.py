@@ -29,7 +29,7 @@ from nomoat.stores.revisions import Revision, Snapshot, StoredFile
 class Description:
     """A repository at a revision.
 
-    `branches` and `tags` map names to commit ids. `paths` are those of its files that may be told of, sorted;
+    `branches` (to what is served of them) and `tags` map names to commit ids. `paths` are those of its files that may be told of, sorted;
     `files` has others, too.
     """
 
@@ -86,7 +86,7 @@ class Reading:
             id=created.id,
             name=created.name,
             created_at=created.created_at,
-            branches=created.branches,
+            branches=created.served,
             tags=created.tags,
             revision=snapshot.revision,
             paths=_shown(permit, place),

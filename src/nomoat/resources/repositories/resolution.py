@@ -37,7 +37,7 @@ from nomoat.core.operation import (
 )
 from nomoat.core.principal import Principal
 from nomoat.resources.repositories.alike import Alike, Groupings, group_alike, named_in
-from nomoat.resources.repositories.labels import file_target, repository_target
+from nomoat.resources.repositories.labels import Version, file_target, repository_target
 from nomoat.resources.repositories.listing import at, below
 from nomoat.stores.catalog import Catalog, CreatedRepository, commit_named
 from nomoat.stores.revisions import Revision, Snapshot, StoredFile
@@ -94,7 +94,7 @@ class CommitPlace:
     """Where a commit goes, and the files that it sets and removes, folders taken apart.
 
     `missing` are paths that it removes and that are not there. Without `head` there is no such branch.
-    An `excessive` commit touches more files than may be decided on at once.
+    An `excessive` commit touches more files than may be decided on at once. A `reviewed` one has to be approved.
     """
 
     created: CreatedRepository
@@ -104,6 +104,7 @@ class CommitPlace:
     folders: frozenset[str]
     missing: frozenset[str]
     excessive: bool = False
+    reviewed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,21 +160,21 @@ class Resolution:
             DeleteRepository: self.delete_repository,
         }
 
-    def describe_repository(self, _: Principal, operation: DescribeRepository) -> Resolved[DescribeRepository]:
+    def describe_repository(self, who: Principal, operation: DescribeRepository) -> Resolved[DescribeRepository]:
         """Resolve a repository's revision. Raises `NotFound` when there is no such repository."""
-        return self._whole(operation, operation.repository, operation.revision)
+        return self._whole(who, operation, operation.repository, operation.revision)
 
-    def list_files(self, _: Principal, operation: ListFiles) -> Resolved[ListFiles]:
+    def list_files(self, who: Principal, operation: ListFiles) -> Resolved[ListFiles]:
         """Resolve a revision whose files are listed. Raises `NotFound` when there is no such repository."""
-        return self._whole(operation, operation.repository, operation.revision)
+        return self._whole(who, operation, operation.repository, operation.revision)
 
-    def describe_file(self, _: Principal, operation: DescribeFile) -> Resolved[DescribeFile]:
+    def describe_file(self, who: Principal, operation: DescribeFile) -> Resolved[DescribeFile]:
         """Resolve one file of a revision. Raises `NotFound` when there is no such repository."""
-        return self._file(operation, operation.repository, operation.revision, operation.path)
+        return self._file(who, operation, operation.repository, operation.revision, operation.path)
 
-    def read_file(self, _: Principal, operation: ReadFile) -> Resolved[ReadFile]:
+    def read_file(self, who: Principal, operation: ReadFile) -> Resolved[ReadFile]:
         """Resolve one file of a revision. Raises `NotFound` when there is no such repository."""
-        return self._file(operation, operation.repository, operation.revision, operation.path)
+        return self._file(who, operation, operation.repository, operation.revision, operation.path)
 
     def create_repository(self, _: Principal, operation: CreateRepository) -> Resolved[CreateRepository]:
         """Resolve a repository to be created. Raises `NotFound` when it is not declared."""
@@ -211,65 +212,77 @@ class Resolution:
         # Of more files than can be decided nothing is written; the resource says so to who may write.
         whole = len(paths) > MOST_CHANGES
         targets = [repository_target(declared)] if whole else [file_target(declared, path) for path in paths]
-        return self._resolved(operation, tuple(targets), replace(place, excessive=whole), declared)
+        return self._resolved(
+            operation, tuple(targets), replace(place, excessive=whole, reviewed=declared.reviewed), declared
+        )
 
-    def list_commits(self, _: Principal, operation: ListCommits) -> Resolved[ListCommits]:
+    def list_commits(self, who: Principal, operation: ListCommits) -> Resolved[ListCommits]:
         """Resolve one page of a history, with the files that it is about. Raises `NotFound`."""
         declared, created = self._repository(operation.repository)
         start = commit_named(created, operation.revision)
         found = self._catalog.history(created, start, MOST_COMMITS + 1) if start else []
-        page, version = found[:MOST_COMMITS], found[0][0].id if found else ""
+        page, newest = found[:MOST_COMMITS], found[0][0] if found else None
+        stage = self._catalog.stage(newest.id) if newest else None
+        version = Version(newest.id, stage, newest.author == who.subject) if newest else None
         paths = sorted({path for _, changed in page for path in changed})
-        alike = group_alike(declared, paths, named_in(declared, self._named()), version=version)
+        alike = group_alike(declared, paths, named_in(declared, self._named()), version, {})
         following = found[MOST_COMMITS][0].id if len(found) > MOST_COMMITS else ""
         place = HistoryPlace(tuple((made, tuple(changed)) for made, changed in page), alike, following)
-        target = repository_target(declared, version=version)
+        target = repository_target(declared, version)
         return replace(self._resolved(operation, (target,), place, declared), parts=alike.targets)
 
-    def create_branch(self, _: Principal, operation: CreateBranch) -> Resolved[CreateBranch]:
+    def create_branch(self, who: Principal, operation: CreateBranch) -> Resolved[CreateBranch]:
         """Resolve where a new branch begins. Raises `NotFound` when there is no such repository."""
-        return self._name(operation, operation.repository, operation.branch, operation.start)
+        return self._name(who, operation, operation.repository, operation.branch, operation.start)
 
     def delete_branch(self, _: Principal, operation: DeleteBranch) -> Resolved[DeleteBranch]:
         """Resolve a branch to its head. Raises `NotFound` when there is no such repository."""
         declared, created = self._repository(operation.repository)
         place = NamePlace(created, operation.branch, created.branches.get(operation.branch, ""))
-        return self._resolved(operation, (repository_target(declared, version=place.commit),), place, declared)
+        return self._named_place(operation, place, declared)
 
-    def create_tag(self, _: Principal, operation: CreateTag) -> Resolved[CreateTag]:
+    def create_tag(self, who: Principal, operation: CreateTag) -> Resolved[CreateTag]:
         """Resolve what a new tag names. Raises `NotFound` when there is no such repository."""
-        return self._name(operation, operation.repository, operation.tag, operation.revision)
+        return self._name(who, operation, operation.repository, operation.tag, operation.revision)
 
     def delete_tag(self, _: Principal, operation: DeleteTag) -> Resolved[DeleteTag]:
         """Resolve a tag to its commit. Raises `NotFound` when there is no such repository."""
         declared, created = self._repository(operation.repository)
         place = NamePlace(created, operation.tag, created.tags.get(operation.tag, ""))
-        return self._resolved(operation, (repository_target(declared, version=place.commit),), place, declared)
+        return self._named_place(operation, place, declared)
 
     def delete_repository(self, _: Principal, operation: DeleteRepository) -> Resolved[DeleteRepository]:
         """Resolve a repository that is to go. Raises `NotFound` when there is none."""
         return self._destination(operation, operation.repository)
 
-    def _name(self, operation: OpT, repository: RepositoryName, name: str, revision: str) -> Resolved[OpT]:
+    def _name(
+        self, who: Principal, operation: OpT, repository: RepositoryName, name: str, revision: str
+    ) -> Resolved[OpT]:
         declared, created = self._repository(repository)
         snapshot = self._catalog.snapshot(created, revision)
         place = NamePlace(created, name, snapshot.revision.id if snapshot else "")
-        return self._resolved(operation, (repository_target(declared, version=place.commit),), place, declared)
+        target = repository_target(declared, _version(snapshot, who))
+        return self._resolved(operation, (target,), place, declared)
 
-    def _whole(self, operation: OpT, name: RepositoryName, revision: str) -> Resolved[OpT]:
+    def _named_place(self, operation: OpT, place: NamePlace, declared: Repository) -> Resolved[OpT]:
+        version = Version(place.commit, None, authored=False) if place.commit else None
+        return self._resolved(operation, (repository_target(declared, version),), place, declared)
+
+    def _whole(self, who: Principal, operation: OpT, name: RepositoryName, revision: str) -> Resolved[OpT]:
         declared, created = self._repository(name)
         snapshot = self._catalog.snapshot(created, revision)
-        target = repository_target(declared, version=snapshot.revision.id if snapshot else "")
-        alike = self._group(declared, snapshot) if snapshot else None
+        version = _version(snapshot, who)
+        target = repository_target(declared, version)
+        alike = self._group(declared, snapshot, version) if snapshot and version else None
         resolved = self._resolved(operation, (target,), RepositoryPlace(created, snapshot, alike), declared)
         return replace(resolved, parts=alike.targets) if alike else resolved
 
-    def _file(self, operation: OpT, name: RepositoryName, revision: str, path: str) -> Resolved[OpT]:
+    def _file(self, who: Principal, operation: OpT, name: RepositoryName, revision: str, path: str) -> Resolved[OpT]:
         declared, created = self._repository(name)
         snapshot = self._catalog.snapshot(created, revision)
         commit = snapshot.revision.id if snapshot else ""
         file = snapshot.files.get(path) if snapshot else None
-        target = file_target(declared, path, version=commit)
+        target = file_target(declared, path, _version(snapshot, who), file.verdict if file else None)
         return self._resolved(operation, (target,), FilePlace(created.id, path, commit, file), declared)
 
     def _destination(self, operation: OpT, name: RepositoryName) -> Resolved[OpT]:
@@ -278,7 +291,7 @@ class Resolution:
 
     def _head(self, created: CreatedRepository, branch: str) -> Snapshot | None:
         """The head of a branch; a commit id names no branch."""
-        return self._catalog.snapshot(created, branch) if branch in created.branches else None
+        return self._catalog.head(created, branch)
 
     def _resolved(
         self, operation: OpT, targets: tuple[Target, ...], place: object, declared: Repository
@@ -297,6 +310,13 @@ class Resolution:
         if declared is None or created is None:
             raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
         return declared, created
+
+
+def _version(snapshot: Snapshot | None, who: Principal) -> Version | None:
+    """What a target says of a revision; `who` is the caller, who may have written it."""
+    if snapshot is None:
+        return None
+    return Version(snapshot.revision.id, snapshot.stage, snapshot.revision.author == who.subject)
 
 
 def _require_consistent(changes: tuple[Change, ...]) -> None:

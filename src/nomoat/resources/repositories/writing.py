@@ -193,6 +193,7 @@ class Writing:
             removed=place.removed,
             folders=place.folders,
             inline=inline,
+            reviewed=place.reviewed,
             judge=self._judge,
         )
         done = await _to_its_end(self._land(operation.repository, draft, permit.check))

@@ -214,6 +214,23 @@ change: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# Where a version stands; the newest row of a revision counts. `record` is the one of the log that led to it (0: none),
+# `statement` what the gateway signed of it.
+stage: Final = Table(
+    "stage",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("revision", Text, _refers_to("revision.id"), nullable=False, index=True),
+    Column("stage", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("record", Integer, nullable=False),
+    Column("statement", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
 branch: Final = Table(
     "branch",
     metadata,

@@ -1,0 +1,90 @@
+"""Stages of versions in the state: every change of one is a row, and the newest row counts.
+
+Rules: everything here runs inside a transaction of the caller's. INVARIANT (two people): a version is approved in the
+transaction that finds its approver among nobody who wrote it since the version that was approved before.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from sqlalchemy import Connection, func, insert, select
+
+from nomoat.core.errors import Conflict, NotFound
+from nomoat.core.lifecycle import Stage, Standing
+from nomoat.stores.revisions import ancestry
+from nomoat.stores.state.schema import branch, revision, stage
+
+BY_ITSELF: Final = "gateway"
+"""Who approves what nobody has to review."""
+
+
+def set_stage(
+    connection: Connection, commit: str, standing: Standing, *, record: int = 0, statement: bytes = b""
+) -> None:
+    """Note where a version stands from now on. `record` is the log's that led to it, `statement` what was signed."""
+    row = {"stage": standing.stage.value, "subject": standing.subject, "at": standing.at, "reason": standing.reason}
+    connection.execute(insert(stage).values(revision=commit, record=record, statement=statement, **row))
+
+
+def standing(connection: Connection, commit: str) -> Standing:
+    """Where a version stands. Raises `NotFound` when there is none."""
+    row = connection.execute(
+        select(stage).where(stage.c.revision == commit).order_by(stage.c.number.desc()).limit(1)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("Revision not found", kind="revision", detail="it has no stage")
+    return Standing(Stage(row.stage), row.subject, row.at, row.reason)
+
+
+def served(connection: Connection, repository_id: str, names: Iterable[str] = ()) -> dict[str, str]:
+    """For each branch of a repository (or for those named), its newest approved version; no entry where none is."""
+    heads = select(branch.c.name, branch.c.revision).where(branch.c.repository == repository_id)
+    if wanted := list(names):
+        heads = heads.where(branch.c.name.in_(wanted))
+    found: dict[str, str] = {}
+    for name, head in connection.execute(heads).all():
+        at: str | None = head
+        while at is not None:
+            if standing(connection, at).stage is Stage.APPROVED:
+                found[name] = at
+                break
+            at = connection.scalar(select(revision.c.parent).where(revision.c.id == at))
+    return found
+
+
+def authors(connection: Connection, commit: str) -> frozenset[str]:
+    """Who wrote a version: the authors of its commits back to the newest approved one before it, which is not asked."""
+    chain = ancestry(commit)
+    newest = select(func.max(stage.c.number)).group_by(stage.c.revision)
+    approved = select(stage.c.revision).where(stage.c.number.in_(newest), stage.c.stage == Stage.APPROVED.value)
+    limit = connection.scalar(
+        select(func.min(chain.c.depth)).where(chain.c.id.in_(approved), chain.c.depth > 0).select_from(chain)
+    )
+    written = select(revision.c.author).join(chain, chain.c.id == revision.c.id)
+    if limit is not None:
+        written = written.where(chain.c.depth < limit)
+    return frozenset(connection.scalars(written))
+
+
+def promote(connection: Connection, repository_id: str, commit: str, standing_: Standing, *, record: int) -> None:
+    """Approve a version. Raises `Conflict` when it is approved, or when its approver is one of its authors."""
+    _require_of(connection, repository_id, commit)
+    if standing(connection, commit).stage is Stage.APPROVED:
+        raise Conflict("this version is approved already")
+    if standing_.subject in authors(connection, commit):
+        raise Conflict("who wrote a version does not approve it; another person has to")
+    set_stage(connection, commit, standing_, record=record)
+
+
+def withdraw(connection: Connection, repository_id: str, commit: str, standing_: Standing, *, record: int) -> None:
+    """Withdraw a version, whatever its stage. Raises `Conflict` when it is withdrawn."""
+    _require_of(connection, repository_id, commit)
+    if standing(connection, commit).stage is Stage.WITHDRAWN:
+        raise Conflict("this version is withdrawn already")
+    set_stage(connection, commit, standing_, record=record)
+
+
+def _require_of(connection: Connection, repository_id: str, commit: str) -> None:
+    of = select(revision.c.id).where(revision.c.id == commit, revision.c.repository == repository_id)
+    if connection.scalar(of) is None:
+        raise NotFound("Revision not found", kind="revision")

@@ -1,0 +1,308 @@
+"""Where versions stand: what nobody approved is not served, and who wrote one never approves it."""
+
+import asyncio
+import pickle
+from fractions import Fraction
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from nomoat.core.errors import Conflict, NotFound, NotPermitted, Refused, Rejected, Revoked
+from nomoat.core.lifecycle import Stage
+from nomoat.core.names import RepositoryKind, RepositoryName
+from nomoat.core.operation import ApproveVersion, DescribeRepository, ListVersions, ReadFile, WithdrawVersion
+from nomoat.core.principal import PrincipalKind
+from tests.guard.world import Actor
+from tests.resources.world import Yard, in_yard
+
+WEIGHTS = RepositoryName(RepositoryKind.MODEL, "acme", "weights")
+DECLARED = """
+[[group]]
+name = "approvers"
+[[group]]
+name = "ml-engineers"
+[[person]]
+name = "anna"
+groups = ["approvers"]
+clearance = "restricted"
+[[person]]
+name = "emil"
+groups = ["ml-engineers", "approvers"]
+clearance = "restricted"
+[[workload]]
+name = "deploy"
+segment = "deployment"
+clearance = "restricted"
+[[model]]
+name = "acme/weights"
+classification = "internal"
+owner = "group:ml-engineers"
+"""
+CODE = pickle.dumps(Fraction(1, 3), protocol=4)  # an unknown global: nobody vouches for it
+EVIL = b"cos\nsystem\n(S'true'\ntR."
+
+
+class Parts:
+    """Who has to do with weights."""
+
+    def __init__(self, there: Yard, deploy: Actor, anna: Actor, emil: Actor) -> None:
+        self.there, self.deploy, self.anna, self.emil = there, deploy, anna, emil
+
+    async def publish(self, content: bytes, by: Actor | None = None, path: str = "weights.txt") -> str:
+        return await self.there.write(WEIGHTS, {path: content}, by=by or self.there.train)
+
+    async def approve(self, commit: str, by: Actor, reason: str = "") -> None:
+        async with self.there.guard.admit(by.present(), ApproveVersion(WEIGHTS, commit, ("looked",), reason)) as permit:
+            await self.there.world.gateway.lifecycle.approve(permit)
+
+    async def withdraw(self, commit: str, by: Actor) -> None:
+        async with self.there.guard.admit(by.present(), WithdrawVersion(WEIGHTS, commit, "bad")) as permit:
+            await self.there.world.gateway.lifecycle.withdraw(permit)
+
+    async def stages(self) -> dict[str, Stage]:
+        async with self.there.guard.admit(self.anna.present(), ListVersions(WEIGHTS)) as permit:
+            lines = self.there.world.gateway.lifecycle.list_versions(permit)
+        return {line.revision.id: line.standing.stage for line in lines}
+
+    async def served(self, path: str = "weights.txt", revision: str = "main") -> bytes | None:
+        try:
+            return await self.there.read(WEIGHTS, path, by=self.deploy, revision=revision)
+        except Refused:
+            return None
+
+
+async def parts_of(there: Yard) -> Parts:
+    await there.world.declare(DECLARED)
+    deploy = await there.world.joined(PrincipalKind.WORKLOAD, "deploy")
+    anna, emil = [await there.world.joined(PrincipalKind.PERSON, name) for name in ("anna", "emil")]
+    await there.create(WEIGHTS, by=there.train)
+    return Parts(there, deploy, anna, emil)
+
+
+@in_yard
+async def test_what_nobody_approved_is_not_served(there: Yard) -> None:
+    parts = await parts_of(there)
+    first = await parts.publish(b"one")
+    assert (await parts.stages())[first] is Stage.CANDIDATE
+    assert await parts.served() is None
+    with pytest.raises(NotPermitted, match="only-approved-versions-are-read"):
+        await there.read(WEIGHTS, "weights.txt", by=parts.deploy, revision=first)
+    with pytest.raises(NotPermitted, match="only-approved-versions-are-read"):
+        await there.read(WEIGHTS, "weights.txt", by=parts.deploy, revision="candidate")
+    assert await there.read(WEIGHTS, "weights.txt", by=there.train, revision=first) == b"one"  # its author
+    assert await there.read(WEIGHTS, "weights.txt", by=parts.anna, revision="candidate") == b"one"  # who is to judge it
+    await parts.approve(first, parts.anna)
+    assert await parts.served() == b"one"
+
+
+@in_yard
+async def test_the_main_branch_means_the_newest_approved_version(there: Yard) -> None:
+    parts = await parts_of(there)
+    first, second, third = [await parts.publish(content) for content in (b"one", b"two", b"three")]
+    await parts.approve(second, parts.anna)
+    assert await parts.served() == b"two"
+    await parts.approve(first, parts.anna)
+    assert await parts.served() == b"two"
+    await parts.approve(third, parts.anna)
+    assert await parts.served() == b"three"
+    await parts.withdraw(third, parts.anna)
+    assert await parts.served() == b"two"
+    assert await parts.served(revision=third) is None
+    await parts.approve(third, parts.anna)  # it was a mistake
+    assert await parts.served() == b"three"
+
+
+@in_yard
+async def test_who_wrote_a_part_of_a_version_does_not_approve_it(there: Yard) -> None:
+    parts = await parts_of(there)
+    await parts.publish(b"one", by=parts.emil)
+    second = await parts.publish(b"two", path="other.txt")
+    with pytest.raises(NotPermitted, match="authors-do-not-approve"):
+        await parts.approve(second, parts.emil)
+    await parts.approve(second, parts.anna)
+    third = await parts.publish(b"three")
+    await parts.approve(third, parts.emil)  # what emil wrote was approved before
+
+
+@in_yard
+async def test_no_policy_lets_an_author_or_a_program_approve(there: Yard) -> None:
+    parts = await parts_of(there)
+    commit = await parts.publish(b"one", by=parts.emil)
+    await there.world.apply_policies({"all.cedar": '@id("everything") permit (principal, action, resource);'})
+    with pytest.raises(NotPermitted, match="who wrote a version does not approve it"):
+        await parts.approve(commit, parts.emil)
+    with pytest.raises(NotPermitted, match="approved by a person"):
+        await parts.approve(commit, parts.deploy)
+
+
+@in_yard
+async def test_a_running_download_of_a_withdrawn_version_is_cut(there: Yard) -> None:
+    parts = await parts_of(there)
+    commit = await parts.publish(b"x" * 900_000)
+    await parts.approve(commit, parts.anna)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def download() -> int:
+        read = 0
+        async with there.guard.admit(parts.deploy.present(), ReadFile(WEIGHTS, "main", "weights.txt")) as permit:
+            with there.reading.read_file(permit) as content:
+                for part in content.parts or ():
+                    read += len(part)
+                    begun.set()
+                    await go_on.wait()
+        return read
+
+    running = asyncio.ensure_future(download())
+    await begun.wait()
+    await parts.withdraw(commit, parts.emil)  # its owner's group
+    go_on.set()
+    with pytest.raises(Revoked, match="withdrawn"):
+        await running
+
+
+@in_yard
+async def test_code_that_nobody_vouches_for_is_in_quarantine_until_a_person_says_why_not(there: Yard) -> None:
+    parts = await parts_of(there)
+    commit = await parts.publish(CODE, path="model.pkl")
+    assert (await parts.stages())[commit] is Stage.QUARANTINED
+    assert await parts.served("model.pkl") is None
+    with pytest.raises(Conflict, match="say why"):
+        await parts.approve(commit, parts.anna)
+    await parts.approve(commit, parts.anna, "read it, it prints")
+    assert await parts.served("model.pkl") == CODE
+
+
+@in_yard
+async def test_a_version_that_keeps_what_was_quarantined_is_quarantined(there: Yard) -> None:
+    parts = await parts_of(there)
+    await parts.publish(CODE, path="model.pkl")
+    second = await parts.publish(b"a", path="README.txt")
+    assert (await parts.stages())[second] is Stage.QUARANTINED
+    third = await parts.publish(b"now a text", path="model.pkl")
+    assert (await parts.stages())[third] is Stage.CANDIDATE
+
+
+@in_yard
+async def test_a_malicious_pickle_is_refused_and_nothing_of_it_stays(there: Yard) -> None:
+    parts = await parts_of(there)
+    before = sorted(path.name for path in (there.world.directory / "objects").rglob("*") if path.is_file())
+    with pytest.raises(Rejected, match=r"model\.pkl was not accepted: pickle\."):
+        await parts.publish(EVIL, path="model.pkl")
+    secret = await there.grant(WEIGHTS, EVIL, by=there.train)
+    with pytest.raises(Rejected, match="was not accepted"):
+        await there.put(WEIGHTS, EVIL, secret)
+    after = sorted(path.name for path in (there.world.directory / "objects").rglob("*") if path.is_file())
+    assert after == before
+    assert len(await parts.stages()) == 1  # the empty one, which every repository has
+
+
+@in_yard
+async def test_a_version_is_of_its_repository(there: Yard) -> None:
+    parts = await parts_of(there)
+    other = await there.write(RepositoryName(RepositoryKind.DATASET, "acme", "digits"), {"a.txt": b"a"})
+    with pytest.raises(NotFound):
+        await parts.approve(other, parts.anna)
+    with pytest.raises(NotFound):
+        await parts.approve("0" * 40, parts.anna)
+    with pytest.raises(NotFound):
+        await parts.withdraw("main", parts.anna)
+
+
+@in_yard
+async def test_stages_are_there_after_a_restart(there: Yard) -> None:
+    parts = await parts_of(there)
+    first, second = [await parts.publish(content) for content in (b"one", b"two")]
+    await parts.approve(first, parts.anna)
+    catalog = type(there.catalog)(there.catalog._state)
+    found = catalog.find(WEIGHTS)
+    assert found
+    assert found.served["main"] == first
+    assert found.branches["main"] == second
+
+
+def test_no_sequence_lets_one_person_both_write_and_approve(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Against a small model of who wrote what: whatever is done, what is served was approved by somebody else."""
+
+    class Machine(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.loop = asyncio.new_event_loop()
+            self.commits: list[tuple[str, str, bytes]] = []  # id, author, content
+            self.stage: dict[str, str] = {}
+            self.count = 0
+
+        @initialize()
+        def begin(self) -> None:
+            from tests.resources.world import yard  # noqa: PLC0415 - a context of its own for each run
+
+            self.context = yard(tmp_path_factory.mktemp("machine"))
+            there = self.loop.run_until_complete(self.context.__aenter__())
+            self.parts = self.loop.run_until_complete(parts_of(there))
+
+        def actor(self, name: str) -> Actor:
+            return {"train": self.parts.there.train, "emil": self.parts.emil, "anna": self.parts.anna}[name]
+
+        @rule(who=st.sampled_from(["train", "emil"]))
+        def publish(self, who: str) -> None:
+            self.count += 1
+            content = f"{self.count}".encode()
+            commit = self.loop.run_until_complete(self.parts.publish(content, by=self.actor(who)))
+            self.commits.append((commit, who, content))
+            self.stage[commit] = "candidate"
+
+        @rule(which=st.integers(0, 9), who=st.sampled_from(["train", "emil", "anna"]))
+        def approve(self, which: int, who: str) -> None:
+            if not self.commits:
+                return
+            place = which % len(self.commits)
+            commit = self.commits[place][0]
+            earlier = [number for number in range(place) if self.stage[self.commits[number][0]] == "approved"]
+            wrote = {author for _, author, _ in self.commits[(earlier[-1] + 1 if earlier else 0) : place + 1]}
+            allowed = who != "train" and who not in wrote and self.stage[commit] != "approved"
+            try:
+                self.loop.run_until_complete(self.parts.approve(commit, self.actor(who)))
+            except Refused:
+                assert not allowed
+            else:
+                assert allowed
+                self.stage[commit] = "approved"
+
+        @rule(which=st.integers(0, 9), who=st.sampled_from(["emil", "anna"]))
+        def withdraw(self, which: int, who: str) -> None:
+            if not self.commits:
+                return
+            commit = self.commits[which % len(self.commits)][0]
+            try:
+                self.loop.run_until_complete(self.parts.withdraw(commit, self.actor(who)))
+            except Refused:
+                assert self.stage[commit] == "withdrawn"
+            else:
+                self.stage[commit] = "withdrawn"
+
+        @invariant()
+        def what_is_served_is_the_newest_that_was_approved(self) -> None:
+            if not hasattr(self, "parts"):
+                return
+            approved = [content for commit, _, content in self.commits if self.stage[commit] == "approved"]
+            assert self.loop.run_until_complete(self.parts.served()) == (approved[-1] if approved else None)
+
+        def teardown(self) -> None:
+            if hasattr(self, "context"):
+                self.loop.run_until_complete(self.context.__aexit__(None, None, None))
+            self.loop.close()
+
+    run_state_machine_as_test(Machine, settings=settings(max_examples=12, stateful_step_count=20, deadline=None))
+
+
+@in_yard
+async def test_an_owner_sees_what_is_candidate_and_nobody_else_does(there: Yard) -> None:
+    parts = await parts_of(there)
+    await parts.publish(b"one")
+    async with there.guard.admit(parts.emil.present(), DescribeRepository(WEIGHTS, "candidate")) as permit:
+        assert there.reading.describe_repository(permit).paths == ["weights.txt"]
+    async with there.guard.admit(parts.deploy.present(), DescribeRepository(WEIGHTS, "main")) as permit:
+        described = there.reading.describe_repository(permit)
+    assert list(described.paths) == []
+    assert described.branches["main"] == described.revision.id
