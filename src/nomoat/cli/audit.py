@@ -10,7 +10,7 @@ import click
 
 from nomoat.audit.checkpoint import parse_checkpoint
 from nomoat.audit.report import Fault, Report
-from nomoat.cli import counting, evidence, output, records
+from nomoat.cli import counting, evidence, output, records, tiles
 from nomoat.cli.erasure import erase
 from nomoat.cli.export import export
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
@@ -194,7 +194,7 @@ def verify_command(
     return ExitCode.DONE if done.report.consistent else ExitCode.VERIFICATION_FAILED
 
 
-for command in (*counting.COMMANDS, *evidence.COMMANDS, export, report, erase):
+for command in (*counting.COMMANDS, *evidence.COMMANDS, *tiles.COMMANDS, export, report, erase):
     audit.add_command(command)
 
 

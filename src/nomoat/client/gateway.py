@@ -141,6 +141,14 @@ class Gateway:
         except Malformed:
             raise Unintelligible("its answer has no proper 'proof'") from None
 
+    def shown_checkpoint(self) -> str:
+        """Return the newest checkpoint that enough witnesses cosigned, the newest one without witnesses; unverified."""
+        return self._transport.get_text("/v1/log/checkpoint", limit=64 * 1024)
+
+    def tile(self, path: str) -> bytes:
+        """Return a tile or entry bundle of the log by its path (c2sp.org/tlog-tiles), unverified."""
+        return self._transport.get_bytes(f"/v1/log/{path}")
+
     def whoami(self) -> Answer:
         """Return how the gateway knows the caller."""
         return self._transport.call("GET", "/v1/whoami")
