@@ -116,6 +116,7 @@ ONLY = {
         "nomoat.audit.checkpoint",
         "nomoat.audit.tree",  # proofs, checked
         "nomoat.audit.tiles",  # tiles, checked
+        "nomoat.audit.quorum",  # whose cosignatures count
         "nomoat.audit.receipt",  # receipts, checked
         "nomoat.audit.copies",  # receipts from a copy
         "nomoat.audit.report",  # what verification returns

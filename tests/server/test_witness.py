@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nomoat.audit.checkpoint import WITNESS_KEY, parse_verifier_key
+from nomoat.audit.quorum import Quorum
 from nomoat.audit.verification import verify_directory
 
 OUTSIDE = Path(__file__).resolve().parents[2]
@@ -52,8 +53,8 @@ def test_a_witness_cosigns_what_the_gateway_logs(tmp_path: Path) -> None:
         configuration.write_text(configuration.read_text() + witnessed)
         with running("serve", str(gateway)):
             cosigned = wait_for(gateway / "log" / "checkpoint.witnessed")
-    keys = parse_verifier_key(log_key), [parse_verifier_key(witness_key, WITNESS_KEY)]
-    report = verify_directory(gateway / "log", keys[0], [cosigned], keys[1])
+    keys = parse_verifier_key(log_key), (parse_verifier_key(witness_key, WITNESS_KEY),)
+    report = verify_directory(gateway / "log", keys[0], [cosigned], Quorum(keys[1], 1))
     assert report.consistent
     assert report.witnessed is not None
     assert report.proven is not None

@@ -10,6 +10,7 @@ import click
 from nomoat.audit.receipt import SUFFIX
 from nomoat.cli import output, records
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
+from nomoat.cli.witnesses import quorum_of, quorum_options
 from nomoat.client.verification import VerifiedReceipt, prove_offline, verify_receipt_file
 from nomoat.core.errors import Conflict, Unavailable
 
@@ -71,10 +72,7 @@ def prove(
 @click.argument("receipt", type=FILE)
 @click.option("--content", type=FILE, help="What the record says, as it was disclosed.")
 @click.option("--key", metavar="KEY", default="", help="The log's verifier key, or a file with it.")
-@click.option("--witness-key", "witnesses", metavar="KEY", multiple=True, help="A witness's verifier key, or a file.")
-@click.option(
-    "--quorum", type=click.IntRange(0), default=None, help="How many witnesses must have cosigned [default: all given]."
-)
+@quorum_options
 @json_option
 @pass_invocation
 def receipt(
@@ -89,12 +87,8 @@ def receipt(
 
     Needs the log's public key and nothing else: a profile that logged in to its gateway has it pinned.
     """
-    needed = len(witnesses) if quorum is None else quorum
-    if needed > len(witnesses):
-        raise click.UsageError(f"--quorum {needed} needs as many --witness-key")
-    done = verify_receipt_file(
-        receipt, invocation.environment, key=key, opening=content, witnesses=witnesses, quorum=needed
-    )
+    asked = quorum_of(witnesses, quorum)
+    done = verify_receipt_file(receipt, invocation.environment, key=key, opening=content, quorum=asked)
     if invocation.as_json:
         output.document(_document(done))
         return
