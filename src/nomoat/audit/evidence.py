@@ -7,18 +7,20 @@ record lies; what is found there must hash to the leaf that the tree has.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, final
 
 from nomoat.audit.checkpoint import Checkpoint, parse_checkpoint
 from nomoat.audit.entries import SubjectKeys, unseal_box
+from nomoat.audit.forgotten import read_forgotten
 from nomoat.audit.frames import Place, Segments
 from nomoat.audit.log import Log
 from nomoat.audit.receipt import Opening, Receipt, encode_receipt, verify_receipt
 from nomoat.audit.segments import Frame
 from nomoat.audit.tiles import Tile, encode_bundle, encode_hashes, require_within
 from nomoat.audit.tree import inclusion_proof, leaf_hash
-from nomoat.core.errors import Conflict, Corrupt, NotFound
+from nomoat.core.errors import Conflict, Corrupt, Malformed, NotFound
 
 
 class Places(Protocol):
@@ -48,6 +50,7 @@ class Evidence:
         self._keys = keys
         self._places = places
         self._witnessed = witnessed
+        self._directory = directory
         self._segments = Segments(directory)
 
     def checkpoint(self) -> bytes:
@@ -71,7 +74,7 @@ class Evidence:
         """Return the receipt of a record, verified, and with `disclose` the opening of its content.
 
         Raises `NotFound` for a number that the log does not have (yet), `Conflict` when the content was
-        erased and is to be disclosed, `Corrupt` when the log's files do not hold, `Unavailable` when the
+        erased or forgotten and is to be disclosed, `Corrupt` when the log's files do not hold, `Unavailable` when the
         keys cannot be read. Work is done in a thread.
         """
         newest = parse_checkpoint(self._log.checkpoint())
@@ -96,10 +99,23 @@ class Evidence:
     def _open(self, fields: Mapping[str, object], frame: Frame) -> Opening:
         number = int(str(fields["n"]))
         key = self._keys.find(str(fields["who"]))
-        if key is None:
-            raise Conflict(f"the content of record {number} was erased; prove it without its content")
-        salt, content = unseal_box(self._log.verifier_key.name, fields, frame.body, key)
-        return Opening(number, salt, content)
+        try:
+            if key is not None:
+                salt, content = unseal_box(self._log.verifier_key.name, fields, frame.body, key)
+                return Opening(number, salt, content)
+        except Corrupt:
+            if not self._is_gone(fields, frame.body):
+                raise
+        raise Conflict(f"the content of record {number} was erased or forgotten; prove it without its content")
+
+    def _is_gone(self, fields: Mapping[str, object], box: bytes) -> bool:
+        """Whether content that does not open is gone for a reason: forgotten, or its subject erased and back with a new key."""
+        try:
+            if read_forgotten(self._directory, self._log.verifier_key).explains(fields, box):
+                return True
+        except (OSError, Malformed, Corrupt):
+            pass  # then it is damage, unless it was erased
+        return sha256(box).hexdigest() == fields["sealed"] and self._keys.erased(str(fields["who"])) is not None
 
     def _frames(self, first: int, count: int) -> list[Frame]:
         hint = self._places.place(first) if self._places else None
