@@ -46,7 +46,7 @@ GROUPS = {
     "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadStatus"},
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
-        *{"ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
+        *{"ExplainRecord", "ProveOwnRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
     },
     "Erase": {"EraseContent"},
     "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken", "ValidateCard"},
@@ -67,6 +67,7 @@ SUBJECTS = {
     "TryPolicy": {"PolicySet"},
     **dict.fromkeys(GROUPS["Audit"], LOGS),
     "ExplainRecord": {"LogRecord"},
+    "ProveOwnRecord": {"LogRecord"},
     "ReadStatus": {"Gateway"},
 }
 THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, RECORDS, GATEWAY)

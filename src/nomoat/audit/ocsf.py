@@ -71,7 +71,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "EraseContent": Kind(ENTITY, 4),  # Delete
     "Whoami": Kind(API, 2),  # Read
     "ValidateCard": Kind(API, 2),
-    **dict.fromkeys(("ReadLog", "ReportLog", "ExportLog", "ReadEntries", "ProveRecord"), Kind(API, 2)),
+    **dict.fromkeys(
+        ("ReadLog", "ReportLog", "ExportLog", "ReadEntries", "ProveRecord", "ProveOwnRecord"), Kind(API, 2)
+    ),
     **dict.fromkeys(("ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused", "ReadStatus"), Kind(API, 2)),
 }
 """What each action is. An action that is missing here is API Activity: Other."""

@@ -23,6 +23,7 @@ NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--output", "-o", "target", type=NEW_FILE, help=f"Where the receipt goes [default: record-NUMBER{SUFFIX}]."
 )
+@click.option("--own", is_flag=True, help="Prove an access of your own, which needs no right to read the log.")
 @click.option("--content", type=NEW_FILE, help="Also disclose what the record says, into this file.")
 @click.option(
     "--from",
@@ -35,23 +36,37 @@ NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 @json_option
 @pass_invocation
 def prove(
-    invocation: Invocation, number: int, target: Path | None, content: Path | None, directory: Path | None, key: str
+    invocation: Invocation,
+    number: int,
+    target: Path | None,
+    own: bool,
+    content: Path | None,
+    directory: Path | None,
+    key: str,
 ) -> None:
     """Write the receipt of record NUMBER: a proof that it is in the log, for anybody to verify.
 
     The receipt shows the record's time, action and decision, and pseudonyms for who and what. With
     --content, a second file opens the rest to whoever gets it, and proves it too. A copy of a log holds
     no keys, so it gives receipts without their content. Proving from the gateway is itself recorded.
+
+    With --own, everybody gets the receipt of an access of their own, by the number that the gateway told: in the
+    text of a refusal, or in the header NoMoat-Record of an answer. The content stays with the auditors.
     """
     if directory is None and key:
         raise click.UsageError("--key belongs to --from; the gateway's receipts are verified with the pinned key")
     if directory is not None and content is not None:
         raise click.UsageError("a copy of the log has no keys: --content works with the gateway only")
+    if own and (directory is not None or content is not None):
+        raise click.UsageError("--own asks the gateway for a receipt without its content: neither --from nor --content")
     written = target or Path(f"record-{number}{SUFFIX}")
     opening = b""
     if directory is None:
         with invocation.session() as session:
-            receipt, opening = session.receipt(number, disclose=content is not None)
+            if own:
+                receipt = session.own_receipt(number)
+            else:
+                receipt, opening = session.receipt(number, disclose=content is not None)
     else:
         receipt = prove_offline(directory, number, invocation.environment, key=key)
     _write(written, receipt)

@@ -219,6 +219,10 @@ class Gateway:
             raise Unintelligible("its answer has no proper 'opening'") from None
         return _field(answer, "receipt", str).encode(), opening
 
+    def own_receipt(self, number: int) -> bytes:
+        """Return the receipt of a record of an access of the caller's own, unverified."""
+        return _field(self._transport.call("POST", "/v1/log/receipt/own", {"record": number}), "receipt", str).encode()
+
     def log(self, query: str, *, after: int = -1, limit: int, scan: bool = False) -> Records:
         """Read records that match `query`: the newest `limit`, or the next ones after index `after`."""
         body: dict[str, object] = {"query": query, "after": after, "limit": limit}

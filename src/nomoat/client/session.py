@@ -98,18 +98,27 @@ class Session:
 
         Raises `LogContradicted` when what the gateway gives does not verify.
         """
-        gateway = self.gateway
-        receipt, opening = gateway.receipt(number, disclose=disclose)
+        receipt, opening = self.gateway.receipt(number, disclose=disclose)
+        self._verify_receipt(number, receipt, opening if disclose else None)
+        return receipt, opening
+
+    def own_receipt(self, number: int) -> bytes:
+        """Return the receipt of a record of an access of one's own, verified as by `receipt`."""
+        receipt = self.gateway.own_receipt(number)
+        self._verify_receipt(number, receipt, None)
+        return receipt
+
+    def _verify_receipt(self, number: int, receipt: bytes, opening: bytes | None) -> None:
+        """Raise `LogContradicted` unless a receipt is of this record, and of the log that this profile knows."""
         try:
             proven = verify_receipt(receipt, parse_verifier_key(self.identity.log_key))
             if proven.leaf.number != number:
                 raise Corrupt("a receipt of another record")
-            if disclose:
+            if opening is not None:
                 verify_opening(parse_opening(opening), proven)
         except (Malformed, Corrupt) as error:
             raise LogContradicted(f"the gateway's receipt of record {number} does not verify ({error})") from None
-        self._keeper.require_one_log(proven.checkpoint, gateway.consistency)
-        return receipt, opening
+        self._keeper.require_one_log(proven.checkpoint, self.gateway.consistency)
 
     def tiles(self, directory: Path, *, entries: bool, told: Told) -> LaidOut:
         """Lay the log out as tiles in a directory (see `nomoat.client.tiles`), up to the checkpoint that others are shown.

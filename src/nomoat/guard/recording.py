@@ -86,6 +86,7 @@ def refusal_without_target(
         "what": action,
         "on": {"requested": requested[:512]},
         "decision": "deny",
+        "refusal": type(refusal).__name__,
         "why": refusal.reason,
         "detail": refusal.detail,
         "context": _context(context),

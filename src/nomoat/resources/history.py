@@ -89,7 +89,9 @@ class History:
         found = await self._log.read(f"record {operation.number}", limit=1)
         permit.check()
         record: Record = found[0] if found else {}
-        if not record.get("decision") or (operation.own and not _is_refusal_of(record, caller)):
+        if not record.get("decision") or (
+            operation.own and not (record["decision"] == "deny" and is_of(record, caller))
+        ):
             raise NotFound(f"there is no record {operation.number} that you may explain", kind="entry")
         return await asyncio.to_thread(self._explain, record, operation.own)
 
@@ -111,7 +113,7 @@ class History:
         except Unanswerable as error:
             return told if own else {**told, "unexplained": str(error)}
         active = self._sets.active()
-        if own and not all(_may_discover(each, question) for each in (snapshot, active)):
+        if own and not all(may_discover(each, question) for each in (snapshot, active)):
             return {**told, "why": MISSING}
         return {**told, **_explained(snapshot, active, record, question, own)}
 
@@ -230,12 +232,14 @@ def _tallied(tally: Tally) -> Answer:
     }
 
 
-def _is_refusal_of(record: Record, caller: Principal) -> bool:
+def is_of(record: Record, caller: Principal) -> bool:
+    """Whether a record is of something that the caller did."""
     who = part(record, "who")
-    return record["decision"] == "deny" and f"{who.get('kind')}:{who.get('name')}" == caller.subject
+    return f"{who.get('kind')}:{who.get('name')}" == caller.subject
 
 
-def _may_discover(snapshot: PolicySnapshot, question: Question) -> bool:
+def may_discover(snapshot: PolicySnapshot, question: Question) -> bool:
+    """Whether policies let who asked a question know of what it was about."""
     return all(isinstance(decide_again(snapshot, asked), Allow) for asked in discoveries(question))
 
 

@@ -38,6 +38,7 @@ from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies, former, versions
+from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Catalog, Reading, References, Writing
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
@@ -77,6 +78,7 @@ class Gateway:
     declarations: Declarations
     policies: Policies
     history: History
+    own: OwnReceipts
     trial: Trial
     reading: Reading
     writing: Writing
@@ -248,6 +250,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Pr
         declarations=parts.declarations,
         policies=parts.policies,
         history=parts.history,
+        own=parts.own,
         trial=parts.trial,
         reading=parts.reading,
         writing=parts.writing,
@@ -306,6 +309,7 @@ def _resources(configuration: Configuration, stores: _Stores, log: Log, provable
         uncommitted=uncommitted,
         log=LogReading(log, reports, provable.evidence, provable.index, clock),
         evidence=provable.evidence,
+        own=OwnReceipts(provable.evidence, sets),
         erasure=Erasure(log, stores.subject_keys, stores.chunks.drop, [reports.clear]),
         reports=reports,
     )

@@ -23,6 +23,7 @@ from nomoat.core.operation import (
     IssueToken,
     JoinWorkload,
     Operation,
+    ProveOwnRecord,
     ProveRecord,
     ReadDifferences,
     ReadEntries,
@@ -55,6 +56,7 @@ from nomoat.resources.history import History
 from nomoat.resources.identities import Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
+from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Catalog, Reading, References, Resolution, Writing
 from nomoat.resources.trial import Trial
 from nomoat.stores.uncommitted import Uncommitted
@@ -79,6 +81,7 @@ class Resources:
     uncommitted: Uncommitted
     log: LogReading
     evidence: Evidence
+    own: OwnReceipts
     erasure: Erasure
     reports: Reports
 
@@ -93,6 +96,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ReadLog: parts.log.resolve,
         ReadEntries: parts.log.resolve,
         ProveRecord: parts.log.resolve,
+        ProveOwnRecord: parts.own.resolve,
         ExplainRecord: parts.history.resolve_record,
         SimulatePolicy: parts.history.resolve_simulation,
         ReadDifferences: parts.history.resolve_differences,
@@ -136,7 +140,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
     return (
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
         *LogEndpoint(guard, parts.log, parts.erasure).routes(),
-        *EvidenceEndpoints(guard, parts.log, parts.evidence.checkpoint, parts.evidence.tile).routes(),
+        *EvidenceEndpoints(guard, parts.log, parts.own, parts.evidence.checkpoint, parts.evidence.tile).routes(),
         *PolicyCraft(guard, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),

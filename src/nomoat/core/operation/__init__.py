@@ -13,7 +13,7 @@ from nomoat.core.operation.administration import (
 )
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
 from nomoat.core.operation.craft import ExplainRecord, FindUnused, ReadDifferences, SimulatePolicy, TryPolicy
-from nomoat.core.operation.evidence import ProveRecord, ReadEntries
+from nomoat.core.operation.evidence import ProveOwnRecord, ProveRecord, ReadEntries
 from nomoat.core.operation.history import (
     CreateBranch,
     CreateTag,
@@ -60,6 +60,7 @@ __all__ = [
     "OpT_co",
     "Operation",
     "PlanUpload",
+    "ProveOwnRecord",
     "ProveRecord",
     "ReadDifferences",
     "ReadEntries",

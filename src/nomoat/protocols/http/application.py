@@ -52,8 +52,8 @@ class Application:
             exchange.segments = parse_segments(scope["raw_path"])
             found = self._table.find(method, exchange.segments)
             protocol = found[0].protocol if found else "http"
-            exchange.presented = parse_presented(
-                scope["headers"], connection, protocol=protocol, method=method, path=scope["raw_path"]
+            exchange.present(
+                parse_presented(scope["headers"], connection, protocol=protocol, method=method, path=scope["raw_path"])
             )
             if found is None:
                 raise NotFound("there is nothing at this address", kind="route")
