@@ -120,6 +120,18 @@ def test_a_stock_clients_long_job_survives_several_tokens_by_each_way(live: Live
         assert {record["who"]["binding"] for record in found} == {binding}
 
 
+def test_a_start_leaves_no_refusal_on_record(own: Live) -> None:
+    """The first proof has no nonce yet (RFC 9449, section 8): that buried real refusals."""
+    admin = own.admin()
+    who = own.workload(admin, "quiet")
+    assert who.nomoat("exec", "--", "true").code == 0
+    with who.running("proxy", "--json") as process:
+        assert Running(process).get().status_code == 200
+    assert admin.nomoat("audit", "search", "what Authenticate", "--json").json()["records"] == []
+    counted = admin.nomoat("status", "--json").json()
+    assert (counted["challenges"], counted["strangers"]) == (2, 0)
+
+
 def test_a_proxy_runs_until_it_is_stopped(job: Caller) -> None:
     refused = job.nomoat("env", "hub", "--proxy")
     assert refused.code == 1
