@@ -72,7 +72,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "Whoami": Kind(API, 2),  # Read
     "ValidateCard": Kind(API, 2),
     **dict.fromkeys(("ReadLog", "ReportLog", "ExportLog", "ReadEntries", "ProveRecord"), Kind(API, 2)),
-    **dict.fromkeys(("ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused", "ReadStatus"), Kind(API, 2)),
+    **dict.fromkeys(("ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"), Kind(API, 2)),
+    **dict.fromkeys(("ReadStatus", "ReadPolicy"), Kind(API, 2)),
 }
 """What each action is. An action that is missing here is API Activity: Other."""
 

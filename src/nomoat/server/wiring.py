@@ -27,6 +27,7 @@ from nomoat.core.operation import (
     ReadDifferences,
     ReadEntries,
     ReadLog,
+    ReadPolicy,
     RegisterDevice,
     RenewCertificate,
     ReportLog,
@@ -55,6 +56,7 @@ from nomoat.resources.history import History
 from nomoat.resources.identities import Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
+from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.repositories import Catalog, Reading, References, Resolution, Writing
 from nomoat.resources.trial import Trial
 from nomoat.stores.uncommitted import Uncommitted
@@ -70,6 +72,7 @@ class Resources:
     policies: Policies
     history: History
     trial: Trial
+    policy_reading: PolicyReading
     identity: Identity
     identities: Identities
     catalog: Catalog
@@ -98,6 +101,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ReadDifferences: parts.history.resolve_differences,
         FindUnused: parts.history.resolve_unused,
         TryPolicy: parts.trial.resolve,
+        ReadPolicy: parts.policy_reading.resolve,
         ReportLog: parts.log.resolve,
         ExportLog: parts.log.resolve,
         EraseContent: parts.erasure.resolve,
@@ -137,7 +141,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
         *LogEndpoint(guard, parts.log, parts.erasure).routes(),
         *EvidenceEndpoints(guard, parts.log, parts.evidence.checkpoint, parts.evidence.tile).routes(),
-        *PolicyCraft(guard, parts.history, parts.trial).routes(),
+        *PolicyCraft(guard, parts.policy_reading, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),

@@ -12,7 +12,14 @@ from nomoat.core.operation.administration import (
     Revoke,
 )
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
-from nomoat.core.operation.craft import ExplainRecord, FindUnused, ReadDifferences, SimulatePolicy, TryPolicy
+from nomoat.core.operation.craft import (
+    ExplainRecord,
+    FindUnused,
+    ReadDifferences,
+    ReadPolicy,
+    SimulatePolicy,
+    TryPolicy,
+)
 from nomoat.core.operation.evidence import ProveRecord, ReadEntries
 from nomoat.core.operation.history import (
     CreateBranch,
@@ -65,6 +72,7 @@ __all__ = [
     "ReadEntries",
     "ReadFile",
     "ReadLog",
+    "ReadPolicy",
     "ReadStatus",
     "RegisterDevice",
     "RenewCertificate",
