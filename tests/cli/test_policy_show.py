@@ -93,7 +93,11 @@ def test_reading_them_is_decided_and_recorded(there: Live, boss: Caller) -> None
     assert said.code == 1
     assert "no policy permits it" in said.err
     assert boss.nomoat("policy", "show").code == 0
-    found = cast("list[dict[str, object]]", boss.nomoat("audit", "search", "what ReadPolicy", "--json").json()["records"])
+    found = cast(
+        "list[dict[str, object]]", boss.nomoat("audit", "search", "what ReadPolicy", "--json").json()["records"]
+    )
     mine = [record for record in found if cast("dict[str, object]", record["who"])["name"] == "ann"]
     assert mine[-1]["decision"] == "allow"
-    assert [record["decision"] for record in found if record not in mine and "pat" not in str(record["who"])] == ["deny"]
+    assert [record["decision"] for record in found if record not in mine and "pat" not in str(record["who"])] == [
+        "deny"
+    ]
