@@ -55,7 +55,7 @@ def _print(active: HeldPolicies, tried: HeldPolicies | None, chosen: HeldPolicie
     output.answer(f"// in force  {_said(active)}")
     output.answer(f"// on trial  {_said(tried) if tried else 'none'}")
     for name, text in sorted(chosen.files.items()):
-        output.answer(f"\n// -- {name}".lstrip("\n"))
+        output.answer(f"// -- {name}")
         if sys.stdout.isatty():
             for line in text.splitlines():
                 output.answer(line)  # without what a terminal would obey

@@ -72,5 +72,5 @@ class PolicyReading:
 def _held(connection: Connection, table: Table, how: str, snapshot: PolicySnapshot) -> Held:
     """The newest row that put this set into its place."""
     wanted = select(table).where(table.c.digest == snapshot.digest).order_by(desc(table.c.number)).limit(1)
-    row = connection.execute(wanted).one()._mapping  # noqa: SLF001  # SQLAlchemy's public name for it
+    row = connection.execute(wanted).mappings().one()
     return Held(snapshot.digest, row["number"], row[f"{how}_at"], row[f"{how}_by"], orjson.loads(row["files"]))
