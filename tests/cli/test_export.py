@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from tests.cli.live import Caller, Live
 
@@ -40,6 +41,34 @@ def test_the_same_records_in_every_format(admin: Caller, tmp_path: Path) -> None
         numbers["csv"] = [int(row["n"]) for row in csv.DictReader(stream)]
     numbers["parquet"] = [row[0] for row in duckdb.read_parquet(str(tmp_path / "parquet")).project("n").fetchall()]
     assert all(found == numbers["json"] for found in numbers.values())
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_file_that_exists_is_replaced_by_force_alone(admin: Caller, tmp_path: Path, form: str) -> None:
+    evidence, link = tmp_path / "evidence", tmp_path / "link"
+    evidence.write_text("what somebody kept")
+    link.symlink_to(tmp_path / "nowhere")
+    before = exports(admin)
+    for file in (evidence, link):
+        said = admin.nomoat("audit", "export", "--format", form, "-o", str(file))
+        assert said.code == 1
+        assert f"{file} exists already; name another file, or replace it with --force" in said.err
+    assert evidence.read_text() == "what somebody kept"
+    assert exports(admin) == before, "nothing was taken away"
+    evidence.chmod(0o644)
+    refused = admin.nomoat("audit", "export", "whence y", "--format", form, "-o", str(evidence), "--force")
+    assert (refused.code, evidence.read_text()) == (1, "what somebody kept")
+    said = admin.nomoat("audit", "export", "what Enroll", "--format", form, "-o", str(evidence), "--force")
+    assert said.code == 0, said.err
+    assert "what somebody kept" not in evidence.read_bytes().decode("latin-1")
+    assert stat.S_IMODE(evidence.stat().st_mode) == 0o600
+    assert sorted(tmp_path.iterdir()) == [evidence, link]
+
+
+def exports(admin: Caller) -> int:
+    records = admin.nomoat("audit", "search", "what ExportLog", "--json", "--limit", "1000").json()["records"]
+    assert isinstance(records, list)
+    return len(records)
 
 
 def test_an_export_can_be_printed(admin: Caller) -> None:

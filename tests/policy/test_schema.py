@@ -43,7 +43,7 @@ GROUPS = {
         "DeleteTag",
     },
     "Remove": {"DeleteRepository"},
-    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadStatus"},
+    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
         *{"ExplainRecord", "ProveOwnRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
@@ -65,6 +65,7 @@ SUBJECTS = {
     "ApplyDirectory": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
     "TryPolicy": {"PolicySet"},
+    "ReadPolicy": {"PolicySet"},
     **dict.fromkeys(GROUPS["Audit"], LOGS),
     "ExplainRecord": {"LogRecord"},
     "ProveOwnRecord": {"LogRecord"},

@@ -74,7 +74,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     **dict.fromkeys(
         ("ReadLog", "ReportLog", "ExportLog", "ReadEntries", "ProveRecord", "ProveOwnRecord"), Kind(API, 2)
     ),
-    **dict.fromkeys(("ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused", "ReadStatus"), Kind(API, 2)),
+    **dict.fromkeys(("ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"), Kind(API, 2)),
+    **dict.fromkeys(("ReadStatus", "ReadPolicy"), Kind(API, 2)),
 }
 """What each action is. An action that is missing here is API Activity: Other."""
 

@@ -17,6 +17,7 @@ from nomoat.core.errors import Malformed, Unauthenticated
 
 REPLAY_S: Final = 3600.0  # a log of millions of records is decided again at some ten thousand a second
 
+
 ValueT = TypeVar("ValueT", str, int, bool)
 
 
@@ -71,6 +72,17 @@ class PolicyAnswer:
     active: str
     plan: tuple[Planned, ...]
     applied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPolicies:
+    """A set of policies at the gateway: texts by file name, since when (Unix seconds) and by whom."""
+
+    digest: str
+    version: int
+    since: float
+    by: str
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +197,11 @@ class Gateway:
         digest, active = _field(answer, "digest", str), _field(answer, "active", str)
         return PolicyAnswer(digest, active, plan, _field(answer, "applied", bool))
 
+    def policies(self) -> tuple[HeldPolicies, HeldPolicies | None]:
+        """Return the policies in force, and those on trial if there are any."""
+        answer = self._transport.call("GET", "/v1/policy")
+        return _held(answer.get("active")), None if answer.get("candidate") is None else _held(answer["candidate"])
+
     def status(self) -> Answer:
         """Return how the gateway itself is, by name."""
         return self._transport.call("GET", "/v1/status")
@@ -242,6 +259,16 @@ class Gateway:
         """Destroy what the log says of `person:NAME` or `workload:NAME`; returns its pseudonym and the record."""
         answer = self._transport.call("POST", "/v1/log/erase", {"subject": subject})
         return _field(answer, "pseudonym", str), _field(answer, "record", int)
+
+
+def _held(value: object) -> HeldPolicies:
+    row = cast("Answer", value if isinstance(value, dict) else {})
+    files, since = row.get("files"), row.get("since")
+    texts = cast("dict[str, object]", files if isinstance(files, dict) else {"": None})
+    if not all(isinstance(text, str) for text in texts.values()) or not isinstance(since, (int, float)):
+        raise Unintelligible("its answer has no proper policies")
+    by, version = _field(row, "by", str), _field(row, "version", int)
+    return HeldPolicies(_field(row, "digest", str), version, since, by, cast("dict[str, str]", texts))
 
 
 def _issued(answer: Answer) -> Issued:

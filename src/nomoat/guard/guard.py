@@ -140,7 +140,7 @@ class Guard:
         try:
             return self._authenticator.authenticate(presented)
         except Unauthenticated as refusal:
-            refusal.record = await self.strangers.refuse(presented, refusal)
+            refusal.record = await self.strangers.answer(presented, refusal)
             raise
 
     async def _refreshed(self, presented: Presented, principal: Principal) -> Principal:

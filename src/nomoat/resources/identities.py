@@ -112,6 +112,7 @@ class Identities:
             "groups": sorted(who.groups),
             "clearance": who.clearance.name.lower(),
             "binding": who.binding.value,
+            "certificate": who.certificate,
             "key": who.key,
             "session": who.session,
             "device": who.device,

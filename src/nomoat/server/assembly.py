@@ -38,6 +38,7 @@ from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies, former, versions
+from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Catalog, Reading, References, Writing
 from nomoat.resources.status import Status
@@ -300,6 +301,7 @@ def _resources(configuration: Configuration, stores: _Stores, log: Log, provable
         policies=policies,
         history=History(log, sets, clock),
         trial=trial,
+        policy_reading=PolicyReading(stores.state, policies, trial),
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,

@@ -28,6 +28,7 @@ from nomoat.core.operation import (
     ReadDifferences,
     ReadEntries,
     ReadLog,
+    ReadPolicy,
     RegisterDevice,
     RenewCertificate,
     ReportLog,
@@ -56,6 +57,7 @@ from nomoat.resources.history import History
 from nomoat.resources.identities import Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
+from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Catalog, Reading, References, Resolution, Writing
 from nomoat.resources.trial import Trial
@@ -72,6 +74,7 @@ class Resources:
     policies: Policies
     history: History
     trial: Trial
+    policy_reading: PolicyReading
     identity: Identity
     identities: Identities
     catalog: Catalog
@@ -102,6 +105,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ReadDifferences: parts.history.resolve_differences,
         FindUnused: parts.history.resolve_unused,
         TryPolicy: parts.trial.resolve,
+        ReadPolicy: parts.policy_reading.resolve,
         ReportLog: parts.log.resolve,
         ExportLog: parts.log.resolve,
         EraseContent: parts.erasure.resolve,
@@ -141,7 +145,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
         *LogEndpoint(guard, parts.log, parts.erasure).routes(),
         *EvidenceEndpoints(guard, parts.log, parts.own, parts.evidence.checkpoint, parts.evidence.tile).routes(),
-        *PolicyCraft(guard, parts.history, parts.trial).routes(),
+        *PolicyCraft(guard, parts.policy_reading, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),

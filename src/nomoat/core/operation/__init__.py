@@ -12,7 +12,14 @@ from nomoat.core.operation.administration import (
     Revoke,
 )
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
-from nomoat.core.operation.craft import ExplainRecord, FindUnused, ReadDifferences, SimulatePolicy, TryPolicy
+from nomoat.core.operation.craft import (
+    ExplainRecord,
+    FindUnused,
+    ReadDifferences,
+    ReadPolicy,
+    SimulatePolicy,
+    TryPolicy,
+)
 from nomoat.core.operation.evidence import ProveOwnRecord, ProveRecord, ReadEntries
 from nomoat.core.operation.history import (
     CreateBranch,
@@ -66,6 +73,7 @@ __all__ = [
     "ReadEntries",
     "ReadFile",
     "ReadLog",
+    "ReadPolicy",
     "ReadStatus",
     "RegisterDevice",
     "RenewCertificate",

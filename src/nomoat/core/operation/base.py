@@ -70,7 +70,8 @@ class Resolved(Generic[OpT_co]):
     that the answer would tell of; each is decided as `DescribeFile`, and what is denied is withheld
     (`Withhold`) instead of refusing the whole. `coordinates` is what
     the resource needs to find it again without looking a name up. `discovery` is the thing whose
-    existence is itself confidential (the repository), `missing` the words for its absence.
+    existence is itself confidential (the repository), `missing` the words for its absence. `found`: some
+    targets are the files of a folder, which the caller named and whose files they need not know.
     """
 
     operation: OpT_co
@@ -79,6 +80,7 @@ class Resolved(Generic[OpT_co]):
     discovery: Target | None = None
     missing: str = ""
     parts: tuple[Target, ...] = ()
+    found: bool = False
 
     @property
     def target(self) -> Target:

@@ -14,7 +14,7 @@ from nomoat.protocols.http.errors import headers_of, sentence, status_of
 from nomoat.protocols.http.exchange import Exchange, Held, parse_segments
 from nomoat.protocols.http.routes import Route, RouteTable
 
-ErrorHeaders: TypeAlias = Callable[[NoMoatError], Mapping[str, str]]
+ErrorHeaders: TypeAlias = Callable[[NoMoatError, str], Mapping[str, str]]
 
 CONNECTION: Final = "nomoat.connection"  # where the server puts the Connection into the scope's state
 _log = logging.getLogger("nomoat")
@@ -24,7 +24,7 @@ _log = logging.getLogger("nomoat")
 class Application:
     """Serves the listed routes through the guard.
 
-    `nonce` returns the nonce that DPoP proofs should hold now. `error_headers` gives a protocol (by its word in the route) headers of its own for errors.
+    `nonce` returns the nonce that DPoP proofs should hold now. `error_headers` gives a protocol (by its word in the route) headers of its own for errors, which may be others for a client of another name (User-Agent).
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Application:
             exchange.presented.connection.cut()
             return
         own = self._error_headers.get(protocol)
-        headers = {**headers_of(error), **(own(error) if own else {})}
+        headers = {**headers_of(error), **(own(error, exchange.agent) if own else {})}
         record = error.record if isinstance(error, Refused) else None
         known = None if isinstance(error, NotFound) else record
         try:

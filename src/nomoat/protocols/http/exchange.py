@@ -135,6 +135,11 @@ class Exchange:
             raise Malformed(f"the header {name} is repeated")
         return values[0].decode("latin-1") if values else None
 
+    @property
+    def agent(self) -> str:
+        """What the client calls itself (User-Agent), '' for nothing: it may be told things in other words."""
+        return next((value.decode("latin-1") for name, value in self._headers if name == b"user-agent"), "")
+
     def query(self) -> Mapping[str, str]:
         """The query's fields, each at most once. Raises `Malformed` otherwise."""
         try:
