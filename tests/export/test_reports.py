@@ -245,18 +245,51 @@ def test_things_are_counted_in_all_their_versions(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
-def test_what_is_too_much_to_read_for_one_report_is_refused_with_what_to_do(
+def test_a_report_that_lacks_records_says_so_and_one_that_waits_lacks_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, _: Path) -> None:
+        monkeypatch.setattr("nomoat.audit.reports.FARTHEST_BEHIND", 300)
+        await fill(world, log, 250)
+        with pytest.raises(Unavailable, match=r"none of the \d+ records can be counted yet: ask again in a minute"):
+            await reports.report(["who"], Query(), limit=10)
+        assert await extend(reports, log)
+        whole = await reports.report(["who"], Query(), limit=10)
+        assert (whole.counted, whole.size, whole.missing_since) == (log.size, log.size, None)
+        await fill(world, log, 400)
+        (chunk,) = chunks.list()
+        # What it says it counts is what it counts.
+        until = log.walk().take(chunk.last + 1, most=100_000)
+        part = await reports.report(["who"], Query(), limit=10)
+        assert (part.counted, part.size) == (chunk.last + 1, log.size)
+        assert part.missing_since == str(until[-1]["at"])
+        assert sum(row["accesses"] for row in part.rows) == sum(record["kind"] == "opening" for record in until)
+        # And what is asked to wait answers only when all that was there can be counted.
+        size = log.size
+        waiting = asyncio.create_task(reports.report(["who"], Query(), limit=10, wait=True))
+        while await extend(reports, log):
+            await fill(world, log, 10)
+        found = await waiting
+        assert found.counted >= size
+        assert (found.missing_since, found.size) == (None, found.counted)
+        assert sum(row["accesses"] for row in found.rows) >= 650
+
+    run(tmp_path, test)
+
+
+def test_a_report_waits_no_longer_than_it_may_and_says_what_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, _: Path) -> None:
         del chunks
         monkeypatch.setattr("nomoat.audit.reports.FARTHEST_BEHIND", 300)
-        await fill(world, log, 250)
-        with pytest.raises(Unavailable, match=r"they are being made, 0 of .* ask again in a minute"):
-            await reports.report(["who"], Query(), limit=10)
+        monkeypatch.setattr("nomoat.audit.reports.LONGEST_WAIT_S", 0.05)
+        await fill(world, log, 150)
         assert await extend(reports, log)
-        found = await reports.report(["who"], Query(), limit=10)
-        assert sum(row["accesses"] for row in found.rows) == 250
+        await fill(world, log, 300)
+        found = await reports.report(["who"], Query(), limit=10, wait=True)
+        assert found.missing_since is not None
+        assert found.counted < found.size == log.size
 
     run(tmp_path, test)
 

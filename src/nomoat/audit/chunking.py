@@ -14,7 +14,7 @@ from nomoat.audit.events import Events, ReadableRecord
 from nomoat.audit.query import Query
 from nomoat.audit.walk import Walk
 
-STEP: Final = 2000
+STEP: Final = 8192
 """Records that are read at a time; keys are looked up anew for each step."""
 BEFORE: Final = 1000
 """Records before the first that are looked at for the openings of outcomes behind it."""
