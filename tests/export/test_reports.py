@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import Connection
 
 from nomoat.audit.aggregates import GROUPINGS, parse_groupings
-from nomoat.audit.chunking import BEFORE, Chunker, Made
+from nomoat.audit.chunking import Chunker, Made
 from nomoat.audit.events import Events
+from nomoat.audit.following import BEFORE
 from nomoat.audit.log import Log
 from nomoat.audit.query import Query, parse_query
 from nomoat.audit.reports import Reports

@@ -78,11 +78,12 @@ def in_columns(data: Path, kek: KeyEncryptionKey, place: Path) -> int:
         chunks = StoredChunks(data / "columns", state, kek)
         for chunk in chunks.list():
             place.write_bytes(chunks.open(chunk))
-            # Every column as text: wherever it may stand.
-            rows = duckdb.sql(
-                f"SELECT count(*) FROM read_parquet('{place}') AS said WHERE said::VARCHAR LIKE '%{CANARY}%'"
-            )  # noqa: S608
-            found += rows.fetchall()[0][0]
+            with duckdb.connect() as connection:  # every column as text: wherever it may stand
+                connection.execute(
+                    "SELECT count(*) FROM read_parquet(?) AS said WHERE contains(said::VARCHAR, ?)",
+                    [str(place), CANARY],
+                )
+                found += connection.fetchall()[0][0]
     finally:
         state.close()
     return found

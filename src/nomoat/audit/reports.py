@@ -16,8 +16,9 @@ from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from nomoat.audit.aggregates import statement
 from nomoat.audit.apart import Apart, Memory
-from nomoat.audit.chunking import Following, Made
+from nomoat.audit.chunking import Made
 from nomoat.audit.counted import counted_row
+from nomoat.audit.following import Following
 from nomoat.audit.log import Log
 from nomoat.audit.query import Query
 from nomoat.core.errors import Corrupt, NoMoatError, Unavailable

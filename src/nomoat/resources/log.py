@@ -100,6 +100,7 @@ class LogReading:
     async def export(self, permit: Permit[ExportLog]) -> AsyncGenerator[bytes]:
         """Yield every record that matches and was durable at the start, in order, part by part.
 
+        From an erasure on, nothing that it destroyed is in a part.
         Raises `Malformed` before the first part for a format or a query that is not understood,
         `Corrupt` at the first record that cannot be read.
         """
