@@ -17,11 +17,13 @@ from nomoat.audit.query import Query
 from nomoat.audit.retention import Blanking
 from nomoat.audit.terms import Terms
 from nomoat.server.assembly import Gateway, open_gateway
+from nomoat.server.backup import back_up
 from nomoat.server.columning import keep_columns
 from nomoat.server.configuration import Configuration
 from nomoat.server.indexing import keep_indexed
 from nomoat.server.initialize import initialize
 from nomoat.server.names import INDEX_FILE
+from nomoat.server.restore import restore
 from nomoat.server.retention import forget_due
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey
@@ -31,6 +33,7 @@ from tests.audit.world import Clock, FaultyFiles, opening, until
 
 CANARY = "acme/canary-7c41"
 KEPT = {"ReadFile": 30}
+NOBODY = {"NOMOAT_HOME": "/nonexistent"}
 
 
 @asynccontextmanager
@@ -162,3 +165,49 @@ def test_attack_columns_and_index_outlive_a_retention_that_was_cut_short(tmp_pat
             assert await forget_due(gateway, data, Blanking(data / "log"), KEPT) == columns.CHUNK + 10
 
     asyncio.run(run())
+
+
+def test_a_backup_has_neither_index_nor_columns_and_what_is_restored_searches_and_counts_without_them(
+    tmp_path: Path,
+) -> None:
+    async def fill() -> Configuration:
+        data, configuration, clock = await initialized(tmp_path)
+        async with kept(data, configuration, clock) as gateway:
+            await read_the_canary(gateway, data)
+        return configuration
+
+    configuration = asyncio.run(fill())
+    back_up(tmp_path / "data", tmp_path / "backup", time.time())
+    names = {path.relative_to(tmp_path / "backup").parts[0] for path in (tmp_path / "backup").rglob("*")}
+    assert names == {"manifest.json", "nomoat.toml", "state.db", "keys", "public", "log"}
+    restore(tmp_path / "backup", tmp_path / "restored", NOBODY, time.time)
+
+    async def look() -> None:
+        async with kept(tmp_path / "restored", configuration, Clock(time.time())) as gateway:
+            assert await told(gateway) == (1000, columns.CHUNK + 10)
+            await until(lambda: list((tmp_path / "restored" / "columns").glob("*")) != [], 60)
+            assert await told(gateway) == (1000, columns.CHUNK + 10)
+
+    asyncio.run(look())
+
+
+def test_a_backup_of_a_log_that_has_forgotten_is_restored_and_remembers_that(tmp_path: Path) -> None:
+    async def forget() -> Configuration:
+        data, configuration, clock = await initialized(tmp_path)
+        async with open_gateway(data, configuration, clock) as gateway:
+            await gateway.log.append(opening("person:ann", CANARY, "deny"))
+            clock.now += 31 * 86400
+            assert await forget_due(gateway, data, Blanking(data / "log"), KEPT) == 1
+        return configuration
+
+    configuration = asyncio.run(forget())
+    back_up(tmp_path / "data", tmp_path / "backup", time.time())
+    restore(tmp_path / "backup", tmp_path / "restored", NOBODY, lambda: time.time() + 31 * 86400)
+
+    async def look() -> None:
+        async with open_gateway(tmp_path / "restored", configuration, Clock(time.time() + 31 * 86400)) as gateway:
+            (gone,) = await gateway.log.read("what ReadFile")
+            assert gone["forgotten"] is True
+            assert "damaged" not in gone
+
+    asyncio.run(look())

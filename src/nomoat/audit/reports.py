@@ -3,8 +3,8 @@
 Rules: chunks of columns are made as the log grows, in a process apart, of records that are durable. What comes
 after the last one is read from the log itself, so an answer is not behind; where that would be too much, it counts
 what the columns have. It says how many records it counts, of how many, and since when the others are. DuckDB runs
-in a process of its own without keys (`apart`); plaintext is in memory only. Where somebody was erased or content
-was forgotten, all columns are destroyed and made anew.
+in a process of its own without keys (`apart`); plaintext is in memory only. Where somebody was erased, content was
+forgotten, or a chunk is not what was kept, all columns are destroyed and made anew.
 """
 
 import asyncio
@@ -52,6 +52,10 @@ class Aggregate(NamedTuple):
     counted: int
     size: int
     missing_since: str | None = None
+
+
+class _NotKept(Exception):
+    """A chunk is not there, or not what was kept."""
 
 
 @final
@@ -102,7 +106,7 @@ class Reports:
     async def report(self, by: Sequence[str], query: Query, *, limit: int, wait: bool = False) -> Aggregate:
         """Count what matches, the largest groups first; with `wait`, when every record of now can be counted.
 
-        Raises `Corrupt`, and `Unavailable` when no record can be counted yet.
+        Raises `Corrupt` when the log cannot be read, `Unavailable` when no record can be counted yet.
         """
         size = self._log.size
         while True:
@@ -114,10 +118,13 @@ class Reports:
             except Corrupt:
                 if cleared == self._chunks.dropped:
                     raise
+            except _NotKept:
+                if cleared == self._chunks.dropped:
+                    await self.clear()
             else:
                 if cleared == self._chunks.dropped:
                     return found
-            # Columns were destroyed meanwhile: what was in them must not be told.
+            # Columns were destroyed meanwhile: what was in them must not be told, and is not missing.
 
     async def _reach(self, size: int) -> None:
         """Wait until what the columns lack of `size` records can be read from the log, or for LONGEST_WAIT_S."""
@@ -147,7 +154,7 @@ class Reports:
             places, rest = [Memory(stack) for _ in wanted], Memory(stack)
             apart = Apart(stack, [*places, rest])
             for place, chunk in zip(places, wanted, strict=True):
-                place.write(self._chunks.open(chunk))
+                place.write(self._open(chunk))
             if missing_since is None:
                 for events in Following(self._log.walk, after).until(size):
                     rest.write(b"".join(map(counted_row, events)))
@@ -158,6 +165,12 @@ class Reports:
             )
         groups = [row.pop("groups") for row in rows]
         return Aggregate(rows, groups[0] if groups else 0, after + 1, max(size, after + 1), missing_since)
+
+    def _open(self, chunk: Chunk) -> bytes:
+        try:
+            return self._chunks.open(chunk)
+        except Corrupt:
+            raise _NotKept from None
 
 
 def _is_behind(chunks: Sequence[Chunk], size: int) -> bool:
