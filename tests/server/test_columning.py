@@ -77,6 +77,19 @@ def test_a_process_that_is_ended_is_started_again(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+def test_it_makes_columns_without_any_key_that_signs(tmp_path: Path) -> None:
+    async def test(gateway: Gateway, data: Path) -> None:
+        await fill(gateway, 400)
+        for path in (data / "keys").iterdir():
+            if path.stem != "pseudonyms":
+                path.rename(tmp_path / path.name)
+        columnist = Columnist(data, gateway.log.verifier_key)
+        assert (await columnist.make(-1, 300)).last == 299
+        await columnist.end()
+
+    run(tmp_path, test)
+
+
 def test_what_cannot_be_read_is_said_and_no_chunk_leaves_it_out(tmp_path: Path) -> None:
     async def test(gateway: Gateway, data: Path) -> None:
         await fill(gateway, 400)

@@ -11,7 +11,7 @@ from nomoat.audit.events import Events, ReadableRecord
 from nomoat.audit.query import Query
 from nomoat.audit.walk import Walk
 
-STEP: Final = 8192
+STEP: Final = 4096
 """Records that are read at a time, at most; keys are looked up anew for each step."""
 BEFORE: Final = 1000
 """Records before the first that are looked at for the openings of outcomes behind it."""
