@@ -12,10 +12,12 @@ import duckdb
 import pytest
 
 from nomoat.audit import reports as columns
+from nomoat.audit.evidence import Evidence
 from nomoat.audit.indexing import ERASED
 from nomoat.audit.query import Query
 from nomoat.audit.retention import Blanking
 from nomoat.audit.terms import Terms
+from nomoat.core.errors import Conflict
 from nomoat.server.assembly import Gateway, open_gateway
 from nomoat.server.backup import back_up
 from nomoat.server.columning import keep_columns
@@ -161,8 +163,16 @@ def test_attack_columns_and_index_outlive_a_retention_that_was_cut_short(tmp_pat
             await until(lambda: list((data / "columns").glob("*")) != [], 60)
             assert in_columns(data, kek, tmp_path / "parquet") == 0
             assert await told(gateway) == (0, 0)
-            # Nothing was blanked yet, and the next turn does.
+            # Nothing was blanked yet, but nobody discloses it either, and the next turn does blank it.
+            (gone, *_) = await gateway.log.read("what ReadFile", limit=1)
+            evidence = Evidence(gateway.log, data / "log", gateway.subject_keys)
+            number = int(str(gone["n"]))
+            assert (await evidence.receipt(number, disclose=False))[1] is None
+            with pytest.raises(Conflict, match=f"the content of record {number} is past its time and forgotten"):
+                await evidence.receipt(number, disclose=True)
             assert await forget_due(gateway, data, Blanking(data / "log"), KEPT) == columns.CHUNK + 10
+            with pytest.raises(Conflict, match="forgotten"):
+                await evidence.receipt(number, disclose=True)
 
     asyncio.run(run())
 

@@ -12,6 +12,7 @@ from typing import Protocol, final
 
 from nomoat.audit.checkpoint import Checkpoint, parse_checkpoint
 from nomoat.audit.entries import SubjectKeys, unseal_box
+from nomoat.audit.forgotten import trusted_forgotten
 from nomoat.audit.frames import Place, Segments
 from nomoat.audit.log import Log
 from nomoat.audit.receipt import Opening, Receipt, encode_receipt, verify_receipt
@@ -71,7 +72,7 @@ class Evidence:
         """Return the receipt of a record, verified, and with `disclose` the opening of its content.
 
         Raises `NotFound` for a number that the log does not have (yet), `Conflict` when the content was
-        erased and is to be disclosed, `Corrupt` when the log's files do not hold, `Unavailable` when the
+        erased or forgotten and is to be disclosed, `Corrupt` when the log's files do not hold, `Unavailable` when the
         keys cannot be read. Work is done in a thread.
         """
         newest = parse_checkpoint(self._log.checkpoint())
@@ -95,6 +96,10 @@ class Evidence:
 
     def _open(self, fields: Mapping[str, object], frame: Frame) -> Opening:
         number = int(str(fields["n"]))
+        if trusted_forgotten(self._log.directory, self._log.verifier_key).covers(fields):
+            raise Conflict(
+                f"the content of record {number} is past its time and forgotten; prove it without its content"
+            )
         key = self._keys.find(str(fields["who"]))
         if key is None:
             raise Conflict(f"the content of record {number} was erased; prove it without its content")

@@ -72,7 +72,7 @@ class LogReading:
     async def prove(self, permit: Permit[ProveRecord]) -> dict[str, object]:
         """Return a record's receipt (c2sp.org/tlog-proof), and its opening if it is to be disclosed.
 
-        Raises `NotFound` for a number that the log does not have, `Conflict` when the content was erased.
+        Raises `NotFound` for a number that the log does not have, `Conflict` when the content was erased or forgotten.
         """
         operation = permit.claim(ProveRecord).operation
         receipt, opening = await self._evidence.receipt(operation.number, disclose=operation.disclose)
