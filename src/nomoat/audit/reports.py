@@ -88,7 +88,8 @@ class Reports:
         """Make the next chunk; return False when there are not enough records for one yet."""
         known = await asyncio.to_thread(self._chunks.list)
         after, cleared = (known[-1].last if known else -1), self._chunks.dropped
-        due = min(LARGEST, self._log.size - after - 1) // self._size * self._size
+        # The first one is small: with it, reports have something to say.
+        due = min(LARGEST if known else self._size, self._log.size - after - 1) // self._size * self._size
         if due == 0:
             return False
         made = await make(after, due)
@@ -143,7 +144,8 @@ class Reports:
         if _is_behind(chunks, size):
             if not chunks:
                 raise Unavailable(
-                    "columns", f"none of the {size} records can be counted yet: ask again in a minute, or let it wait"
+                    "columns",
+                    f"none of the {size} records can be counted yet: ask again in a minute, or let it wait (--wait)",
                 )
             missing_since = max(chunk.newest for chunk in chunks)
         wanted = [chunk for chunk in chunks if chunk.newest >= query.earliest and chunk.oldest <= query.latest]
