@@ -8,6 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from nomoat.cli.report import coverage, say_coverage
+from nomoat.client.gateway import Aggregate
 from tests.cli.live import Caller, Live
 
 
@@ -104,9 +106,28 @@ def test_a_report_counts_what_happened_and_is_itself_a_record(admin: Caller) -> 
     assert isinstance(rows, list)
     assert isinstance(found, list)
     (whoami,) = [row for row in rows if row["what"] == "Whoami"]
-    assert said.json()["counted"] >= found[-1]["n"] + 1
+    counted = said.json()["counted"]
+    assert isinstance(counted, int)
+    assert counted >= found[-1]["n"] + 1
+    assert (said.json()["size"], said.json()["complete"], said.json()["missing_since"]) == (counted, True, None)
+    waited = admin.nomoat("audit", "who", "by ann", "--wait", "--json")
+    assert (waited.code, waited.json()["complete"]) == (0, True)
     assert (whoami["who"], whoami["accesses"]) == ("person ann", len(found))
     shown = admin.nomoat("audit", "report", "--by", "what")
     assert shown.out.split()[:6] == ["what", "accesses", "refused", "bytes", "first", "last"]
     assert admin.nomoat("audit", "search", "what ReportLog", "--json").json()["records"] != []
     assert admin.nomoat("audit", "report", "--by", "password").code == 1
+
+
+def test_a_count_that_lacks_records_says_which_in_words_and_in_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    since = "2026-11-26T17:03:12.412Z"
+    say_coverage(Aggregate((), 4, 999_424, 1_070_124, since), "4 of 4 groups")
+    told = capsys.readouterr().err
+    assert "counted up to record 999423 of 1070124 records" in told
+    assert "INCOMPLETE: the last 70700 records, since 2026-11-26" in told
+    assert "--wait" in told
+    assert coverage(Aggregate((), 4, 999_424, 1_070_124, since)) == {
+        "counted": 999_424, "size": 1_070_124, "complete": False, "missing_since": since,
+    }  # fmt: skip
+    say_coverage(Aggregate((), 4, 12, 12, ""), "4 of 4 groups")
+    assert capsys.readouterr().err == "4 of 4 groups, in the first 12 records\n"

@@ -13,14 +13,14 @@ from typing import Protocol, final
 
 from nomoat.audit.checkpoint import Checkpoint, parse_checkpoint
 from nomoat.audit.entries import SubjectKeys, unseal_box
-from nomoat.audit.forgotten import read_forgotten
+from nomoat.audit.forgotten import trusted_forgotten
 from nomoat.audit.frames import Place, Segments
 from nomoat.audit.log import Log
 from nomoat.audit.receipt import Opening, Receipt, encode_receipt, verify_receipt
 from nomoat.audit.segments import Frame
 from nomoat.audit.tiles import Tile, encode_bundle, encode_hashes, require_within
 from nomoat.audit.tree import inclusion_proof, leaf_hash
-from nomoat.core.errors import Conflict, Corrupt, Malformed, NotFound
+from nomoat.core.errors import Conflict, Corrupt, NotFound
 
 
 class Places(Protocol):
@@ -98,6 +98,10 @@ class Evidence:
 
     def _open(self, fields: Mapping[str, object], frame: Frame) -> Opening:
         number = int(str(fields["n"]))
+        if trusted_forgotten(self._log.directory, self._log.verifier_key).covers(fields):
+            raise Conflict(
+                f"the content of record {number} is past its time and forgotten; prove it without its content"
+            )
         key = self._keys.find(str(fields["who"]))
         try:
             if key is not None:
@@ -109,12 +113,7 @@ class Evidence:
         raise Conflict(f"the content of record {number} was erased or forgotten; prove it without its content")
 
     def _is_gone(self, fields: Mapping[str, object], box: bytes) -> bool:
-        """Whether content that does not open is gone for a reason: forgotten, or its subject erased and back with a new key."""
-        try:
-            if read_forgotten(self._directory, self._log.verifier_key).explains(fields, box):
-                return True
-        except (OSError, Malformed, Corrupt):
-            pass  # then it is damage, unless it was erased
+        """Whether content that does not open is gone for a reason: its subject was erased and is back with a new key."""
         return sha256(box).hexdigest() == fields["sealed"] and self._keys.erased(str(fields["who"])) is not None
 
     def _frames(self, first: int, count: int) -> list[Frame]:

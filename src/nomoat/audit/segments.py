@@ -192,6 +192,22 @@ def iterate_frames(data: bytes, start: int) -> Iterator[Frame]:
         start = frame.end
 
 
+def require_torn_end(data: bytes, start: int) -> None:
+    """Raise `Corrupt` unless what follows `start` can be the newest segment's last batch, torn or only being written.
+
+    Each batch was synced before the next was written, so after the damage there is at most one checkpoint, the
+    batch's own, and nothing after it.
+    """
+    while start < len(data):
+        start = find_frame(data, start)
+        frame = read_frame(data, start)
+        if frame is None:
+            return
+        if frame.kind == FrameKind.CHECKPOINT and frame.end < len(data):
+            raise Corrupt("a record in the middle of the log's newest segment")
+        start = frame.end
+
+
 def parse_object(data: bytes, what: str) -> Mapping[str, object]:
     """Parse a JSON object. Raises `Malformed`."""
     try:

@@ -12,9 +12,10 @@ from typing import Final, TypeVar, cast
 from nomoat.audit.checkpoint import parse_hash
 from nomoat.client.errors import Unintelligible
 from nomoat.client.proofs import ProofKey
-from nomoat.client.transport import Answer, Transport
+from nomoat.client.transport import PATIENCE_S, Answer, Transport
 from nomoat.core.errors import Malformed, Unauthenticated
 
+WAIT_S: Final = 660.0  # a minute more than the gateway lets a report wait
 REPLAY_S: Final = 3600.0  # a log of millions of records is decided again at some ten thousand a second
 
 
@@ -95,11 +96,16 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A row for each of the largest groups, of `groups`, over the first `counted` records of the log."""
+    """A row for each of the largest groups, of `groups`, over the first `counted` records of `size`.
+
+    Where some are not in it yet, `missing_since` is the time from which on ('' otherwise).
+    """
 
     rows: Sequence[Answer]
     groups: int
     counted: int
+    size: int
+    missing_since: str
 
 
 class Gateway:
@@ -250,10 +256,17 @@ class Gateway:
         """Yield every record that matches `query`, after index `after`, in a format (see `nomoat.audit.export`)."""
         return self._transport.stream("POST", "/v1/log/export", {"form": form, "query": query, "after": after})
 
-    def report(self, by: str, query: str, *, limit: int) -> Aggregate:
-        """Count the accesses that match `query` by names with commas between."""
-        answer = self._transport.call("POST", "/v1/log/report", {"by": by, "query": query, "limit": limit})
-        return Aggregate(_rows(answer, "rows"), _field(answer, "groups", int), _field(answer, "counted", int))
+    def report(self, by: str, query: str, *, limit: int, wait: bool = False) -> Aggregate:
+        """Count the accesses that match `query` by names with commas between; with `wait`, when all can be counted."""
+        body = {"by": by, "query": query, "limit": limit, **({"wait": True} if wait else {})}
+        answer = self._transport.call("POST", "/v1/log/report", body, patience=WAIT_S if wait else PATIENCE_S)
+        return Aggregate(
+            _rows(answer, "rows"),
+            _field(answer, "groups", int),
+            _field(answer, "counted", int),
+            _field(answer, "size", int),
+            _optional(answer, "missing_since"),
+        )
 
     def erase(self, subject: str) -> tuple[str, int]:
         """Destroy what the log says of `person:NAME` or `workload:NAME`; returns its pseudonym and the record."""

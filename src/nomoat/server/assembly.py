@@ -87,6 +87,7 @@ class Gateway:
     uncommitted: Uncommitted
     reports: Reports
     keys: KeyStore
+    subject_keys: StoredSubjectKeys
     admission: Admission
     clock: Clock
 
@@ -259,6 +260,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Pr
         uncommitted=parts.uncommitted,
         reports=parts.reports,
         keys=stores.keys,
+        subject_keys=stores.subject_keys,
         admission=admission,
         clock=clock,
     )

@@ -3,8 +3,9 @@
 Rules: from outside, with the key-encryption key and without the lock: nobody waits for a backup. The
 key is not in it. The state is copied first, as one snapshot; then of the log the longest beginning
 that fits it (ADR 13): it ends with a signed checkpoint, says of no later state, and every record in it
-can be opened. Contents are immutable and copied last, those that the snapshot knows. A backup appears
-under its name when it is whole and durable, and never overwrites one.
+can be opened. Contents are immutable and copied last, those that the snapshot knows. The index and the columns
+of the log are not copied: they are made anew of what is restored. A backup appears under its name when it is
+whole and durable, and never overwrites one.
 """
 
 import os
@@ -18,6 +19,7 @@ from typing import Final
 
 from nomoat import __version__
 from nomoat.audit.checkpoint import NoteSigner, VerifierKey, verify_checkpoint
+from nomoat.audit.forgotten import FORGOTTEN_FILE
 from nomoat.audit.prefix import Prefix, newest_segment, signed_prefix
 from nomoat.audit.segments import CHECKPOINT_FILE, WITNESSED_FILE
 from nomoat.core.errors import Conflict, Corrupt, Malformed, Unavailable
@@ -179,6 +181,9 @@ class _Copying:
         last = prefix.segments[-1]
         self._files[f"log/{last.name}"] = copy_file(last, self._target / "log" / last.name, prefix.length)
         self._write(f"log/{CHECKPOINT_FILE}", prefix.note)
+        # After the segments: what was blanked in them, a statement said before.
+        if forgotten := _read(self._source / "log" / FORGOTTEN_FILE):
+            self._write(f"log/{FORGOTTEN_FILE}", forgotten)
         if witnessed and _is_within(witnessed, prefix, self._key):
             self._write(f"log/{WITNESSED_FILE}", witnessed)
 

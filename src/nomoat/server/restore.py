@@ -189,6 +189,7 @@ async def _conclude(
     try:
         async with open_gateway(directory, configuration, clock) as gateway:
             await gateway.log.append(system_record("AcceptOlderCopy" if known else "Restore", said))
+            await gateway.reports.clear()  # the database knows of columns; none are in a backup
             if known is not None:
                 await gateway.identity.sessions.end_all(clock())
     except NoMoatError as error:
