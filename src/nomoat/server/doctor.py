@@ -30,11 +30,11 @@ from nomoat.core.errors import Corrupt, Malformed, NoMoatError, Unavailable
 from nomoat.server.configuration import FILE, Configuration, load_configuration
 from nomoat.server.listening import listen
 from nomoat.server.lock import is_locked
+from nomoat.server.names import KEYS
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.state.look import known_schemas, look_at_state
 from nomoat.stores.subject_keys import SeenSubjectKeys
 
-KEYS: Final = ("authority", "authority-certificate", "tokens", "server", "log", "pseudonyms")
 LITTLE_SPACE: Final = 1 << 30  # bytes free below which it is said
 AUTHORITY_WARNING_S: Final = 90 * 86400
 CLOCK_TOLERANCE_S: Final = 5

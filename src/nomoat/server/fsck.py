@@ -29,6 +29,7 @@ from nomoat.audit.verification import verify_directory
 from nomoat.core.errors import Corrupt, NoMoatError
 from nomoat.server.configuration import Configuration, load_configuration
 from nomoat.server.lock import undisturbed
+from nomoat.server.names import KEYS
 from nomoat.stores.blob import StoredBlob
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
@@ -36,7 +37,6 @@ from nomoat.stores.state import State
 from nomoat.stores.state.schema import blob
 from nomoat.stores.subject_keys import StoredSubjectKeys
 
-KEYS: Final = ("authority", "authority-certificate", "tokens", "server", "log", "pseudonyms")
 SHOWN: Final = 20  # findings of one kind, one by one
 T = TypeVar("T")
 _RESTORE: Final = "restore the data directory from its newest backup; keep this one as evidence"
