@@ -23,6 +23,7 @@ from nomoat.audit.segments import (
     list_segments,
     read_frame,
     read_header,
+    require_files,
 )
 from nomoat.audit.tree import leaf_hash
 from nomoat.core.errors import Corrupt, Unavailable
@@ -83,6 +84,7 @@ def signed_prefix(
 
 def _begun(directory: Path) -> list[tuple[int, Path]]:
     """List the segments without one that is only being made."""
+    require_files(directory)
     segments = list_segments(directory)
     if segments:
         try:

@@ -313,6 +313,10 @@ def _kept(log: Path, prefix: Prefix, key: VerifierKey, configuration: Configurat
     for name in (CHECKPOINT_FILE, WITNESSED_FILE):
         path = log / name
         if not path.exists():
+            if name == CHECKPOINT_FILE:
+                said = f"log/{name} is missing: nothing here tells whether the newest records were cut off"
+                advice = "compare with one that somebody kept: nomoat audit verify DIRECTORY --checkpoint FILE"
+                yield Finding("log", Health.DAMAGED, said, advice)
             continue
         kept = (
             verify_checkpoint(path.read_bytes(), key)
