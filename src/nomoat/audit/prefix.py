@@ -21,6 +21,7 @@ from nomoat.audit.segments import (
     iterate_frames,
     list_segments,
     read_header,
+    require_files,
     require_torn_end,
 )
 from nomoat.audit.tree import leaf_hash
@@ -82,6 +83,7 @@ def signed_prefix(
 
 def _begun(directory: Path) -> list[tuple[int, Path]]:
     """List the segments without one that is only being made."""
+    require_files(directory)
     segments = list_segments(directory)
     if segments:
         try:

@@ -124,6 +124,13 @@ def list_segments(directory: Path) -> list[tuple[int, Path]]:
     return sorted(found)
 
 
+def require_files(directory: Path) -> None:
+    """Raise `Corrupt` for a pipe or a device in a log's directory: reading it would never end. Raises `OSError`."""
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise Corrupt(f"the log ({path.name!r:.80} is no file)")
+
+
 class OpenAccess(NamedTuple):
     """An allowed opening that has no outcome yet: its number, and the pseudonyms and action of its entry."""
 

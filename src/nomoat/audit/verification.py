@@ -30,6 +30,7 @@ from nomoat.audit.segments import (
     list_segments,
     read_frame,
     read_header,
+    require_files,
 )
 from nomoat.audit.stored import StoredTree, read_file
 from nomoat.audit.tree import Frontier, Head, leaf_hash
@@ -42,8 +43,10 @@ def verify_directory(path: Path, key: VerifierKey, kept: Sequence[bytes] = (), q
     """Verify the log in a directory, which may be a copy, against the log's public key.
 
     `kept` are checkpoints (signed notes) that somebody kept elsewhere; one at least, of these or the directory's,
-    must be cosigned by `quorum`. Returns a report, whatever it finds. Raises `Malformed` when there is no log.
+    must be cosigned by `quorum`. Returns a report, whatever it finds. Raises `Malformed` when there is no log, `Corrupt` for
+    what is no file.
     """
+    require_files(path)
     # The directory's own checkpoints first: in a log that is in use, the segments run ahead of them.
     beside = [note for name in (CHECKPOINT_FILE, WITNESSED_FILE) if (note := read_file(path / name))]
     segments = list_segments(path)

@@ -121,6 +121,7 @@ def _tell(invocation: Invocation, directory: Path, done: Restored) -> None:
         )
         return
     output.answer(f"restored {manifest.records} records, taken {output.local_time(manifest.at)}, as {directory}")
+    output.say(f"  with the key-encryption key {done.configuration.kek}")
     if done.witness:
         output.say(f"  {done.witness}")
     if done.known is not None:

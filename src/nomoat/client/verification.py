@@ -95,6 +95,11 @@ def _choose_key(
     raise Malformed("the log's public key is needed: --key KEY (a verifier key, or a file with one)")
 
 
+def pinned_keys(origin: str, environment: Mapping[str, str]) -> set[VerifierKey]:
+    """Return the keys that this user's profiles pinned for a log."""
+    return {key for _, key in _followers(environment) if key.name == origin}
+
+
 def _pinned(origin: str, profiles: Sequence[tuple[Profile, VerifierKey]]) -> tuple[VerifierKey, str] | None:
     """Return the one key that profiles pinned for a log, and who did. Raises `Malformed` when they disagree."""
     pinned = {str(key): (key, profile) for profile, key in profiles if key.name == origin}

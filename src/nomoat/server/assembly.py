@@ -15,6 +15,7 @@ from nomoat.audit.entries import Pseudonyms
 from nomoat.audit.evidence import Evidence
 from nomoat.audit.index import Index
 from nomoat.audit.log import Log
+from nomoat.audit.prefix import newest_segment
 from nomoat.audit.reading import Reader
 from nomoat.audit.reports import Reports
 from nomoat.core.errors import NoMoatError, Unavailable
@@ -134,6 +135,7 @@ async def open_gateway(
     state = State.open(directory / "state.db", kek.derive("state"))
     try:
         stores = _stores(directory, kek, state)
+        _require_log(directory / "log", stores.subject_keys)
         log = await Log.open(
             directory / "log",
             signing_key=stores.keys.load("log"),
@@ -190,6 +192,16 @@ async def _conclude(gateway: Gateway, state: State) -> None:
     with contextlib.suppress(Unavailable):  # the writes that the log was not told of one by one
         await gateway.log.learn(state.generation)
     gateway.log.post(system_record("Stop", {}))
+
+
+def _require_log(directory: Path, keys: StoredSubjectKeys) -> None:
+    """Let a log begin only where none was: one that is lost, or not mounted, is not replaced by an empty one."""
+    if not newest_segment(directory) and keys.any():
+        raise Unavailable(
+            "log",
+            "it is gone, and the database knows that there was one: put the log directory back, or restore the "
+            "newest backup: nomoat restore",
+        )
 
 
 def _stores(directory: Path, kek: KeyEncryptionKey, state: State) -> _Stores:

@@ -101,9 +101,18 @@ class Configuration:
             lines += [f"origins = {json.dumps(list(self.origins))}"]
         if self.witness_quorum:
             lines += [f"witness_quorum = {self.witness_quorum}"]
-        for each in self.witnesses:  # tables come after all fields
+        return "\n".join([*lines, *self._tables()]) + "\n"
+
+    def _tables(self) -> list[str]:
+        """The lines of what is a table, which comes after all fields."""
+        lines: list[str] = []
+        for each in self.witnesses:
             lines += ["", "[[witnesses]]", f"url = {json.dumps(each.url)}", f"key = {json.dumps(each.key)}"]
-        return "\n".join(lines) + "\n"
+        for forward in self.forwards:
+            lines += forward.dump()
+        if self.retention:
+            lines += ["", "[retention]", *(f"{name} = {days}" for name, days in sorted(self.retention.items()))]
+        return lines
 
 
 _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})

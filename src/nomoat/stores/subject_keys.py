@@ -55,6 +55,14 @@ class StoredSubjectKeys:
         kept = await self._state.write(keep, followed=False)
         return self._kek.unwrap(kept, purpose=_purpose(pseudonym))
 
+    def any(self) -> bool:
+        """Whether anything was ever sealed: there is a key, or a tombstone of one. Raises `Unavailable`."""
+
+        def read(connection: Connection) -> bool:
+            return any(connection.scalar(select(func.count()).select_from(each)) for each in (subject_key, erasure))
+
+        return self._state.read(read)
+
     def erased(self, pseudonym: str) -> int | None:
         """Return the number of the newest record that erased the subject's content, or None. Raises `Unavailable`."""
 
