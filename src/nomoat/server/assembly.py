@@ -38,7 +38,7 @@ from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies, former, versions
-from nomoat.resources.repositories import Catalog, Reading, References, Writing
+from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Writing
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
@@ -78,6 +78,7 @@ class Gateway:
     policies: Policies
     history: History
     trial: Trial
+    browsing: Browsing
     reading: Reading
     writing: Writing
     references: References
@@ -249,6 +250,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Pr
         policies=parts.policies,
         history=parts.history,
         trial=parts.trial,
+        browsing=parts.browsing,
         reading=parts.reading,
         writing=parts.writing,
         references=parts.references,
@@ -300,6 +302,7 @@ def _resources(configuration: Configuration, stores: _Stores, log: Log, provable
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
+        browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
         reading=Reading(catalog, stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock),
         references=References(catalog, uncommitted.discard, clock),

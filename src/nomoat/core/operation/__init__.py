@@ -30,7 +30,7 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
-from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
+from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "JoinWorkload",
     "ListCommits",
     "ListFiles",
+    "ListRepositories",
     "OpT",
     "OpT_co",
     "Operation",
