@@ -340,3 +340,19 @@ def test_a_card_is_pushed_and_updated_by_functions_that_validate_it_as_nobody(wa
         assert (loaded.license, loaded.tags) == ("mit", ["x"])
         """,
     )
+
+
+def test_stock_clients_list_what_there_is_for_them(way: Way) -> None:
+    way.done(
+        "ingest",
+        HF
+        + """
+    from huggingface_hub import HfApi
+    name, listed = os.environ["REPOSITORY"], list(HfApi().list_datasets(author="acme", sort="last_modified"))
+    assert name in [each.id for each in listed] and all(each.private and each.sha for each in listed)
+    assert [each.id for each in HfApi().list_datasets(search=name, limit=1)] == [name]
+    assert [each.id for each in HfApi().list_models()] == []  # an ingestion job has no business with models
+    os.environ["COLUMNS"] = "400"
+    assert name in hf("datasets", "list", "--author", "acme") and "acme/" not in hf("models", "list")
+    """,
+    )

@@ -49,7 +49,10 @@ GROUPS = {
         *{"ExplainRecord", "ProveOwnRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
     },
     "Erase": {"EraseContent"},
-    "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken", "ValidateCard"},
+    "Identify": {
+        *{"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
+        *{"ValidateCard", "ListRepositories"},
+    },
 }
 REPOSITORIES = frozenset({"Dataset", "Model"})
 FILE = frozenset({"File"})

@@ -46,6 +46,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "DescribeRepository": Kind(DATASTORE, 1),  # Read
     "DescribeFile": Kind(DATASTORE, 1),
     "ReadFile": Kind(DATASTORE, 1),
+    "ListRepositories": Kind(DATASTORE, 8),
     "ListFiles": Kind(DATASTORE, 8),  # List
     "ListCommits": Kind(DATASTORE, 8),
     "CreateRepository": Kind(DATASTORE, 6),  # Create

@@ -41,7 +41,7 @@ from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies, former, versions
 from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
-from nomoat.resources.repositories import Catalog, Reading, References, Writing
+from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Writing
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
@@ -82,6 +82,7 @@ class Gateway:
     history: History
     own: OwnReceipts
     trial: Trial
+    browsing: Browsing
     reading: Reading
     writing: Writing
     references: References
@@ -266,6 +267,7 @@ def _wire(configuration: Configuration, stores: _Stores, log: Log, provable: _Pr
         history=parts.history,
         own=parts.own,
         trial=parts.trial,
+        browsing=parts.browsing,
         reading=parts.reading,
         writing=parts.writing,
         references=parts.references,
@@ -319,6 +321,7 @@ def _resources(configuration: Configuration, stores: _Stores, log: Log, provable
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
+        browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
         reading=Reading(catalog, stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock),
         references=References(catalog, uncommitted.discard, clock),

@@ -22,6 +22,7 @@ from nomoat.core.operation import (
     FindUnused,
     IssueToken,
     JoinWorkload,
+    ListRepositories,
     Operation,
     ProveOwnRecord,
     ProveRecord,
@@ -46,6 +47,7 @@ from nomoat.protocols.admin.craft import PolicyCraft
 from nomoat.protocols.admin.evidence import EvidenceEndpoints
 from nomoat.protocols.admin.log import LogEndpoint
 from nomoat.protocols.http.routes import Route
+from nomoat.protocols.hub.browsing import BrowsingEndpoints
 from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
@@ -59,7 +61,7 @@ from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
 from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
-from nomoat.resources.repositories import Catalog, Reading, References, Resolution, Writing
+from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Resolution, Writing
 from nomoat.resources.trial import Trial
 from nomoat.stores.uncommitted import Uncommitted
 
@@ -78,6 +80,7 @@ class Resources:
     identity: Identity
     identities: Identities
     catalog: Catalog
+    browsing: Browsing
     reading: Reading
     writing: Writing
     references: References
@@ -109,6 +112,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ReportLog: parts.log.resolve,
         ExportLog: parts.log.resolve,
         EraseContent: parts.erasure.resolve,
+        ListRepositories: parts.browsing.resolve,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
         ).resolvers,
@@ -148,6 +152,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *PolicyCraft(guard, parts.policy_reading, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),
+        *BrowsingEndpoints(guard, parts.browsing).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *DatasetReferences(guard, parts.reading, parts.references).routes(),

@@ -37,7 +37,7 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
-from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
+from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "JoinWorkload",
     "ListCommits",
     "ListFiles",
+    "ListRepositories",
     "OpT",
     "OpT_co",
     "Operation",
