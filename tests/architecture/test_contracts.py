@@ -115,6 +115,8 @@ ONLY = {
         "nomoat.audit.verification",
         "nomoat.audit.checkpoint",
         "nomoat.audit.tree",  # proofs, checked
+        "nomoat.audit.tiles",  # tiles, checked
+        "nomoat.audit.quorum",  # whose cosignatures count
         "nomoat.audit.receipt",  # receipts, checked
         "nomoat.audit.copies",  # receipts from a copy
         "nomoat.audit.report",  # what verification returns

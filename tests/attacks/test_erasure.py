@@ -1,6 +1,7 @@
 """Erasing what the log says of somebody: gone for good, provably, and no way to cover one's own tracks."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -117,6 +118,39 @@ def test_the_key_is_not_left_anywhere_in_the_data_directory(tmp_path: Path) -> N
     assert keys.find(str(said.json()["pseudonym"])) is None
     assert keys.erased(str(said.json()["pseudonym"])) == said.json()["record"]
     state.close()
+
+
+def test_attack_a_backup_brings_back_what_was_erased(tmp_path: Path) -> None:
+    """One from after the erasure does not; one from before has the key, so it is refused as older, or says so."""
+    with Live(tmp_path / "gateway") as live:
+        admin = live.admin()
+        officer, ben = live.person(admin, "officer", OFFICER), live.person(admin, "ben")
+        assert ben.nomoat("whoami").code == 0
+        before = numbers(told(admin, "by ben"))
+        assert live.operator.nomoat("backup", str(live.data), str(tmp_path / "before")).code == 0
+        said = officer.nomoat("audit", "erase", "person:ben", "--yes", "--json")
+        assert said.code == 0, said.err
+        assert told(admin, "by ben") == []
+        assert live.operator.nomoat("backup", str(live.data), str(tmp_path / "after")).code == 0
+        live.stop()
+        shutil.rmtree(live.data)
+        assert admin.nomoat("restore", str(tmp_path / "after"), str(live.data)).code == 0
+        live.start()
+        for caller in (admin, officer):
+            live.follow(caller)
+        assert told(admin, "by ben") == []
+        assert counted(admin, "by ben") == 0
+        for number in before:
+            (erased,) = told(admin, f"record {number}")
+            assert (erased["erased"], erased["erased_by"]) == (True, said.json()["record"])
+        live.stop()
+        shutil.rmtree(live.data)
+        options = ("restore", str(tmp_path / "before"), str(live.data))
+        assert admin.nomoat(*options).code == 4
+        assert not live.data.exists()
+        older = admin.nomoat(*options, "--older")
+        assert older.code == 0
+        assert "what was erased after it can be read again: erase it again" in older.err
 
 
 def test_nobody_erases_their_own_tracks_and_no_administrator_those_of_others(tmp_path: Path) -> None:

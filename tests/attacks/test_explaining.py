@@ -6,6 +6,7 @@ from nomoat.core.connection import Presented
 from nomoat.core.errors import NotFound, NotPermitted, Refused, Revoked
 from nomoat.core.names import RepositoryKind, RepositoryName
 from nomoat.core.operation import (
+    Change,
     CreateRepository,
     ExplainRecord,
     FindUnused,
@@ -14,6 +15,7 @@ from nomoat.core.operation import (
     ReadFile,
     SimulatePolicy,
     TryPolicy,
+    WriteFile,
 )
 from nomoat.core.principal import PrincipalKind
 from nomoat.policy import starter_policies
@@ -45,6 +47,17 @@ labels = ["codename-heron"]
 name = "acme/plain"
 classification = "confidential"
 owner = "person:olaf"
+"""
+
+WITHHOLDING = """
+[[dataset]]
+name = "acme/plain"
+classification = "confidential"
+owner = "person:olaf"
+files = [
+  {path = "*/metrics.json", labels = ["metrics"], classification = "internal"},
+  {path = "*/heron.csv", labels = ["pii"]},
+]
 """
 
 
@@ -104,6 +117,65 @@ async def test_attack_an_explanation_names_another_person_or_a_policy_s_text(the
     assert "permit (" not in str(answer)
     assert answer["policies"] == ["nobody-reads-above-clearance"]
     assert "considered" not in answer
+
+
+async def stocked(there: World) -> Presented:
+    """Sue, who may browse a repository; the folder `raw` of it is withheld from her, `open` is not."""
+    sue, _ = await prepared(there)
+    await there.declare(WITHHOLDING)
+    ingest = (await there.joined(PrincipalKind.WORKLOAD, "ingest")).present()
+    paths = ("raw/heron.csv", "mixed/heron.csv", "mixed/metrics.json", "open/metrics.json")
+    commit = WriteFile(PLAIN, "main", tuple(Change(path, content=b"x") for path in paths), "t")
+    async with there.gateway.guard.admit(ingest, commit) as permit:
+        await there.gateway.writing.write_file(permit)
+    return sue
+
+
+def removal(*folders: str) -> WriteFile:
+    return WriteFile(PLAIN, "main", tuple(Change(path, removal=True, folder=True) for path in folders), "t")
+
+
+@in_world
+async def test_attack_removing_a_folder_to_be_explained_which_withheld_files_it_has(there: World) -> None:
+    sue = await stocked(there)
+    told = [await explained(there, sue, await refusal(there, sue, removal(each))) for each in ("raw", "nope")]
+    for answer in told:
+        del answer["record"], answer["at"]
+    assert "heron" not in str(told)
+    assert "pii" not in str(told), "how a file is labelled that may not be there"
+    assert told[0] == told[1]
+    assert told[0]["partial"] is True
+
+    mixed = await explained(there, sue, await refusal(there, sue, removal("mixed", "raw")))
+    assert mixed["on"] == ["dataset:acme/plain:mixed/metrics.json"]
+    assert "heron" not in str(mixed)
+    assert "ways" not in mixed
+
+
+@in_world
+async def test_attack_removing_a_folder_to_be_refused_by_the_name_of_a_withheld_file(there: World) -> None:
+    sue = await stocked(there)
+    said: set[str] = set()
+    for folder in ("raw", "mixed", "nope"):
+        with pytest.raises(NotPermitted) as caught:
+            async with there.gateway.guard.admit(sue, removal(folder)):
+                pass
+        said.add(caught.value.reason)
+    assert said == {"sue may not WriteFile acme/plain: refused by nobody-writes-above-clearance"}
+
+
+@in_world
+async def test_a_refused_removal_of_what_one_may_see_is_explained_as_ever(there: World) -> None:
+    sue = await stocked(there)
+    number = await refusal(there, sue, removal("open"))
+    told = await explained(there, sue, number)
+    assert told["on"] == ["acme/plain:open/metrics.json"]
+    assert "ways" in told
+    everything = await explained(there, there.admin.present(), number, own=False)
+    assert everything["considered"]
+
+    named = await refusal(there, sue, WriteFile(PLAIN, "main", (Change("raw/heron.csv", removal=True),), "t"))
+    assert (await explained(there, sue, named))["on"] == ["acme/plain:raw/heron.csv"], "she named it herself"
 
 
 @in_world

@@ -3,9 +3,12 @@
 import hashlib
 import json
 import re
+import time
 
 import pytest
 
+from nomoat.audit.receipt import parse_receipt
+from nomoat.client.session import Session
 from tests.hub.live import Live, Raw, commit_lines
 
 SECRET = b"rows that nobody but ingestion sees\n" * 40
@@ -29,7 +32,8 @@ def ask(live: Live, method: str, path: str, body: object = None, **headers: str)
 
 def leveled(answer: Raw, path: str) -> tuple[object, ...]:
     """An answer without the number of its record (and its length, which that changes) and the path asked for."""
-    headers = [header for header in answer.headers if header[0] != "content-length"]
+    headers = [(name, "N" if name == "nomoat-record" else value) for name, value in answer.headers]
+    headers = [header for header in headers if header[0] != "content-length"]
     said = [str(answer.status), repr(headers), answer.body.decode()]
     return tuple(re.sub(r'(record(?: |": ?))\d+', r"\1N", each.replace(path, "PATH")) for each in said)
 
@@ -64,6 +68,18 @@ def test_attack_asking_for_a_withheld_file_and_for_a_missing_one(
         told = withheld.body + repr(withheld.headers).encode()
         for secret in (hashlib.sha256(SECRET).hexdigest(), str(len(SECRET)), "nobody but"):
             assert secret.encode() not in told
+
+
+def test_attack_the_receipts_of_asking_for_a_withheld_file_and_for_a_missing_one(stocked: Live) -> None:
+    entries: list[dict[str, object]] = []
+    for name in (WITHHELD, MISSING):
+        number = json.loads(ask(stocked, "GET", f"/datasets/acme/digits/resolve/main/{name}").body)["record"]
+        with Session(stocked.profiles["scientist"], time.time) as session:
+            receipt = parse_receipt(session.own_receipt(number))
+        entry = json.loads(receipt.entry)
+        entries.append({key: entry[key] for key in ("what", "decision", "kind", "who", "enforcer", "session")})
+        assert len(entry["on"]) == 32
+    assert entries[0] == entries[1]
 
 
 def test_attack_everything_that_lists_says_nothing_of_a_withheld_file(stocked: Live) -> None:

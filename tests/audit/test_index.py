@@ -65,7 +65,7 @@ class Indexed:
 
     def indexer(self, key: bytes = KEY) -> Indexer:
         pseudonyms = Pseudonyms(self.world.pseudonym_key)
-        return Indexer(self.world.directory, self.path, key, ORIGIN, pseudonyms, self.world.keys, self.erased)
+        return Indexer(self.world.directory, self.path, key, self.world.key, pseudonyms, self.world.keys, self.erased)
 
     def catch_up(self, size: int | None = None) -> None:
         with closing(self.indexer()) as indexer:

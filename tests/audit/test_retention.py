@@ -7,13 +7,14 @@ import pytest
 
 from nomoat.audit.checkpoint import NoteSigner
 from nomoat.audit.commit import LogSettings
+from nomoat.audit.evidence import Evidence
 from nomoat.audit.forgotten import FORGOTTEN_FILE, Forgotten, read_forgotten
 from nomoat.audit.log import Log
 from nomoat.audit.report import Fault
 from nomoat.audit.retention import Blanking, keep_statement
 from nomoat.audit.segments import FrameKind, encode_frame, iterate_frames, list_segments, read_header
 from nomoat.audit.verification import verify_directory
-from nomoat.core.errors import Corrupt
+from nomoat.core.errors import Conflict, Corrupt
 from nomoat.server.forgetting import due_at
 from tests.audit.world import ORIGIN, World, opening, outcome
 
@@ -44,6 +45,26 @@ def forget(world: World, forgotten: Forgotten) -> int:
     due = blanking.due(forgotten)
     whole = keep_statement(world.directory, forgotten, signer(world))
     return blanking.blank(due, whole, lambda: None)
+
+
+def test_what_was_forgotten_is_proven_without_its_content(tmp_path: Path) -> None:
+    async def run() -> None:
+        world = World(tmp_path / "log")
+        log = await write(world)
+        evidence = Evidence(log, world.directory, world.keys)
+        _, opening_ = await evidence.receipt(1, disclose=True)
+        assert opening_ is not None
+        forget(world, Forgotten({"ReadFile": at(world, 10)}))
+        with pytest.raises(Conflict, match="content of record 1 was erased or forgotten"):
+            await evidence.receipt(1, disclose=True)
+        assert (await evidence.receipt(1, disclose=False))[1] is None
+        # Without the statement, and without an erasure, the same bytes are damage.
+        (world.directory / FORGOTTEN_FILE).unlink()
+        with pytest.raises(Corrupt):
+            await evidence.receipt(1, disclose=True)
+        await log.close()
+
+    asyncio.run(run())
 
 
 def test_what_is_past_its_time_is_gone_and_everything_still_proves(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nomoat.audit.checkpoint import WITNESS_KEY, NoteSigner, VerifierKey, sign_checkpoint, verify_checkpoint
 from nomoat.audit.commit import LogSettings
+from nomoat.audit.quorum import Quorum
 from nomoat.audit.report import Fault, Report
 from nomoat.audit.segments import FrameKind
 from nomoat.audit.tree import Head
@@ -379,7 +380,28 @@ def test_a_witnessed_checkpoint_is_told(written: Written) -> None:
     witness = NoteSigner("witness.example/w1", os.urandom(32), WITNESS_KEY)
     text = written.end.partition(b"\n\n")[0] + b"\n"
     cosigned = written.end + witness.cosign(text, 1_795_000_000)
-    report = verify_directory(written.directory, written.verify_key(), [cosigned], [witness.key])
+    report = verify_directory(written.directory, written.verify_key(), [cosigned], Quorum((witness.key,), 1))
     assert report.witnessed == report.records
     stranger = NoteSigner("witness.example/w1", os.urandom(32), WITNESS_KEY)
-    assert verify_directory(written.directory, written.verify_key(), [cosigned], [stranger.key]).witnessed is None
+    report = verify_directory(written.directory, written.verify_key(), [cosigned], Quorum((stranger.key,), 1))
+    assert report.witnessed is None
+    assert [problem.fault for problem in report.problems] == [Fault.UNWITNESSED]
+    assert "cosigned by 1 of 1 witnesses (at most by 0)" in str(report.first_bad)
+
+
+def test_a_quorum_has_to_have_cosigned_one_checkpoint(written: Written) -> None:
+    signers = [NoteSigner(f"w{n}.example", bytes([n]) * 32, WITNESS_KEY) for n in (1, 2, 3)]
+    keys = tuple(signer.key for signer in signers)
+    text = written.end.partition(b"\n\n")[0] + b"\n"
+    one, other = (written.end + signer.cosign(text, 1) for signer in signers[:2])
+
+    def report(kept: list[bytes], needed: int) -> Report:
+        return verify_directory(written.directory, written.verify_key(), kept, Quorum(keys, needed))
+
+    # Two checkpoints with one signature each, or one signature twice, are not one checkpoint with two.
+    assert report([one, other], 1).witnessed == report([], 1).records
+    for kept in ([one, other], [one + signers[0].cosign(text, 2)], []):
+        found = report(kept, 2)
+        assert (found.witnessed, found.consistent) == (None, False)
+    both = report([one + signers[1].cosign(text, 1)], 2)
+    assert (both.witnessed, both.consistent) == (both.records, True)

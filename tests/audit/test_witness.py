@@ -22,7 +22,7 @@ from nomoat.audit.checkpoint import (
     verify_cosignature,
 )
 from nomoat.audit.cosigning import Cosigner, Post
-from nomoat.audit.receipt import cosignatures
+from nomoat.audit.quorum import Quorum
 from nomoat.audit.tree import EMPTY_ROOT, Frontier, Head, consistency_proof, leaf_hash, position, root_at
 from nomoat.audit.witness import (
     BODY_LIMIT,
@@ -34,7 +34,7 @@ from nomoat.audit.witness import (
     WitnessApplication,
     WitnessState,
 )
-from nomoat.core.errors import Conflict, Corrupt, Misuse, NoMoatError, Unavailable
+from nomoat.core.errors import Conflict, Corrupt, Malformed, NoMoatError, Unavailable
 from tests.audit.foreign_witness import FAULTS, ForeignWitness
 from tests.audit.world import Clock, FaultyFiles, World, opening
 
@@ -384,7 +384,7 @@ def test_nothing_is_witnessed_before_the_quorum(tmp_path: Path) -> None:
         cosigner = Cosigner(log, tmp_path, keys, 2)
         assert set((await cosigner.refresh(posts)).values()) == {None}
         assert cosigner.newest is not None
-        assert {name for name, _ in cosignatures(cosigner.newest, keys)} == set(names)
+        assert {name for name, _ in Quorum(tuple(keys), 1).cosignatures(cosigner.newest)} == set(names)
         again = Cosigner(log, tmp_path, keys, 2)
         assert again.newest is not None
         assert await again.refresh(posts) == {}  # nothing new to be cosigned
@@ -397,7 +397,7 @@ def test_witnesses_are_few_and_apart(tmp_path: Path) -> None:
     many = [NoteSigner(f"w{n}.example", bytes([n]) * 32, WITNESS_KEY).key for n in range(1, 18)]
     twice = [many[0], NoteSigner("other.example", bytes([1]) * 32, WITNESS_KEY).key]
     for witnesses in (many, twice):
-        with pytest.raises(Misuse):
+        with pytest.raises(Malformed):
             Cosigner(TreeLog(), tmp_path, witnesses)
 
 

@@ -1,5 +1,6 @@
 """Every command of the guide for auditors runs and does what the page says; every route of its reference is there."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -26,10 +27,12 @@ def test_the_commands_of_the_guide_run(
     (tmp_path / "log.vkey").write_text((live.data / "public" / "log.vkey").read_text())
     while int(str(admin.nomoat("audit", "search", "--limit", "1", "--json").json()["size"])) <= 45:
         assert admin.nomoat("whoami").code == 0
+    found = admin.nomoat("audit", "search", "by ann what Whoami allowed", "--limit", "1", "--json")
+    mine = str(json.loads(found.out)["records"][0]["n"])  # of the page, 46 is an access of the caller's own
     for line in COMMANDS:
         program, *arguments = shlex.split(line)
         assert program == "nomoat"
-        said = admin.nomoat(*arguments)
+        said = admin.nomoat(*(mine if each == "46" else each for each in arguments))
         assert said.code == 0, (line, said.err)
     said = admin.nomoat("audit", "prove", "45", "--from", str(live.copy("guided")), "--key", "log.vkey")
     assert said.code == 0, said.err

@@ -2,9 +2,12 @@
 
 import json
 import stat
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.cli.live import Caller, Live
 
@@ -17,6 +20,15 @@ def test_who_logged_in_is_known(admin: Caller) -> None:
     said = admin.nomoat("whoami")
     assert said.code == 0
     assert "person:ann" in said.out
+
+
+def test_what_a_credential_is_bound_to_is_shown(admin: Caller) -> None:
+    certificate = x509.load_pem_x509_certificate((admin.profile / "certificate.pem").read_bytes())
+    thumbprint = urlsafe_b64encode(certificate.fingerprint(SHA256())).rstrip(b"=").decode()  # RFC 8705, section 3.1
+    known = admin.nomoat("whoami", "--json").json()
+    assert (known["certificate"], known["key"]) == (thumbprint, "")
+    lines = admin.nomoat("whoami").out.splitlines()
+    assert [line.split() for line in lines if line.startswith(("certificate", "key"))] == [["certificate", thumbprint]]
 
 
 def test_a_workload_joins_with_its_code(live: Live, admin: Caller) -> None:

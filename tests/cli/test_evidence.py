@@ -101,6 +101,37 @@ def test_proving_is_for_auditors_and_recorded(live: Live, admin: Caller, refused
     assert "person ann" in admin.nomoat("audit", "search", "what ProveRecord allowed").out
 
 
+def test_everybody_proves_their_own_access_and_nobody_else_s(
+    live: Live, admin: Caller, refused: int, log_key: str, tmp_path: Path
+) -> None:
+    who, receipt = live.person(admin, "owner"), tmp_path / "own.tlog-proof"
+    told = int(json.loads(who.nomoat("audit", "search", "--json").err)["record"])
+    said = who.nomoat("audit", "prove", str(told), "--own", "-o", str(receipt))
+    assert said.code == 0, said.err
+    said = Caller(tmp_path / "elsewhere").nomoat("audit", "receipt", str(receipt), "--key", log_key, "--json")
+    assert said.code == 0, said.err
+    entry = said.json()["entry"]
+    assert isinstance(entry, dict)
+    assert (entry["n"], entry["what"], entry["decision"]) == (told, "ReadLog", "deny")
+    for number in (refused, 999_999):
+        said = who.nomoat("audit", "prove", str(number), "--own", "-o", str(tmp_path / "no"))
+        assert said.code == 1
+        assert said.err.splitlines()[0] == f"refused: there is no record {number} of an access of yours"
+        assert not (tmp_path / "no").exists()
+    for options in (["--content", str(tmp_path / "c")], ["--from", str(tmp_path), "--key", log_key]):
+        assert who.nomoat("audit", "prove", str(told), "--own", *options).code == 2
+    # After an erasure the record is there and nobody's any more, not even who it was of.
+    live.declare(admin, '[[group]]\nname = "privacy-officers"')
+    eraser = live.person(admin, "eraser", 'groups = ["privacy-officers"]')
+    said = eraser.nomoat("audit", "erase", "person:owner", "--yes")
+    assert said.code == 0, said.err
+    said = who.nomoat("audit", "prove", str(told), "--own", "-o", str(tmp_path / "no"))
+    assert said.err.splitlines()[0] == f"refused: there is no record {told} of an access of yours"
+    said = admin.nomoat("audit", "prove", str(told), "-o", str(tmp_path / "no"), "--content", str(tmp_path / "c"))
+    assert (said.code, "was erased or forgotten" in said.err) == (1, True), said.err
+    assert admin.nomoat("audit", "prove", str(told), "-o", str(tmp_path / "yes")).code == 0
+
+
 def test_what_cannot_be_proven(admin: Caller, tmp_path: Path) -> None:
     said = admin.nomoat("audit", "prove", "999999", "-o", str(tmp_path / "r"))
     assert said.code == 1

@@ -6,7 +6,10 @@ import stat
 from pathlib import Path
 
 import duckdb
+import pytest
 
+from nomoat.cli.report import coverage, say_coverage
+from nomoat.client.gateway import Aggregate
 from tests.cli.live import Caller, Live
 
 
@@ -42,6 +45,34 @@ def test_the_same_records_in_every_format(admin: Caller, tmp_path: Path) -> None
     assert all(found == numbers["json"] for found in numbers.values())
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_file_that_exists_is_replaced_by_force_alone(admin: Caller, tmp_path: Path, form: str) -> None:
+    evidence, link = tmp_path / "evidence", tmp_path / "link"
+    evidence.write_text("what somebody kept")
+    link.symlink_to(tmp_path / "nowhere")
+    before = exports(admin)
+    for file in (evidence, link):
+        said = admin.nomoat("audit", "export", "--format", form, "-o", str(file))
+        assert said.code == 1
+        assert f"{file} exists already; name another file, or replace it with --force" in said.err
+    assert evidence.read_text() == "what somebody kept"
+    assert exports(admin) == before, "nothing was taken away"
+    evidence.chmod(0o644)
+    refused = admin.nomoat("audit", "export", "whence y", "--format", form, "-o", str(evidence), "--force")
+    assert (refused.code, evidence.read_text()) == (1, "what somebody kept")
+    said = admin.nomoat("audit", "export", "what Enroll", "--format", form, "-o", str(evidence), "--force")
+    assert said.code == 0, said.err
+    assert "what somebody kept" not in evidence.read_bytes().decode("latin-1")
+    assert stat.S_IMODE(evidence.stat().st_mode) == 0o600
+    assert sorted(tmp_path.iterdir()) == [evidence, link]
+
+
+def exports(admin: Caller) -> int:
+    records = admin.nomoat("audit", "search", "what ExportLog", "--json", "--limit", "1000").json()["records"]
+    assert isinstance(records, list)
+    return len(records)
+
+
 def test_an_export_can_be_printed(admin: Caller) -> None:
     said = admin.nomoat("audit", "export", "what RegisterDevice", "--format", "csv")
     assert said.code == 0, said.err
@@ -75,9 +106,28 @@ def test_a_report_counts_what_happened_and_is_itself_a_record(admin: Caller) -> 
     assert isinstance(rows, list)
     assert isinstance(found, list)
     (whoami,) = [row for row in rows if row["what"] == "Whoami"]
-    assert said.json()["counted"] >= found[-1]["n"] + 1
+    counted = said.json()["counted"]
+    assert isinstance(counted, int)
+    assert counted >= found[-1]["n"] + 1
+    assert (said.json()["size"], said.json()["complete"], said.json()["missing_since"]) == (counted, True, None)
+    waited = admin.nomoat("audit", "who", "by ann", "--wait", "--json")
+    assert (waited.code, waited.json()["complete"]) == (0, True)
     assert (whoami["who"], whoami["accesses"]) == ("person ann", len(found))
     shown = admin.nomoat("audit", "report", "--by", "what")
     assert shown.out.split()[:6] == ["what", "accesses", "refused", "bytes", "first", "last"]
     assert admin.nomoat("audit", "search", "what ReportLog", "--json").json()["records"] != []
     assert admin.nomoat("audit", "report", "--by", "password").code == 1
+
+
+def test_a_count_that_lacks_records_says_which_in_words_and_in_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    since = "2026-11-26T17:03:12.412Z"
+    say_coverage(Aggregate((), 4, 999_424, 1_070_124, since), "4 of 4 groups")
+    told = capsys.readouterr().err
+    assert "counted up to record 999423 of 1070124 records" in told
+    assert "INCOMPLETE: the last 70700 records, since 2026-11-26" in told
+    assert "--wait" in told
+    assert coverage(Aggregate((), 4, 999_424, 1_070_124, since)) == {
+        "counted": 999_424, "size": 1_070_124, "complete": False, "missing_since": since,
+    }  # fmt: skip
+    say_coverage(Aggregate((), 4, 12, 12, ""), "4 of 4 groups")
+    assert capsys.readouterr().err == "4 of 4 groups, in the first 12 records\n"

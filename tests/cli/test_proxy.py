@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from nomoat.client.entrance import standing_alone
+from nomoat.client.profiles import Profile
 from tests.cli.live import TOKEN_LIFE, Caller, Live
 
 PYTHON = sys.executable
@@ -120,6 +123,18 @@ def test_a_stock_clients_long_job_survives_several_tokens_by_each_way(live: Live
         assert {record["who"]["binding"] for record in found} == {binding}
 
 
+def test_a_start_leaves_no_refusal_on_record(own: Live) -> None:
+    """The first proof has no nonce yet (RFC 9449, section 8): that buried real refusals."""
+    admin = own.admin()
+    who = own.workload(admin, "quiet")
+    assert who.nomoat("exec", "--", "true").code == 0
+    with who.running("proxy", "--json") as process:
+        assert Running(process).get().status_code == 200
+    assert admin.nomoat("audit", "search", "what Authenticate", "--json").json()["records"] == []
+    counted = admin.nomoat("status", "--json").json()
+    assert (counted["challenges"], counted["strangers"]) == (2, 0)
+
+
 def test_a_proxy_runs_until_it_is_stopped(job: Caller) -> None:
     refused = job.nomoat("env", "hub", "--proxy")
     assert refused.code == 1
@@ -149,6 +164,35 @@ def test_a_second_proxy_does_not_take_the_firsts_clients(job: Caller) -> None:
         assert job.nomoat("env", "hub", "--proxy").code == 0
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+def test_of_proxies_that_start_in_the_same_instant_one_runs(live: Live, admin: Caller) -> None:
+    who = live.workload(admin, "hasty")
+    with ExitStack() as running:
+        processes = [running.enter_context(who.running("proxy", "--json")) for _ in range(4)]
+        until(lambda: sum(process.poll() is not None for process in processes) == 3, 60)
+        (winner,) = [process for process in processes if process.poll() is None]
+        for loser in processes:
+            if loser is not winner:
+                out, err = loser.communicate()
+                assert (loser.returncode, out) == (1, "")
+                assert "a proxy of the profile 'default' runs already" in err
+        assert Running(winner).get().json()["binding"] == "dpop"
+        winner.kill()  # and leaves its address behind: the next one goes by the lock alone
+        winner.wait(20)
+        with who.running("proxy", "--json") as process:
+            assert Running(process).get().status_code == 200
+
+
+def test_a_proxy_that_has_no_address_yet_keeps_others_out(job: Caller) -> None:
+    with standing_alone(Profile("default", job.profile)):
+        with job.running("proxy", "--json") as process:
+            assert process.wait(30) == 1
+            assert process.stderr is not None
+            assert "a proxy of the profile 'default' runs already; stop it, or use it" in process.stderr.read()
+        with job.running("proxy", "--json", "--socket", str(job.home / "own.sock")) as process:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["url"] == "http://localhost", "its key is nobody else's"
 
 
 def test_a_proxy_listens_on_this_machine_only(job: Caller) -> None:

@@ -1,14 +1,16 @@
 """A stock client behind a real proxy: it waits while a person logs in again, and says what to do if nobody does."""
 
+import itertools
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
 
+from nomoat.client.proxy.waiting import MOST
 from nomoat.policy.defaults import starter_policies
 from tests.cli.live import Caller, Live
 from tests.cli.test_proxy import INGESTS, Running
@@ -122,6 +124,48 @@ def test_an_ended_session_is_waited_for_as_well(guarded: Live) -> None:
         answer = waiting.result(timeout=20)
     assert answer.status_code == 200
     assert answer.json()["session"] != session
+
+
+def test_what_is_lent_as_a_certificate_waits_and_goes_on_with_the_new_one(guarded: Live) -> None:
+    admin, person = administrator(guarded), aged(guarded, "certified")
+    with person.running("proxy", "--certificate", "--json") as process, ThreadPoolExecutor(1) as pool:
+        running = Running(process)
+        waiting = pool.submit(running.get, FILE)
+        time.sleep(1)
+        assert not waiting.done()
+        assert person.nomoat("login").code == 0
+        assert waiting.result(timeout=20).status_code == 200
+        known = running.get().json()
+        assert known["binding"] == "mtls"
+        assert admin.nomoat("revoke", "session", known["session"]).code == 0
+        waiting = pool.submit(running.get)
+        time.sleep(1.5)
+        assert not waiting.done()
+        assert person.nomoat("login").code == 0
+        again = waiting.result(timeout=20).json()
+    assert again["binding"] == "mtls"
+    assert again["session"] != known["session"]
+    assert again["certificate"] != known["certificate"]
+
+
+@pytest.mark.parametrize("options", [(), ("--certificate",)], ids=["dpop", "certificate"])
+def test_no_more_than_so_many_requests_wait_and_a_further_one_is_answered_at_once(
+    guarded: Live, options: tuple[str, ...]
+) -> None:
+    admin, more = administrator(guarded), 5
+    person = guarded.person(admin, f"crowd-{len(options)}", INTERNAL)
+    with person.running("proxy", "--json", *options) as process, ThreadPoolExecutor(MOST + more) as pool:
+        running = Running(process)
+        assert admin.nomoat("revoke", "session", running.get().json()["session"]).code == 0
+        asked = [pool.submit(running.get) for _ in range(MOST + more)]
+        refused = list(itertools.islice(as_completed(asked, timeout=30), more))
+        assert {each.result().status_code for each in refused} == {403}
+        assert "nomoat login" in refused[0].result().json()["error"]
+        time.sleep(1)
+        assert sum(each.done() for each in asked) == more
+        assert person.nomoat("login").code == 0
+        statuses = sorted(each.result(timeout=60).status_code for each in asked)
+    assert statuses == [200] * MOST + [403] * more
 
 
 def test_a_request_that_waited_is_made_once_more_and_both_are_on_record(guarded: Live) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx2
 
-from nomoat.audit.checkpoint import add_signatures, parse_checkpoint
+from nomoat.audit.checkpoint import WITNESS_KEY, NoteSigner, add_signatures, parse_checkpoint
+from nomoat.server.configuration import load_configuration
 from tests.cli.live import Caller, Live
 
 
@@ -26,6 +27,56 @@ def test_a_witness_has_a_private_key_that_is_made_once(tmp_path: Path) -> None:
     again = caller.nomoat("witness", "init", str(tmp_path / "w"), "--name", "w.example")
     assert again.code == 1
     assert "holds a witness already" in again.err
+
+
+def require_quorum(caller: Caller, verify: tuple[str, ...], cosigner: str) -> None:
+    """One of two witnesses cosigned: enough for a quorum of one, and of no more; what is no quorum is wrong usage."""
+    silent = str(NoteSigner("silent.example", bytes(32), WITNESS_KEY).key)
+    keys = ("--witness-key", cosigner, "--witness-key", silent)
+    assert caller.nomoat(*verify, *keys, "--quorum", "1").code == 0
+    for options in (keys, (*keys, "--quorum", "2"), ("--witness-key", silent)):
+        said = caller.nomoat(*verify, *options)
+        assert said.code == 4
+        assert "log NOT VERIFIED" in said.out
+        assert "no checkpoint of them was cosigned by" in said.out
+        assert caller.nomoat(*verify, *options, "--json").json()["witnessed"] is None
+    for options in (
+        (*keys, "--quorum", "3"),
+        (*keys, "--quorum", "0"),
+        (*keys, "--witness-key", cosigner),
+        ("--quorum", "1"),
+    ):
+        assert caller.nomoat(*verify, *options).code == 2, options
+
+
+def test_a_gateway_is_made_with_several_witnesses_and_a_quorum(tmp_path: Path) -> None:
+    caller = Caller(tmp_path / "home")
+    keys = [str(NoteSigner(f"w{n}.example", bytes([n]) * 32, WITNESS_KEY).key) for n in (1, 2)]
+    (tmp_path / "w2.vkey").write_text(f"{keys[1]}\n")
+    one, two = ("--witness", "https://w1.example"), ("--witness", "https://w2.example")
+    first, second = ("--witness-key", keys[0]), ("--witness-key", str(tmp_path / "w2.vkey"))
+    init = ("init", str(tmp_path / "data"), "--admin", "ann")
+    for options in (
+        one,
+        (*one, *first, *two),
+        (*one, *first, *two, *first),
+        (*one, *first, "--witness-quorum", "2"),
+        (*one, *first, "--witness-quorum", "0"),
+        ("--witness-quorum", "1"),
+        ("--witness", "ftp://w1.example", *first),
+        (*one, "--witness-key", "w1.example+00000000+AAAA"),
+    ):
+        said = caller.nomoat(*init, *options)
+        assert said.code == 2, (options, said.err)
+        assert not (tmp_path / "data").exists()
+    said = caller.nomoat(*init, *one, *first, *two, *second, "--witness-quorum", "1")
+    assert said.code == 0, said.err
+    configuration = load_configuration(tmp_path / "data")
+    assert [(witness.url, witness.key) for witness in configuration.all_witnesses] == [
+        ("https://w1.example", keys[0]),
+        ("https://w2.example", keys[1]),
+    ]
+    assert configuration.witness_quorum == 1
 
 
 def test_a_witness_cosigns_and_a_copy_proves_it(tmp_path: Path) -> None:
@@ -63,6 +114,7 @@ def test_a_witness_cosigns_and_a_copy_proves_it(tmp_path: Path) -> None:
     assert f"log verified: {size} records, checkpoint signed and witnessed, 0 gaps" in said.out
     stranger = caller.nomoat(*verify, "--witness-key", str(made["witness_key"]).replace("w.example", "x.example"))
     assert stranger.code == 2, "a verifier key under another name has another id"
+    require_quorum(caller, verify, str(made["witness_key"]))
     with caller.running(*serve) as process:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]

@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import Connection
 
 from nomoat.audit.aggregates import GROUPINGS, parse_groupings
-from nomoat.audit.chunking import BEFORE, Chunker, Made
+from nomoat.audit.chunking import Chunker, Made
 from nomoat.audit.events import Events
+from nomoat.audit.following import BEFORE
 from nomoat.audit.log import Log
 from nomoat.audit.query import Query, parse_query
 from nomoat.audit.reports import Reports
@@ -155,26 +156,32 @@ def test_every_grouping_can_be_asked(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
-def test_no_name_lies_in_plaintext_and_a_changed_or_swapped_chunk_does_not_open(tmp_path: Path) -> None:
+def test_no_name_lies_in_plaintext_and_columns_that_were_changed_swapped_or_lost_are_made_anew(tmp_path: Path) -> None:
     async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, at: Path) -> None:
-        for accesses in (150, 151):
-            await fill(world, log, accesses)
-            assert await extend(reports, log)
-        files = sorted((at / "columns").iterdir())
-        assert len(files) >= 2
-        for file in files:
-            content = file.read_bytes()
-            assert b"acme" not in content
-            assert b"PAR1" not in content
-            assert file.stat().st_mode & 0o077 == 0
-        one, two = files[0].read_bytes(), files[1].read_bytes()
-        for broken in (two, one[:-1], bytes([one[0] ^ 1]) + one[1:]):
-            files[0].write_bytes(broken)
-            with pytest.raises(Corrupt, match="columns"):
-                await reports.report(["who"], Query(), limit=10)
-        files[0].write_bytes(one)
-        assert (await reports.report(["who"], Query(), limit=10)).rows
-        assert len(chunks.list()) == len(files)
+        spoils: list[Callable[[bytes, bytes], bytes]] = [
+            lambda _, two: two,
+            lambda one, _: one[:-1],
+            lambda one, _: bytes([one[0] ^ 1]) + one[1:],
+            lambda *_: b"",
+        ]
+        for spoil in spoils:
+            for accesses in (150, 151):
+                await fill(world, log, accesses)
+                assert await extend(reports, log)
+            one, two, *_ = sorted((at / "columns").iterdir())
+            for file in (one, two):
+                content = file.read_bytes()
+                assert b"acme" not in content
+                assert b"PAR1" not in content
+                assert file.stat().st_mode & 0o077 == 0
+            expected = counted(log, ["who"], Query())
+            if spoiled := spoil(one.read_bytes(), two.read_bytes()):
+                one.write_bytes(spoiled)
+            else:
+                one.unlink()
+            # Never a wrong answer: this one is of the log itself.
+            assert told((await reports.report(["who"], Query(), limit=10)).rows, ["who"]) == expected
+            assert chunks.list() == []
 
     run(tmp_path, test)
 
@@ -245,18 +252,51 @@ def test_things_are_counted_in_all_their_versions(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
-def test_what_is_too_much_to_read_for_one_report_is_refused_with_what_to_do(
+def test_a_report_that_lacks_records_says_so_and_one_that_waits_lacks_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, _: Path) -> None:
+        monkeypatch.setattr("nomoat.audit.reports.FARTHEST_BEHIND", 300)
+        await fill(world, log, 250)
+        with pytest.raises(Unavailable, match=r"none of the \d+ records can be counted yet: ask again in a minute"):
+            await reports.report(["who"], Query(), limit=10)
+        assert await extend(reports, log)
+        whole = await reports.report(["who"], Query(), limit=10)
+        assert (whole.counted, whole.size, whole.missing_since) == (log.size, log.size, None)
+        await fill(world, log, 400)
+        (chunk,) = chunks.list()
+        # What it says it counts is what it counts.
+        until = log.walk().take(chunk.last + 1, most=100_000)
+        part = await reports.report(["who"], Query(), limit=10)
+        assert (part.counted, part.size) == (chunk.last + 1, log.size)
+        assert part.missing_since == str(until[-1]["at"])
+        assert sum(row["accesses"] for row in part.rows) == sum(record["kind"] == "opening" for record in until)
+        # And what is asked to wait answers only when all that was there can be counted.
+        size = log.size
+        waiting = asyncio.create_task(reports.report(["who"], Query(), limit=10, wait=True))
+        while await extend(reports, log):
+            await fill(world, log, 10)
+        found = await waiting
+        assert found.counted >= size
+        assert (found.missing_since, found.size) == (None, found.counted)
+        assert sum(row["accesses"] for row in found.rows) >= 650
+
+    run(tmp_path, test)
+
+
+def test_a_report_waits_no_longer_than_it_may_and_says_what_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, _: Path) -> None:
         del chunks
         monkeypatch.setattr("nomoat.audit.reports.FARTHEST_BEHIND", 300)
-        await fill(world, log, 250)
-        with pytest.raises(Unavailable, match=r"they are being made, 0 of .* ask again in a minute"):
-            await reports.report(["who"], Query(), limit=10)
+        monkeypatch.setattr("nomoat.audit.reports.LONGEST_WAIT_S", 0.05)
+        await fill(world, log, 150)
         assert await extend(reports, log)
-        found = await reports.report(["who"], Query(), limit=10)
-        assert sum(row["accesses"] for row in found.rows) == 250
+        await fill(world, log, 300)
+        found = await reports.report(["who"], Query(), limit=10, wait=True)
+        assert found.missing_since is not None
+        assert found.counted < found.size == log.size
 
     run(tmp_path, test)
 

@@ -5,7 +5,7 @@ Each script knows nothing of this project; its settings are what `nomoat env TOO
 
 import json
 
-from tests.hub.live import Live
+from tests.hub.live import Live, printed
 from tests.hub.ways import Way
 
 HF = """
@@ -134,6 +134,40 @@ def test_the_hf_command_uploads_downloads_names_and_deletes(way: Way) -> None:
     assert "cli/a.txt" in hf("datasets", "list", os.environ["REPOSITORY"], "-R")
 """,
     )
+
+
+def test_the_hf_command_prints_why_it_was_refused(way: Way) -> None:
+    """Of the code by which programs are told, it says "requires approval" and no more."""
+    way.done(
+        "ingest",
+        "import os; from huggingface_hub import upload_file; "
+        "upload_file(path_or_fileobj=b'1', path_in_repo='refused-to.csv', repo_id=os.environ['REPOSITORY'], repo_type='dataset')",
+    )
+    said = printed(
+        way.done(
+            "scientist",
+            """
+            import json, os, subprocess, sys
+            hf, name = os.path.join(os.path.dirname(sys.executable), "hf"), os.environ["REPOSITORY"]
+            open("mine.txt", "w").close()
+            said = []
+            for words in (
+                ["download", name, "refused-to.csv", "--repo-type", "dataset"],
+                ["upload", name, "mine.txt", "mine.txt", "--repo-type", "dataset"],
+                ["repos", "create", name, "--type", "dataset"],
+                ["repos", "branch", "create", name, "mine", "--type", "dataset"],
+            ):
+                done = subprocess.run([hf, *words], capture_output=True, text=True)
+                said.append((words[0], done.returncode, done.stderr))
+            print(json.dumps(said))
+            """,
+        )
+    )
+    assert isinstance(said, list)
+    for words, code, told in said:
+        assert code != 0, words
+        assert "refused: scientist may not " in told, (words, told)
+        assert "(record " in told, (words, told)
 
 
 def test_branches_tags_and_history_as_huggingface_hub_knows_them(way: Way) -> None:
@@ -305,4 +339,20 @@ def test_a_card_is_pushed_and_updated_by_functions_that_validate_it_as_nobody(wa
         loaded = DatasetCard.load(repository, repo_type="dataset").data
         assert (loaded.license, loaded.tags) == ("mit", ["x"])
         """,
+    )
+
+
+def test_stock_clients_list_what_there_is_for_them(way: Way) -> None:
+    way.done(
+        "ingest",
+        HF
+        + """
+    from huggingface_hub import HfApi
+    name, listed = os.environ["REPOSITORY"], list(HfApi().list_datasets(author="acme", sort="last_modified"))
+    assert name in [each.id for each in listed] and all(each.private and each.sha for each in listed)
+    assert [each.id for each in HfApi().list_datasets(search=name, limit=1)] == [name]
+    assert [each.id for each in HfApi().list_models()] == []  # an ingestion job has no business with models
+    os.environ["COLUMNS"] = "400"
+    assert name in hf("datasets", "list", "--author", "acme") and "acme/" not in hf("models", "list")
+    """,
     )

@@ -40,12 +40,12 @@ BOUND = """
     api.create_repo(**where)
     assert list(api.list_repo_tree(**where)) == []
 """
-# What `nomoat env` gives is bound or not, and that decides it. This command shows why only with HF_DEBUG.
+# What `nomoat env` gives is bound or not, and that decides it.
 COMMAND = """
     import os, subprocess, sys
     def hf(*words):
         command = [os.path.join(os.path.dirname(sys.executable), "hf"), *words]
-        return subprocess.run(command, env={**os.environ, "HF_DEBUG": "1"}, capture_output=True, text=True)
+        return subprocess.run(command, capture_output=True, text=True)
     name, way = os.environ["REPOSITORY"] + "-condemned", os.environ["REPOSITORY"].partition("/")[2]
     assert hf("repos", "create", name, "--type", "dataset").returncode == 0
     open("condemned.bin", "wb").write(b"x" * 5000)

@@ -291,6 +291,7 @@ def test_a_client_tells_errors_apart_by_their_codes() -> None:
     missing = error_headers(NotFound("x", kind="entry", version="c" * 40))
     assert (missing["X-Error-Code"], missing["X-Repo-Commit"]) == ("EntryNotFound", "c" * 40)
     assert "X-Error-Code" not in error_headers(NotFound("x", kind="route"))
-    assert error_headers(NotPermitted("x"))["X-Error-Code"] == "GatedRepo"
+    assert error_headers(NotPermitted("x"), "unknown/None; hf_hub/1.0.0")["X-Error-Code"] == "GatedRepo"
+    assert error_headers(NotPermitted("x"), "huggingface-cli/1.0.0; hf_hub/1.0.0") == {"X-Error-Message": "refused: x"}
     expired = error_headers(Unauthenticated("expired", kind="expired"))
     assert expired == {"X-Error-Message": "Invalid credentials in Authorization header"}

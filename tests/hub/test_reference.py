@@ -4,6 +4,7 @@ from pathlib import Path
 
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub import DatasetEndpoints, HubEndpoints, ModelEndpoints
+from nomoat.protocols.hub.browsing import BrowsingEndpoints
 from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "hub.md"
@@ -16,8 +17,17 @@ EVERY = (
     ModelReferences,
     HubEndpoints,
     ManagementEndpoints,
+    BrowsingEndpoints,
 )
-Endpoints = DatasetEndpoints | ModelEndpoints | HubEndpoints | DatasetReferences | ModelReferences | ManagementEndpoints
+Endpoints = (
+    DatasetEndpoints
+    | DatasetReferences
+    | ModelEndpoints
+    | ModelReferences
+    | HubEndpoints
+    | ManagementEndpoints
+    | BrowsingEndpoints
+)
 
 
 def table(routes: list[Route]) -> str:

@@ -317,11 +317,19 @@ async def test_a_refused_proof_is_not_spent_and_takes_no_memory(world: World) ->
     train, thief = await prover(world), Prover(world)
     before = len(world.identity.proofs.replays)
     thief.token = train.token
-    for changes in ({}, {"htm": "PUT"}, {"nonce": "x"}, {"iat": 0}):
+    for changes in ({}, {"htm": "PUT"}, {"ath": "x"}, {"iat": 0}):
         thief.refusal(**changes)
         if changes:
             train.refusal(**changes)
     assert len(world.identity.proofs.replays) == before
+
+
+@scenario
+async def test_a_proof_that_was_asked_for_its_nonce_is_spent(world: World) -> None:
+    train = await prover(world)
+    challenged = train.proven(nonce=None)
+    assert world.refusal(challenged).kind == "use-nonce"
+    assert world.refusal(challenged).kind == "replayed"
 
 
 # -- Bounds -----------------------------------------------------------------------------------------

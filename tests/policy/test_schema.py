@@ -43,13 +43,16 @@ GROUPS = {
         "DeleteTag",
     },
     "Remove": {"DeleteRepository"},
-    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadStatus"},
+    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
-        *{"ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
+        *{"ExplainRecord", "ProveOwnRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
     },
     "Erase": {"EraseContent"},
-    "Identify": {"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken", "ValidateCard"},
+    "Identify": {
+        *{"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
+        *{"ValidateCard", "ListRepositories"},
+    },
 }
 REPOSITORIES = frozenset({"Dataset", "Model"})
 FILE = frozenset({"File"})
@@ -65,8 +68,10 @@ SUBJECTS = {
     "ApplyDirectory": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
     "TryPolicy": {"PolicySet"},
+    "ReadPolicy": {"PolicySet"},
     **dict.fromkeys(GROUPS["Audit"], LOGS),
     "ExplainRecord": {"LogRecord"},
+    "ProveOwnRecord": {"LogRecord"},
     "ReadStatus": {"Gateway"},
 }
 THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, RECORDS, GATEWAY)

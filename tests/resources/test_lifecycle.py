@@ -235,7 +235,7 @@ def test_no_sequence_lets_one_person_both_write_and_approve(tmp_path_factory: py
 
         @initialize()
         def begin(self) -> None:
-            from tests.resources.world import yard  # noqa: PLC0415 - a context of its own for each run
+            from tests.resources.world import yard
 
             self.context = yard(tmp_path_factory.mktemp("machine"))
             there = self.loop.run_until_complete(self.context.__aenter__())

@@ -279,7 +279,7 @@ def test_the_witness_knows_that_a_backup_is_older_at_the_restore_and_at_the_star
             wait_for(data / "log" / "checkpoint.witnessed")
         with pytest.raises(OlderThanKept) as found:
             restored(tmp_path / "old", tmp_path / "restored")
-        assert found.value.whom == "the witness"
+        assert found.value.whom == "the witness w.example/witness"
         assert found.value.known > found.value.found
         # Whoever only copies files around the restore is told at the start, and the log keeps it.
         command = [sys.executable, "-m", "nomoat.cli", "serve", str(tmp_path / "copy"), "--json"]

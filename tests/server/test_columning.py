@@ -62,7 +62,7 @@ def test_columns_follow_the_log_while_it_is_written_and_reports_count_beyond_the
 def test_a_process_that_is_ended_is_started_again(tmp_path: Path) -> None:
     async def test(gateway: Gateway, data: Path) -> None:
         await fill(gateway, 900)
-        columnist = Columnist(data)
+        columnist = Columnist(data, gateway.log.verifier_key)
         assert (await columnist.make(-1, 300)).last == 299
         process = columnist._process
         assert process is not None
@@ -77,6 +77,19 @@ def test_a_process_that_is_ended_is_started_again(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+def test_it_makes_columns_without_any_key_that_signs(tmp_path: Path) -> None:
+    async def test(gateway: Gateway, data: Path) -> None:
+        await fill(gateway, 400)
+        for path in (data / "keys").iterdir():
+            if path.stem != "pseudonyms":
+                path.rename(tmp_path / path.name)
+        columnist = Columnist(data, gateway.log.verifier_key)
+        assert (await columnist.make(-1, 300)).last == 299
+        await columnist.end()
+
+    run(tmp_path, test)
+
+
 def test_what_cannot_be_read_is_said_and_no_chunk_leaves_it_out(tmp_path: Path) -> None:
     async def test(gateway: Gateway, data: Path) -> None:
         await fill(gateway, 400)
@@ -84,7 +97,7 @@ def test_what_cannot_be_read_is_said_and_no_chunk_leaves_it_out(tmp_path: Path) 
         whole = segment.read_bytes()
         place = whole.index(b'"n":200')
         segment.write_bytes(whole[:place] + b'"n":299' + whole[place + 7 :])
-        columnist = Columnist(data)
+        columnist = Columnist(data, gateway.log.verifier_key)
         with pytest.raises((Unavailable, Corrupt), match="record 200"):
             await columnist.make(-1, 300)
         segment.write_bytes(whole)

@@ -62,6 +62,15 @@ def test_other_policies_refuse_to_start(tmp_path: Path, witnesses: list[WitnessA
         load_configuration(tmp_path)
 
 
+@pytest.mark.parametrize("quorum", ["0", "true", '"1"', "1.0"])
+def test_a_quorum_that_is_written_asks_somebody(tmp_path: Path, quorum: str) -> None:
+    write(tmp_path, address(1))
+    path = tmp_path / "nomoat.toml"
+    path.write_text(path.read_text().replace("\n[[witnesses]]", f"witness_quorum = {quorum}\n[[witnesses]]"))
+    with pytest.raises(Malformed, match="witness_quorum is a number from 1"):
+        load_configuration(tmp_path)
+
+
 def test_an_unknown_field_of_a_witness_refuses_to_start(tmp_path: Path) -> None:
     write(tmp_path, address(1))
     path = tmp_path / "nomoat.toml"

@@ -1,6 +1,7 @@
 """`nomoat fsck` on whole directories, and on ones that were harmed in each of their parts; it changes nothing."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,11 @@ def newest_segment(directory: Path) -> Path:
     return max((directory / "log").glob("*.segment"))
 
 
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 HARMS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "a content flipped in its middle": (lambda at: flip(largest(at), 200_000), "objects", "failed verification"),
     "a content cut": (lambda at: largest(at).write_bytes(largest(at).read_bytes()[:-1]), "objects", "failed verification"),
@@ -94,6 +100,9 @@ HARMS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "rolled back",
     ),
     "the tree flipped": (lambda at: flip(at / "log" / "tree", -5), "tree", "not those of the log"),
+    "a hash within the tree flipped": (lambda at: flip(at / "log" / "tree", 40), "tree", "not those of the log"),
+    "a checkpoint emptied": (lambda at: (at / "log" / "checkpoint").write_bytes(b""), "log", "missing or empty"),
+    "a pipe in place of a segment": (lambda at: pipe(newest_segment(at)), "log", "is no file"),
     "the database flipped": (lambda at: flip(at / "state.db", 9000), "state", ""),
     "the database cut": (lambda at: (at / "state.db").write_bytes(b""), "state", "cut to nothing"),
     "a key missing": (lambda at: (at / "keys" / "tokens.key").unlink(), "keys", "the key tokens is missing"),

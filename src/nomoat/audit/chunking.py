@@ -4,20 +4,14 @@ Rules: reads the log with the keys, so it runs in the gateway or in a process of
 in a third one, without keys. A record that cannot be read ends it: no chunk leaves one out.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Final, NamedTuple, final
+from typing import NamedTuple, final
 
 from nomoat.audit.apart import Apart, Memory
 from nomoat.audit.counted import counted_row
-from nomoat.audit.events import Events, ReadableRecord
-from nomoat.audit.query import Query
+from nomoat.audit.following import Following
 from nomoat.audit.walk import Walk
-
-STEP: Final = 2000
-"""Records that are read at a time; keys are looked up anew for each step."""
-BEFORE: Final = 1000
-"""Records before the first that are looked at for the openings of outcomes behind it."""
 
 
 class Made(NamedTuple):
@@ -28,27 +22,6 @@ class Made(NamedTuple):
     oldest: str
     newest: str
     content: bytes
-
-
-@final
-class Following:
-    """The events after record number `after`: accesses that began before it are known to their outcomes."""
-
-    def __init__(self, walk: Callable[[int], Walk], after: int) -> None:
-        self._events = Events()
-        self._walk = walk(max(-1, after - BEFORE))
-        while self._walk.after < after:
-            self._events.tell(self._walk.take(after + 1, most=STEP), Query())
-
-    @property
-    def after(self) -> int:
-        """The number of the last record told."""
-        return self._walk.after
-
-    def until(self, size: int) -> Iterator[list[ReadableRecord]]:
-        """Yield the next events below record number `size`, a step at a time."""
-        while self.after + 1 < size:
-            yield self._events.tell(self._walk.take(size, most=STEP), Query())
 
 
 @final

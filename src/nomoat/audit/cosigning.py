@@ -23,14 +23,12 @@ from nomoat.audit.checkpoint import (
     verify_checkpoint,
     verify_cosignature,
 )
-from nomoat.audit.receipt import cosignatures
+from nomoat.audit.quorum import Quorum
 from nomoat.audit.segments import WITNESSED_FILE
 from nomoat.audit.witness import WitnessAnswer
-from nomoat.core.errors import Corrupt, Malformed, Misuse, NoMoatError, Unavailable
+from nomoat.core.errors import Corrupt, Malformed, NoMoatError, Unavailable
 from nomoat.stores.segments import Files
 
-WITNESS_LIMIT: Final = 16
-"""Witnesses of one log: their signatures have to fit under a checkpoint."""
 LONGEST_REST_S: Final = 60.0
 
 Post = Callable[[bytes], Awaitable[WitnessAnswer]]
@@ -68,7 +66,10 @@ class _Standing:
 
 @final
 class Cosigner:
-    """Keeps the newest checkpoint of a log that at least `quorum` of its witnesses cosigned (0: all of them)."""
+    """Keeps the newest checkpoint of a log that at least `quorum` of its witnesses cosigned (0: all of them).
+
+    Raises `Malformed` for witnesses that are no quorum (see `Quorum`).
+    """
 
     def __init__(
         self,
@@ -78,13 +79,10 @@ class Cosigner:
         quorum: int = 0,
         files: Files | None = None,
     ) -> None:
-        apart = min(len({key.public for key in witnesses}), len({key.name for key in witnesses}))
-        if not apart == len(witnesses) <= WITNESS_LIMIT:
-            raise Misuse(f"a log has at most {WITNESS_LIMIT} witnesses, each with a name and a key of its own")
         self._log = log
         self._path = directory / WITNESSED_FILE
         self._standing = {key: _Standing() for key in witnesses}
-        self._quorum = quorum or len(witnesses)
+        self._quorum = Quorum(tuple(witnesses), quorum or len(witnesses))
         self._files = files or Files()
         self._newest = self._load()
 
@@ -112,7 +110,7 @@ class Cosigner:
             self._account(key, went[key], checkpoint)
             if isinstance(answer, bytes):
                 merged = add_signatures(merged, answer)
-                if len(self._under(merged)) >= self._quorum:
+                if len(self._under(merged)) >= self._quorum.needed:
                     await asyncio.to_thread(self._keep, merged)
         return went
 
@@ -176,7 +174,7 @@ class Cosigner:
         """The witnesses whose cosignatures stand under a checkpoint, or under the kept one of the same head."""
         if self._newest is not None and self._newest.head == checkpoint.head:
             checkpoint = checkpoint if len(checkpoint.signatures) > len(self._newest.signatures) else self._newest
-        return cosignatures(checkpoint, list(self._standing))
+        return self._quorum.cosignatures(checkpoint)
 
     def _keep(self, cosigned: Checkpoint) -> None:
         try:
@@ -191,10 +189,10 @@ class Cosigner:
             kept = verify_checkpoint(self._path.read_bytes(), self._log.verifier_key)
         except (OSError, Malformed, Corrupt):
             return None
-        cosigned = {name for name, _ in cosignatures(kept, list(self._standing))}
+        cosigned = {name for name, _ in self._quorum.cosignatures(kept)}
         for key, standing in self._standing.items():
             standing.seen = kept.size if key.name in cosigned else 0
-        return kept if cosigned and len(cosigned) >= self._quorum else None
+        return kept if self._quorum.met_by(kept) else None
 
 
 def _parse_seen(answer: WitnessAnswer, old: int, checkpoint: Checkpoint) -> int:

@@ -7,11 +7,13 @@ record lies; what is found there must hash to the leaf that the tree has.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, final
 
 from nomoat.audit.checkpoint import Checkpoint, parse_checkpoint
 from nomoat.audit.entries import SubjectKeys, unseal_box
+from nomoat.audit.forgotten import trusted_forgotten
 from nomoat.audit.frames import Place, Segments
 from nomoat.audit.log import Log
 from nomoat.audit.receipt import Opening, Receipt, encode_receipt, verify_receipt
@@ -48,6 +50,7 @@ class Evidence:
         self._keys = keys
         self._places = places
         self._witnessed = witnessed
+        self._directory = directory
         self._segments = Segments(directory)
 
     def checkpoint(self) -> bytes:
@@ -71,7 +74,7 @@ class Evidence:
         """Return the receipt of a record, verified, and with `disclose` the opening of its content.
 
         Raises `NotFound` for a number that the log does not have (yet), `Conflict` when the content was
-        erased and is to be disclosed, `Corrupt` when the log's files do not hold, `Unavailable` when the
+        erased or forgotten and is to be disclosed, `Corrupt` when the log's files do not hold, `Unavailable` when the
         keys cannot be read. Work is done in a thread.
         """
         newest = parse_checkpoint(self._log.checkpoint())
@@ -95,11 +98,23 @@ class Evidence:
 
     def _open(self, fields: Mapping[str, object], frame: Frame) -> Opening:
         number = int(str(fields["n"]))
+        if trusted_forgotten(self._log.directory, self._log.verifier_key).covers(fields):
+            raise Conflict(
+                f"the content of record {number} is past its time and forgotten; prove it without its content"
+            )
         key = self._keys.find(str(fields["who"]))
-        if key is None:
-            raise Conflict(f"the content of record {number} was erased; prove it without its content")
-        salt, content = unseal_box(self._log.verifier_key.name, fields, frame.body, key)
-        return Opening(number, salt, content)
+        try:
+            if key is not None:
+                salt, content = unseal_box(self._log.verifier_key.name, fields, frame.body, key)
+                return Opening(number, salt, content)
+        except Corrupt:
+            if not self._is_gone(fields, frame.body):
+                raise
+        raise Conflict(f"the content of record {number} was erased or forgotten; prove it without its content")
+
+    def _is_gone(self, fields: Mapping[str, object], box: bytes) -> bool:
+        """Whether content that does not open is gone for a reason: its subject was erased and is back with a new key."""
+        return sha256(box).hexdigest() == fields["sealed"] and self._keys.erased(str(fields["who"])) is not None
 
     def _frames(self, first: int, count: int) -> list[Frame]:
         hint = self._places.place(first) if self._places else None

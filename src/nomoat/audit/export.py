@@ -6,7 +6,8 @@
     rows   the same rows, a line of JSON each: what a client makes Parquet of
 
 Rules: in order, from the record after `after` up to the size that the log had at the start; memory
-holds one part. Work is done in threads, so that nobody waits for an export.
+holds one part. Work is done in threads, so that nobody waits for an export. Where content is erased or forgotten
+meanwhile, it goes on without it: what was read before that and not told yet is read again.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ from typing import Final
 
 import orjson
 
-from nomoat.audit.events import Events, ReadableRecord
+from nomoat.audit.events import ReadableRecord
+from nomoat.audit.following import Following
 from nomoat.audit.log import Log
 from nomoat.audit.ocsf import event
 from nomoat.audit.query import Query
@@ -48,17 +50,21 @@ FORMATS: Final[Mapping[str, Format]] = {
 
 async def export(log: Log, query: Query, form: str, *, after: int, size: int) -> AsyncIterator[tuple[int, bytes]]:
     """Yield (number of records, bytes) of every part. Raises `Corrupt` and `Unavailable` as `Walk.take` does."""
-    walk, events, origin = log.walk(after), Events(), log.verifier_key.name
-    if form == "csv":
-        yield 0, csv_heading()
+    origin = log.verifier_key.name
 
-    def part() -> tuple[int, bytes] | None:
-        records = walk.take(size, most=PART)
-        if not records:
-            return None
-        told = events.tell(records, query)
+    def part(following: Following) -> tuple[int, bytes]:
+        told = following.take(size, PART)
         return len(told), FORMATS[form](told, origin)
 
-    while (made := await asyncio.to_thread(part)) is not None:
-        if made[1]:
-            yield made
+    if form == "csv":
+        yield 0, csv_heading()
+    following, erasures = None, log.erasures
+    while after + 1 < size:
+        if following is None or erasures != log.erasures:
+            erasures = log.erasures
+            following = await asyncio.to_thread(Following, log.walk, after, query)
+        made = await asyncio.to_thread(part, following)
+        if erasures == log.erasures:  # otherwise it was erased while it was read
+            after = following.after
+            if made[1]:
+                yield made

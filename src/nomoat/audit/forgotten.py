@@ -1,8 +1,8 @@
 """Statements of what was forgotten: content whose time is over, as the log says and signs.
 
 Rules: pure but for reading one file. A statement says of each action before which time its records'
-content is gone, and covers nothing of the log's own life. Without one, a blank box is damage: whoever
-destroys content without the log's key is found.
+content is gone, and covers nothing of the log's own life: readers tell none of it from the statement on, blanked or not.
+Without one, a blank box is damage: whoever destroys content without the log's key is found.
 """
 
 from collections.abc import Mapping
@@ -67,6 +67,14 @@ def read_forgotten(directory: Path, key: VerifierKey) -> Forgotten:
     if len(before) != len(lines):
         raise Malformed("a statement of what was forgotten is an action and a time a line")
     return Forgotten(before)
+
+
+def trusted_forgotten(directory: Path, key: VerifierKey) -> Forgotten:
+    """Do as `read_forgotten` does; of what cannot be read or was not signed, return one that covers nothing."""
+    try:
+        return read_forgotten(directory, key)
+    except (OSError, Malformed, Corrupt):  # what it would explain shows as damaged
+        return Forgotten()
 
 
 def _heading(origin: str) -> str:

@@ -32,7 +32,7 @@ KEPT_BLOCKS: Final = 160
 class Index:
     """The index of one log, which another process keeps in `path`; any thread may use it.
 
-    `erased` gives the newest erasure: an index that was made before it is as none.
+    `erased` gives the newest erasure or forgetting: an index that was made before it is as none.
     """
 
     def __init__(self, path: Path, key: bytes, directory: Path, reader: Reader, erased: Callable[[], int]) -> None:

@@ -2,7 +2,7 @@
 
 Rules: reads the log and never writes to it; takes in only what it was told is durable. The index is made anew
 when it is missing, damaged, of another edition or of another history than the log, or older than the newest
-erasure: keys and terms in memory go with it. Nothing is ever proven with it. Whoever runs this holds the keys
+erasure or forgetting: keys and terms in memory go with it. Nothing is ever proven with it. Whoever runs this holds the keys
 that open the log's content. Records are taken in blocks; the newest block is begun again after a restart.
 """
 
@@ -10,14 +10,16 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, cast, final
 
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from nomoat.audit.checkpoint import VerifierKey
 from nomoat.audit.entries import Pseudonyms, SubjectKeys, decrypt_box
+from nomoat.audit.forgotten import Forgotten, trusted_forgotten
 from nomoat.audit.frames import Place, Segments, SegmentStart, frames_from
 from nomoat.audit.readable import nameless
 from nomoat.audit.segments import Frame, FrameKind
@@ -30,7 +32,7 @@ from nomoat.stores.postings import BlockRow, Changes, Damaged, Postings
 BLOCK: Final = 1 << 13
 """Records of a block; places in one fit two bytes."""
 ERASED: Final = "erased"
-"""The fact that says which erasure was the newest when the index was begun."""
+"""The fact that says which erasure or forgetting was the newest when the index was begun."""
 _CACHED_KEYS: Final = 8192
 _NOBODY: Final[dict[str, Json]] = {}
 
@@ -73,17 +75,28 @@ class _Block:
 
 @final
 class Indexer:
-    """Keeps the index of one log's directory in `path`; one process, one thread.
+    """Keeps the index of one log's directory in `path`, under `key`; one process, one thread.
 
-    `erased` gives the number of the newest record that erased anybody's content (-1: none).
+    `log` verifies what the log signed, `erased` gives the number of the newest record that erased or forgot content
+    (-1: none).
     """
+
+    size: int
+    _erased: int
+    _forgotten: Forgotten
+    _ciphers: dict[str, AESGCM | None]
+    _terms: Terms
+    _late: list[tuple[int, int]]
+    _block: _Block | None
+    _at: Place | None
+    _postings: Postings
 
     def __init__(
         self,
         directory: Path,
         path: Path,
         key: bytes,
-        origin: str,
+        log: VerifierKey,
         pseudonyms: Pseudonyms,
         keys: SubjectKeys,
         erased: Callable[[], int],
@@ -91,17 +104,11 @@ class Indexer:
         self._segments = Segments(directory)
         self._path = path
         self._key = key
-        self._origin = origin
+        self._origin = log.name
+        self._read_forgotten = partial(trusted_forgotten, directory, log)
         self._nameless = nameless(pseudonyms)
         self._keys = keys
         self._read_erased = erased
-        self._erased = -1
-        self._ciphers: dict[str, AESGCM | None] = {}
-        self._terms = Terms(key)
-        self._late: list[tuple[int, int]] = []
-        self._block: _Block | None = None
-        self._at: Place | None = None
-        self.size = 0
         self._begin()
 
     def close(self) -> None:
@@ -134,8 +141,10 @@ class Indexer:
         """Open the index, with no key and no term in memory that an erasure destroyed."""
         self._terms = Terms(self._key)
         self._erased = self._read_erased()  # before any key: what is erased from now on is noticed
-        self._ciphers, self._block, self._at = {}, None, None
-        self._late = list[tuple[int, int]]()
+        self._forgotten = self._read_forgotten()  # after that: a newer statement is noticed as well
+        self._ciphers, self._late = {}, []
+        self._block = self._at = None
+        self.size = 0
         self._postings = self._open()
 
     def _open(self) -> Postings:
@@ -148,7 +157,6 @@ class Indexer:
                 postings.close()
                 raise
             return postings
-        self.size = 0
         postings = Postings.create(self._path, self._key)
         postings.save(Changes({"origin": self._origin, ERASED: str(self._erased), "size": "0"}, (), (), ()))
         return postings
@@ -254,9 +262,9 @@ class Indexer:
                 places.append(place)
 
     def _content(self, fields: Mapping[str, Json], box: bytes) -> Mapping[str, Json]:
-        """What a record says; of one that was erased or does not open, what is left."""
+        """What a record says; of one that was erased or forgotten or does not open, what is left."""
         pseudonym = str(fields["who"])
-        if (cipher := self._cipher(pseudonym)) is not None:
+        if not self._forgotten.covers(fields) and (cipher := self._cipher(pseudonym)) is not None:
             with suppress(Corrupt):
                 # Whoever searches compares it with the commitment; this is only where to look.
                 _, plain = decrypt_box(self._origin, fields, box, cipher)

@@ -46,6 +46,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "DescribeRepository": Kind(DATASTORE, 1),  # Read
     "DescribeFile": Kind(DATASTORE, 1),
     "ReadFile": Kind(DATASTORE, 1),
+    "ListRepositories": Kind(DATASTORE, 8),
     "ListFiles": Kind(DATASTORE, 8),  # List
     "ListCommits": Kind(DATASTORE, 8),
     "CreateRepository": Kind(DATASTORE, 6),  # Create
@@ -74,8 +75,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "EraseContent": Kind(ENTITY, 4),  # Delete
     "Whoami": Kind(API, 2),  # Read
     "ValidateCard": Kind(API, 2),
-    **dict.fromkeys(("ReadLog", "ReportLog", "ExportLog", "ReadEntries", "ProveRecord"), Kind(API, 2)),
-    **dict.fromkeys(("ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused", "ReadStatus"), Kind(API, 2)),
+    **dict.fromkeys(
+        ("ReadLog", "ReportLog", "ExportLog", "ReadEntries", "ProveRecord", "ProveOwnRecord"), Kind(API, 2)
+    ),
+    **dict.fromkeys(("ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"), Kind(API, 2)),
+    **dict.fromkeys(("ReadStatus", "ReadPolicy"), Kind(API, 2)),
 }
 """What each action is. An action that is missing here is API Activity: Other."""
 

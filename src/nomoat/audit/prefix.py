@@ -18,11 +18,11 @@ from nomoat.audit.segments import (
     DamagedFrame,
     FrameKind,
     SegmentHeader,
-    find_frame,
     iterate_frames,
     list_segments,
-    read_frame,
     read_header,
+    require_files,
+    require_torn_end,
 )
 from nomoat.audit.tree import leaf_hash
 from nomoat.core.errors import Corrupt, Unavailable
@@ -83,6 +83,7 @@ def signed_prefix(
 
 def _begun(directory: Path) -> list[tuple[int, Path]]:
     """List the segments without one that is only being made."""
+    require_files(directory)
     segments = list_segments(directory)
     if segments:
         try:
@@ -131,18 +132,7 @@ class _Scan:
             elif frame.kind == FrameKind.CHECKPOINT:
                 self._end, self._note = frame.end, frame.entry
                 self._latest, self._generation = latest, generation
-        self._check_end(end)
-
-    def _check_end(self, start: int) -> None:
-        """Raise `Corrupt` unless what follows can be a batch that is torn, or only being written (as recovery does)."""
-        while start < len(self._data):
-            start = find_frame(self._data, start)
-            frame = read_frame(self._data, start)
-            if frame is None:
-                return
-            if frame.kind == FrameKind.CHECKPOINT and frame.end < len(self._data):
-                raise Corrupt("a record in the middle of the log's newest segment")
-            start = frame.end
+        require_torn_end(self._data, end)
 
 
 def _grown(header: SegmentHeader, data: bytes) -> bytes:

@@ -68,12 +68,12 @@ class Query:
     @property
     def earliest(self) -> str:
         """`since` as records write times, which sort as text."""
-        return datetime.fromtimestamp(self.since, UTC).isoformat(timespec="milliseconds")
+        return _written(self.since)
 
     @property
     def latest(self) -> str:
         """`until` in the same way; without one, what sorts behind every time."""
-        return "~" if self.until is None else datetime.fromtimestamp(self.until, UTC).isoformat(timespec="milliseconds")
+        return "~" if self.until is None else _written(self.until)
 
     def matches_entry(self, number: int, what: str, decision: str) -> bool:
         """Whether what stands in the leaf entry may match; the rest needs the content."""
@@ -137,6 +137,11 @@ def parse_query(text: str, now: float) -> Query:
         sessions=tuple(words["session"]),
         until=until,
     )
+
+
+def _written(at: float) -> str:
+    """Write Unix seconds so that they sort among the times of records."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
 _DECISIONS: Final = {"allowed": "allow", "refused": "deny"}

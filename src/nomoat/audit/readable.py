@@ -57,7 +57,7 @@ class Opener:
 
     def content(self, fields: Fields, box: bytes) -> dict[str, Json]:
         """Return what the box holds, or what happened to it."""
-        if self._forgotten.explains(fields, box):
+        if self._forgotten.covers(fields):
             return {"forgotten": True}
         pseudonym = str(fields["who"])
         key = self._find_key(pseudonym)

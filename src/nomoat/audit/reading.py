@@ -13,12 +13,12 @@ import orjson
 
 from nomoat.audit.checkpoint import VerifierKey
 from nomoat.audit.entries import Pseudonyms, SubjectKeys
-from nomoat.audit.forgotten import Forgotten, read_forgotten
+from nomoat.audit.forgotten import trusted_forgotten
 from nomoat.audit.query import Query
 from nomoat.audit.readable import Fields, Opener, nameless
 from nomoat.audit.segments import DamagedFrame, Frame, FrameKind, find_frame, iterate_frames, list_segments, read_header
 from nomoat.audit.walk import Walk
-from nomoat.core.errors import Corrupt, Malformed
+from nomoat.core.errors import Corrupt
 from nomoat.core.record import Json, RecordKind
 
 _CLOCK_TOLERANCE_S: Final = 5
@@ -82,13 +82,7 @@ class Reader:
 
     def opener(self) -> Opener:
         """Return what opens this log's records, for one reading."""
-        return Opener(self._key.name, self._keys, self._nameless, self._forgotten)
-
-    def _forgotten(self) -> Forgotten:
-        try:
-            return read_forgotten(self._directory, self._key)
-        except (OSError, Malformed, Corrupt):  # what it would explain shows as damaged
-            return Forgotten()
+        return Opener(self._key.name, self._keys, self._nameless, lambda: trusted_forgotten(self._directory, self._key))
 
     def walk(self, after: int = -1) -> Walk:
         """Return a walk over this log's records in their order, from the one after number `after`."""

@@ -8,7 +8,7 @@ pseudonyms, an opening says in words: the salt and the content that the entry co
 import json
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -19,10 +19,10 @@ from nomoat.audit.checkpoint import (
     parse_hash,
     parse_size,
     verify_checkpoint,
-    verify_cosignature,
 )
 from nomoat.audit.entries import CONTENT_LIMIT, verify_commitment
 from nomoat.audit.leaf import Leaf, parse_leaf
+from nomoat.audit.quorum import NOBODY, Quorum
 from nomoat.audit.segments import ENTRY_LIMIT, parse_object
 from nomoat.audit.tree import leaf_hash, verify_inclusion
 from nomoat.core.errors import Corrupt, Malformed
@@ -87,11 +87,10 @@ def parse_receipt(data: bytes) -> Receipt:
     return Receipt(index, tuple(parse_hash(step) for step in steps), note, _decode(extra.removeprefix("extra ")))
 
 
-def verify_receipt(data: bytes, key: VerifierKey, witnesses: Sequence[VerifierKey] = (), quorum: int = 0) -> Proven:
-    """Check that the log `key` has the receipt's record; return what it proves.
+def verify_receipt(data: bytes, key: VerifierKey, quorum: Quorum = NOBODY) -> Proven:
+    """Check that the log `key` has the receipt's record, under a checkpoint that a quorum cosigned; return what it proves.
 
-    At least `quorum` of `witnesses` must have cosigned the checkpoint. Raises `Malformed` when it does
-    not parse, `Corrupt` when it does not verify.
+    Raises `Malformed` when it does not parse, `Corrupt` when it does not verify.
     """
     receipt = parse_receipt(data)
     checkpoint = verify_checkpoint(receipt.note, key)
@@ -99,21 +98,10 @@ def verify_receipt(data: bytes, key: VerifierKey, witnesses: Sequence[VerifierKe
     leaf = parse_leaf(receipt.entry)
     if leaf.number != receipt.index:
         raise Corrupt("a receipt whose entry says another number than its place")
-    cosigned = cosignatures(checkpoint, witnesses)
-    if len(cosigned) < quorum:
-        raise Corrupt(f"a checkpoint that {len(cosigned)} of the witnesses cosigned, where {quorum} have to,")
+    cosigned = quorum.cosignatures(checkpoint)
+    if len(cosigned) < quorum.needed:
+        raise Corrupt(f"a checkpoint that {len(cosigned)} of the witnesses cosigned, where {quorum.needed} have to,")
     return Proven(leaf, receipt.entry, checkpoint, cosigned)
-
-
-def cosignatures(checkpoint: Checkpoint, witnesses: Sequence[VerifierKey]) -> tuple[tuple[str, int], ...]:
-    """Return the names of the witnesses whose cosignature verifies, with when (Unix seconds); each key counts once."""
-    found: list[tuple[str, int]] = []
-    for witness in {key.public: key for key in witnesses}.values():
-        try:
-            found.append((witness.name, verify_cosignature(checkpoint, witness)))
-        except Corrupt:
-            continue
-    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from nomoat.audit.segments import (
     find_frame,
     iterate_frames,
     list_segments,
-    read_frame,
     read_header,
+    require_torn_end,
     segment_path,
 )
 from nomoat.audit.tail import Tail
@@ -163,28 +163,13 @@ class _Newest:
             else:
                 raise Corrupt("a frame of the log's newest segment")
         self._unsigned = batch
-        self._check_end(batch[-1].end if batch else self.end)
+        require_torn_end(self.data, batch[-1].end if batch else self.end)
         try:
             signed = verify_checkpoint(self.note, self._signer.key).head
         except Malformed:
             signed = None
         if signed != self.frontier.head():
             raise Corrupt("the log's newest segment (its records are not those of its last checkpoint)")
-
-    def _check_end(self, start: int) -> None:
-        """Raise `Corrupt` unless what follows `start` can be the torn last batch.
-
-        Each batch was synced before the next was written, so after the damage there is at most one
-        checkpoint, the batch's own, and nothing after it.
-        """
-        while start < len(self.data):
-            start = find_frame(self.data, start)
-            frame = read_frame(self.data, start)
-            if frame is None:
-                return
-            if frame.kind == FrameKind.CHECKPOINT and frame.end < len(self.data):
-                raise Corrupt("a record in the middle of the log's newest segment")
-            start = frame.end
 
     def _take(self, frames: list[Frame]) -> None:
         leaves = [leaf_hash(frame.entry) for frame in frames]

@@ -26,6 +26,7 @@ class Fault(StrEnum):
     ROLLED_BACK = "rolled back"  # a kept checkpoint covers more records than there are
     FORKED = "forked"  # a kept checkpoint was signed over other records
     TIME = "time"  # time goes back between records by more than a clock may
+    UNWITNESSED = "unwitnessed"  # no checkpoint was cosigned by as many witnesses as have to
     KEPT = "kept"  # a kept checkpoint does not verify, or cannot be compared
 
 
@@ -50,8 +51,8 @@ class Report:
     `head` is the tree over the records that a checkpoint of the log covers and that check out;
     `unsigned` counts records behind it (never acknowledged), `unfinished` the bytes of a write that
     did not finish. `open` counts accesses without an outcome. `proven` is the size of the largest
-    kept checkpoint that is a prefix of this log, `witnessed` that of the largest one that a given
-    witness cosigned; None when there was none. `forgotten` counts records whose content was blanked
+    kept checkpoint that is a prefix of this log, `witnessed` that of the largest one that enough
+    of the given witnesses cosigned; None when there was none. `forgotten` counts records whose content was blanked
     because its time was over, as the log's signed statement says.
     """
 

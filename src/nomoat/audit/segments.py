@@ -124,6 +124,13 @@ def list_segments(directory: Path) -> list[tuple[int, Path]]:
     return sorted(found)
 
 
+def require_files(directory: Path) -> None:
+    """Raise `Corrupt` for a pipe or a device in a log's directory: reading it would never end. Raises `OSError`."""
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise Corrupt(f"the log ({path.name!r:.80} is no file)")
+
+
 class OpenAccess(NamedTuple):
     """An allowed opening that has no outcome yet: its number, and the pseudonyms and action of its entry."""
 
@@ -189,6 +196,22 @@ def iterate_frames(data: bytes, start: int) -> Iterator[Frame]:
         if frame is None:
             return
         yield frame
+        start = frame.end
+
+
+def require_torn_end(data: bytes, start: int) -> None:
+    """Raise `Corrupt` unless what follows `start` can be the newest segment's last batch, torn or only being written.
+
+    Each batch was synced before the next was written, so after the damage there is at most one checkpoint, the
+    batch's own, and nothing after it.
+    """
+    while start < len(data):
+        start = find_frame(data, start)
+        frame = read_frame(data, start)
+        if frame is None:
+            return
+        if frame.kind == FrameKind.CHECKPOINT and frame.end < len(data):
+            raise Corrupt("a record in the middle of the log's newest segment")
         start = frame.end
 
 

@@ -6,7 +6,7 @@ Rules: pure but for reading one file; never trusted by itself.
 from pathlib import Path
 
 from nomoat.audit.segments import TREE_FILE
-from nomoat.audit.tree import HASH_SIZE, Frontier, position
+from nomoat.audit.tree import HASH_SIZE, Frontier, Head, node_hash, position
 from nomoat.core.errors import Corrupt
 
 
@@ -30,6 +30,17 @@ class StoredTree:
             peaks.append(self._read(level, start >> level))
             start += 1 << level
         return None if b"" in peaks else Frontier(size, peaks)
+
+    def holds(self, head: Head) -> bool:
+        """Whether each of its hashes up to `head` is the one that follows from those of the leaves, and they give `head`."""
+        frontier = Frontier()
+        frontier.extend(self.leaves(0, head.size))
+        return frontier.head() == head and all(
+            self._read(level, index)
+            == node_hash(self._read(level - 1, 2 * index), self._read(level - 1, 2 * index + 1))
+            for level in range(1, head.size.bit_length())
+            for index in range(head.size >> level)
+        )
 
     def hash_at(self, level: int, index: int) -> bytes:
         """Return one subtree's hash. Raises `Corrupt` if it does not have it."""

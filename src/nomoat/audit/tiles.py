@@ -4,12 +4,12 @@ Rules: pure. A tile is made from the hashes of complete subtrees and holds nothi
 hold. Whoever reads one believes it only when it adds up to a signed checkpoint; so it is not checked here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nomoat.audit.tree import ReadHash
-from nomoat.core.errors import Malformed, NotFound
+from nomoat.audit.tree import HASH_SIZE, Frontier, Head, ReadHash
+from nomoat.core.errors import Corrupt, Malformed, NotFound
 
 WIDTH: Final = 256
 """Hashes or entries of a full tile."""
@@ -54,6 +54,45 @@ def encode_hashes(tile: Tile, read: ReadHash) -> bytes:
 def encode_bundle(entries: Sequence[bytes]) -> bytes:
     """Return an entry bundle: each entry after its length in two bytes."""
     return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
+
+
+def decode_hashes(tile: Tile, data: bytes) -> list[bytes]:
+    """Return a tile's hashes. Raises `Corrupt` when they are not as many as it has."""
+    if len(data) != tile.width * HASH_SIZE:
+        raise Corrupt(f"the log's {tile_path(tile)}")
+    return [data[at : at + HASH_SIZE] for at in range(0, len(data), HASH_SIZE)]
+
+
+def decode_bundle(tile: Tile, data: bytes) -> list[bytes]:
+    """Return the entries of a bundle. Raises `Corrupt` when they are not as many as it has."""
+    entries, at = list[bytes](), 0
+    while at < len(data):
+        start = at + 2
+        at = start + int.from_bytes(data[at:start], "big")
+        entries.append(data[start:at])
+    if len(entries) != tile.width or at != len(data):
+        raise Corrupt(f"the log's {tile_path(tile, 'entries')}")
+    return entries
+
+
+def edge_head(size: int, edge: Mapping[int, Sequence[bytes]]) -> Head:
+    """Return the head of a log of `size` records from its partial tiles: the hashes of each, by level.
+
+    Raises `Corrupt` when they are not the partial tiles of such a log.
+    """
+    peaks: list[bytes] = []
+    for level in sorted(edge, reverse=True):
+        below = Frontier()
+        below.extend(edge[level])
+        peaks += below.peaks
+    return Frontier(size, peaks).head()
+
+
+def full_root(hashes: Sequence[bytes]) -> bytes:
+    """Return what a full tile is in the tile above it."""
+    whole = Frontier()
+    whole.extend(hashes)
+    return whole.root()
 
 
 def tiles_of(size: int) -> list[Tile]:

@@ -14,9 +14,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from nomoat.audit.checkpoint import Checkpoint, VerifierKey, verify_checkpoint, verify_cosignature
+from nomoat.audit.checkpoint import Checkpoint, VerifierKey, verify_checkpoint
 from nomoat.audit.forgotten import Forgotten, read_forgotten
 from nomoat.audit.leaf import parse_leaf
+from nomoat.audit.quorum import NOBODY, Quorum
 from nomoat.audit.report import Fault, Problem, Report
 from nomoat.audit.segments import (
     CHECKPOINT_FILE,
@@ -29,6 +30,7 @@ from nomoat.audit.segments import (
     list_segments,
     read_frame,
     read_header,
+    require_files,
 )
 from nomoat.audit.stored import StoredTree, read_file
 from nomoat.audit.tree import Frontier, Head, leaf_hash
@@ -37,23 +39,23 @@ from nomoat.core.errors import Corrupt, Malformed
 CLOCK_TOLERANCE_S: Final = 5
 
 
-def verify_directory(
-    path: Path, key: VerifierKey, kept: Sequence[bytes] = (), witnesses: Sequence[VerifierKey] = ()
-) -> Report:
+def verify_directory(path: Path, key: VerifierKey, kept: Sequence[bytes] = (), quorum: Quorum = NOBODY) -> Report:
     """Verify the log in a directory, which may be a copy, against the log's public key.
 
-    `kept` are checkpoints (signed notes) that somebody kept elsewhere; `witnesses` are keys whose
-    cosignatures count. Returns a report, whatever it finds. Raises `Malformed` when there is no log.
+    `kept` are checkpoints (signed notes) that somebody kept elsewhere; one at least, of these or the directory's,
+    must be cosigned by `quorum`. Returns a report, whatever it finds. Raises `Malformed` when there is no log, `Corrupt` for
+    what is no file.
     """
+    require_files(path)
     # The directory's own checkpoints first: in a log that is in use, the segments run ahead of them.
     beside = [note for name in (CHECKPOINT_FILE, WITNESSED_FILE) if (note := read_file(path / name))]
     segments = list_segments(path)
     if not segments:
         raise Malformed("there is no log in this directory")
-    verifier = _Verifier(key, StoredTree(path))
+    verifier = _Verifier(key, StoredTree(path), quorum)
     verifier.excuse(path)
-    verifier.expect(kept, witnesses, ours=False)
-    verifier.expect(beside, witnesses, ours=True)
+    verifier.expect(kept, ours=False)
+    verifier.expect(beside, ours=True)
     for number, (ordinal, segment) in enumerate(segments):
         verifier.take_segment(ordinal, segment.read_bytes(), newest=number == len(segments) - 1)
     return verifier.report(len(segments))
@@ -82,9 +84,10 @@ class _Verifier:
     key, or it is the empty tree. `_covered` is the size of the last signed checkpoint.
     """
 
-    def __init__(self, key: VerifierKey, stored: StoredTree) -> None:
+    def __init__(self, key: VerifierKey, stored: StoredTree, quorum: Quorum) -> None:
         self._key = key
         self._stored = stored
+        self._quorum = quorum
         self._frontier = Frontier()
         self._synced = True
         self._covered = 0
@@ -101,6 +104,7 @@ class _Verifier:
         self._problems: list[Problem] = []
         self._kept: list[_Kept] = []
         self._witnessed: int | None = None
+        self._cosigned = 0
         self._forgotten = Forgotten()
         self._blanked = 0
 
@@ -285,7 +289,7 @@ class _Verifier:
 
     # -- What somebody kept ---------------------------------------------------------------------------
 
-    def expect(self, notes: Iterable[bytes], witnesses: Sequence[VerifierKey], *, ours: bool) -> None:
+    def expect(self, notes: Iterable[bytes], *, ours: bool) -> None:
         """Take in checkpoints to compare with; `ours` if they lay in the directory itself."""
         for note in notes:
             try:
@@ -295,9 +299,9 @@ class _Verifier:
                 self._problem(Fault.KEPT, 0, 0, f"{whose} checkpoint does not verify ({error})")
                 continue
             self._kept.append(_Kept(checkpoint, ours))
-            for witness in witnesses:
-                if _is_cosigned(checkpoint, witness):
-                    self._witnessed = max(self._witnessed or 0, checkpoint.size)
+            self._cosigned = max(self._cosigned, len(self._quorum.cosignatures(checkpoint)))
+            if self._quorum.met_by(checkpoint):
+                self._witnessed = max(self._witnessed or 0, checkpoint.size)
         self._compare(Frontier().head())
 
     def _compare(self, head: Head) -> None:
@@ -328,6 +332,9 @@ class _Verifier:
     def report(self, segments: int) -> Report:
         """Return what was found."""
         proven = self._judge_kept()
+        if self._quorum.witnesses and self._witnessed is None:
+            detail = f"no checkpoint of them was cosigned by {self._quorum} (at most by {self._cosigned})"
+            self._problem(Fault.UNWITNESSED, 0, self._covered - 1, detail)
         return Report(
             origin=self._key.name,
             head=self._frontier.head(),
@@ -351,14 +358,6 @@ class _Verifier:
 
 def _time(at: str) -> datetime:
     return datetime.fromisoformat(at)
-
-
-def _is_cosigned(checkpoint: Checkpoint, witness: VerifierKey) -> bool:
-    try:
-        verify_cosignature(checkpoint, witness)
-    except Corrupt:
-        return False
-    return True
 
 
 def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -10,12 +10,13 @@ import click
 
 from nomoat.audit.checkpoint import parse_checkpoint
 from nomoat.audit.report import Fault, Report
-from nomoat.cli import counting, evidence, output, records
+from nomoat.cli import counting, evidence, output, records, tiles
 from nomoat.cli.erasure import erase
 from nomoat.cli.export import export
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import ExitCode
 from nomoat.cli.report import report
+from nomoat.cli.witnesses import quorum_of, quorum_options
 from nomoat.client.gateway import Records
 from nomoat.client.verification import Verified, verify
 from nomoat.core.errors import Malformed, NotFound
@@ -171,20 +172,27 @@ def _require_checkpoints(
     callback=_require_checkpoints,
     help="A checkpoint that somebody kept; repeat for several.",
 )
-@click.option("--witness-key", "witnesses", metavar="KEY", multiple=True, help="A witness's verifier key, or a file.")
+@quorum_options
 @json_option
 @pass_invocation
 def verify_command(
-    invocation: Invocation, directory: Path, key: str, checkpoints: tuple[Path, ...], witnesses: tuple[str, ...]
+    invocation: Invocation,
+    directory: Path,
+    key: str,
+    checkpoints: tuple[Path, ...],
+    witnesses: tuple[str, ...],
+    quorum: int | None,
 ) -> int:
     """Verify a log offline: a data directory, its log, or a copy of either.
 
     Needs no server and no secret. Finds every record that was changed, dropped, moved or added. With
     a checkpoint that somebody kept, it also finds a log that was cut, rolled back or forked; the
-    checkpoints of your own profiles are used by themselves.
+    checkpoints of your own profiles are used by themselves. With witnesses, one of all these checkpoints must
+    be cosigned by a quorum of them.
     """
+    asked = quorum_of(witnesses, quorum)
     try:
-        done = verify(directory, invocation.environment, key=key, checkpoints=checkpoints, witnesses=witnesses)
+        done = verify(directory, invocation.environment, key=key, checkpoints=checkpoints, quorum=asked)
     except Malformed as error:  # there is no log, or no key for it: nothing was verified
         raise click.UsageError(error.reason) from None
     if invocation.as_json:
@@ -194,7 +202,7 @@ def verify_command(
     return ExitCode.DONE if done.report.consistent else ExitCode.VERIFICATION_FAILED
 
 
-for command in (*counting.COMMANDS, *evidence.COMMANDS, export, report, erase):
+for command in (*counting.COMMANDS, *evidence.COMMANDS, *tiles.COMMANDS, export, report, erase):
     audit.add_command(command)
 
 

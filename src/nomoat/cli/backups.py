@@ -121,10 +121,14 @@ def _tell(invocation: Invocation, directory: Path, done: Restored) -> None:
         )
         return
     output.answer(f"restored {manifest.records} records, taken {output.local_time(manifest.at)}, as {directory}")
+    output.say(f"  with the key-encryption key {done.configuration.kek}")
     if done.witness:
         output.say(f"  {done.witness}")
     if done.known is not None:
         output.say(f"  OLDER: {done.known} records are known; everybody's sessions, devices and codes are ended")
+        output.say(
+            "  what was erased after it can be read again: erase it again (nomoat audit erase), and destroy the backup"
+        )
         output.say(f"  next   nomoat recover {directory} NAME   (a code for an administrator)")
         return
     if done.proven != manifest.records:

@@ -95,7 +95,9 @@ def whoami(invocation: Invocation) -> None:
     if invocation.as_json:
         output.document(dict(known))
     else:
-        output.facts([(name, _readable(name, value)) for name, value in known.items()])
+        # Of what a credential can be bound to, the thing that this one is.
+        told = {name: value for name, value in known.items() if value or name not in {"certificate", "key"}}
+        output.facts([(name, _readable(name, value)) for name, value in told.items()])
 
 
 @click.command()

@@ -6,6 +6,7 @@ import click
 
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
+from nomoat.cli.report import coverage, say_coverage, wait_option
 
 MOST = 1000
 LIMIT = click.IntRange(1, MOST)
@@ -14,36 +15,38 @@ LIMIT = click.IntRange(1, MOST)
 @click.command()
 @click.argument("query")
 @click.option("--limit", type=LIMIT, default=50, show_default=True, help="At most this many.")
+@wait_option
 @profile_option
 @json_option
 @pass_invocation
-def who(invocation: Invocation, query: str, limit: int) -> None:
+def who(invocation: Invocation, query: str, limit: int, wait: bool) -> None:
     """Print who is in the records that match QUERY, for example 'on acme/digits since 30d'.
 
     One line for each person or workload: how often allowed and refused, first and last. What QUERY may
     say: nomoat audit search --help. Counts are orientation: for evidence, search and prove the records.
     """
-    _count(invocation, query, "who", "who", limit)
+    _count(invocation, query, "who", "who", limit, wait=wait)
 
 
 @click.command()
 @click.argument("query")
 @click.option("--limit", type=LIMIT, default=50, show_default=True, help="At most this many.")
+@wait_option
 @profile_option
 @json_option
 @pass_invocation
-def touched(invocation: Invocation, query: str, limit: int) -> None:
+def touched(invocation: Invocation, query: str, limit: int, wait: bool) -> None:
     """Print what the records that match QUERY are on, for example 'by ann@acme.example allowed'.
 
     One line for each thing, in all its versions: how often allowed and refused, the first use and the
     last. Counts are orientation: for evidence, search and prove the records.
     """
-    _count(invocation, query, "thing", "on", limit)
+    _count(invocation, query, "thing", "on", limit, wait=wait)
 
 
-def _count(invocation: Invocation, query: str, by: str, shown: str, limit: int) -> None:
+def _count(invocation: Invocation, query: str, by: str, shown: str, limit: int, *, wait: bool) -> None:
     with invocation.session() as session:
-        found = session.gateway.report(by, query, limit=limit)
+        found = session.gateway.report(by, query, limit=limit, wait=wait)
     if invocation.as_json:
         groups = [
             {
@@ -56,7 +59,7 @@ def _count(invocation: Invocation, query: str, by: str, shown: str, limit: int) 
             }
             for row in found.rows
         ]
-        output.document({"groups": groups, "total": found.groups, "counted": found.counted})
+        output.document({"groups": groups, "total": found.groups, **coverage(found)})
         return
     rows = [
         (
@@ -69,7 +72,7 @@ def _count(invocation: Invocation, query: str, by: str, shown: str, limit: int) 
         for row in found.rows
     ]
     output.table((shown, "allowed", "refused", "first (record)", "last (record)"), rows, right=["allowed", "refused"])
-    output.say(f"{len(rows)} of {found.groups}, in the first {found.counted} records")
+    say_coverage(found, f"{len(rows)} of {found.groups}")
 
 
 def _local(at: object) -> str:

@@ -10,6 +10,7 @@ import click
 from nomoat.audit.receipt import SUFFIX
 from nomoat.cli import output, records
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
+from nomoat.cli.witnesses import quorum_of, quorum_options
 from nomoat.client.verification import VerifiedReceipt, prove_offline, verify_receipt_file
 from nomoat.core.errors import Conflict, Unavailable
 
@@ -22,6 +23,7 @@ NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--output", "-o", "target", type=NEW_FILE, help=f"Where the receipt goes [default: record-NUMBER{SUFFIX}]."
 )
+@click.option("--own", is_flag=True, help="Prove an access of your own, which needs no right to read the log.")
 @click.option("--content", type=NEW_FILE, help="Also disclose what the record says, into this file.")
 @click.option(
     "--from",
@@ -34,23 +36,37 @@ NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 @json_option
 @pass_invocation
 def prove(
-    invocation: Invocation, number: int, target: Path | None, content: Path | None, directory: Path | None, key: str
+    invocation: Invocation,
+    number: int,
+    target: Path | None,
+    own: bool,
+    content: Path | None,
+    directory: Path | None,
+    key: str,
 ) -> None:
     """Write the receipt of record NUMBER: a proof that it is in the log, for anybody to verify.
 
     The receipt shows the record's time, action and decision, and pseudonyms for who and what. With
     --content, a second file opens the rest to whoever gets it, and proves it too. A copy of a log holds
     no keys, so it gives receipts without their content. Proving from the gateway is itself recorded.
+
+    With --own, everybody gets the receipt of an access of their own, by the number that the gateway told: in the
+    text of a refusal, or in the header NoMoat-Record of an answer. The content stays with the auditors.
     """
     if directory is None and key:
         raise click.UsageError("--key belongs to --from; the gateway's receipts are verified with the pinned key")
     if directory is not None and content is not None:
         raise click.UsageError("a copy of the log has no keys: --content works with the gateway only")
+    if own and (directory is not None or content is not None):
+        raise click.UsageError("--own asks the gateway for a receipt without its content: neither --from nor --content")
     written = target or Path(f"record-{number}{SUFFIX}")
     opening = b""
     if directory is None:
         with invocation.session() as session:
-            receipt, opening = session.receipt(number, disclose=content is not None)
+            if own:
+                receipt = session.own_receipt(number)
+            else:
+                receipt, opening = session.receipt(number, disclose=content is not None)
     else:
         receipt = prove_offline(directory, number, invocation.environment, key=key)
     _write(written, receipt)
@@ -71,10 +87,7 @@ def prove(
 @click.argument("receipt", type=FILE)
 @click.option("--content", type=FILE, help="What the record says, as it was disclosed.")
 @click.option("--key", metavar="KEY", default="", help="The log's verifier key, or a file with it.")
-@click.option("--witness-key", "witnesses", metavar="KEY", multiple=True, help="A witness's verifier key, or a file.")
-@click.option(
-    "--quorum", type=click.IntRange(0), default=None, help="How many witnesses must have cosigned [default: all given]."
-)
+@quorum_options
 @json_option
 @pass_invocation
 def receipt(
@@ -89,12 +102,8 @@ def receipt(
 
     Needs the log's public key and nothing else: a profile that logged in to its gateway has it pinned.
     """
-    needed = len(witnesses) if quorum is None else quorum
-    if needed > len(witnesses):
-        raise click.UsageError(f"--quorum {needed} needs as many --witness-key")
-    done = verify_receipt_file(
-        receipt, invocation.environment, key=key, opening=content, witnesses=witnesses, quorum=needed
-    )
+    asked = quorum_of(witnesses, quorum)
+    done = verify_receipt_file(receipt, invocation.environment, key=key, opening=content, quorum=asked)
     if invocation.as_json:
         output.document(_document(done))
         return

@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import secrets
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import click
 from nomoat.audit.columns import write_parquet
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
-from nomoat.core.errors import Unavailable
+from nomoat.core.errors import Conflict, Unavailable
 
 PARQUET = "parquet"
 
@@ -32,22 +33,25 @@ PARQUET = "parquet"
 @click.option(
     "--output", "-o", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write here [default: print]."
 )
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @profile_option
 @json_option
 @pass_invocation
-def export(invocation: Invocation, query: str, form: str, after: int, file: Path | None) -> None:
+def export(invocation: Invocation, query: str, form: str, after: int, file: Path | None, force: bool) -> None:
     """Take away every record that matches QUERY, oldest first.
 
     QUERY has the words of nomoat audit search. The export itself is recorded, with its format and query. A file appears whole or not at all, and
-    only you may read it. What has left cannot be erased any more by the gateway.
+    only you may read it; one that exists is kept unless you say --force. What has left cannot be erased any more by the gateway.
     """
     if form == PARQUET and file is None:
         raise click.UsageError("Parquet is written into a file: --output FILE")
+    if file is not None and not force and os.path.lexists(file):
+        raise _exists(file)  # before anything is asked for, and recorded as taken away
     with invocation.session() as session:
         if file is None:
             _print(session.export(form, query, after=after))
             return
-        with _whole(file) as unfinished:
+        with _whole(file, force=force) as unfinished:
             if form == PARQUET:
                 write_parquet(session.export("rows", query, after=after), unfinished)
             else:
@@ -77,15 +81,27 @@ def _copy(parts: Iterable[bytes], stream: BinaryIO) -> None:
     stream.flush()
 
 
+def _exists(file: Path) -> Conflict:
+    return Conflict(f"{file} exists already; name another file, or replace it with --force")
+
+
 @contextmanager
-def _whole(file: Path) -> Generator[Path]:
-    """Yield where to write what becomes `file`, the caller's alone, if nothing goes wrong."""
-    unfinished = file.with_name(f".{file.name}.unfinished")
+def _whole(file: Path, *, force: bool) -> Generator[Path]:
+    """Yield where to write what becomes `file`, the caller's alone, if nothing goes wrong.
+
+    Raises `Conflict` if there is one by then, which only `force` replaces.
+    """
+    unfinished = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
-        os.close(os.open(unfinished, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         yield unfinished
         unfinished.chmod(0o600)
-        unfinished.replace(file)
+        if not force:
+            os.link(unfinished, file)  # unlike a rename, over nothing
+        else:
+            unfinished.replace(file)
+    except FileExistsError:
+        raise _exists(file) from None
     except OSError as error:
         raise Unavailable("export", f"{file} cannot be written: {error.strerror}") from error
     finally:

@@ -11,9 +11,18 @@ import uvloop
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation
 from nomoat.client.profiles import home
+from nomoat.client.verification import read_key
+from nomoat.core.errors import Malformed
 from nomoat.core.names import parse_trust_domain
 from nomoat.identity.tokens import TOKEN_LIFE
-from nomoat.server.configuration import SHORTEST_TOKEN_LIFE, Configuration, parse_listen
+from nomoat.server.configuration import (
+    FILE,
+    SHORTEST_TOKEN_LIFE,
+    Configuration,
+    WitnessAddress,
+    parse_listen,
+    require_policy,
+)
 from nomoat.server.initialize import Initialized, initialize
 from nomoat.server.logs import tell_operator
 from nomoat.server.recover import recover as recover_person
@@ -34,8 +43,27 @@ DATA = click.Path(file_okay=False, path_type=Path)
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the key-encryption key goes, outside DIRECTORY [default: keys/TRUST_DOMAIN.kek in the configuration].",
 )
-@click.option("--witness", metavar="URL", default="", help="A witness that co-signs the log's checkpoints.")
-@click.option("--witness-key", metavar="KEY", default="", help="The witness's verifier key.")
+@click.option(
+    "--witness",
+    "witnesses",
+    metavar="URL",
+    multiple=True,
+    help="A witness that co-signs the log's checkpoints; repeat for several.",
+)
+@click.option(
+    "--witness-key",
+    "witness_keys",
+    metavar="KEY",
+    multiple=True,
+    help="The witness's verifier key, or a file with it; one for each --witness, in their order.",
+)
+@click.option(
+    "--witness-quorum",
+    metavar="NUMBER",
+    type=click.IntRange(1),
+    default=None,
+    help="How many witnesses have to co-sign [default: all].",
+)
 @click.option(
     "--token-life",
     metavar="SECONDS",
@@ -54,8 +82,9 @@ def init(
     listen: str,
     hosts: tuple[str, ...],
     kek: Path | None,
-    witness: str,
-    witness_key: str,
+    witnesses: tuple[str, ...],
+    witness_keys: tuple[str, ...],
+    witness_quorum: int | None,
     token_life: int,
 ) -> None:
     """Make a trust domain: its keys, its empty state and log, and one code for the first administrator.
@@ -70,13 +99,24 @@ def init(
         port=port,
         hosts=hosts or _default_hosts(address),
         kek=(kek or home(invocation.environment) / "keys" / f"{trust_domain}.kek").absolute(),
-        witness=witness,
-        witness_key=witness_key,
+        witnesses=_addresses(witnesses, witness_keys),
+        witness_quorum=witness_quorum or 0,
         token_lifetime_s=token_life,
     )
+    try:
+        require_policy(configuration)  # before anything is made
+    except Malformed as error:
+        raise click.UsageError(error.reason.removeprefix(f"{FILE}: ")) from None
     administrator = admin or getpass.getuser()
     made = uvloop.run(initialize(directory.absolute(), configuration, administrator, invocation.clock))
     _report(invocation, directory.absolute(), configuration, administrator, made)
+
+
+def _addresses(urls: tuple[str, ...], keys: tuple[str, ...]) -> tuple[WitnessAddress, ...]:
+    """Pair the witnesses with their keys."""
+    if len(urls) != len(keys):
+        raise click.UsageError("each --witness has a --witness-key, in the same order")
+    return tuple(WitnessAddress(url, read_key(key).strip()) for url, key in zip(urls, keys, strict=True))
 
 
 @click.command()

@@ -12,6 +12,7 @@ from nomoat.cli.policy_diff import diff
 from nomoat.cli.policy_files import DIRECTORY, read_policies
 from nomoat.cli.policy_history import differences, explain, simulate, try_command, unused
 from nomoat.cli.policy_offline import format_command, lint, test
+from nomoat.cli.policy_show import show
 from nomoat.client.gateway import Planned, PolicyAnswer
 from nomoat.policy.compilation import compile_policies
 
@@ -21,7 +22,7 @@ def policy() -> None:
     """Check and apply the rules: Cedar files in a directory."""
 
 
-for command in (format_command, lint, test, diff, explain, simulate, try_command, differences, unused):
+for command in (show, format_command, lint, test, diff, explain, simulate, try_command, differences, unused):
     policy.add_command(command)
 
 

@@ -40,7 +40,7 @@ def _ask(gateway: Gateway, number: int) -> Answer:
     told: Answer | NotFound
     try:
         told = gateway.explain(number, own=True)
-        if "snapshot" in told:
+        if "snapshot" in told and not told.get("partial"):
             return told
     except NotFound as missing:
         told = missing
@@ -73,6 +73,8 @@ def _explain(told: Answer) -> None:
             )
         )
     output.facts(rows)
+    if told.get("partial"):
+        output.say("it is also about files of a folder that are not there, or that you may not see: ask an auditor")
     if "ways" not in told:
         return
     turned = "refused" if told.get("decision") == "allowed" else "allowed"

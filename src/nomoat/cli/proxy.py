@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from contextlib import nullcontext
 from types import FrameType
 
 import click
@@ -9,7 +10,7 @@ import click
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, hold_option, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import tell
-from nomoat.client.entrance import STANDING, require_none_standing
+from nomoat.client.entrance import STANDING, standing_alone
 from nomoat.client.errors import NotLoggedIn
 from nomoat.client.proxy.serving import Proxy
 from nomoat.core.errors import NoMoatError
@@ -53,11 +54,18 @@ def proxy(invocation: Invocation, listen: str, path: str | None, hold: float, ce
         over.set()
 
     folder = "" if path is not None else STANDING
-    if folder:
-        require_none_standing(invocation.profile)
-    with Proxy(
-        invocation.profile, invocation.clock, told, listen=where, folder=folder, by_certificate=certificate, hold=hold
-    ) as runs:
+    with (
+        standing_alone(invocation.profile) if folder else nullcontext(),
+        Proxy(
+            invocation.profile,
+            invocation.clock,
+            told,
+            listen=where,
+            folder=folder,
+            by_certificate=certificate,
+            hold=hold,
+        ) as runs,
+    ):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         if invocation.as_json:

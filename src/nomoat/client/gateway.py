@@ -12,10 +12,12 @@ from typing import Final, TypeVar, cast
 from nomoat.audit.checkpoint import parse_hash
 from nomoat.client.errors import Unintelligible
 from nomoat.client.proofs import ProofKey
-from nomoat.client.transport import Answer, Transport
+from nomoat.client.transport import PATIENCE_S, Answer, Transport
 from nomoat.core.errors import Malformed, Unauthenticated
 
+WAIT_S: Final = 660.0  # a minute more than the gateway lets a report wait
 REPLAY_S: Final = 3600.0  # a log of millions of records is decided again at some ten thousand a second
+
 
 ValueT = TypeVar("ValueT", str, int, bool)
 
@@ -74,6 +76,17 @@ class PolicyAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldPolicies:
+    """A set of policies at the gateway: texts by file name, since when (Unix seconds) and by whom."""
+
+    digest: str
+    version: int
+    since: float
+    by: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Records:
     """Readable records, oldest first, and the number of records in the whole log."""
 
@@ -83,11 +96,16 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A row for each of the largest groups, of `groups`, over the first `counted` records of the log."""
+    """A row for each of the largest groups, of `groups`, over the first `counted` records of `size`.
+
+    Where some are not in it yet, `missing_since` is the time from which on ('' otherwise).
+    """
 
     rows: Sequence[Answer]
     groups: int
     counted: int
+    size: int
+    missing_since: str
 
 
 class Gateway:
@@ -141,6 +159,14 @@ class Gateway:
         except Malformed:
             raise Unintelligible("its answer has no proper 'proof'") from None
 
+    def shown_checkpoint(self) -> str:
+        """Return the newest checkpoint that enough witnesses cosigned, the newest one without witnesses; unverified."""
+        return self._transport.get_text("/v1/log/checkpoint", limit=64 * 1024)
+
+    def tile(self, path: str) -> bytes:
+        """Return a tile or entry bundle of the log by its path (c2sp.org/tlog-tiles), unverified."""
+        return self._transport.get_bytes(f"/v1/log/{path}")
+
     def whoami(self) -> Answer:
         """Return how the gateway knows the caller."""
         return self._transport.call("GET", "/v1/whoami")
@@ -177,6 +203,11 @@ class Gateway:
         digest, active = _field(answer, "digest", str), _field(answer, "active", str)
         return PolicyAnswer(digest, active, plan, _field(answer, "applied", bool))
 
+    def policies(self) -> tuple[HeldPolicies, HeldPolicies | None]:
+        """Return the policies in force, and those on trial if there are any."""
+        answer = self._transport.call("GET", "/v1/policy")
+        return _held(answer.get("active")), None if answer.get("candidate") is None else _held(answer["candidate"])
+
     def status(self) -> Answer:
         """Return how the gateway itself is, by name."""
         return self._transport.call("GET", "/v1/status")
@@ -211,6 +242,10 @@ class Gateway:
             raise Unintelligible("its answer has no proper 'opening'") from None
         return _field(answer, "receipt", str).encode(), opening
 
+    def own_receipt(self, number: int) -> bytes:
+        """Return the receipt of a record of an access of the caller's own, unverified."""
+        return _field(self._transport.call("POST", "/v1/log/receipt/own", {"record": number}), "receipt", str).encode()
+
     def log(self, query: str, *, after: int = -1, limit: int, scan: bool = False) -> Records:
         """Read records that match `query`: the newest `limit`, or the next ones after index `after`."""
         body: dict[str, object] = {"query": query, "after": after, "limit": limit}
@@ -221,15 +256,32 @@ class Gateway:
         """Yield every record that matches `query`, after index `after`, in a format (see `nomoat.audit.export`)."""
         return self._transport.stream("POST", "/v1/log/export", {"form": form, "query": query, "after": after})
 
-    def report(self, by: str, query: str, *, limit: int) -> Aggregate:
-        """Count the accesses that match `query` by names with commas between."""
-        answer = self._transport.call("POST", "/v1/log/report", {"by": by, "query": query, "limit": limit})
-        return Aggregate(_rows(answer, "rows"), _field(answer, "groups", int), _field(answer, "counted", int))
+    def report(self, by: str, query: str, *, limit: int, wait: bool = False) -> Aggregate:
+        """Count the accesses that match `query` by names with commas between; with `wait`, when all can be counted."""
+        body = {"by": by, "query": query, "limit": limit, **({"wait": True} if wait else {})}
+        answer = self._transport.call("POST", "/v1/log/report", body, patience=WAIT_S if wait else PATIENCE_S)
+        return Aggregate(
+            _rows(answer, "rows"),
+            _field(answer, "groups", int),
+            _field(answer, "counted", int),
+            _field(answer, "size", int),
+            _optional(answer, "missing_since"),
+        )
 
     def erase(self, subject: str) -> tuple[str, int]:
         """Destroy what the log says of `person:NAME` or `workload:NAME`; returns its pseudonym and the record."""
         answer = self._transport.call("POST", "/v1/log/erase", {"subject": subject})
         return _field(answer, "pseudonym", str), _field(answer, "record", int)
+
+
+def _held(value: object) -> HeldPolicies:
+    row = cast("Answer", value if isinstance(value, dict) else {})
+    files, since = row.get("files"), row.get("since")
+    texts = cast("dict[str, object]", files if isinstance(files, dict) else {"": None})
+    if not all(isinstance(text, str) for text in texts.values()) or not isinstance(since, (int, float)):
+        raise Unintelligible("its answer has no proper policies")
+    by, version = _field(row, "by", str), _field(row, "version", int)
+    return HeldPolicies(_field(row, "digest", str), version, since, by, cast("dict[str, str]", texts))
 
 
 def _issued(answer: Answer) -> Issued:

@@ -7,12 +7,13 @@ lives; a workload renews over the certificate that it still has, and needs a new
 """
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nomoat.audit.checkpoint import parse_verifier_key
+from nomoat.audit.checkpoint import parse_verifier_key, verify_checkpoint
 from nomoat.audit.receipt import parse_opening, verify_opening, verify_receipt
 from nomoat.client import credentials
 from nomoat.client.checkpoints import Keeper
@@ -20,6 +21,7 @@ from nomoat.client.errors import LogContradicted, NotLoggedIn, Untrusted
 from nomoat.client.gateway import Gateway, Issued, Records, Token
 from nomoat.client.profiles import Identity, Profile
 from nomoat.client.proofs import ProofKey
+from nomoat.client.tiles import LaidOut, Told, lay_out
 from nomoat.client.transport import Transport, pinned_context
 from nomoat.core.errors import Corrupt, Malformed, Unavailable
 
@@ -96,18 +98,41 @@ class Session:
 
         Raises `LogContradicted` when what the gateway gives does not verify.
         """
-        gateway = self.gateway
-        receipt, opening = gateway.receipt(number, disclose=disclose)
+        receipt, opening = self.gateway.receipt(number, disclose=disclose)
+        self._verify_receipt(number, receipt, opening if disclose else None)
+        return receipt, opening
+
+    def own_receipt(self, number: int) -> bytes:
+        """Return the receipt of a record of an access of one's own, verified as by `receipt`."""
+        receipt = self.gateway.own_receipt(number)
+        self._verify_receipt(number, receipt, None)
+        return receipt
+
+    def _verify_receipt(self, number: int, receipt: bytes, opening: bytes | None) -> None:
+        """Raise `LogContradicted` unless a receipt is of this record, and of the log that this profile knows."""
         try:
             proven = verify_receipt(receipt, parse_verifier_key(self.identity.log_key))
             if proven.leaf.number != number:
                 raise Corrupt("a receipt of another record")
-            if disclose:
+            if opening is not None:
                 verify_opening(parse_opening(opening), proven)
         except (Malformed, Corrupt) as error:
             raise LogContradicted(f"the gateway's receipt of record {number} does not verify ({error})") from None
-        self._keeper.require_one_log(proven.checkpoint, gateway.consistency)
-        return receipt, opening
+        self._keeper.require_one_log(proven.checkpoint, self.gateway.consistency)
+
+    def tiles(self, directory: Path, *, entries: bool, told: Told) -> LaidOut:
+        """Lay the log out as tiles in a directory (see `nomoat.client.tiles`), up to the checkpoint that others are shown.
+
+        Raises `LogContradicted` when what the gateway gives does not verify, or is of another history than what
+        this profile or the directory knows.
+        """
+        gateway, key = self.gateway, parse_verifier_key(self.identity.log_key)
+        try:
+            checkpoint = verify_checkpoint(gateway.shown_checkpoint().encode(), key)
+            self._keeper.require_one_log(checkpoint, gateway.consistency)
+            return lay_out(directory, checkpoint, key, _Tiles(self), entries=entries, told=told)
+        except (Malformed, Corrupt) as error:
+            raise LogContradicted(f"the gateway's tiles do not verify ({error})") from None
 
     def export(self, form: str, query: str, *, after: int) -> Iterator[bytes]:
         """Take away every record that matches, and keep the checkpoint of the log that they came from."""
@@ -213,6 +238,19 @@ class Session:
             self.identity = replace(self.identity, session=issued.session)
             self.profile.keep_identity(self.identity)
         self.close()
+
+
+class _Tiles:
+    """The gateway's tiles, however long it takes: each request with a certificate that is not about to expire."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def tile(self, path: str) -> bytes:
+        return self._session.gateway.tile(path)
+
+    def consistency(self, old: int, new: int) -> Sequence[bytes]:
+        return self._session.gateway.consistency(old, new)
 
 
 def _read_ca(profile: Profile) -> str:

@@ -90,15 +90,19 @@ class Transport:
         """Close the connections."""
         self._client.close()
 
-    def get_text(self, path: str, *, limit: int = LIMIT) -> str:
-        """GET a public text; raises as `call` does."""
-        status, body, _ = self._exchange("GET", path, None, {}, limit)
+    def get_bytes(self, path: str, *, limit: int = LIMIT) -> bytes:
+        """GET what is not JSON; raises as `call` does."""
+        status, body, retry = self._exchange("GET", path, None, {}, limit)
         if status != 200:
             if not body.startswith(b"{"):
                 raise NoGateway(f"what answers at {self.url} is no gateway (status {status} for {path})")
-            raise _refusal(status, _parse(body))
+            raise _refusal(status, _parse(body), retry)
+        return body
+
+    def get_text(self, path: str, *, limit: int = LIMIT) -> str:
+        """GET a public text; raises as `call` does."""
         try:
-            return body.decode()
+            return self.get_bytes(path, limit=limit).decode()
         except UnicodeDecodeError:
             raise _unintelligible(f"{path} is not text") from None
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from nomoat.audit.checkpoint import WITNESS_KEY, VerifierKey, parse_checkpoint, parse_verifier_key
 from nomoat.audit.copies import prove_from_copy
+from nomoat.audit.quorum import NOBODY, Quorum
 from nomoat.audit.receipt import (
     OPENING_LIMIT,
     RECEIPT_LIMIT,
@@ -50,12 +51,12 @@ def verify(
     *,
     key: str = "",
     checkpoints: Sequence[Path] = (),
-    witnesses: Sequence[str] = (),
+    quorum: Quorum = NOBODY,
 ) -> Verified:
     """Verify a log, a data directory or a copy of either.
 
-    `key` and `witnesses` are verifier keys or files with one, `checkpoints` files with checkpoints
-    that somebody kept. Raises `Malformed` when there is no log, or no key for it.
+    `key` is a verifier key or a file with one, `checkpoints` files with checkpoints that somebody kept, of which
+    or of the log's own `quorum` must have cosigned one. Raises `Malformed` when there is no log, or no key for it.
     """
     log = directory / "log" if (directory / "log").is_dir() else directory
     if not list_segments(log):
@@ -66,8 +67,7 @@ def verify(
     for profile, followed in profiles:
         if followed == chosen and profile.checkpoint_path.is_file():
             kept[f"profile {profile.name!r}"] = profile.read("checkpoint")
-    keys = [parse_verifier_key(read_key(witness), WITNESS_KEY) for witness in witnesses]
-    report = verify_directory(log, chosen, list(kept.values()), keys)
+    report = verify_directory(log, chosen, list(kept.values()), quorum)
     return Verified(report, trusted, source, tuple(kept))
 
 
@@ -93,6 +93,11 @@ def _choose_key(
     if (directory / KEY_BESIDE).is_file():
         return parse_verifier_key(read_key(str(directory / KEY_BESIDE))), f"{KEY_BESIDE} beside the log", False
     raise Malformed("the log's public key is needed: --key KEY (a verifier key, or a file with one)")
+
+
+def pinned_keys(origin: str, environment: Mapping[str, str]) -> set[VerifierKey]:
+    """Return the keys that this user's profiles pinned for a log."""
+    return {key for _, key in _followers(environment) if key.name == origin}
 
 
 def _pinned(origin: str, profiles: Sequence[tuple[Profile, VerifierKey]]) -> tuple[VerifierKey, str] | None:
@@ -128,8 +133,7 @@ def verify_receipt_file(
     *,
     key: str = "",
     opening: Path | None = None,
-    witnesses: Sequence[str] = (),
-    quorum: int = 0,
+    quorum: Quorum = NOBODY,
 ) -> VerifiedReceipt:
     """Verify a receipt offline, and that `opening` is what its record says.
 
@@ -143,8 +147,7 @@ def verify_receipt_file(
         if found is None:
             raise Malformed("the log's public key is needed: --key KEY (a verifier key, or a file with one)")
         chosen, source = found
-    keys = [parse_verifier_key(read_key(witness), WITNESS_KEY) for witness in witnesses]
-    proven = verify_receipt(data, chosen, keys, quorum)
+    proven = verify_receipt(data, chosen, quorum)
     content = None if opening is None else verify_opening(parse_opening(_read(opening, OPENING_LIMIT + 1)), proven)
     return VerifiedReceipt(proven, content, source)
 
@@ -156,6 +159,15 @@ def prove_offline(directory: Path, number: int, environment: Mapping[str, str], 
         raise Malformed(f"{directory} holds no log; give a data directory, its log, or a copy of either")
     chosen, _, _ = _choose_key(directory, log, key, _followers(environment))
     return prove_from_copy(log, number, chosen)
+
+
+def read_quorum(witnesses: Sequence[str], needed: int | None = None) -> Quorum:
+    """Return the quorum of witnesses, given as verifier keys or files with one; all of them without `needed`.
+
+    Raises `Malformed`.
+    """
+    keys = tuple(parse_verifier_key(read_key(witness), WITNESS_KEY) for witness in witnesses)
+    return Quorum(keys, len(keys) if needed is None else needed)
 
 
 def read_key(given: str) -> str:

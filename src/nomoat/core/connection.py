@@ -78,13 +78,19 @@ class Proven:
 Credential = Bearer | Capability | OneTimeCode | DeviceAssertion | Proof | Proven
 
 
+def _ignore(_record: int) -> None:
+    """Hear nothing."""
+
+
 class Presented(NamedTuple):
     """What a caller presented: at most one credential, on a connection, by a protocol and method.
 
-    Without a credential, the connection's certificate (if any) is what authenticates.
+    Without a credential, the connection's certificate (if any) is what authenticates. `admitted` hears the
+    number of the record of what was allowed, before it is served.
     """
 
     connection: Connection
     credential: Credential | None
     protocol: str
     method: str
+    admitted: Callable[[int], object] = _ignore

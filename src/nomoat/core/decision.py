@@ -25,7 +25,7 @@ class Context(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Withhold:
-    """Say nothing of the files that these parts stand for; `parts` are places in `Resolved.parts`."""
+    """Say nothing of what these parts stand for (files, mostly); `parts` are places in `Resolved.parts`."""
 
     parts: frozenset[int]
 

@@ -20,7 +20,9 @@ Policy returns Deny; only the guard turns it into `NotPermitted`. Protocols map 
 wire in one exhaustive table each.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+CHALLENGE: Final = "use-nonce"  # RFC 9449, section 8: a step of the protocol; nothing else was wrong
 
 
 class NoMoatError(Exception):
@@ -59,13 +61,14 @@ class Unauthenticated(Refused):
 
     `kind` is a short stable word for counting (for example `expired`, `bad-signature`, `revoked`).
     `holder` is whose the credential is, where it proved that and is over all the same; a claim that
-    nothing proves is never one.
+    nothing proves is never one. `counted` says that it was counted, and has no record of its own.
     """
 
     def __init__(self, reason: str, *, kind: str, detail: str = "", holder: Holder | None = None) -> None:
         super().__init__(reason, detail=detail)
         self.kind = kind
         self.holder = holder
+        self.counted = False
 
 
 class NotPermitted(Refused):

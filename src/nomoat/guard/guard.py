@@ -140,7 +140,7 @@ class Guard:
         try:
             return self._authenticator.authenticate(presented)
         except Unauthenticated as refusal:
-            refusal.record = await self.strangers.refuse(presented, refusal)
+            refusal.record = await self.strangers.answer(presented, refusal)
             raise
 
     async def _refreshed(self, presented: Presented, principal: Principal) -> Principal:
@@ -184,6 +184,7 @@ class Guard:
                 denied = self._refusal(principal, resolved, decision, context)
                 denied.record = receipt.index
                 raise denied
+            presented.admitted(receipt.index)
             return Permit(SEAL, resolved, decision, receipt, lease)
         raise Unavailable("policy", "too much changed while the request was decided; try again")
 
@@ -257,10 +258,7 @@ class Guard:
         self.leases.revoke(sessions, reason)
 
     def reexamine(self) -> None:
-        """Decide every access in flight again, and cut what is no longer permitted.
-
-        To be called after the policies or the directory changed.
-        """
+        """After a change of policies or directory: decide every access in flight again, cut what is not permitted."""
         for lease, presented, operation in self.leases.in_flight():
             try:
                 principal = self._authenticator.refresh(lease.principal)

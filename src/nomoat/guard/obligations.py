@@ -1,7 +1,7 @@
 """What an allowed operation must leave out of its answer: decided here, applied by the resource.
 
 Rules: an operation is allowed or refused as a whole; of what its answer would tell besides, each part
-is decided as `DescribeFile`, and a denied one is withheld. What cannot be decided is withheld, too.
+is decided as what alone would tell it (a file: `DescribeFile`), and a denied one is withheld. What cannot be decided is withheld, too.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ from nomoat.core.record import Json
 from nomoat.guard.step_up import weighed_by_age
 from nomoat.policy.engine import MAX_TARGETS, PolicySnapshot, decide
 
-PART: Final = "DescribeFile"  # what a listing says of a file is what this says of it
 MANY: Final = 32  # withheld parts that a record shows one by one
 
 
@@ -32,7 +31,7 @@ def decide_resolved(
     denied = frozenset(
         number
         for number, part in enumerate(resolved.parts)
-        if isinstance(decide(policies, principal, PART, (part,), context), Deny)
+        if isinstance(decide(policies, principal, resolved.operation.part, (part,), context), Deny)
     )
     return Allow(decision.policies, decision.snapshot, (Withhold(denied),)) if denied else decision
 

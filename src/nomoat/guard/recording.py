@@ -62,6 +62,8 @@ def opening(
             content["within"] = _on(resolved.discovery)  # its existence is asked for before the refusal is worded
     elif decision.obligations:
         content["obligations"] = recorded(decision.obligations, resolved.parts)
+    if resolved.found:
+        content["found"] = True  # its author named a folder; an explanation for them names what they may see
     if len(resolved.targets) > 1:
         content["all"] = _all(resolved.targets)
     if candidate is not None and (otherwise := _otherwise(candidate, principal, resolved, decision, context)):
@@ -86,6 +88,7 @@ def refusal_without_target(
         "what": action,
         "on": {"requested": requested[:512]},
         "decision": "deny",
+        "refusal": type(refusal).__name__,
         "why": refusal.reason,
         "detail": refusal.detail,
         "context": _context(context),

@@ -46,7 +46,9 @@ def weighed_by_age(
 
 def denial(principal: Principal, resolved: Resolved[Operation], deny: Deny) -> NotPermitted:
     """Word a denial for who may know of the thing, with the challenge if there is one."""
-    asked = f"{resolved.operation.action} {resolved.target.name}".rstrip()
+    # Of a folder's files, the first is one that the caller did not name.
+    thing = resolved.discovery if resolved.found and resolved.discovery else resolved.target
+    asked = f"{resolved.operation.action} {thing.name}".rstrip()
     reason = f"{principal.name} may not {asked}: {deny.reason}"
     if deny.max_age is None:
         return NotPermitted(reason, detail=deny.detail)

@@ -3,6 +3,7 @@
 Rules: a flood cannot fill the log (a quota for each source and for all together), and cannot hide
 (what was counted is recorded with its number, reasons and time). Nothing a stranger sent is kept.
 Whoever comes with a credential that is over is a stranger too, but the record says whose it was.
+A proof that is asked for the nonce is no refusal of anybody: RFC 9449 begins with it. It is a number.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from typing import Final, final
 
 from nomoat.audit.log import Log
 from nomoat.core.connection import Presented
-from nomoat.core.errors import Unauthenticated, Unavailable
+from nomoat.core.errors import CHALLENGE, Unauthenticated, Unavailable
 from nomoat.core.record import Json, Record, RecordKind
 
 WINDOW_S: Final = 10.0
@@ -45,16 +46,28 @@ class Strangers:
         self._recorded: Counter[str] = Counter()
         self._counted: dict[str, _Counted] = {}
         self.total = 0  # of what was counted, since the start
+        self.challenges = 0  # of proofs that lacked the nonce and nothing else, since the start
+
+    async def answer(self, presented: Presented, refusal: Unauthenticated) -> int | None:
+        """`refuse` somebody who asked for something served here; a challenge is only counted."""
+        if refusal.kind != CHALLENGE:
+            return await self.refuse(presented, refusal)
+        self.challenges += 1
+        refusal.counted = True
+        return None
 
     async def refuse(self, presented: Presented, refusal: Unauthenticated) -> int | None:
         """Record one refusal durably, or count it; returns the record's index or None.
 
         Raises `Unavailable` when it should have been recorded and could not be.
         """
+        if refusal.counted:
+            return None
         await self._stored()  # nobody is told of a revocation that a crash could still undo
         source = presented.connection.source
         if self._recorded[source] >= EACH or self._recorded.total() >= TOGETHER:
             self.count(source, refusal.kind)
+            refusal.counted = True
             return None
         self._recorded[source] += 1
         return (await self._log.append(_refusal(presented, refusal))).index

@@ -15,7 +15,7 @@ from typing import Final, assert_never, final
 from nomoat.core._seal import SEAL
 from nomoat.core.connection import Bearer, Capability, DeviceAssertion, OneTimeCode, Presented, Proof, Proven
 from nomoat.core.directory import Directory, Person, Workload
-from nomoat.core.errors import Holder, Unauthenticated
+from nomoat.core.errors import CHALLENGE, Holder, Unauthenticated
 from nomoat.core.operation import JoinWorkload, Operation, RegisterDevice, RenewCertificate
 from nomoat.core.principal import Binding, Principal, PrincipalKind
 from nomoat.identity.assertions import Assertions
@@ -133,7 +133,12 @@ class Authenticator:
             raise Unauthenticated("the access token is bound to no key; send it as a Bearer", kind="unbound")
         if credential.proof is None:
             raise Unauthenticated("the access token came without a DPoP proof of its key", kind="no-proof")
-        self._proofs.verify(credential.proof, method=method, now=now, token=credential.token, key=claims.key)
+        try:
+            self._proofs.verify(credential.proof, method=method, now=now, token=credential.token, key=claims.key)
+        except Unauthenticated as refusal:
+            if refusal.kind == CHALLENGE:  # only when nothing else is wrong: who is refused for good is told so
+                self._by_claims(claims, Binding.DPOP, "", now)
+            raise
         return self._by_claims(claims, Binding.DPOP, "", now)
 
     def _by_claims(self, claims: Claims, binding: Binding, thumbprint: str, now: float) -> Principal:

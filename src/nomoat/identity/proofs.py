@@ -3,7 +3,8 @@
 Rules: everything of section 4.3 is checked, on every request; the algorithm is ES256 and never the proof's
 choice, and the address is compared with where this gateway knows it is reached, never with what a header
 says. Parsed keys are kept, because they are what was sent; a verified proof is not, because it works once.
-A proof is remembered only after all else of it holds, so that no stranger fills the memory.
+A proof is remembered only after all else of it holds, so that no stranger fills the memory; one that lacks
+nothing but the nonce as well, so that each challenge (section 8) costs a new proof by the key.
 """
 
 import hmac
@@ -18,7 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from nomoat.core.connection import Proof
-from nomoat.core.errors import Unauthenticated
+from nomoat.core.errors import CHALLENGE, Unauthenticated
 from nomoat.identity import jws
 from nomoat.identity.nonces import Nonces
 from nomoat.identity.replays import Replays
@@ -64,7 +65,7 @@ class Proofs:
         """Return the thumbprint of the key that made `proof` for this request, spending the proof.
 
         With `token`, the proof must be for it (section 4.3, check 11) and by the key with the thumbprint
-        `key`. Raises `Unauthenticated` for anything else, `Unavailable` when too many were made to remember.
+        `key`. Raises `Unauthenticated` for anything else, of the kind `CHALLENGE` when only the nonce is missing, `Unavailable` when too many were made to remember.
         """
         parsed = jws.parse(proof.text, _WHAT)
         if parsed.header.get("typ") != _TYPE:
@@ -84,10 +85,10 @@ class Proofs:
         if len(jti) > LONGEST_JTI:
             parsed.malformed(f"a jti of more than {LONGEST_JTI} characters")
         self.replays.require_fresh(issued_at, now)
+        self.replays.spend(thumbprint, jti, issued_at)
         nonce = parsed.claims.get("nonce", "")
         if not isinstance(nonce, str) or not self.nonces.knows(nonce, now):
-            raise Unauthenticated("the DPoP proof lacks the nonce of this answer; send it again", kind="use-nonce")
-        self.replays.spend(thumbprint, jti, issued_at)
+            raise Unauthenticated("the DPoP proof lacks the nonce of this answer; send it again", kind=CHALLENGE)
         return thumbprint
 
     def _key(self, parsed: jws.Unverified) -> tuple[ECKey, str]:

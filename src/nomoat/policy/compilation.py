@@ -68,11 +68,16 @@ def digest(files: Mapping[str, str]) -> str:
     return "sha256:" + hashlib.sha256(b"nomoat policies 1\n" + canonical.encode()).hexdigest()
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a file of policies may be called so: a plain name, and no path."""
+    return _FILE.fullmatch(name) is not None
+
+
 def _check_sizes(files: Mapping[str, str]) -> None:
     if len(files) > MAX_FILES:
         raise TooLarge(f"more than {MAX_FILES} policy files")
     for name, text in files.items():
-        if not _FILE.fullmatch(name):
+        if not is_file_name(name):
             raise Malformed(f"{name!r:.110} is not the name of a policy file; use letters, digits, '._-' and .cedar")
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
             raise Malformed(f"{name} is not UTF-8 text")

@@ -31,6 +31,7 @@ SHARED: Final = 256  # selections of policies; kinds of request that select the 
 
 CIRCUMSTANCES: Final = frozenset({"at", "auth_age", "binding", "obtained", "session", "source"})
 FILE: Final = "NoMoat::File"
+REPOSITORIES: Final = frozenset({"NoMoat::Dataset", "NoMoat::Model"})
 ALL: Final[Policy] = {"op": "All"}
 
 
@@ -48,10 +49,14 @@ class Slice:
 class PolicyIndex:
     """An index over policies in Cedar's JSON form, by id. Immutable but for its bounded caches.
 
-    `files` are the ids of the files that some policy names, `reads` the circumstances that some policy reads.
+    `files` and `repositories` are the ids of those that some policy names, `reads` the circumstances that some
+    policy reads.
     """
 
-    __slots__ = ("_anonymous", "_cut", "_find", "_groups", "_named", "_policies", "_scopes", "files", "reads")
+    __slots__ = (
+        *("_anonymous", "_cut", "_find", "_groups", "_named", "_policies", "_scopes"),
+        *("files", "reads", "repositories"),
+    )
 
     def __init__(self, policies: Mapping[str, Policy]) -> None:
         self._policies = policies
@@ -61,6 +66,7 @@ class PolicyIndex:
             read for policy in policies.values() for read in context_reads(policy["conditions"])
         )
         self.files: Final = frozenset(name for kind, name in self._named if kind == FILE)
+        self.repositories: Final = frozenset(name for kind, name in self._named if kind in REPOSITORIES)
         self._groups = frozenset(name for kind, name in self._named if kind == GROUP)
         taken = {name for _, name in self._named}
         self._anonymous = next(name for number in range(len(taken) + 1) if (name := f"unnamed-{number}") not in taken)

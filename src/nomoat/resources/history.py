@@ -1,13 +1,13 @@
 """What was decided, asked again: explanations, simulations, differences of a trial, unused grants.
 
 Rules: all of it reads the log, so each is an Operation of its own, decided and recorded. Who explains
-their own refusal learns what they may know: nothing of a thing that may not exist for them, of policies
-only the ids, of people only themselves. The log is read in a thread that leaves the gateway its time.
+their own refusal learns what they may know: nothing of a thing that may not exist for them, of the files
+in a folder that they removed those that they may see, of policies only the ids, of people only themselves. The log is read in a thread that leaves the gateway its time.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
 
@@ -15,6 +15,7 @@ from nomoat.audit.log import Log
 from nomoat.core.decision import Allow
 from nomoat.core.errors import NotFound, Unavailable
 from nomoat.core.operation import (
+    DescribeFile,
     ExplainRecord,
     FindUnused,
     Operation,
@@ -34,6 +35,7 @@ from nomoat.resources.repositories.resolution import MISSING
 PART: Final = 20  # records between two pauses
 PAUSE_S: Final = 0.0003
 DAY_S: Final = 86_400
+FILE: Final = "File"  # the kind of a target that is a file of a repository
 
 Answer = dict[str, object]
 Record = Mapping[str, object]
@@ -89,7 +91,9 @@ class History:
         found = await self._log.read(f"record {operation.number}", limit=1)
         permit.check()
         record: Record = found[0] if found else {}
-        if not record.get("decision") or (operation.own and not _is_refusal_of(record, caller)):
+        if not record.get("decision") or (
+            operation.own and not (record["decision"] == "deny" and is_of(record, caller))
+        ):
             raise NotFound(f"there is no record {operation.number} that you may explain", kind="entry")
         return await asyncio.to_thread(self._explain, record, operation.own)
 
@@ -111,7 +115,7 @@ class History:
         except Unanswerable as error:
             return told if own else {**told, "unexplained": str(error)}
         active = self._sets.active()
-        if own and not all(_may_discover(each, question) for each in (snapshot, active)):
+        if own and not all(may_discover(each, question) for each in (snapshot, active)):
             return {**told, "why": MISSING}
         return {**told, **_explained(snapshot, active, record, question, own)}
 
@@ -230,20 +234,31 @@ def _tallied(tally: Tally) -> Answer:
     }
 
 
-def _is_refusal_of(record: Record, caller: Principal) -> bool:
+def is_of(record: Record, caller: Principal) -> bool:
+    """Whether a record is of something that the caller did."""
     who = part(record, "who")
-    return record["decision"] == "deny" and f"{who.get('kind')}:{who.get('name')}" == caller.subject
+    return f"{who.get('kind')}:{who.get('name')}" == caller.subject
 
 
-def _may_discover(snapshot: PolicySnapshot, question: Question) -> bool:
+def may_discover(snapshot: PolicySnapshot, question: Question) -> bool:
+    """Whether policies let who asked a question know of what it was about."""
     return all(isinstance(decide_again(snapshot, asked), Allow) for asked in discoveries(question))
+
+
+def _describable(sets: Sequence[PolicySnapshot], question: Question) -> tuple[Target, ...]:
+    """The targets that the caller may know of as files, by each of these policies; a repository is one (discovered)."""
+
+    def may(target: Target) -> bool:
+        asked = replace(question, action=DescribeFile.action, targets=(target,))
+        return target.kind != FILE or all(isinstance(decide_again(each, asked), Allow) for each in sets)
+
+    return tuple(filter(may, question.targets))
 
 
 def _explained(
     snapshot: PolicySnapshot, active: PolicySnapshot, record: Record, question: Question, own: bool
 ) -> Answer:
     decision, now = decide_again(snapshot, question), decide_again(active, question)
-    found = differences(snapshot, question)
     allowed = record["decision"] == "allow"
     mine = replace(question, targets=tuple(each._replace(owner_person="") for each in question.targets))
     told: Answer = {
@@ -254,6 +269,13 @@ def _explained(
         # The same policies decide the same; where they do not, the record does not hold all that was read.
         "confirmed": isinstance(decision, Allow) is allowed and not question.sampled,
         "now": "allowed" if isinstance(now, Allow) else "refused",
+    }
+    if own and record.get("found"):
+        visible = _describable((snapshot, active), question)
+        if len(visible) < len(question.targets):  # what was read and would help tells of the others
+            return {**told, "on": [target.name for target in visible], "partial": True}
+    found = differences(snapshot, question)
+    told |= {
         "read": [{"name": name, "value": value} for name, value in readings(snapshot, mine if own else question)],
         "ways": [
             {"changes": [change.said for change in way.changes], "policies": list(way.policies)} for way in found.ways

@@ -56,7 +56,7 @@ class Identities:
 
     def resolve_self(self, principal: Principal, operation: OpT) -> Resolved[OpT]:
         """Resolve what a caller does for itself: the target is the caller."""
-        return Resolved(operation, (_target(principal.kind.value, principal.name, principal.subject),))
+        return Resolved(operation, (target_of(principal),))
 
     def resolve_enroll(self, principal: Principal, operation: Enroll) -> Resolved[Enroll]:
         """Resolve whom a code is for. Raises `Malformed`."""
@@ -112,6 +112,7 @@ class Identities:
             "groups": sorted(who.groups),
             "clearance": who.clearance.name.lower(),
             "binding": who.binding.value,
+            "certificate": who.certificate,
             "key": who.key,
             "session": who.session,
             "device": who.device,
@@ -140,6 +141,11 @@ class Identities:
         permit.note(session=issued.session, device=issued.device)
         checkpoint = self._anchor.checkpoint().decode()
         return {**asdict(issued), "log_key": self._anchor.log_key, "checkpoint": checkpoint}
+
+
+def target_of(principal: Principal) -> Target:
+    """The target of what somebody does for themselves."""
+    return _target(principal.kind.value, principal.name, principal.subject)
 
 
 def _target(kind: str, name: str, subject: str) -> Target:

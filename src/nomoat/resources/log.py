@@ -72,7 +72,7 @@ class LogReading:
     async def prove(self, permit: Permit[ProveRecord]) -> dict[str, object]:
         """Return a record's receipt (c2sp.org/tlog-proof), and its opening if it is to be disclosed.
 
-        Raises `NotFound` for a number that the log does not have, `Conflict` when the content was erased.
+        Raises `NotFound` for a number that the log does not have, `Conflict` when the content was erased or forgotten.
         """
         operation = permit.claim(ProveRecord).operation
         receipt, opening = await self._evidence.receipt(operation.number, disclose=operation.disclose)
@@ -86,19 +86,21 @@ class LogReading:
     async def report(self, permit: Permit[ReportLog]) -> dict[str, object]:
         """Return how many accesses match, and refusals and bytes of them, by what was asked for.
 
-        Raises `Malformed` for what is not understood.
+        It says how many records it counts, of how many there were when it was asked for, and since when the others
+        are. Raises `Malformed` for what is not understood, `Unavailable` when nothing can be counted yet.
         """
         operation = permit.claim(ReportLog).operation
         by, query = parse_groupings(operation.by), self._log.query(operation.query)
         permit.note(by=operation.by, query=operation.query[:512])
-        found = await self._reports.report(by, query, limit=operation.limit)
+        found = await self._reports.report(by, query, limit=operation.limit, wait=operation.wait)
         permit.check()
-        permit.note(rows=str(len(found.rows)), counted=str(found.counted))
-        return {"by": list(by), "rows": found.rows, "groups": found.groups, "counted": found.counted}
+        permit.note(rows=str(len(found.rows)), counted=str(found.counted), size=str(found.size))
+        return {"by": list(by), **found._asdict(), "complete": found.missing_since is None}
 
     async def export(self, permit: Permit[ExportLog]) -> AsyncGenerator[bytes]:
         """Yield every record that matches and was durable at the start, in order, part by part.
 
+        From an erasure on, nothing that it destroyed is in a part.
         Raises `Malformed` before the first part for a format or a query that is not understood,
         `Corrupt` at the first record that cannot be read.
         """

@@ -15,6 +15,7 @@ from nomoat.audit.entries import Pseudonyms
 from nomoat.audit.evidence import Evidence
 from nomoat.audit.index import Index
 from nomoat.audit.log import Log
+from nomoat.audit.prefix import newest_segment
 from nomoat.audit.reading import Reader
 from nomoat.audit.reports import Reports
 from nomoat.core.errors import NoMoatError, Unavailable
@@ -39,7 +40,9 @@ from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies, former, versions
-from nomoat.resources.repositories import Catalog, Reading, References, Writing
+from nomoat.resources.policy_reading import PolicyReading
+from nomoat.resources.receipts import OwnReceipts
+from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Writing
 from nomoat.resources.repositories.examining import Scan
 from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.status import Status
@@ -81,14 +84,17 @@ class Gateway:
     declarations: Declarations
     policies: Policies
     history: History
+    own: OwnReceipts
     trial: Trial
     lifecycle: Lifecycle
+    browsing: Browsing
     reading: Reading
     writing: Writing
     references: References
     uncommitted: Uncommitted
     reports: Reports
     keys: KeyStore
+    subject_keys: StoredSubjectKeys
     admission: Admission
     clock: Clock
 
@@ -138,6 +144,7 @@ async def open_gateway(
     scan = scan or Scanner(scanner).scan
     try:
         stores = _stores(directory, kek, state)
+        _require_log(directory / "log", stores.subject_keys)
         log = await Log.open(
             directory / "log",
             signing_key=stores.keys.load("log"),
@@ -195,6 +202,16 @@ async def _conclude(gateway: Gateway, state: State) -> None:
     with contextlib.suppress(Unavailable):  # the writes that the log was not told of one by one
         await gateway.log.learn(state.generation)
     gateway.log.post(system_record("Stop", {}))
+
+
+def _require_log(directory: Path, keys: StoredSubjectKeys) -> None:
+    """Let a log begin only where none was: one that is lost, or not mounted, is not replaced by an empty one."""
+    if not newest_segment(directory) and keys.any():
+        raise Unavailable(
+            "log",
+            "it is gone, and the database knows that there was one: put the log directory back, or restore the "
+            "newest backup: nomoat restore",
+        )
 
 
 def _stores(directory: Path, kek: KeyEncryptionKey, state: State) -> _Stores:
@@ -259,14 +276,17 @@ def _wire(
         declarations=parts.declarations,
         policies=parts.policies,
         history=parts.history,
+        own=parts.own,
         trial=parts.trial,
         lifecycle=parts.lifecycle,
+        browsing=parts.browsing,
         reading=parts.reading,
         writing=parts.writing,
         references=parts.references,
         uncommitted=parts.uncommitted,
         reports=parts.reports,
         keys=stores.keys,
+        subject_keys=stores.subject_keys,
         admission=admission,
         clock=clock,
     )
@@ -311,16 +331,19 @@ def _resources(
         policies=policies,
         history=History(log, sets, clock),
         trial=trial,
+        policy_reading=PolicyReading(stores.state, policies, trial),
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
         lifecycle=Lifecycle(lambda: declarations.current, catalog, clock),
+        browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
         reading=Reading(catalog, stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
         references=References(catalog, uncommitted.discard, clock),
         uncommitted=uncommitted,
         log=LogReading(log, reports, provable.evidence, provable.index, clock),
         evidence=provable.evidence,
+        own=OwnReceipts(provable.evidence, sets),
         erasure=Erasure(log, stores.subject_keys, stores.chunks.drop, [reports.clear]),
         reports=reports,
     )

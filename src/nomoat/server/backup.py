@@ -3,8 +3,9 @@
 Rules: from outside, with the key-encryption key and without the lock: nobody waits for a backup. The
 key is not in it. The state is copied first, as one snapshot; then of the log the longest beginning
 that fits it (ADR 13): it ends with a signed checkpoint, says of no later state, and every record in it
-can be opened. Contents are immutable and copied last, those that the snapshot knows. A backup appears
-under its name when it is whole and durable, and never overwrites one.
+can be opened. Contents are immutable and copied last, those that the snapshot knows. The index and the columns
+of the log are not copied: they are made anew of what is restored. A backup appears under its name when it is
+whole and durable, and never overwrites one.
 """
 
 import os
@@ -18,11 +19,13 @@ from typing import Final
 
 from nomoat import __version__
 from nomoat.audit.checkpoint import NoteSigner, VerifierKey, verify_checkpoint
+from nomoat.audit.forgotten import FORGOTTEN_FILE
 from nomoat.audit.prefix import Prefix, newest_segment, signed_prefix
 from nomoat.audit.segments import CHECKPOINT_FILE, WITNESSED_FILE
 from nomoat.core.errors import Conflict, Corrupt, Malformed, Unavailable
 from nomoat.server.configuration import FILE, Configuration, load_configuration
 from nomoat.server.manifest import Copied, Manifest, copy_file, hash_file, load_manifest
+from nomoat.server.names import KEYS
 from nomoat.stores.disk import sync_directory
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.state.look import copy_state, look_at_state
@@ -133,6 +136,9 @@ class _Copying:
 
     def run(self, now: float) -> BackedUp:
         """Copy everything in its order; return what came of it."""
+        keys = KeyStore(self._source / "keys", self._kek)
+        for name in KEYS:
+            keys.load(name)  # with a damaged one the backup would not start
         for path in self._small():
             self._copy(path)
         # INVARIANT (fits): what the log holds now cannot say more of the state than a later snapshot does, and
@@ -145,8 +151,8 @@ class _Copying:
                 raise Unavailable("state", f"its schema {look.schema} is of a newer NoMoat; back it up with that one")
             generation, schema, blobs = look.generation, look.schema, look.blobs()
             fits = (generation, look.pseudonyms())
-            keys = SeenSubjectKeys(look, self._kek)
-            prefix = signed_prefix(self._source / "log", self._key, keys, since=max(since, 1), state=fits)
+            subjects = SeenSubjectKeys(look, self._kek)
+            prefix = signed_prefix(self._source / "log", self._key, subjects, since=max(since, 1), state=fits)
         self._note("state.db")
         self._copy_log(prefix, witnessed)
         for blob in blobs:
@@ -178,7 +184,13 @@ class _Copying:
             self._copy(f"log/{path.name}")
         last = prefix.segments[-1]
         self._files[f"log/{last.name}"] = copy_file(last, self._target / "log" / last.name, prefix.length)
+        if (self._source / "log" / FORGOTTEN_FILE).exists():
+            # After the segments: durable before a box is blanked, it says of every blank one that was copied.
+            self._copy(f"log/{FORGOTTEN_FILE}")
         self._write(f"log/{CHECKPOINT_FILE}", prefix.note)
+        # After the segments: what was blanked in them, a statement said before.
+        if forgotten := _read(self._source / "log" / FORGOTTEN_FILE):
+            self._write(f"log/{FORGOTTEN_FILE}", forgotten)
         if witnessed and _is_within(witnessed, prefix, self._key):
             self._write(f"log/{WITNESSED_FILE}", witnessed)
 

@@ -12,6 +12,7 @@ from asyncio.subprocess import Process
 from pathlib import Path
 from typing import Final, final
 
+from nomoat.audit.checkpoint import VerifierKey
 from nomoat.audit.chunking import Made
 from nomoat.core.errors import NoMoatError, Unavailable
 from nomoat.server.assembly import Gateway
@@ -25,7 +26,7 @@ _log = logging.getLogger("nomoat")
 
 async def keep_columns(gateway: Gateway, directory: Path) -> None:
     """Keep columns of a data directory's log until cancelled."""
-    columnist = Columnist(directory)
+    columnist = Columnist(directory, gateway.log.verifier_key)
     try:
         await gateway.reports.run(columnist.make, _Complaints().tell)
     finally:
@@ -46,10 +47,11 @@ class _Complaints:
 
 @final
 class Columnist:
-    """The process that makes columns of one data directory's log."""
+    """The process that makes columns of one data directory's log; `log` verifies what that signed."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, log: VerifierKey) -> None:
         self._directory = directory
+        self._log = log
         self._process: Process | None = None
 
     async def make(self, after: int, most: int) -> Made:
@@ -66,7 +68,7 @@ class Columnist:
 
     async def _ask(self, after: int, most: int) -> Made:
         if self._process is None:
-            self._process = await start("nomoat.server.columnist", self._directory)
+            self._process = await start("nomoat.server.columnist", self._directory, self._log)
         channel, answers = self._process.stdin, self._process.stdout
         if channel is None or answers is None:
             raise ValueError

@@ -1,6 +1,6 @@
 """The columnist: a process of the gateway's own that makes columns of the log (`nomoat.audit.chunking`).
 
-Rules: `python -m nomoat.server.columnist DIRECTORY`, started by the gateway and by nothing else; it ends when the
+Rules: `python -m nomoat.server.columnist DIRECTORY LOG` (the log's public key), started by the gateway and by nothing else; it ends when the
 gateway does (its standard input closes). It is a process so that its work takes no time of the event loop's, and
 gives way to everything else. It reads the log and the keys and writes no file. A line on its standard input, the
 number of a record and how many after it, is a chunk to make; on its standard output go a line of JSON, which has
@@ -12,22 +12,20 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from nomoat.audit.checkpoint import NoteSigner
+from nomoat.audit.checkpoint import VerifierKey, parse_verifier_key
 from nomoat.audit.chunking import Chunker
 from nomoat.audit.reading import Reader
 from nomoat.core.errors import NoMoatError
-from nomoat.server.names import log_origin
 from nomoat.server.subprocesses import opened
 
 NICENESS: Final = 10
 """Columns are for those who will ask; whoever is served now comes first."""
 
 
-def main(directory: Path) -> int:
+def main(directory: Path, log: VerifierKey) -> int:
     """Make chunks until standard input closes; return the exit code."""
     with opened(directory, NICENESS) as parts:
-        public = NoteSigner(log_origin(parts.configuration), parts.keys.load("log")).key
-        reader = Reader(directory / "log", public, parts.pseudonyms, parts.subject_keys)
+        reader = Reader(directory / "log", log, parts.pseudonyms, parts.subject_keys)
         chunker = Chunker(reader.walk)
         for line in sys.stdin.buffer:
             after, most = map(int, line.split())
@@ -48,7 +46,7 @@ def _answer(chunker: Chunker, after: int, most: int) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(Path(sys.argv[1])))
+        sys.exit(main(Path(sys.argv[1]), parse_verifier_key(sys.argv[2])))
     except (NoMoatError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from nomoat.audit.checkpoint import WITNESS_KEY, VerifierKey, parse_verifier_key
-from nomoat.audit.cosigning import WITNESS_LIMIT
+from nomoat.audit.quorum import Quorum
 from nomoat.core.errors import Malformed, Unavailable
 from nomoat.core.names import parse_subject_name, parse_trust_domain
 from nomoat.identity.proofs import parse_origin
@@ -101,9 +101,18 @@ class Configuration:
             lines += [f"origins = {json.dumps(list(self.origins))}"]
         if self.witness_quorum:
             lines += [f"witness_quorum = {self.witness_quorum}"]
-        for each in self.witnesses:  # tables come after all fields
+        return "\n".join([*lines, *self._tables()]) + "\n"
+
+    def _tables(self) -> list[str]:
+        """The lines of what is a table, which comes after all fields."""
+        lines: list[str] = []
+        for each in self.witnesses:
             lines += ["", "[[witnesses]]", f"url = {json.dumps(each.url)}", f"key = {json.dumps(each.key)}"]
-        return "\n".join(lines) + "\n"
+        for forward in self.forwards:
+            lines += forward.dump()
+        if self.retention:
+            lines += ["", "[retention]", *(f"{name} = {days}" for name, days in sorted(self.retention.items()))]
+        return lines
 
 
 _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
@@ -186,7 +195,7 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
         raise Malformed(f"{FILE}: token_lifetime_s is a number from {SHORTEST_TOKEN_LIFE} to {TOKEN_LIFE}")
     limits = _parse_limits(table)
     origins = _origins(table.pop("origins")) if "origins" in table else ()
-    further, quorum = _witnesses(table.pop("witnesses", [])), table.pop("witness_quorum", 0)
+    further, quorum = _witnesses(table.pop("witnesses", [])), _quorum(table)
     texts = {name: value for name, value in table.items() if isinstance(value, str)}
     if len(texts) != len(table):
         raise Malformed(f"{FILE}: {min(set(table) - set(texts))} is a text")
@@ -205,14 +214,24 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
         token_lifetime_s=token_lifetime,
         origins=origins,
         witnesses=further,
-        witness_quorum=quorum if type(quorum) is int else -1,
+        witness_quorum=quorum,
         forwards=forwards,
         retention=retention,
         limits=limits,
         traces=_parse_url(texts.get("traces", "")),
     )
-    _require_policy(configuration)
+    require_policy(configuration)
     return configuration
+
+
+def _quorum(table: dict[str, object]) -> int:
+    """Take the quorum out of a table; 0 where there is none, which nobody may write."""
+    if "witness_quorum" not in table:
+        return 0
+    quorum = table.pop("witness_quorum")
+    if type(quorum) is not int or quorum < 1:
+        raise Malformed(f"{FILE}: witness_quorum is a number from 1 to that of the witnesses")
+    return quorum
 
 
 def _witnesses(value: object) -> tuple[WitnessAddress, ...]:
@@ -227,18 +246,16 @@ def _witnesses(value: object) -> tuple[WitnessAddress, ...]:
     return tuple(found)
 
 
-def _require_policy(configuration: Configuration) -> None:
+def require_policy(configuration: Configuration) -> None:
     """Raise `Malformed` unless the witnesses are few and apart, can be asked, and the quorum can be reached."""
     witnesses = configuration.all_witnesses
-    keys = [witness.verifier_key for witness in witnesses]
-    if len(keys) > WITNESS_LIMIT or not len(keys) == len({key.public for key in keys}) == len(
-        {key.name for key in keys}
-    ):
-        raise Malformed(f"{FILE}: there are at most {WITNESS_LIMIT} witnesses, each with a name and a key of its own")
+    keys = tuple(witness.verifier_key for witness in witnesses)
+    try:
+        Quorum(keys, configuration.witness_quorum or len(keys))
+    except Malformed as error:
+        raise Malformed(f"{FILE}: {error.reason}") from None
     if any(not witness.url.startswith(("https://", "http://")) for witness in witnesses):
         raise Malformed(f"{FILE}: the url of a witness begins with https:// or http://")
-    if not 0 <= configuration.witness_quorum <= len(keys):
-        raise Malformed(f"{FILE}: witness_quorum is a number from 1 to that of the witnesses, {len(keys)}")
 
 
 def _parse_limits(table: dict[str, object]) -> Limits:

@@ -30,7 +30,7 @@ async def keep_witnessed(gateway: Gateway) -> None:
     """Have the checkpoints of `gateway`'s log cosigned until cancelled; does nothing without witnesses."""
     witnesses = gateway.configuration.all_witnesses
     async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
-        posts = {witness.verifier_key: _post(client, witness) for witness in witnesses}
+        posts = {witness.verifier_key: post_to(client, witness) for witness in witnesses}
         await gateway.cosigner.run(posts, INTERVAL_S, _Telling(gateway, witnesses).tell)
 
 
@@ -58,7 +58,8 @@ class _Telling:
         self._gateway.log.post(system_record(what, {"witness": key.name, **({"why": why} if why else {})}))
 
 
-def _post(client: httpx2.AsyncClient, witness: WitnessAddress) -> Post:
+def post_to(client: httpx2.AsyncClient, witness: WitnessAddress) -> Post:
+    """Return what sends a request to a witness; it raises `Unavailable` when no short answer comes soon."""
     url = witness.url.rstrip("/") + "/add-checkpoint"
 
     async def post(body: bytes) -> WitnessAnswer:

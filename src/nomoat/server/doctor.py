@@ -30,11 +30,11 @@ from nomoat.core.errors import Corrupt, Malformed, NoMoatError, Unavailable
 from nomoat.server.configuration import FILE, Configuration, load_configuration
 from nomoat.server.listening import listen
 from nomoat.server.lock import is_locked
+from nomoat.server.names import KEYS
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.state.look import known_schemas, look_at_state
 from nomoat.stores.subject_keys import SeenSubjectKeys
 
-KEYS: Final = ("authority", "authority-certificate", "tokens", "server", "log", "pseudonyms")
 LITTLE_SPACE: Final = 1 << 30  # bytes free below which it is said
 AUTHORITY_WARNING_S: Final = 90 * 86400
 CLOCK_TOLERANCE_S: Final = 5
@@ -313,6 +313,10 @@ def _kept(log: Path, prefix: Prefix, key: VerifierKey, configuration: Configurat
     for name in (CHECKPOINT_FILE, WITNESSED_FILE):
         path = log / name
         if not path.exists():
+            if name == CHECKPOINT_FILE:
+                said = f"log/{name} is missing: nothing here tells whether the newest records were cut off"
+                advice = "compare with one that somebody kept: nomoat audit verify DIRECTORY --checkpoint FILE"
+                yield Finding("log", Health.DAMAGED, said, advice)
             continue
         kept = (
             verify_checkpoint(path.read_bytes(), key)

@@ -5,6 +5,7 @@ which its owner alone may read. Without encryption the log goes no further than 
 """
 
 import ipaddress
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,13 @@ class Forward:
     def place(self) -> str:
         """Host and port: what may be recorded of its address."""
         return f"{self.host}:{self.port}"
+
+    def dump(self) -> list[str]:
+        """The lines of its table in `nomoat.toml`."""
+        texts = {"name": self.name, "kind": self.kind, "url": self.url, "query": self.query}
+        texts |= {"token_file": str(self.token_file or ""), "ca": str(self.ca or "")}
+        lines = [f"{field} = {json.dumps(text)}" for field, text in texts.items() if text]
+        return ["", "[[forward]]", *lines, f"acknowledge = {json.dumps(self.acknowledge)}"]
 
 
 def parse_forwards(tables: object, directory: Path) -> tuple[Forward, ...]:

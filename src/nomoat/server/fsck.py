@@ -23,12 +23,22 @@ from nomoat.audit.checkpoint import NoteSigner
 from nomoat.audit.entries import Pseudonyms
 from nomoat.audit.generation import ADVANCED
 from nomoat.audit.reading import Reader
-from nomoat.audit.segments import TREE_FILE, DamagedFrame, FrameKind, iterate_frames, list_segments, read_header
-from nomoat.audit.stored import StoredTree
+from nomoat.audit.segments import (
+    CHECKPOINT_FILE,
+    TREE_FILE,
+    DamagedFrame,
+    FrameKind,
+    iterate_frames,
+    list_segments,
+    read_header,
+    require_files,
+)
+from nomoat.audit.stored import StoredTree, read_file
 from nomoat.audit.verification import verify_directory
 from nomoat.core.errors import Corrupt, NoMoatError
 from nomoat.server.configuration import Configuration, load_configuration
 from nomoat.server.lock import undisturbed
+from nomoat.server.names import KEYS
 from nomoat.stores.blob import StoredBlob
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
@@ -36,7 +46,6 @@ from nomoat.stores.state import State
 from nomoat.stores.state.schema import blob
 from nomoat.stores.subject_keys import StoredSubjectKeys
 
-KEYS: Final = ("authority", "authority-certificate", "tokens", "server", "log", "pseudonyms")
 SHOWN: Final = 20  # findings of one kind, one by one
 T = TypeVar("T")
 _RESTORE: Final = "restore the data directory from its newest backup; keep this one as evidence"
@@ -175,12 +184,16 @@ def _look_at_log(examined: Examined, directory: Path, configuration: Configurati
     if report.unsigned or report.unfinished:
         what = f"{report.unsigned} records and {report.unfinished} bytes behind the last checkpoint, never acknowledged"
         examined.tell("log", what, "nothing: the next start puts it in order", grave=False)
-    stored = StoredTree(directory / "log").frontier(report.head.size)
+    if not read_file(directory / "log" / CHECKPOINT_FILE):
+        what = "log/checkpoint is missing or empty: nothing here tells whether the newest records were cut off"
+        examined.tell(
+            "log", what, "compare with one that somebody kept: nomoat audit verify DIRECTORY --checkpoint FILE"
+        )
     if report.head.size and not (directory / "log" / TREE_FILE).exists():
         examined.tell(
             "tree", "there are no stored hashes, as in a backup", "nothing: the next start makes them", grave=False
         )
-    elif report.consistent and (stored is None or stored.head() != report.head):
+    elif report.consistent and not StoredTree(directory / "log").holds(report.head):
         examined.tell(
             "tree", "the stored hashes are not those of the log", "remove log/tree; the next start makes it anew"
         )
@@ -289,7 +302,8 @@ def _origin(configuration: Configuration) -> str:
 
 
 def _size(directory: Path) -> int:
-    """How many records lie in a log, acknowledged or not."""
+    """How many records lie in a log, acknowledged or not. Raises `Corrupt` for what is no file."""
+    require_files(directory / "log")
     for _, path in reversed(list_segments(directory / "log")):
         try:
             header, start = read_header(data := path.read_bytes())

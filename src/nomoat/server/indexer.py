@@ -1,7 +1,7 @@
 """The indexer: a process of the gateway's own that keeps the index beside the log.
 
-Rules: `python -m nomoat.server.indexer DIRECTORY`, started by the gateway and by nothing else; it ends when
-the gateway does (its standard input closes). It is a process so that its work takes no time of the event
+Rules: `python -m nomoat.server.indexer DIRECTORY LOG` (the log's public key), started by the gateway and by
+nothing else; it ends when the gateway does (its standard input closes). It is a process so that its work takes no time of the event
 loop's: it opens every record, which would cost the path more than the path itself. It reads the log and the
 keys and writes nothing but the index. On its standard input comes, a line each time, how many records are
 durable; on its standard output goes how many are in the index.
@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from nomoat.audit.checkpoint import VerifierKey, parse_verifier_key
 from nomoat.audit.indexing import Indexer
 from nomoat.core.errors import NoMoatError
-from nomoat.server.names import INDEX_FILE, log_origin
+from nomoat.server.names import INDEX_FILE
 from nomoat.server.subprocesses import opened
 from nomoat.stores.postings import Damaged
 
@@ -23,14 +24,14 @@ NICENESS: Final = 2
 """It gives way to the gateway a little where processors are few."""
 
 
-def main(directory: Path) -> int:
+def main(directory: Path, log: VerifierKey) -> int:
     """Keep the index of a data directory until standard input closes; return the exit code."""
     with opened(directory, NICENESS) as parts:
         indexer = Indexer(
             directory / "log",
             directory / INDEX_FILE,
             parts.kek.derive("index"),
-            log_origin(parts.configuration),
+            log,
             parts.pseudonyms,
             parts.subject_keys,
             parts.subject_keys.newest_erasure,
@@ -76,7 +77,7 @@ class _Told:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(Path(sys.argv[1])))
+        sys.exit(main(Path(sys.argv[1]), parse_verifier_key(sys.argv[2])))
     except (NoMoatError, Damaged, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

@@ -40,7 +40,7 @@ async def keep_indexed(gateway: Gateway, directory: Path) -> None:
 async def _run(gateway: Gateway, directory: Path) -> str:
     """Run one indexer until it ends; return what it complained of."""
     try:
-        process = await start("nomoat.server.indexer", directory, stderr=PIPE)
+        process = await start("nomoat.server.indexer", directory, gateway.log.verifier_key, stderr=PIPE)
     except OSError as error:
         return f"its process cannot be started ({error.strerror})"
     heard = asyncio.create_task(_hear(process))

@@ -16,7 +16,7 @@ LOCK: Final = "lock"
 def undisturbed(directory: Path) -> Generator[None]:
     """Keep every gateway out of `directory` without changing anything in it. Raises `Unavailable` as `locked` does."""
     try:
-        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:  # a copy: nobody ever served it
         yield
         return
@@ -52,7 +52,7 @@ def locked(directory: Path) -> Generator[None]:
 def is_locked(directory: Path) -> bool:
     """Whether a process holds `directory` now; nothing is made to find out."""
     try:
-        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return False
     try:

@@ -9,10 +9,11 @@ import hashlib
 import hmac
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, NamedTuple, cast
+from typing import BinaryIO, Final, NamedTuple, cast
 
 from nomoat.core.errors import Corrupt, Malformed, Unavailable
 from nomoat.stores.keys import KeyEncryptionKey
@@ -88,12 +89,12 @@ def load_manifest(directory: Path, kek: KeyEncryptionKey) -> Manifest:
 def copy_file(source: Path, target: Path, length: int | None = None) -> Copied:
     """Copy a file, or its first `length` bytes, durably, to one that only its owner may read.
 
-    Raises `OSError`, and `Corrupt` when it is shorter than that.
+    Raises `OSError`, and `Corrupt` when it is shorter than that, or no regular file.
     """
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     left, digest, size = length, hashlib.sha256(), 0
     descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    with source.open("rb") as incoming, os.fdopen(descriptor, "wb") as outgoing:
+    with os.fdopen(descriptor, "wb") as outgoing, _open_regular(source) as incoming:
         while left is None or left > 0:
             chunk = incoming.read(_CHUNK if left is None else min(_CHUNK, left))
             if not chunk:
@@ -107,6 +108,15 @@ def copy_file(source: Path, target: Path, length: int | None = None) -> Copied:
     if left:
         raise Corrupt(f"{source.name} (it ends too early)")
     return Copied(size, digest.hexdigest())
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    # O_NONBLOCK: a pipe in its place must not hold anybody.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise Corrupt(f"{path.name} (it is no regular file)")
+    return file
 
 
 def hash_file(path: Path) -> Copied:

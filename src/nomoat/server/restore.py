@@ -17,18 +17,19 @@ from typing import Final
 
 import httpx2
 
-from nomoat.audit.checkpoint import NoteSigner, parse_size
-from nomoat.audit.report import Fault, Report
-from nomoat.client.verification import Verified, verify
+from nomoat.audit.checkpoint import NoteSigner, add_signatures, parse_checkpoint, parse_size, verify_cosignature
+from nomoat.audit.cosigning import Post
+from nomoat.audit.report import Fault
+from nomoat.client.verification import Verified, pinned_keys, verify
 from nomoat.core.errors import Conflict, Corrupt, Malformed, NoMoatError, Unavailable
 from nomoat.core.record import Json
 from nomoat.server.assembly import Clock, open_gateway, system_record
-from nomoat.server.configuration import FILE, Configuration, load_configuration
+from nomoat.server.configuration import FILE, Configuration, WitnessAddress, load_configuration
+from nomoat.server.cosigning import TIMEOUT_S, post_to
 from nomoat.server.manifest import Manifest, copy_file, load_manifest
 from nomoat.stores.disk import sync_directory
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 
-WITNESS_TIMEOUT_S: Final = 5.0
 OPERATOR: Final = "the operator with the key-encryption key"
 
 
@@ -47,7 +48,7 @@ class Restored:
     """What was restored. `proven` is the size of the largest kept checkpoint that it contains (None: none).
 
     `known` is the size that somebody kept of a longer log (None: nobody did), `witness` what the
-    witness said, in words ('' without one).
+    witnesses said, in words ('' without one).
     """
 
     manifest: Manifest
@@ -79,17 +80,17 @@ def restore(
     configuration = load_configuration(backup)
     if kek is not None:
         configuration = replace(configuration, kek=kek.absolute())
-    if configuration.kek.resolve().is_relative_to(directory.resolve()):
-        raise Conflict("the key-encryption key must lie outside the data directory; choose another --kek FILE")
+    _require_apart(configuration.kek, directory, backup)
     key = KeyEncryptionKey.load(configuration.kek)
     manifest = load_manifest(backup, key)
     unfinished = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
     try:
         _copy(backup, unfinished, manifest)
-        (unfinished / FILE).write_text(configuration.dump())
-        verified = _verify(unfinished, key, manifest, environment, checkpoints)
-        witness = _ask_witness(configuration, manifest)
-        known = _newest_known(verified, witness)
+        if kek is not None:
+            (unfinished / FILE).write_text(configuration.dump())
+        verified = _verify(unfinished, key, manifest, environment, checkpoints, ours=kek is not None)
+        witnesses = asyncio.run(_ask_witnesses(configuration, manifest))
+        known = _newest_known(verified, witnesses)
         if known is not None and not older:
             raise OlderThanKept(manifest.records, *known)
         if older and known is None:
@@ -103,9 +104,19 @@ def restore(
         raise Unavailable("restore", f"it cannot be done: {error.strerror}: {error.filename or directory}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    said = witness if isinstance(witness, str) else f"the witness saw {witness} records"
+    said = "; ".join(
+        f"{whom}{f' saw {saw} records' if isinstance(saw, int) else f': {saw}'}" for whom, saw in witnesses
+    )
     size = known[0] if known else None
     return Restored(manifest, configuration, verified.report.proven, size, verified.kept_from, said)
+
+
+def _require_apart(kek: Path, directory: Path, backup: Path) -> None:
+    if kek.resolve().is_relative_to(directory.resolve()):
+        raise Conflict("the key-encryption key must lie outside the data directory; choose another --kek FILE")
+    if kek.resolve().is_relative_to(backup.resolve()):
+        # The configuration is not authenticated yet: with a key of their own, anybody could have made all of it.
+        raise Conflict(f"the backup names a key-encryption key inside itself ({kek}); name yours: --kek FILE")
 
 
 def _require_free(directory: Path) -> None:
@@ -120,7 +131,9 @@ def _copy(backup: Path, target: Path, manifest: Manifest) -> None:
     target.mkdir(mode=0o700)
     for path, listed in manifest.files.items():
         try:
-            copied = copy_file(backup / path, target / path)
+            size = (backup / path).stat().st_size
+            # Nothing is read of what cannot be it: a file may be endless.
+            copied = copy_file(backup / path, target / path) if size == listed.size else None
         except FileNotFoundError:
             raise Corrupt(f"the backup ({path} is missing)") from None
         if copied != listed:
@@ -135,8 +148,14 @@ def _verify(
     manifest: Manifest,
     environment: Mapping[str, str],
     checkpoints: Sequence[Path],
+    *,
+    ours: bool,
 ) -> Verified:
+    """Verify the copied log; `ours`: the caller said which key-encryption key, so nobody else's vouches for it."""
     signer = NoteSigner(f"{manifest.trust_domain}/log", KeyStore(directory / "keys", kek).load("log"))
+    pinned = pinned_keys(signer.key.name, environment)
+    if pinned and signer.key not in pinned and not ours:
+        raise Corrupt("the backup (your profiles know another key of this log; if it is right, add --kek FILE)")
     verified = verify(directory, environment, key=str(signer.key), checkpoints=checkpoints)
     report = verified.report
     worse = [problem for problem in report.problems if problem.fault is not Fault.ROLLED_BACK]
@@ -147,36 +166,44 @@ def _verify(
     return verified
 
 
-def _ask_witness(configuration: Configuration, manifest: Manifest) -> int | str:
-    """Ask how many records the witness saw; return that, or in words why it is not known."""
-    if not configuration.witness:
-        return ""
-    body = f"old {manifest.records}\n\n{manifest.checkpoint}".encode()
+async def _ask_witnesses(configuration: Configuration, manifest: Manifest) -> list[tuple[str, int | str]]:
+    """Ask each witness how many records it saw; return that, or in words why it is not known, with who it is.
+
+    Raises `Corrupt` when one of them saw another log.
+    """
+    async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
+        witnesses = configuration.all_witnesses
+        answers = [_ask(post_to(client, witness), witness, manifest) for witness in witnesses]
+        whom = [f"the witness {witness.verifier_key.name}" for witness in witnesses]
+        return list(zip(whom, await asyncio.gather(*answers), strict=True))
+
+
+async def _ask(post: Post, witness: WitnessAddress, manifest: Manifest) -> int | str:
+    note, key = manifest.checkpoint.encode(), witness.verifier_key
     try:
-        with httpx2.Client(timeout=WITNESS_TIMEOUT_S, trust_env=False) as client:
-            answer = client.post(f"{configuration.witness.rstrip('/')}/add-checkpoint", content=body)
-        if answer.status_code == 200:
+        answer = await post(b"old %d\n\n%b" % (manifest.records, note))
+        if answer.status == 200:
+            verify_cosignature(add_signatures(parse_checkpoint(note), answer.body), key)
             return manifest.records
-        if answer.status_code == 409:
-            return parse_size(answer.text.removesuffix("\n"))
-    except httpx2.HTTPError as error:
-        return f"the witness cannot be reached ({type(error).__name__})"
-    except Malformed:
-        return "the witness does not say what it saw"
-    return f"the witness does not say what it saw (it answered {answer.status_code})"
+        if answer.status == 409:
+            saw = parse_size(answer.body.decode("ascii", "replace").removesuffix("\n"))
+        else:
+            return f"it does not say what it saw (it answered {answer.status})"
+    except Unavailable as error:
+        return error.reason
+    except (Malformed, Corrupt):
+        return "it does not say what it saw"
+    if saw == manifest.records:  # it would have cosigned this one
+        raise Corrupt(f"the backup (the witness {key.name} saw another log of {saw} records)")
+    return saw
 
 
-def _newest_known(verified: Verified, witness: int | str) -> tuple[int, str] | None:
+def _newest_known(verified: Verified, witnesses: Iterable[tuple[str, int | str]]) -> tuple[int, str] | None:
     """Return the size of the longest log that somebody knows beyond this one, and who; None: nobody does."""
-    found = list(_beyond(verified.report, ", ".join(verified.kept_from)))
-    if isinstance(witness, int) and witness > verified.report.head.size:
-        found.append((witness, "the witness"))
+    found = [(problem.last + 1, ", ".join(verified.kept_from)) for problem in verified.report.problems]
+    size = verified.report.head.size
+    found += [(saw, whom) for whom, saw in witnesses if isinstance(saw, int) and saw > size]
     return max(found, default=None)
-
-
-def _beyond(report: Report, whom: str) -> Iterable[tuple[int, str]]:
-    for problem in report.problems:
-        yield problem.last + 1, whom
 
 
 async def _conclude(
@@ -189,6 +216,7 @@ async def _conclude(
     try:
         async with open_gateway(directory, configuration, clock) as gateway:
             await gateway.log.append(system_record("AcceptOlderCopy" if known else "Restore", said))
+            await gateway.reports.clear()  # the database knows of columns; none are in a backup
             if known is not None:
                 await gateway.identity.sessions.end_all(clock())
     except NoMoatError as error:

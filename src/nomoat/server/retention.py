@@ -1,7 +1,8 @@
 """Retention as the gateway runs it: twice a day, what is past its time is recorded as forgotten, then blanked.
 
-Rules: the record comes first, then the signed statement, then the blanking; a crash in between is made
-good at the next turn. Work is done in a thread, a segment at a time, with rests.
+Rules: the record comes first, then the signed statement, from which on nobody tells of it; then all that was made of
+the log is destroyed, and the blanking comes last: what is blank is due no more, so a crash in between is made good at
+the next turn. Work is done in a thread, a segment at a time, with rests.
 """
 
 import asyncio
@@ -49,13 +50,13 @@ async def forget_due(gateway: Gateway, directory: Path, blanking: Blanking, kept
     # The newest segment is written to; from its end on it can be blanked, too.
     gateway.log.end_segment()
     content: dict[str, Json] = {"before": dict(forgotten.before), "records": sum(due.values())}
-    await gateway.log.append(system_record("ForgetContent", content))
+    record = await gateway.log.append(system_record("ForgetContent", content))
     await _ended(directory / "log", newest)
     signer = NoteSigner(gateway.log.verifier_key.name, gateway.keys.load("log"))
     whole = await asyncio.to_thread(keep_statement, directory / "log", forgotten, signer)
-    blanked = await asyncio.to_thread(blanking.blank, due, whole, _rest)
+    await gateway.subject_keys.note_forgotten(record.index, gateway.log.forget)
     await gateway.reports.clear()
-    return blanked
+    return await asyncio.to_thread(blanking.blank, due, whole, _rest)
 
 
 async def _ended(log: Path, newest: int) -> None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nomoat.audit.checkpoint import VerifierKey
 from nomoat.audit.entries import Pseudonyms
-from nomoat.server.configuration import Configuration, load_configuration
+from nomoat.server.configuration import load_configuration
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
@@ -24,10 +25,10 @@ from nomoat.stores.subject_keys import StoredSubjectKeys
 GRACE_S: Final = 5.0
 
 
-async def start(module: str, directory: Path, *, stderr: int | None = None) -> Process:
-    """Start `python -m MODULE DIRECTORY`; raises `OSError`."""
+async def start(module: str, directory: Path, log: VerifierKey, *, stderr: int | None = None) -> Process:
+    """Start `python -m MODULE DIRECTORY LOG`, which is told the log's public key; raises `OSError`."""
     # -P: a module of that name in whatever directory the gateway was started from is not run.
-    command = [sys.executable, "-P", "-m", module, str(directory)]
+    command = [sys.executable, "-P", "-m", module, str(directory), str(log)]
     return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=stderr)
 
 
@@ -45,11 +46,9 @@ async def end(process: Process) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What such a process has of a data directory: enough to read the log."""
+    """What such a process has of a data directory: enough to read the log, and no key to sign with."""
 
-    configuration: Configuration
     kek: KeyEncryptionKey
-    keys: KeyStore
     pseudonyms: Pseudonyms
     subject_keys: StoredSubjectKeys
 
@@ -63,8 +62,7 @@ def opened(directory: Path, niceness: int) -> Generator[Opened]:
     kek = KeyEncryptionKey.load(configuration.kek)
     state = State.open(directory / "state.db", kek.derive("state"))
     try:
-        keys = KeyStore(directory / "keys", kek)
-        pseudonyms = Pseudonyms(keys.load("pseudonyms"))
-        yield Opened(configuration, kek, keys, pseudonyms, StoredSubjectKeys(state, kek))
+        pseudonyms = Pseudonyms(KeyStore(directory / "keys", kek).load("pseudonyms"))
+        yield Opened(kek, pseudonyms, StoredSubjectKeys(state, kek))
     finally:
         state.close()

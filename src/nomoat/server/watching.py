@@ -51,6 +51,7 @@ def watch(
                 "closed": counted.closed,
                 "refused": counted.refused,
                 "strangers": guard.strangers.total,
+                "challenges": guard.strangers.challenges,
             },
             refused_connections=dict(admission.refused),
             accesses=guard.durations,

@@ -22,11 +22,14 @@ from nomoat.core.operation import (
     FindUnused,
     IssueToken,
     JoinWorkload,
+    ListRepositories,
     Operation,
+    ProveOwnRecord,
     ProveRecord,
     ReadDifferences,
     ReadEntries,
     ReadLog,
+    ReadPolicy,
     RegisterDevice,
     RenewCertificate,
     ReportLog,
@@ -45,6 +48,7 @@ from nomoat.protocols.admin.evidence import EvidenceEndpoints
 from nomoat.protocols.admin.log import LogEndpoint
 from nomoat.protocols.admin.versions import VersionEndpoints
 from nomoat.protocols.http.routes import Route
+from nomoat.protocols.hub.browsing import BrowsingEndpoints
 from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
@@ -56,7 +60,9 @@ from nomoat.resources.history import History
 from nomoat.resources.identities import Identities
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
-from nomoat.resources.repositories import Catalog, Reading, References, Resolution, Writing
+from nomoat.resources.policy_reading import PolicyReading
+from nomoat.resources.receipts import OwnReceipts
+from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Resolution, Writing
 from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.trial import Trial
 from nomoat.stores.uncommitted import Uncommitted
@@ -72,16 +78,19 @@ class Resources:
     policies: Policies
     history: History
     trial: Trial
+    policy_reading: PolicyReading
     identity: Identity
     identities: Identities
     catalog: Catalog
     lifecycle: Lifecycle
+    browsing: Browsing
     reading: Reading
     writing: Writing
     references: References
     uncommitted: Uncommitted
     log: LogReading
     evidence: Evidence
+    own: OwnReceipts
     erasure: Erasure
     reports: Reports
 
@@ -96,15 +105,18 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ReadLog: parts.log.resolve,
         ReadEntries: parts.log.resolve,
         ProveRecord: parts.log.resolve,
+        ProveOwnRecord: parts.own.resolve,
         ExplainRecord: parts.history.resolve_record,
         SimulatePolicy: parts.history.resolve_simulation,
         ReadDifferences: parts.history.resolve_differences,
         FindUnused: parts.history.resolve_unused,
         TryPolicy: parts.trial.resolve,
+        ReadPolicy: parts.policy_reading.resolve,
         ReportLog: parts.log.resolve,
         ExportLog: parts.log.resolve,
         EraseContent: parts.erasure.resolve,
         **parts.lifecycle.resolvers,
+        ListRepositories: parts.browsing.resolve,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
         ).resolvers,
@@ -141,11 +153,12 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
     return (
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
         *LogEndpoint(guard, parts.log, parts.erasure).routes(),
-        *EvidenceEndpoints(guard, parts.log, parts.evidence.checkpoint, parts.evidence.tile).routes(),
+        *EvidenceEndpoints(guard, parts.log, parts.own, parts.evidence.checkpoint, parts.evidence.tile).routes(),
         *VersionEndpoints(guard, parts.lifecycle).routes(),
-        *PolicyCraft(guard, parts.history, parts.trial).routes(),
+        *PolicyCraft(guard, parts.policy_reading, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),
+        *BrowsingEndpoints(guard, parts.browsing).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *DatasetReferences(guard, parts.reading, parts.references).routes(),

@@ -2,21 +2,26 @@
 
 Rules: it runs under another user and key than any gateway, and on another machine if it can. It needs
 no secret of a gateway and no TLS: what it is sent and what it answers is public, and signed. Its key is
-made once; its state, what it has cosigned, is never made anew.
+made once; its state, what it has cosigned, is never made anew. Anybody may connect, so connections are
+few of one source, and each exchange on one is over in a few seconds.
 """
 
+import asyncio
 import os
 import stat
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast, final
 
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from nomoat.audit.checkpoint import WITNESS_KEY, NoteSigner, VerifierKey
 from nomoat.audit.witness import Witness, WitnessApplication, WitnessState
 from nomoat.core.errors import Conflict, Corrupt, Malformed, Unavailable
+from nomoat.server.admission import Admission, Limits
 from nomoat.server.listening import Server, listen, url_of
 from nomoat.server.lock import locked
 
@@ -26,6 +31,49 @@ KEY_FILE: Final = "witness.key"
 PUBLIC_FILE: Final = "witness.vkey"
 STATE_FILE: Final = "state"
 GRACE_S: Final = 5
+EXCHANGE_S: Final = 6.0  # from the connection, or the answer before, to an answer: no gateway waits longer
+LIMITS: Final = Limits(connections=512, connections_per_source=32)
+
+
+@final
+class _WitnessConnection(HttpToolsProtocol):
+    """One client connection of a witness."""
+
+    def __init__(self, admission: Admission, *parts: Any, **named: Any) -> None:
+        super().__init__(*parts, **named)
+        self._admission = admission
+        self._source = ""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        source = str(transport.get_extra_info("peername")[0])
+        if self._admission.admit(source):
+            self._source = source
+            self._expect()
+        else:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._source:
+            self._admission.leave(self._source)
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect()
+
+    def _expect(self) -> None:
+        """Give what comes next its time, whatever of it arrives meanwhile."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(EXCHANGE_S, self.transport.abort)
+
+
+def _uncounted(source: str, reason: str) -> None:
+    """Refuse without a record: a witness has no log."""
 
 
 def create_witness(directory: Path, name: str) -> VerifierKey:
@@ -66,7 +114,8 @@ async def serve_witness(
         listener = listen(*address, otherwise="stop what uses it, or choose another with --listen")
         config = uvicorn.Config(
             WitnessApplication(witness),
-            http="httptools",
+            # uvicorn asks of it no more than to be called.
+            http=cast("type[asyncio.Protocol]", partial(_WitnessConnection, Admission(LIMITS, _uncounted))),
             ws="none",
             lifespan="off",
             loop="none",

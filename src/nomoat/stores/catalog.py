@@ -29,6 +29,7 @@ from nomoat.stores.references import (
     delete_tag,
     history,
     last_changes,
+    revisions,
 )
 from nomoat.stores.revisions import (
     Committed,
@@ -136,6 +137,10 @@ class Catalog:
             return [(each, paths[each.id]) for each in made]
 
         return self._state.read(read)
+
+    def revisions(self, ids: Sequence[str]) -> Mapping[str, Revision]:
+        """Those of the commits that there are, by id. Raises `Unavailable` when the state fails."""
+        return self._state.read(lambda connection: revisions(connection, ids))
 
     def last_changes(self, start: str, paths: Sequence[str]) -> Mapping[str, LastChange]:
         """For each of the paths, the newest commit up to `start` that set it. Raises `Unavailable`."""

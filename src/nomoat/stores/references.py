@@ -68,6 +68,15 @@ def delete_tag(connection: Connection, repository_id: str, name: str) -> None:
         raise Conflict(f"{name} changed meanwhile; look at what is new and try again")
 
 
+def revisions(connection: Connection, ids: Sequence[str]) -> dict[str, Revision]:
+    """Those of the commits that there are, by id."""
+    found: dict[str, Revision] = {}
+    for start in range(0, len(ids), SHOWN):
+        rows = connection.execute(select(revision).where(revision.c.id.in_(ids[start : start + SHOWN])))
+        found.update((row.id, read_revision(row)) for row in rows)
+    return found
+
+
 def history(connection: Connection, repository_id: str, start: str, limit: int) -> list[Revision]:
     """The commit `start` of the repository and those before it, newest first, at most `limit`."""
     chain = ancestry(start, depth=limit - 1)

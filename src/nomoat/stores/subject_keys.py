@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 
 from nomoat.core.errors import Misuse
 from nomoat.stores.keys import KeyEncryptionKey
@@ -19,6 +19,8 @@ from nomoat.stores.state.look import StateLook
 from nomoat.stores.state.schema import erasure, subject_key
 
 KEY_SIZE: Final = 32
+_EVERYBODY: Final = ""
+"""No subject's pseudonym: the tombstone of what retention had the log forget."""
 
 
 @final
@@ -53,6 +55,14 @@ class StoredSubjectKeys:
         kept = await self._state.write(keep, followed=False)
         return self._kek.unwrap(kept, purpose=_purpose(pseudonym))
 
+    def any(self) -> bool:
+        """Whether anything was ever sealed: there is a key, or a tombstone of one. Raises `Unavailable`."""
+
+        def read(connection: Connection) -> bool:
+            return any(connection.scalar(select(func.count()).select_from(each)) for each in (subject_key, erasure))
+
+        return self._state.read(read)
+
     def erased(self, pseudonym: str) -> int | None:
         """Return the number of the newest record that erased the subject's content, or None. Raises `Unavailable`."""
 
@@ -62,7 +72,7 @@ class StoredSubjectKeys:
         return self._state.read(read)
 
     def newest_erasure(self) -> int:
-        """Return the number of the newest record that erased anybody's content, -1 for none. Raises `Unavailable`."""
+        """Return the number of the newest record that erased or forgot content, -1 for none. Raises `Unavailable`."""
 
         def read(connection: Connection) -> int:
             newest: int | None = connection.scalar(select(func.max(erasure.c.record)))
@@ -84,12 +94,23 @@ class StoredSubjectKeys:
             if _wrapped(connection, pseudonym) is None:
                 return False
             connection.execute(delete(subject_key).where(subject_key.c.pseudonym == pseudonym))
-            stone = insert(erasure).values(pseudonym=pseudonym, record=record)
-            connection.execute(stone.on_conflict_do_update(index_elements=["pseudonym"], set_={"record": record}))
+            connection.execute(_tombstone(pseudonym, record))
             also(connection)
             return True
 
         return await self._state.write(destroy, lambda _: then())
+
+    async def note_forgotten(self, record: int, then: Callable[[], None]) -> None:
+        """Note, durably, that record number `record` says of content that its time is over, whosever it is.
+
+        What was made of the log before is as none from then on, as after an erasure. `then` is called in the event
+        loop right after the commit. Raises `Unavailable`.
+        """
+
+        def note(connection: Connection) -> None:
+            connection.execute(_tombstone(_EVERYBODY, record))
+
+        await self._state.write(note, lambda _: then())
 
     async def empty_journal(self) -> bool:
         """Empty the write-ahead log, where the wrapped key may still lie; return whether nobody was reading it."""
@@ -123,6 +144,11 @@ def _wrapped(connection: Connection, pseudonym: str) -> bytes | None:
         select(subject_key.c.wrapped_key).where(subject_key.c.pseudonym == pseudonym)
     )
     return found
+
+
+def _tombstone(pseudonym: str, record: int) -> Insert:
+    stone = insert(erasure).values(pseudonym=pseudonym, record=record)
+    return stone.on_conflict_do_update(index_elements=["pseudonym"], set_={"record": record})
 
 
 def _purpose(pseudonym: str) -> str:

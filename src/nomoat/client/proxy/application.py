@@ -102,11 +102,11 @@ class ProxyApplication:
             lent = self._door.admit(scope["method"], scope["raw_path"], scope["headers"])
             await self._serve(await _read(scope, receive, lent=lent), sending)
         except TurnedAway as away:
-            await _tell(send, away.status, away.reason)
+            await _tell(send, away.status, away.reason, scope["headers"])
         except (NoMoatError, OSError) as error:
             if started:
                 return  # the server cuts an answer that is not complete
-            await _tell(send, *self._explain(error))
+            await _tell(send, *self._explain(error), scope["headers"])
 
     def _explain(self, error: NoMoatError | OSError) -> tuple[int, str]:
         """A status and a sentence for a request that could not be made."""
@@ -297,15 +297,19 @@ async def _gather(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-async def _tell(send: Send, status: int, reason: str) -> None:
-    """Answer for ourselves; a Hub client prints what the header says of a 403 of this code, and nothing of others."""
+async def _tell(send: Send, status: int, reason: str, asked: list[tuple[bytes, bytes]]) -> None:
+    """Answer for ourselves, whatever was `asked` (headers).
+
+    In a program a Hub client prints what the header says of a 403 of this code, and nothing of others; the `hf`
+    command does the contrary.
+    """
     body = json.dumps({"error": reason}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"x-error-message", reason.encode("latin-1", "replace")),
     ]
-    if status == 403:
+    if status == 403 and not dict(asked).get(b"user-agent", b"").startswith(b"huggingface-cli/"):
         headers.append((b"x-error-code", b"GatedRepo"))
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="nomoat proxy"'))

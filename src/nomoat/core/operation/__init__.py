@@ -12,8 +12,15 @@ from nomoat.core.operation.administration import (
     Revoke,
 )
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
-from nomoat.core.operation.craft import ExplainRecord, FindUnused, ReadDifferences, SimulatePolicy, TryPolicy
-from nomoat.core.operation.evidence import ProveRecord, ReadEntries
+from nomoat.core.operation.craft import (
+    ExplainRecord,
+    FindUnused,
+    ReadDifferences,
+    ReadPolicy,
+    SimulatePolicy,
+    TryPolicy,
+)
+from nomoat.core.operation.evidence import ProveOwnRecord, ProveRecord, ReadEntries
 from nomoat.core.operation.history import (
     CreateBranch,
     CreateTag,
@@ -30,7 +37,7 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
-from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ReadFile
+from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
 from nomoat.core.operation.versions import ApproveVersion, ListVersions, WithdrawVersion
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 
@@ -58,16 +65,19 @@ __all__ = [
     "JoinWorkload",
     "ListCommits",
     "ListFiles",
+    "ListRepositories",
     "ListVersions",
     "OpT",
     "OpT_co",
     "Operation",
     "PlanUpload",
+    "ProveOwnRecord",
     "ProveRecord",
     "ReadDifferences",
     "ReadEntries",
     "ReadFile",
     "ReadLog",
+    "ReadPolicy",
     "ReadStatus",
     "RegisterDevice",
     "RenewCertificate",

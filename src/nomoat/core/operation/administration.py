@@ -95,11 +95,15 @@ class ExportLog(Operation):
 
 @dataclass(frozen=True, slots=True)
 class ReportLog(Operation):
-    """Count the accesses matching `query` by one or a few of their properties (`by`, with commas), `limit` rows."""
+    """Count the accesses matching `query` by one or a few of their properties (`by`, with commas), `limit` rows.
+
+    With `wait`, not before every record of now can be counted.
+    """
 
     by: str
     query: str
     limit: int
+    wait: bool = False
 
     @property
     def requested(self) -> str:

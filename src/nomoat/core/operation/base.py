@@ -20,11 +20,12 @@ class Operation:
     """Base of every verb. `action` is its name in policies and records.
 
     `priority` operations (revocation, administration) may use the space that the log reserves for
-    a full disk.
+    a full disk. `part` is the action that each part of the answer is decided as (`Resolved.parts`).
     """
 
     action: ClassVar[str] = ""
     priority: ClassVar[bool] = False
+    part: ClassVar[str] = "DescribeFile"
 
     def __init_subclass__(cls, **arguments: object) -> None:
         # dataclass(slots=True) makes a second class of the same name; the later one is the one in use.
@@ -66,11 +67,12 @@ OpT_co = TypeVar("OpT_co", bound=Operation, covariant=True)
 class Resolved(Generic[OpT_co]):
     """An operation and what its names meant at one instant.
 
-    `targets` has at least one target and every one of them must be allowed. `parts` stand for files
-    that the answer would tell of; each is decided as `DescribeFile`, and what is denied is withheld
-    (`Withhold`) instead of refusing the whole. `coordinates` is what
+    `targets` has at least one target and every one of them must be allowed. `parts` stand for what
+    else the answer would tell of, mostly files; each is decided as the operation's `part`, and what is
+    denied is withheld (`Withhold`) instead of refusing the whole. `coordinates` is what
     the resource needs to find it again without looking a name up. `discovery` is the thing whose
-    existence is itself confidential (the repository), `missing` the words for its absence.
+    existence is itself confidential (the repository), `missing` the words for its absence. `found`: some
+    targets are the files of a folder, which the caller named and whose files they need not know.
     """
 
     operation: OpT_co
@@ -79,6 +81,7 @@ class Resolved(Generic[OpT_co]):
     discovery: Target | None = None
     missing: str = ""
     parts: tuple[Target, ...] = ()
+    found: bool = False
 
     @property
     def target(self) -> Target:

@@ -43,6 +43,11 @@ class TryPolicy(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class ReadPolicy(Operation):
+    """See the texts of the active policies and of those on trial, since when and by whom."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadDifferences(Operation):
     """See what the policies on trial would have decided otherwise, of the records that match `query`."""
 

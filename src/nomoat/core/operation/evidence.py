@@ -1,4 +1,4 @@
-"""The log as evidence: taking its provable part away, proving one record."""
+"""The log as evidence: taking its provable part away, proving a record."""
 
 from dataclasses import dataclass
 
@@ -15,6 +15,17 @@ class ReadEntries(Operation):
     @property
     def requested(self) -> str:
         return f"entries/{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProveOwnRecord(Operation):
+    """Prove that record `number`, of the caller's own access, is in the log; nothing of its content is disclosed."""
+
+    number: int
+
+    @property
+    def requested(self) -> str:
+        return f"record {self.number}"
 
 
 @dataclass(frozen=True, slots=True)

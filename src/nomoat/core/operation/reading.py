@@ -1,9 +1,25 @@
 """Reading datasets and models: what is there, and its content."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from nomoat.core.names import RepositoryName
+from nomoat.core.names import RepositoryKind, RepositoryName
 from nomoat.core.operation.base import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class ListRepositories(Operation):
+    """See which datasets or models there are: those of a namespace, whose names have `search` in them ('' for all)."""
+
+    part: ClassVar[str] = "DescribeRepository"
+
+    kind: RepositoryKind
+    namespace: str = ""
+    search: str = ""
+
+    @property
+    def requested(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.search}"
 
 
 @dataclass(frozen=True, slots=True)

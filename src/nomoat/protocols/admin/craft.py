@@ -1,10 +1,10 @@
-"""JSON → the Operations of working on policies: explain, simulate, try, differences, unused."""
+"""JSON → the Operations of working on policies: show, explain, simulate, try, differences, unused."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Final, final
 
-from nomoat.core.operation import ExplainRecord, FindUnused, ReadDifferences, SimulatePolicy, TryPolicy
+from nomoat.core.operation import ExplainRecord, FindUnused, ReadDifferences, ReadPolicy, SimulatePolicy, TryPolicy
 from nomoat.core.principal import Principal
 from nomoat.guard import Guard
 from nomoat.protocols.admin.routes import LARGEST_DOCUMENT, policy_files
@@ -12,6 +12,7 @@ from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.fields import require_only, text, truth, whole
 from nomoat.protocols.http.routes import Route
 from nomoat.resources.history import History
+from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.trial import Trial
 
 MOST_DAYS: Final = 3650
@@ -21,10 +22,15 @@ MOST_DAYS: Final = 3650
 class PolicyCraft:
     """The enforcement point for those who work on policies: each method serves one route."""
 
-    def __init__(self, guard: Guard, history: History, trial: Trial) -> None:
+    def __init__(self, guard: Guard, reading: PolicyReading, history: History, trial: Trial) -> None:
         self._guard = guard
+        self._reading = reading
         self._history = history
         self._trial = trial
+
+    async def _read(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        async with self._guard.admit(exchange.presented, ReadPolicy()) as permit:
+            await exchange.answer_json(200, asdict(await self._reading.read(permit)))
 
     async def _explain(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> ExplainRecord:
@@ -75,6 +81,7 @@ class PolicyCraft:
     def routes(self) -> list[Route]:
         """The routes of this protocol."""
         return [
+            Route("GET", "/v1/policy", "admin", ReadPolicy, self._read),
             Route("POST", "/v1/policy/explain", "admin", ExplainRecord, self._explain),
             Route("POST", "/v1/policy/simulate", "admin", SimulatePolicy, self._simulate),
             Route("POST", "/v1/policy/try", "admin", TryPolicy, self._try),

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from nomoat.core.errors import Malformed
-from nomoat.core.operation import ProveRecord, ReadEntries
+from nomoat.core.operation import ProveOwnRecord, ProveRecord, ReadEntries
 from nomoat.core.principal import Principal
 from nomoat.guard import Guard
 from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.fields import require_only, size, truth, whole
 from nomoat.protocols.http.routes import Route
 from nomoat.resources.log import LogReading
+from nomoat.resources.receipts import OwnReceipts
 
 _BYTES: Final = "application/octet-stream"
 _FOREVER: Final = "max-age=31536000, immutable"
@@ -27,14 +28,17 @@ ReadTile = Callable[[int, int, int], bytes]
 
 @final
 class EvidenceEndpoints:
-    """The enforcement point for monitors and holders of receipts.
+    """The enforcement point for monitors and holders of receipts, `own` those of one's own accesses.
 
     `checkpoint` returns the newest one to show, `tile` the hashes at (level, index) up to a width.
     """
 
-    def __init__(self, guard: Guard, log: LogReading, checkpoint: Callable[[], bytes], tile: ReadTile) -> None:
+    def __init__(
+        self, guard: Guard, log: LogReading, own: OwnReceipts, checkpoint: Callable[[], bytes], tile: ReadTile
+    ) -> None:
         self._guard = guard
         self._log = log
+        self._own = own
         self._checkpoint = checkpoint
         self._tile = tile
 
@@ -65,6 +69,15 @@ class EvidenceEndpoints:
         async with self._guard.admit(exchange.presented, parse) as permit:
             await exchange.answer_json(200, await self._log.prove(permit))
 
+    async def _own_receipt(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        async def parse(_: Principal) -> ProveOwnRecord:
+            body = await exchange.json()
+            require_only(body, "record")
+            return ProveOwnRecord(whole(body, "record", least=0, most=1 << 62))
+
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, {"receipt": await self._own.prove(permit)})
+
     def routes(self) -> list[Route]:
         """The routes of this protocol."""
         return [
@@ -72,6 +85,7 @@ class EvidenceEndpoints:
             Route("GET", "/v1/log/tile/{level}/{index*}", "admin", None, self._hashes),
             Route("GET", "/v1/log/tile/entries/{index*}", "admin", ReadEntries, self._entries),
             Route("POST", "/v1/log/receipt", "admin", ProveRecord, self._receipt),
+            Route("POST", "/v1/log/receipt/own", "admin", ProveOwnRecord, self._own_receipt),
         ]
 
 

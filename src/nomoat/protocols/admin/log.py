@@ -43,9 +43,9 @@ class LogEndpoint:
     async def _report_log(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> ReportLog:
             body = await exchange.json()
-            require_only(body, "by", "query", "limit")
+            require_only(body, "by", "query", "limit", "wait")
             limit = whole(body, "limit", 100, least=1, most=10_000)
-            return ReportLog(text(body, "by"), text(body, "query", ""), limit)
+            return ReportLog(text(body, "by"), text(body, "query", ""), limit, truth(body, "wait", default=False))
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             await exchange.answer_json(200, await self._log.report(permit))

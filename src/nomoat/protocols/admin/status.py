@@ -25,6 +25,7 @@ COUNTED = {
     "closed": "Outcomes of accesses that were recorded.",
     "refused": "Requests that were refused and recorded one by one.",
     "strangers": "Refusals of strangers that were counted, not recorded one by one.",
+    "challenges": "DPoP proofs that lacked the nonce and nothing else, and were asked for it (RFC 9449, section 8).",
 }
 
 

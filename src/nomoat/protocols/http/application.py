@@ -14,7 +14,7 @@ from nomoat.protocols.http.errors import headers_of, sentence, status_of
 from nomoat.protocols.http.exchange import Exchange, Held, parse_segments
 from nomoat.protocols.http.routes import Route, RouteTable
 
-ErrorHeaders: TypeAlias = Callable[[NoMoatError], Mapping[str, str]]
+ErrorHeaders: TypeAlias = Callable[[NoMoatError, str], Mapping[str, str]]
 
 CONNECTION: Final = "nomoat.connection"  # where the server puts the Connection into the scope's state
 _log = logging.getLogger("nomoat")
@@ -24,7 +24,7 @@ _log = logging.getLogger("nomoat")
 class Application:
     """Serves the listed routes through the guard.
 
-    `nonce` returns the nonce that DPoP proofs should hold now. `error_headers` gives a protocol (by its word in the route) headers of its own for errors.
+    `nonce` returns the nonce that DPoP proofs should hold now. `error_headers` gives a protocol (by its word in the route) headers of its own for errors, which may be others for a client of another name (User-Agent).
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Application:
             exchange.segments = parse_segments(scope["raw_path"])
             found = self._table.find(method, exchange.segments)
             protocol = found[0].protocol if found else "http"
-            exchange.presented = parse_presented(
-                scope["headers"], connection, protocol=protocol, method=method, path=scope["raw_path"]
+            exchange.present(
+                parse_presented(scope["headers"], connection, protocol=protocol, method=method, path=scope["raw_path"])
             )
             if found is None:
                 raise NotFound("there is nothing at this address", kind="route")
@@ -80,7 +80,7 @@ class Application:
             exchange.presented.connection.cut()
             return
         own = self._error_headers.get(protocol)
-        headers = {**headers_of(error), **(own(error) if own else {})}
+        headers = {**headers_of(error), **(own(error, exchange.agent) if own else {})}
         record = error.record if isinstance(error, Refused) else None
         known = None if isinstance(error, NotFound) else record
         try:

@@ -22,6 +22,8 @@ LONGEST_PATH: Final = 4096
 MOST_QUERY_FIELDS: Final = 32
 JSON_LIMIT: Final = 1 << 20  # bytes
 MOST_HELD: Final = 256 << 20  # bytes of all bodies that are gathered in memory at one time
+BAD_REQUEST: Final = 400
+RECORD_HEADER: Final = b"nomoat-record"
 BODY_TIMEOUT_S: Final = 60.0  # without a further byte of a body
 
 
@@ -79,6 +81,7 @@ class Exchange:
     """A request and its answer. `segments` is the decoded path, `presented` who it is from.
 
     `started` tells whether the answer's status line was sent: from then on a failure can only cut.
+    `record` is the number of the record of what was allowed, which the caller is told with the answer: None before.
     `nonce` returns what the next DPoP proof of a caller who sends them should hold (RFC 9449, section 8.2).
     """
 
@@ -91,6 +94,7 @@ class Exchange:
         "_send",
         "method",
         "presented",
+        "record",
         "segments",
         "started",
     )
@@ -104,7 +108,8 @@ class Exchange:
         held: Held,
         nonce: Callable[[], str] | None = None,
     ) -> None:
-        self.presented = presented
+        self.record: int | None = None
+        self.present(presented)
         self._held = held
         self._nonce = nonce
         self.method: str = scope["method"]
@@ -115,6 +120,13 @@ class Exchange:
         self._send = send
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
 
+    def present(self, presented: Presented) -> None:
+        """Set who the request is from."""
+        self.presented = presented._replace(admitted=self._remember)
+
+    def _remember(self, record: int) -> None:
+        self.record = record
+
     def header(self, name: str) -> str | None:
         """The value of a header that may come once. Raises `Malformed` when it is repeated."""
         key = _field_name(name)
@@ -122,6 +134,11 @@ class Exchange:
         if len(values) > 1:
             raise Malformed(f"the header {name} is repeated")
         return values[0].decode("latin-1") if values else None
+
+    @property
+    def agent(self) -> str:
+        """What the client calls itself (User-Agent), '' for nothing: it may be told things in other words."""
+        return next((value.decode("latin-1") for name, value in self._headers if name == b"user-agent"), "")
 
     def query(self) -> Mapping[str, str]:
         """The query's fields, each at most once. Raises `Malformed` otherwise."""
@@ -193,6 +210,8 @@ class Exchange:
         encoded = [(_field_name(name), value.encode("latin-1")) for name, value in headers.items()]
         if self._nonce is not None and isinstance(self.presented.credential, (Proof, Proven)):
             encoded.append((b"dpop-nonce", self._nonce().encode("ascii")))
+        if self.record is not None and status < BAD_REQUEST:  # what a refusal tells of its record, it says itself
+            encoded.append((RECORD_HEADER, b"%d" % self.record))
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def part(self, body: bytes, *, more: bool = True) -> None:

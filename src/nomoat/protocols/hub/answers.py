@@ -15,9 +15,10 @@ from typing import Final, cast
 from urllib.parse import quote
 
 from nomoat.core.errors import Malformed
-from nomoat.core.names import RepositoryKind, parse_path
+from nomoat.core.names import RepositoryKind, RepositoryName, parse_path
 from nomoat.protocols.http.exchange import Exchange
 from nomoat.resources.repositories import Revision, StoredFile
+from nomoat.resources.repositories.browsing import Found
 from nomoat.resources.repositories.listing import Entry, Listing
 from nomoat.resources.repositories.reading import Content, Description, FoundFile, tag_of
 from nomoat.resources.repositories.writing import GrantedUpload
@@ -35,24 +36,33 @@ def origin_of(exchange: Exchange) -> str:
 
 def described_repository(description: Description, *, blobs: bool = False) -> dict[str, object]:
     """A repository as `model_info` and `dataset_info` read it, with sizes and digests of files if `blobs`."""
+    siblings = [
+        {"rfilename": path, **(_described_blob(description.files[path]) if blobs else {})} for path in description.paths
+    ]
+    described = _described(description.id, description.name, description.created_at, description.revision)
+    return {**described, "siblings": siblings}
+
+
+def described_found(found: Found) -> dict[str, object]:
+    """A repository as `list_datasets` and `list_models` read it."""
+    return _described(found.created.id, found.created.name, found.created.created_at, found.head)
+
+
+def _described(identifier: str, name: RepositoryName, created_at: float, head: Revision | None) -> dict[str, object]:
     return {
-        "_id": description.id[:24],
-        "id": str(description.name),
-        "author": description.name.namespace,
-        "sha": description.revision.id,
-        "createdAt": _moment(description.created_at),
-        "lastModified": _moment(description.revision.at),
+        "_id": identifier[:24],
+        "id": str(name),
+        "author": name.namespace,
+        **({"sha": head.id} if head else {}),
+        "createdAt": _moment(created_at),
+        "lastModified": _moment(head.at if head else created_at),
         "private": True,
         "gated": False,
         "disabled": False,
         "downloads": 0,
         "likes": 0,
         "tags": [],
-        "siblings": [
-            {"rfilename": path, **(_described_blob(description.files[path]) if blobs else {})}
-            for path in description.paths
-        ],
-        **({"modelId": str(description.name)} if description.name.kind is RepositoryKind.MODEL else {}),
+        **({"modelId": str(name)} if name.kind is RepositoryKind.MODEL else {}),
     }
 
 

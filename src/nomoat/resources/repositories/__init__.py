@@ -1,5 +1,6 @@
 """Datasets and models: files under revisions, read and written only through permits."""
 
+from nomoat.resources.repositories.browsing import Browsing
 from nomoat.resources.repositories.reading import Reading
 from nomoat.resources.repositories.references import References
 from nomoat.resources.repositories.resolution import Resolution
@@ -7,4 +8,4 @@ from nomoat.resources.repositories.writing import Writing
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.revisions import Revision, StoredFile
 
-__all__ = ["Catalog", "Reading", "References", "Resolution", "Revision", "StoredFile", "Writing"]
+__all__ = ["Browsing", "Catalog", "Reading", "References", "Resolution", "Revision", "StoredFile", "Writing"]

@@ -212,9 +212,9 @@ class Resolution:
         # Of more files than can be decided nothing is written; the resource says so to who may write.
         whole = len(paths) > MOST_CHANGES
         targets = [repository_target(declared)] if whole else [file_target(declared, path) for path in paths]
-        return self._resolved(
-            operation, tuple(targets), replace(place, excessive=whole, reviewed=declared.reviewed), declared
-        )
+        place = replace(place, excessive=whole, reviewed=declared.reviewed)
+        resolved = self._resolved(operation, tuple(targets), place, declared)
+        return replace(resolved, found=any(change.removal and change.folder for change in operation.changes))
 
     def list_commits(self, who: Principal, operation: ListCommits) -> Resolved[ListCommits]:
         """Resolve one page of a history, with the files that it is about. Raises `NotFound`."""
