@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -73,7 +73,7 @@ class Authority:
 
     def certify(
         self,
-        key: PrivateKey,
+        key: PrivateKey | rsa.RSAPrivateKey,
         *,
         uris: Sequence[str] = (SIGNER,),
         at: int = NOW,
@@ -100,7 +100,7 @@ class Authority:
 
     def subordinate(self) -> "Authority":
         key = new_key()
-        return Authority(key, self.certify(key, uris=(), purposes=(), ca=True))
+        return Authority(key, self.certify(key, uris=(), purposes=(), ca=True, lifetime=3650 * DAY))
 
 
 def new_authority(name: str = "root") -> Authority:
@@ -115,7 +115,7 @@ def new_authority(name: str = "root") -> Authority:
     return Authority(key, certificate)
 
 
-def _builder(name: str, key: PrivateKey, at: int, lifetime: int) -> x509.CertificateBuilder:
+def _builder(name: str, key: PrivateKey | rsa.RSAPrivateKey, at: int, lifetime: int) -> x509.CertificateBuilder:
     begin = datetime.fromtimestamp(at, UTC)
     return (
         x509.CertificateBuilder()

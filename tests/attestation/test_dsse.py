@@ -25,7 +25,9 @@ def test_the_encoding_is_that_of_the_specification() -> None:
     )
 
 
-@pytest.mark.parametrize("key", KEYS, ids=lambda key: type(key).__name__ + getattr(key, "curve", key).__class__.__name__)
+@pytest.mark.parametrize(
+    "key", KEYS, ids=lambda key: type(key).__name__ + getattr(key, "curve", key).__class__.__name__
+)
 def test_what_a_key_signed_verifies_under_it_alone(key: PrivateKey) -> None:
     envelope = parse_envelope(dict(sign(b'{"a":1}', key).encode()))
     assert envelope.verify(require_public_key(key.public_key())) == b'{"a":1}'

@@ -88,7 +88,11 @@ def test_many_differences_are_counted() -> None:
 
 
 def test_another_key_is_refused() -> None:
-    for trusted in (Trusted(), Trusted(keys=(new_key().public_key(),)), Trusted(authorities=(new_authority().certificate,))):
+    for trusted in (
+        Trusted(),
+        Trusted(keys=(new_key().public_key(),)),
+        Trusted(authorities=(new_authority().certificate,)),
+    ):
         with pytest.raises(NotVerified, match="not trusted here") as refused:
             verify_bundle(SIGNED, trusted, digests(), NOW)
         assert refused.value.reason is Reason.SIGNER
@@ -170,7 +174,7 @@ def test_a_statement_that_was_not_changed_is_accepted_so() -> None:
 
 def test_paths_that_a_signature_asks_to_ignore_are_not() -> None:
     bundle = resigned(lambda value: value["predicate"]["serialization"].update(ignore_paths=[".github", "evil.py"]))
-    assert verify_bundle(bundle, TRUSTED, digests(), NOW)
+    verify_bundle(bundle, TRUSTED, digests(), NOW)
     with pytest.raises(FilesDiffer, match=r"'evil\.py' is unsigned"):
         verify_bundle(bundle, TRUSTED, {**digests(), "evil.py": OTHER}, NOW)
 
