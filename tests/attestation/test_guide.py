@@ -10,8 +10,12 @@ from time import time
 
 import pytest
 
-from nomoat.attestation.model_signature import sign_model
+from nomoat.attestation.errors import Fault, Reason
+from nomoat.attestation.model_signature import describe_model, sign_model
+from nomoat.attestation.provenance import Provenance, describe_provenance
 from nomoat.attestation.signer import gateway_signer
+from nomoat.attestation.statement import Resource
+from nomoat.attestation.summary import Summary, describe_verification
 from tests.attestation.models import (
     CONTENTS,
     DAY,
@@ -77,3 +81,34 @@ def test_what_the_guide_shows_of_a_wrong_model_is_what_is_printed(
 
 def test_the_signer_of_the_gateway_is_who_the_guide_names() -> None:
     assert f"`{gateway_signer('TRUST-DOMAIN')}`" in GUIDE
+
+
+REFERENCE = (ROOT / "docs" / "reference" / "attestations.md").read_text(encoding="utf-8")
+
+
+def test_the_reference_lists_every_reason_and_fault() -> None:
+    reasons = re.findall(r"^\| `(\w+)` \| ", REFERENCE.partition("| `reason` |")[2], re.MULTILINE)
+    assert reasons == [str(reason) for reason in Reason]
+    (faults,) = re.findall(r"were signed: (.*?);", REFERENCE)
+    assert set(re.findall(r"`(\w+)`", faults)) == {str(fault) for fault in Fault}
+
+
+def test_the_reference_lists_every_field_of_our_statements() -> None:
+    resource = Resource("name", "uri", {"sha256": "ab" * 32})
+    provenance = Provenance("t", "b", "i", 0, 0, (resource,))
+    for statement in (
+        describe_model("m", manifest_of()),
+        describe_verification(Summary("v", 0, "r", resource, True, inputs=(resource,)), "m", manifest_of()),
+        describe_provenance(provenance, "m", manifest_of()),
+    ):
+        assert f"`{statement.predicate_type}`" in REFERENCE
+        assert [name for name in fields(statement.predicate) if not re.search(rf"[`.]{name}\b", REFERENCE)] == []
+
+
+def fields(value: object) -> set[str]:
+    """The names of every field in `value`, but for those of digests, which are algorithms."""
+    if isinstance(value, list):
+        return set[str]().union(*(fields(each) for each in value))
+    if not isinstance(value, dict):
+        return set()
+    return set(value).union(*(fields(each) for name, each in value.items() if name != "digest"))

@@ -194,6 +194,13 @@ def test_a_hundred_thousand_files_fit() -> None:
     assert len(verify_bundle(bundle, TRUSTED, files, NOW).manifest.files) == 100_000
 
 
+def test_what_nobody_could_verify_is_not_signed() -> None:
+    with pytest.raises(TooLarge):
+        sign_model("large", Manifest.of((f"{'x' * 400}/{number}", OTHER) for number in range(60_000)), KEY)
+    with pytest.raises(Malformed, match="printable"):
+        sign_model("digits\x00", manifest_of(), KEY)
+
+
 def test_two_digests_because_the_root_does_not_contain_the_names() -> None:
     """Renaming within the order leaves OpenSSF's root as it was; the `dirHash` changes."""
     renamed = Manifest.of([(path.replace("model.onnx", "weights"), digest) for path, digest in digests().items()])

@@ -235,6 +235,13 @@ def test_what_is_no_provenance_is_refused(change: Callable[[dict[str, Any]], obj
         parse_provenance(replace(MADE, predicate=predicate))
 
 
-def test_levels_are_checked_when_they_are_said() -> None:
+def test_what_nobody_could_read_again_is_not_said() -> None:
     with pytest.raises(Malformed, match="no level"):
         describe_verification(replace(SUMMARY, levels=("gold",)), "digit-reader", manifest_of())
+    with pytest.raises(Malformed, match="the policy, digest"):
+        describe_verification(replace(SUMMARY, policy=Resource(uri="x")), "digit-reader", manifest_of())
+    with pytest.raises(Malformed, match="before it began"):
+        describe_provenance(replace(PROVENANCE, finished_at=0), "digit-reader", manifest_of())
+    fraction = describe_provenance(replace(PROVENANCE, parameters={"rate": 0.5}), "digit-reader", manifest_of())
+    with pytest.raises(Malformed, match="every member"):
+        sign_statement(fraction, KEY)

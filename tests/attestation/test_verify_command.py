@@ -15,9 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from huggingface_hub._local_folder import get_local_download_paths, write_download_metadata
 
+from nomoat.attestation.errors import NotVerified
 from nomoat.attestation.manifest import Manifest
 from nomoat.attestation.model_signature import sign_model
+from nomoat.attestation.signer import Trusted
 from nomoat.client.profiles import Identity, Profile
+from nomoat.client.signatures import Demand, verify_snapshot
 from nomoat.identity.authority import CertificateAuthority
 from nomoat.identity.trust_domain import TrustDomain
 from tests.attestation.models import (
@@ -223,6 +226,15 @@ def test_a_cache_leads_into_its_own_blobs_alone(caller: Caller, tmp_path: Path) 
     assert "leaves the directory" in str(refused(caller, snapshot)["error"])
 
 
+def test_no_file_is_read_for_a_signature_that_does_not_count(model: Path) -> None:
+    def watch(_: object) -> Callable[[int], None]:
+        raise AssertionError("files were about to be read")
+
+    demanded = Demand(Trusted(keys=(new_key().public_key(),)), "given")
+    with pytest.raises(NotVerified, match="not trusted here"):
+        verify_snapshot(model, model / "model.sig", demanded, NOW, watch)
+
+
 # -- whose signature --------------------------------------------------------------------------------
 
 
@@ -308,9 +320,9 @@ def test_a_large_file_is_read_in_bounded_memory(tmp_path: Path) -> None:
     zeros = "49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14"
     (model / "model.sig").write_bytes(sign_model("large", Manifest.of([("weights", zeros)]), KEY))
     program = (
-        "import resource, sys; from nomoat.cli.root import run; from nomoat.cli.invocation import Invocation\n"
+        "import sys; from nomoat.cli.root import run; from nomoat.cli.invocation import Invocation\n"
         "code = run(sys.argv[1:], Invocation({'NOMOAT_HOME': sys.argv[2]}))\n"
-        "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(code, next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
     )
     arguments = ["verify", str(model), "--key", str(tmp_path / "key.pem")]
     done = subprocess.run(

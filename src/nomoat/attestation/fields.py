@@ -38,8 +38,8 @@ def parse_object(data: bytes, what: str, limit: int) -> Mapping[str, object]:
 
 
 def encode_object(value: Mapping[str, object]) -> bytes:
-    """Return one JSON text for `value`: ASCII, sorted, without blanks."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+    """Return the one JSON text that is written for `value`: ASCII, sorted, without blanks."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def encode_time(at: int) -> str:

@@ -71,7 +71,7 @@ def sign_model(name: str, manifest: Manifest, key: PrivateKey, certificates: Seq
     """Sign a model and return the bundle.
 
     `certificates` are the signer's and those that lead to an authority, in order (none: the bundle names the
-    key). Raises `Malformed` for a key of another kind, or one that the first certificate is not about.
+    key). Raises as `sign_statement`.
     """
     return sign_statement(describe_model(name, manifest), key, certificates)
 

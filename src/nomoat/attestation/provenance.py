@@ -38,8 +38,11 @@ class Provenance:
 
 
 def describe_provenance(provenance: Provenance, name: str, manifest: Manifest) -> Statement:
-    """Return the provenance as a statement about the artifact, which is called `name`."""
-    return Statement(
+    """Return the provenance as a statement about the artifact, which is called `name`.
+
+    Raises `Malformed` and `TooLarge` for what nobody could read again.
+    """
+    statement = Statement(
         (manifest.subject(name),),
         PREDICATE_TYPE,
         {
@@ -58,6 +61,8 @@ def describe_provenance(provenance: Provenance, name: str, manifest: Manifest) -
             },
         },
     )
+    parse_provenance(statement)
+    return statement
 
 
 def parse_provenance(statement: Statement) -> Provenance:
@@ -83,8 +88,8 @@ def parse_provenance(statement: Statement) -> Provenance:
 def verify_provenance(data: bytes, trusted: Trusted, manifest: Manifest, at: int) -> tuple[Signer, Provenance]:
     """Check that somebody trusted says how the artifact came to be; return who, and all of it.
 
-    Raises `NotVerified` for a signature that does not hold, another artifact, or a builder that is not the signer;
-    `Malformed` and `TooLarge` for what does not parse.
+    Raises `NotVerified` for a signature that does not hold, another artifact, or a builder that is not the
+    certificate's (whoever has a trusted key may speak for any); `Malformed` and `TooLarge` for what does not parse.
     """
     signer, statement = verify_signature(data, trusted, at)
     provenance = parse_provenance(statement)

@@ -48,9 +48,11 @@ class Summary:
 
 
 def describe_verification(summary: Summary, name: str, manifest: Manifest) -> Statement:
-    """Return the summary as a statement about the artifact, which is called `name`. Raises `Malformed`."""
-    _require_levels(summary.levels)
-    return Statement(
+    """Return the summary as a statement about the artifact, which is called `name`.
+
+    Raises `Malformed` and `TooLarge` for what nobody could read again.
+    """
+    statement = Statement(
         (manifest.subject(name),),
         PREDICATE_TYPE,
         {
@@ -66,6 +68,8 @@ def describe_verification(summary: Summary, name: str, manifest: Manifest) -> St
             CHECKS: list(summary.checks),
         },
     )
+    parse_summary(statement)
+    return statement
 
 
 def parse_summary(statement: Statement) -> Summary:
@@ -94,7 +98,7 @@ def verify_summary(data: bytes, trusted: Trusted, manifest: Manifest, resource: 
     """Check that somebody trusted says that the artifact, known as `resource`, passed; return who, and all of it.
 
     Raises `NotVerified` for a signature that does not hold, another artifact, another resource, a verifier that is
-    not the signer, or a result that is not `PASSED`; `Malformed` and `TooLarge` for what does not parse.
+    not the certificate's (whoever has a trusted key may speak for any), or a result that is not `PASSED`; `Malformed` and `TooLarge` for what does not parse.
     """
     signer, statement = verify_signature(data, trusted, at)
     summary = parse_summary(statement)
