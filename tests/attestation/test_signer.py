@@ -1,6 +1,6 @@
 """Certificates: which of them sign, judged when, and by whose authority."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -148,6 +148,41 @@ def test_an_rsa_certificate_signs_nothing() -> None:
     forged = replace(honest, certificates=(certificate.public_bytes(Encoding.DER),))
     with pytest.raises(Malformed, match="P-256"):
         verified(forged.encode())
+
+
+def respelled(change: Callable[[bytes], bytes]) -> bytes:
+    """A bundle whose certificate (DER) was changed after it was issued."""
+    honest = parse_bundle(signed(ROOT.certify(KEY)))
+    (certificate,) = honest.certificates
+    changed = change(certificate)
+    assert changed != certificate
+    return replace(honest, certificates=(changed,)).encode()
+
+
+def test_a_certificate_of_an_unknown_version_does_not_parse() -> None:
+    with pytest.raises(Malformed, match="do not parse"):
+        verified(respelled(lambda der: der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05")))
+
+
+def test_a_certificate_has_one_spelling() -> None:
+    """The bits that its signature does not use (X.690, section 8.6.2.2) are outside of what was signed."""
+
+    def unused_bit(der: bytes) -> bytes:
+        place = len(der) - len(x509.load_der_x509_certificate(der).signature) - 1
+        assert der[place] == 0
+        return der[:place] + b"\x01" + der[place + 1 :]
+
+    for _ in range(8):  # a signature that ends in a set bit is refused anyhow
+        with pytest.raises((Malformed, NotVerified)):
+            verified(respelled(unused_bit))
+
+
+def test_a_certificate_with_an_unreadable_name_does_not_parse() -> None:
+    name = x509.UnrecognizedExtension(
+        x509.SubjectAlternativeName.oid, bytes.fromhex("3004a3023000")
+    )  # an X.400 address
+    with pytest.raises(Malformed, match="do not parse"):
+        verified(signed(ROOT.certify(KEY, uris=(), critical=name)))
 
 
 # -- the trust domain's own authority ---------------------------------------------------------------

@@ -32,6 +32,16 @@ _UNDERSTOOD: Final = {
     x509.SubjectAlternativeName.oid,
 }
 
+# What `cryptography` raises for certificates that do not parse.
+_UNPARSED: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
@@ -85,7 +95,7 @@ def parse_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
     """Parse certificates (PEM), at least one. Raises `Malformed`."""
     try:
         return tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError:
+    except _UNPARSED:
         raise Malformed("this is no certificate in PEM") from None
 
 
@@ -98,7 +108,7 @@ def _by_key(bundle: Bundle, trusted: Trusted) -> tuple[PublicKey, Signer]:
 
 def _by_certificate(bundle: Bundle, trusted: Trusted, at: int) -> tuple[PublicKey, Signer]:
     try:
-        leaf, *others = (x509.load_der_x509_certificate(each) for each in bundle.certificates)
+        leaf, *others = (_load(each) for each in bundle.certificates)
         key = require_public_key(leaf.public_key())
         extensions = leaf.extensions
         signer = Signer(
@@ -108,7 +118,7 @@ def _by_certificate(bundle: Bundle, trusted: Trusted, at: int) -> tuple[PublicKe
             int(leaf.not_valid_before_utc.timestamp()),
             int(leaf.not_valid_after_utc.timestamp()),
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension):
+    except _UNPARSED:
         raise Malformed("the bundle's certificates do not parse") from None
     if not trusted.authorities:
         _refuse("it was signed with a certificate, and no authority is trusted here")
@@ -118,6 +128,13 @@ def _by_certificate(bundle: Bundle, trusted: Trusted, at: int) -> tuple[PublicKe
     _require_signing(extensions)
     _require_path(leaf, others, trusted.authorities, at)
     return key, signer
+
+
+def _load(der: bytes) -> x509.Certificate:
+    certificate = x509.load_der_x509_certificate(der)
+    if not der.endswith(b"\0" + certificate.signature):
+        raise ValueError("a bit string with unused bits, which would be a second spelling of the same certificate")
+    return certificate
 
 
 def _spiffe_id(extensions: x509.Extensions) -> str:
