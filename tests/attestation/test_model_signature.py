@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
@@ -110,8 +111,18 @@ def resigned(change: Callable[[dict[str, Any]], object]) -> bytes:
     return sign_statement(parse_statement(json.dumps(value).encode()), KEY)
 
 
-def put(*resources: object) -> Callable[[dict[str, Any]], object]:
-    return lambda value: value["predicate"].update(resources=list(resources))
+def put(*resources: dict[str, object]) -> Callable[[dict[str, Any]], object]:
+    """Other files, with the root digest that they would have: nothing but the trap is wrong."""
+    root = sha256()
+    for each in resources:
+        with suppress(ValueError):  # a digest that is none is the trap
+            root.update(bytes.fromhex(str(each["digest"])))
+
+    def change(value: dict[str, Any]) -> None:
+        value["predicate"].update(resources=list(resources))
+        value["subject"][0]["digest"].update(sha256=root.hexdigest())
+
+    return change
 
 
 def resource(name: object = "a", algorithm: object = "sha256", digest: object = OTHER) -> dict[str, object]:
@@ -168,8 +179,11 @@ def test_a_trap_is_refused_though_it_is_signed(trap: str) -> None:
     assert not isinstance(refused.value, FilesDiffer)
 
 
-def test_a_statement_that_was_not_changed_is_accepted_so() -> None:
+def test_files_that_are_no_trap_are_compared() -> None:
     assert verify_bundle(resigned(lambda _: None), TRUSTED, digests(), NOW).name == "digits"
+    assert verify_bundle(resigned(put(resource())), TRUSTED, {"a": OTHER}, NOW).name == "digits"
+    with pytest.raises(FilesDiffer):
+        verify_bundle(resigned(put(resource())), TRUSTED, digests(), NOW)
 
 
 def test_paths_that_a_signature_asks_to_ignore_are_not() -> None:

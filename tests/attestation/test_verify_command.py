@@ -133,10 +133,11 @@ def test_what_the_stock_client_notes_beside_a_download_is_passed_over(caller: Ca
     notes = model / ".cache" / "huggingface"
     assert {each.name for each in notes.iterdir()} >= {"CACHEDIR.TAG", ".gitignore", "download"}
     assert verify(caller, model).code == 0
-    (notes / "download" / "evil.py").write_bytes(b"")
-    assert refused(caller, model)["differences"] == [
-        {"path": ".cache/huggingface/download/evil.py", "fault": "unsigned"}
-    ]
+    for name in ("download/evil.py", "download/evil.lock.py", ".gitignore.py", "trees/evil.json"):
+        (notes / name).parent.mkdir(exist_ok=True)
+        (notes / name).write_bytes(b"")
+        assert refused(caller, model)["differences"] == [{"path": f".cache/huggingface/{name}", "fault": "unsigned"}]
+        (notes / name).unlink()
 
 
 def test_the_signature_may_lie_elsewhere(caller: Caller, model: Path) -> None:

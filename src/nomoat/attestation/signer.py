@@ -24,14 +24,6 @@ from nomoat.core.errors import Malformed
 
 LATEST: Final = 253402300799  # Unix seconds: the year 9999 ends
 
-# What a signer's certificate may demand to be understood (RFC 5280, section 4.2).
-_UNDERSTOOD: Final = {
-    x509.BasicConstraints.oid,
-    x509.KeyUsage.oid,
-    x509.ExtendedKeyUsage.oid,
-    x509.SubjectAlternativeName.oid,
-}
-
 # What `cryptography` raises for certificates that do not parse.
 _UNPARSED: Final = (
     ValueError,
@@ -150,8 +142,6 @@ def _spiffe_id(extensions: x509.Extensions) -> str:
 
 
 def _require_signing(extensions: x509.Extensions) -> None:
-    if any(each.critical and each.oid not in _UNDERSTOOD for each in extensions):
-        _refuse("the signer's certificate has a critical extension that is unknown here")
     try:
         usage = extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
