@@ -44,7 +44,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "declare": {"apply": "nomoat.cli.declare:apply"},
     "decide": {"policy": "nomoat.cli.policy:policy"},
-    "answer": {"audit": "nomoat.cli.audit:audit"},
+    "answer": {"audit": "nomoat.cli.audit:audit", "verify": "nomoat.cli.verify:verify"},
 }
 
 
