@@ -1,0 +1,402 @@
+"""Pickles: followed operation by operation, on a stack and a memo that hold what is known of each value.
+
+Rules: nothing is imported, called or built. Clean is only a pickle that was followed to its end, that names nothing
+but what `allowed` lists, and that uses it as libraries do. What cannot be followed is not clean.
+"""
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import Final
+
+from nomoat.inspection.allowed import Kind, classify
+from nomoat.inspection.content import Bytes, Exhausted, Inspection, Malformed
+from nomoat.inspection.opcodes import Long, Operation, Reader
+
+_MOST_MEMO: Final = 2_000_000
+_MOST_STACK: Final = 2_000_000
+_LARGEST_SIZE: Final = 1 << 24  # that a call may make out of a number
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """A class or function that a pickle names. `kind` is None where it is not allowed."""
+
+    module: str
+    name: str
+    kind: Kind | None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a call returned. `state` is the list that holds the last state it was given, if any."""
+
+    by: Global | None
+    arguments: tuple[object, ...]
+    state: list[object] = field(default_factory=list[object])
+
+
+class _Mark:
+    """Where a group of values begins on the stack."""
+
+
+_MARK: Final = _Mark()
+_UNKNOWN: Final = object()
+
+
+@dataclass(slots=True)
+class Followed:
+    """What is known of a pickle that was followed: where it ended, what it returned, what it referred to."""
+
+    end: int = 0
+    value: object = None
+    persistent: list[object] = field(default_factory=list[object])
+    named: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    arrays: bool = False  # raw data of arrays lies between the operations, as joblib writes it
+    called: int = 0  # how often something was called that is not allowed, or that is no global
+    operations: int = 0
+
+
+class Interpreter:
+    """Follows one pickle. `persistent` says that references are to be expected, as in a checkpoint."""
+
+    def __init__(
+        self, content: Bytes, inspection: Inspection, reader: Reader | None = None, *, persistent: bool = False
+    ) -> None:
+        self.followed = Followed()
+        self._content = content
+        self._inspection = inspection
+        self._reader = reader or Reader(content)
+        self._persistent = persistent
+        self._stack: list[object] = []
+        self._memo: dict[int, object] = {}
+
+    def follow(self) -> Followed:
+        """Follow the pickle to its end. Raises `Malformed` or `Exhausted`; what was found until then stays found."""
+        budget, stack = self._inspection.budget, self._stack
+        for operation in self._reader:
+            self.followed.operations += 1
+            budget.opcodes -= 1
+            if budget.opcodes < 0 or len(stack) > _MOST_STACK or len(self._memo) > _MOST_MEMO:
+                self._inspection.find("pickle.budget", f"{self.followed.operations} operations")
+                raise Exhausted("a pickle that goes on and on")
+            try:
+                self._take(operation)
+            except IndexError:
+                raise Malformed(f"the stack is empty at byte {operation.at}") from None
+        self.followed.end = self._reader.at
+        return self.followed
+
+    def _take(self, operation: Operation) -> None:
+        code, argument = operation.code, operation.argument
+        if code in _PUSHED:
+            self._stack.append(_PUSHED[code](argument))
+        elif code in _GROUPS:
+            self._group(code)
+        elif code in _CALLS:
+            self._call_of(code, argument)
+        elif code in b"qrp\x94":
+            self._put(len(self._memo) if code == 0x94 else int(str(argument)))
+        elif code in b"hjg":
+            index = int(str(argument))
+            if index not in self._memo:
+                raise Malformed(f"memo {index} is empty at byte {operation.at}")
+            self._stack.append(self._memo[index])
+        elif code == 0x2E:
+            self._stop(operation)
+        else:
+            self._odd(code, argument)
+
+    def _stop(self, operation: Operation) -> None:
+        self.followed.value = self._pop()
+        if self._stack:
+            # Loaders ignore what is left; no library leaves any.
+            raise Malformed(f"{len(self._stack)} values are left at byte {operation.at}")
+
+    def _odd(self, code: int, argument: object) -> None:
+        """What is none of a value, a group, a call or the memo."""
+        find = self._inspection.find
+        if code == 0x30:  # POP also takes a mark
+            self._stack.pop()
+        elif code == 0x32:
+            self._stack.append(self._top())
+        elif code == 0x31:
+            self._marked()
+        elif code in {0x82, 0x83, 0x84}:
+            find("pickle.extension", f"extension code {argument}")
+            self._stack.append(_UNKNOWN)
+        elif code in {0x97, 0x98}:
+            find("pickle.out-of-band")
+            if code == 0x97:
+                self._stack.append(_UNKNOWN)
+        elif code in {0x50, 0x51}:
+            reference = argument if code == 0x50 else self._pop()
+            self.followed.persistent.append(reference)
+            if not self._persistent:
+                find("pickle.persistent-id", str(reference) if isinstance(reference, str) else "")
+            self._stack.append(_UNKNOWN)
+        elif code == 0x80:
+            if not isinstance(argument, int) or argument > 5:
+                raise Malformed(f"protocol {argument}")
+        elif code != 0x95:
+            raise Malformed(f"opcode 0x{code:02x} is not followed")
+
+    def _pop(self) -> object:
+        value = self._stack.pop()
+        if value is _MARK:
+            raise Malformed("a mark where a value is wanted")
+        return value
+
+    def _top(self) -> object:
+        if self._stack[-1] is _MARK:
+            raise Malformed("a mark where a value is wanted")
+        return self._stack[-1]
+
+    def _marked(self) -> list[object]:
+        """The values since the last mark, which goes too."""
+        stack = self._stack
+        for place in range(len(stack) - 1, -1, -1):
+            if stack[place] is _MARK:
+                values = stack[place + 1 :]
+                del stack[place:]
+                return values
+        raise Malformed("no mark")
+
+    def _put(self, index: int) -> None:
+        if not 0 <= index <= _MOST_MEMO:
+            self._inspection.find("pickle.budget", f"memo {index}")
+            raise Exhausted(f"memo {index}")
+        self._memo[index] = self._top()
+
+    def _group(self, code: int) -> None:
+        """Tuples, lists, dictionaries and sets."""
+        stack = self._stack
+        if code in b"\x85\x86\x87":  # TUPLE1 to TUPLE3
+            count = code - 0x84
+            values = stack[-count:]
+            if len(values) < count or any(value is _MARK for value in values):
+                raise Malformed("too few values for a tuple")
+            stack[-count:] = [tuple(values)]
+        elif code == 0x74:
+            stack.append(tuple(self._marked()))
+        elif code == 0x6C:
+            stack.append(self._marked())
+        elif code == 0x64:
+            stack.append(_paired(self._marked()))
+        elif code == 0x91:
+            self._marked()
+            stack.append(set[object]())
+        elif code == 0x61:  # APPEND
+            values = [self._pop()]
+            self._changed(values)
+        elif code in b"e\x90":
+            values = self._marked()
+            self._changed(values)
+        else:  # SETITEM, SETITEMS
+            values = self._marked() if code == 0x75 else [self._pop(), self._pop()][::-1]
+            target = self._top()
+            self._changed([])
+            if isinstance(target, dict):
+                target.update(_paired(values))
+
+    def _changed(self, values: list[object]) -> None:
+        target = self._top()
+        if isinstance(target, list):
+            target.extend(values)
+        elif isinstance(target, (Global, str, int, tuple, bytes, Long)):
+            self._inspection.find("pickle.suspicious-call", f"changes {_shown(target)}")
+
+    # -- globals and calls
+
+    def _call_of(self, code: int, argument: object) -> None:
+        stack = self._stack
+        if code == 0x63:  # GLOBAL
+            stack.append(self._global(*_names(argument)))
+        elif code == 0x93:  # STACK_GLOBAL
+            name, module = self._pop(), self._pop()
+            stack.append(self._global(module, name))
+        elif code == 0x69:  # INST
+            values = tuple(self._marked())
+            stack.append(self._call(self._global(*_names(argument)), values))
+        elif code == 0x6F:  # OBJ
+            values = tuple(self._marked())
+            if not values:
+                raise Malformed("OBJ without a class")
+            stack.append(self._call(values[0], values[1:]))
+        elif code == 0x62:
+            self._build()
+        else:  # REDUCE, NEWOBJ, NEWOBJ_EX
+            named = self._pop() if code == 0x92 else None
+            values = self._pop()
+            if not isinstance(values, tuple):
+                raise Malformed("a call whose arguments are no tuple")
+            given = (*values, *(() if named is None or named == {} else (named,)))
+            stack.append(self._call(self._pop(), given))
+
+    def _global(self, module: object, name: object) -> object:
+        if not isinstance(module, str) or not isinstance(name, str):
+            self._inspection.find("pickle.unresolved-global", f"{_shown(module)} {_shown(name)}")
+            return _UNKNOWN
+        rule, kind, today = classify(module, name)
+        if rule is not None and (module, name) not in self.followed.named:
+            self._inspection.find(rule, f"{module}.{name}")
+        self.followed.named.add((module, name))
+        return Global(*today, kind)
+
+    def _call(self, called: object, arguments: tuple[object, ...]) -> Made:
+        if not isinstance(called, Global):
+            self.followed.called += 1
+            self._inspection.find("pickle.suspicious-call", f"calls {_shown(called)}")
+            return Made(None, ())
+        if called.kind is None:
+            self.followed.called += 1
+        elif not _is_usual(called, arguments):
+            self._inspection.find(
+                "pickle.suspicious-call", f"{_shown(called)}({', '.join(map(_shown, arguments[:4]))})"
+            )
+        return Made(called, arguments)
+
+    def _build(self) -> None:
+        state = self._pop()
+        target = self._top()
+        if not isinstance(target, Made):
+            self._inspection.find("pickle.suspicious-call", f"sets the state of {_shown(target)}")
+            return
+        for part in state if isinstance(state, tuple) else (state,):
+            if isinstance(part, dict) and any(isinstance(key, str) and key.startswith("__") for key in part):
+                self._inspection.find("pickle.suspicious-call", f"sets internals of {_shown(target)}")
+        target.state[:] = [state]
+        if target.by is not None and target.by.kind is Kind.ARRAY:
+            self._stack[-1] = self._array(state)
+
+    def _array(self, state: object) -> Made:
+        """Data of an array, which joblib writes where its wrapper's state was set."""
+        if not isinstance(state, dict):
+            raise Malformed("an array of joblib without its state")
+        if not self.followed.arrays:
+            self.followed.arrays = True
+            self._as_plain_pickle()
+        shape, dtype, alignment = state.get("shape"), state.get("dtype"), state.get("numpy_array_alignment_bytes")
+        size = itemsize(dtype)
+        if size is None or not isinstance(shape, tuple):
+            raise Malformed("an array of joblib of no known type")
+        if _holds_objects(dtype):  # a pickle of its own
+            Interpreter(self._content, self._inspection, self._reader).follow()
+            return Made(None, ())
+        if alignment is not None:
+            self._reader.pass_over(1 + self._content.at(self._reader.at, 1)[0])
+        for length in shape:
+            if not isinstance(length, int) or length < 0:
+                raise Malformed("an array of joblib of no known shape")
+            size *= length
+        self._reader.pass_over(size)
+        return Made(None, ())
+
+    def _as_plain_pickle(self) -> None:
+        """What `pickle.load` would make of the data: it does not know joblib's arrays and takes them for operations."""
+        aside = Inspection(self._inspection.budget, self._inspection.where, self._inspection.depth)
+        plain = Interpreter(self._content, aside, Reader(self._content, self._reader.at))
+        plain._stack, plain._memo = list(self._stack), dict(self._memo)  # noqa: SLF001
+        with contextlib.suppress(Malformed, Exhausted):
+            plain.follow()
+        self._inspection.found.extend(each for each in aside.found if _could_load(each.rule, each.what))
+
+
+def _could_load(rule: str, what: str) -> bool:
+    """Whether what bytes of an array were taken for names something that may exist."""
+    named = rule in {"pickle.dangerous-global", "pickle.unknown-global", "pickle.dotted-name"}
+    return named and all(part.isidentifier() for part in what.split("."))
+
+
+def _is_usual(called: Global, arguments: tuple[object, ...]) -> bool:
+    """Whether an allowed global is called as libraries call it."""
+    kind = called.kind
+    rest = arguments
+    if kind is Kind.DATA:  # `NEWOBJ` of a type without arguments, as `object`
+        return not arguments and called.name in {"object", "ndarray"}
+    if kind is Kind.SUBTYPE:
+        if arguments and not isinstance(arguments[0], Global):
+            return False
+        rest = tuple(each for each in arguments[1:] if not (isinstance(each, Global) and each.name == "object"))
+    elif kind is Kind.SIZED:
+        return all(isinstance(each, (str, bytes, list, tuple, dict, set, Long)) for each in arguments)
+    elif kind is Kind.ENCODE:
+        encoding = arguments[1] if len(arguments) == 2 else ""
+        return isinstance(arguments[0], (str, Long)) and encoding in {"latin1", "latin-1", "utf-8"}
+    elif called.name == "range":
+        return all(isinstance(each, int) and abs(each) <= _LARGEST_SIZE for each in arguments)
+    elif called.module == "builtins" and called.name in {"int", "str"}:
+        return all(isinstance(each, (int, str, float)) for each in arguments)
+    functions = (each for each in rest if isinstance(each, Global) and each.kind is not Kind.DATA)
+    return called.name.startswith("_rebuild") or not any(each.name != "OrderedDict" for each in functions)
+
+
+def _names(argument: object) -> tuple[object, object]:
+    return argument if isinstance(argument, tuple) and len(argument) == 2 else (None, None)
+
+
+def _paired(values: list[object]) -> dict[object, object]:
+    """Keys and values; of the keys, texts are kept."""
+    if len(values) % 2:
+        raise Malformed("a key without a value")
+    return {key: value for key, value in zip(values[::2], values[1::2], strict=True) if isinstance(key, str)}
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Global):
+        return f"{value.module}.{value.name}"
+    if isinstance(value, Made):
+        return f"what {_shown(value.by)} made" if value.by else "what a call made"
+    return repr(value[:40]) if isinstance(value, (str, bytes)) else type(value).__name__
+
+
+def itemsize(dtype: object) -> int | None:
+    """The bytes of one item of a `numpy.dtype` that a pickle made; 0 for objects, None if it cannot be told."""
+    if not isinstance(dtype, Made) or dtype.by is None or (dtype.by.module, dtype.by.name) != ("numpy", "dtype"):
+        return None
+    named = dtype.arguments[0] if dtype.arguments else None
+    state = dtype.state[0] if dtype.state else None
+    if isinstance(state, tuple) and len(state) >= 7 and isinstance(state[5], int) and state[5] >= 0:
+        return state[5]
+    return itemsize_of(named) if isinstance(named, str) else None
+
+
+def _holds_objects(dtype: object) -> bool:
+    """Whether it is a type of objects, or of fields of which one may be."""
+    if not isinstance(dtype, Made) or not dtype.arguments:
+        return True
+    state = dtype.state[0] if dtype.state else ()
+    flags = state[7] if isinstance(state, tuple) and len(state) > 7 else 0
+    named = dtype.arguments[0]
+    return not isinstance(named, str) or named.lstrip("<>=|")[:1] == "O" or bool(isinstance(flags, int) and flags & 1)
+
+
+def itemsize_of(code: str) -> int | None:
+    """The bytes of one item of a NumPy type by its code, as '<f8'; 0 for objects, None if it cannot be told."""
+    code = code.lstrip("<>=|")
+    if code[:1] == "O":
+        return 0
+    if code in {"b", "?", "B"}:
+        return 1
+    digits = code[1:].partition("[")[0]  # '<M8[ns]'
+    if code[:1] not in set("biufcmMSUVa") or not digits.isdecimal() or not digits.isascii() or len(digits) > 9:
+        return None
+    return int(digits) * (4 if code[0] == "U" else 1)
+
+
+def _same(argument: object) -> object:
+    return argument
+
+
+_PUSHED: Final = {
+    **dict.fromkeys(b"KMJ\x8a\x8bILGFSVTUBC\x8e\x96X\x8c\x8d", _same),
+    0x28: lambda _: _MARK,
+    0x4E: lambda _: None,
+    0x88: lambda _: True,
+    0x89: lambda _: False,
+    0x29: lambda _: (),
+    0x5D: lambda _: list[object](),
+    0x7D: lambda _: dict[object, object](),
+    0x8F: lambda _: set[object](),
+}
+_GROUPS: Final = b"\x85\x86\x87tld\x91ae\x90su"
+_CALLS: Final = b"c\x93ioR\x81\x92b"
