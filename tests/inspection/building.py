@@ -25,7 +25,14 @@ def calls(module: str, name: str, argument: str = MARKER, protocol: int = 4) -> 
     if protocol < 2:
         return f"c{module}\n{name}\n(S'{argument}'\ntR.".encode()
     if protocol < 4:
-        return bytes([0x80, protocol]) + f"c{module}\n{name}\n".encode() + b"X" + struct.pack("<L", len(argument)) + argument.encode() + b"\x85R."
+        return (
+            bytes([0x80, protocol])
+            + f"c{module}\n{name}\n".encode()
+            + b"X"
+            + struct.pack("<L", len(argument))
+            + argument.encode()
+            + b"\x85R."
+        )
     return bytes([0x80, protocol]) + short(module) + short(name) + b"\x93" + short(argument) + b"\x85R."
 
 
@@ -58,10 +65,8 @@ class Storage(_Stub):
 
 
 def _stand_in(module: str, name: str, *, function: bool = False) -> object:
-    if function:
-        made: object = types.FunctionType((lambda *_: None).__code__, {}, name)
-    else:
-        made = type(name, (_Stub,), {})
+    made: type | types.FunctionType
+    made = types.FunctionType((lambda *_: None).__code__, {}, name) if function else type(name, (_Stub,), {})
     made.__module__, made.__qualname__ = module, name
     setattr(sys.modules[module], name, made)
     return made
@@ -99,7 +104,7 @@ class Tensor:
         for length in self.shape:
             count *= length
         strides = (self.shape[-1], 1) if len(self.shape) == 2 else (1,) * len(self.shape)
-        built = (Storage(self.kind, self.key, count), 0, self.shape, strides, False, OrderedDict())
+        built: tuple[object, ...] = (Storage(self.kind, self.key, count), 0, self.shape, strides, False, OrderedDict())
         if self.parameter:
             return TORCH["parameter"], (Tensor(self.kind, self.key, self.shape), True, OrderedDict())
         return TORCH["rebuild"], built
@@ -117,7 +122,9 @@ def torch_pickled(value: object, protocol: int = 2) -> bytes:
     return file.getvalue()
 
 
-def torch_zip(pickled: bytes, storages: dict[str, bytes], more: dict[str, bytes] | None = None, root: str = "archive") -> bytes:
+def torch_zip(
+    pickled: bytes, storages: dict[str, bytes], more: dict[str, bytes] | None = None, root: str = "archive"
+) -> bytes:
     """A checkpoint as torch's writer (miniz) makes it: stored, aligned to 64 bytes by padding, data descriptors."""
     members = {
         f"{root}/data.pkl": pickled,
@@ -133,7 +140,11 @@ def torch_zip(pickled: bytes, storages: dict[str, bytes], more: dict[str, bytes]
         encoded, checksum, begin = name.encode(), zlib.crc32(data), len(out)
         padding = -(begin + 30 + len(encoded) + 4) % 64
         extra = b"FB" + struct.pack("<H", padding) + b"Z" * padding
-        out += struct.pack("<4s5H3L2H", b"PK\x03\x04", 0, 0x0808, 0, 0, 0, 0, 0, 0, len(encoded), len(extra)) + encoded + extra
+        out += (
+            struct.pack("<4s5H3L2H", b"PK\x03\x04", 0, 0x0808, 0, 0, 0, 0, 0, 0, len(encoded), len(extra))
+            + encoded
+            + extra
+        )
         out += data + b"PK\x07\x08" + struct.pack("<LLL", checksum, len(data), len(data))
         directory += struct.pack(
             "<4s6H3L5H2L", b"PK\x01\x02", 0, 0, 0x0808, 0, 0, 0, checksum, len(data), len(data), len(encoded), 0, 0, 0, 0, 0, begin
@@ -142,7 +153,7 @@ def torch_zip(pickled: bytes, storages: dict[str, bytes], more: dict[str, bytes]
     return bytes(out + directory + end)
 
 
-def checkpoint(layers: int = 3, shape: tuple[int, int] = (4, 8), **more: bytes) -> bytes:
+def checkpoint(layers: int = 3, shape: tuple[int, int] = (4, 8), more: dict[str, bytes] | None = None) -> bytes:
     """A state dict of some layers."""
     with torch():
         state: OrderedDict[str, object] = OrderedDict()

@@ -21,7 +21,6 @@ import pyarrow
 import pyarrow.parquet
 
 from nomoat.core.verdict import Verdict
-
 from tests.inspection.building import (
     EVIL,
     MARKER,
@@ -172,7 +171,7 @@ PICKLES: dict[str, Hostile] = {
     "an estimator of scikit-learn": Hostile(
         names("sklearn.linear_model._base", "LinearRegression"), QUARANTINED, "pickle.unknown-global"
     ),
-    "a name in other letters": Hostile(calls("ｏｓ", "ѕystem"), QUARANTINED, "pickle.unknown-global"),
+    "a name in other letters": Hostile(calls("\uff4f\uff53", "\u0455ystem"), QUARANTINED, "pickle.unknown-global"),
     "through an allowed class by a qualified name": Hostile(_dotted(), REFUSED, "pickle.dotted-name"),
     "getattr on an allowed class": Hostile(
         b"\x80\x04" + short("builtins") + short("getattr") + b"\x93" + short("collections") + short("OrderedDict")
@@ -262,12 +261,12 @@ CHECKPOINTS: dict[str, Hostile] = {
     "a checkpoint with a wrong checksum": Hostile(
         _wrong_checksum(torch_zip(EVIL, {})), REFUSED, "pickle.dangerous-global"
     ),
-    "a second data.pkl": Hostile(checkpoint(1, **{"archive/data.pkl.": b"x", "other/data.pkl": EVIL}), REFUSED, "pickle.dangerous-global"),
+    "a second data.pkl": Hostile(checkpoint(1, more={"archive/data.pkl.": b"x", "other/data.pkl": EVIL}), REFUSED, "pickle.dangerous-global"),
     "a pickle in place of a storage": Hostile(checkpoint(1) and _patched(checkpoint(1), bytes(128), EVIL.ljust(128, b"\0")), REFUSED, "pickle.dangerous-global"),
     "a program in place of a storage": Hostile(_patched(checkpoint(1), bytes(128), b"\x7fELF".ljust(128, b"\0")), QUARANTINED, "native.executable"),
     "a storage of another size": Hostile(_patched(checkpoint(1), b"K\x20", b"K\x21"), QUARANTINED, "torch.storage"),
     "TorchScript": Hostile(
-        checkpoint(1, **{"archive/code/__torch__.py": b"def forward(self):\n  pass\n", "archive/constants.pkl": b"\x80\x02)."}),
+        checkpoint(1, more={"archive/code/__torch__.py": b"def forward(self):\n  pass\n", "archive/constants.pkl": b"\x80\x02)."}),
         CODE, "torch.script",
     ),
     "a reference that is no storage": Hostile(torch_zip(b"\x80\x02" + short("file:///etc") + b"Q.", {}), QUARANTINED, "pickle.persistent-id"),

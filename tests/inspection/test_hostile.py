@@ -7,7 +7,6 @@ import pytest
 
 from nomoat.core.verdict import Verdict
 from nomoat.inspection import inspect
-
 from tests.inspection.hostile import HOSTILE, Hostile
 
 

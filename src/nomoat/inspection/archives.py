@@ -22,6 +22,7 @@ from nomoat.inspection.content import (
 from nomoat.inspection.zips import BOMB
 
 _STEP: Final = 4 << 20  # bytes that are unpacked at once
+_MOST_DICTIONARY: Final = 256 << 20  # bytes of memory that an xz stream may ask for
 
 
 def tar_members(archive: Bytes, inspection: Inspection) -> Iterator[tuple[str, Bytes]]:
@@ -33,28 +34,32 @@ def tar_members(archive: Bytes, inspection: Inspection) -> Iterator[tuple[str, B
             for entry in opened:
                 inspection.budget.take_member()
                 end = opened.offset
-                name = entry.name
-                if leads_outside(name):
-                    inspection.find("archive.escape", name)
-                if name in names and not entry.isdir():
-                    inspection.find("archive.duplicate", name)
-                names.add(name)
-                if entry.issym() or entry.islnk():
-                    inspection.find("archive.link", name)
-                elif entry.isdev():
-                    inspection.find("archive.device", name)
-                elif entry.issparse():
-                    inspection.find("archive.method", f"{name}: sparse")
-                elif entry.isreg():
-                    yield name, Part(archive, entry.offset_data, entry.size)
+                if entry.name in names and not entry.isdir():
+                    inspection.find("archive.duplicate", entry.name)
+                names.add(entry.name)
+                if _is_file(entry, inspection):
+                    yield entry.name, Part(archive, entry.offset_data, entry.size)
     except (tarfile.TarError, ValueError, OverflowError, EOFError, KeyError) as error:
         raise Malformed(f"no tar archive: {error}") from None
     # tarfile takes a damaged header for the end; behind the end there is nothing but zeros.
-    if archive.size - end < 1024:
+    if archive.size - end < 2 * tarfile.BLOCKSIZE:
         raise Malformed("the archive has no end")
     for begin, count in blocks_of(Part(archive, end, archive.size - end)):
         if archive.at(end + begin, count).strip(b"\0"):
             raise Malformed(f"bytes that are no member after byte {end}")
+
+
+def _is_file(entry: tarfile.TarInfo, inspection: Inspection) -> bool:
+    """Whether an entry is a file that lies where it may."""
+    if leads_outside(entry.name):
+        inspection.find("archive.escape", entry.name)
+    if entry.issym() or entry.islnk():
+        inspection.find("archive.link", entry.name)
+    elif entry.isdev():
+        inspection.find("archive.device", entry.name)
+    elif entry.issparse():
+        inspection.find("archive.method", f"{entry.name}: sparse")
+    return entry.isreg() and not entry.issparse()
 
 
 def decompressed(stream: Bytes, form: str, inspection: Inspection) -> Held:
@@ -81,27 +86,25 @@ def decompressed(stream: Bytes, form: str, inspection: Inspection) -> Held:
 
 def _one(stream: Bytes, at: int, form: str, data: bytearray, inspection: Inspection) -> int:
     """Unpack one stream of those that follow each other; returns the bytes that it took."""
-    unpacking = _UNPACKING[form]()
     begun = at
+    unpacking = bz2.BZ2Decompressor() if form == "bzip2" else lzma.LZMADecompressor(memlimit=_MOST_DICTIONARY)
+    inflating = zlib.decompressobj(31 if form == "gzip" else 15) if form in {"gzip", "zlib"} else None
     pending = b""
-    while not unpacking.eof:
-        if not pending:
+    while not (inflating or unpacking).eof:
+        if not pending and (inflating or unpacking.needs_input):
             if at >= stream.size:
                 raise EOFError("the stream ends early")
             pending = stream.at(at, min(BLOCK, stream.size - at))
             at += len(pending)
-        made = unpacking.decompress(pending, _STEP)
+        if inflating:
+            made = inflating.decompress(pending, _STEP)
+            pending = inflating.unconsumed_tail
+        else:
+            made = unpacking.decompress(pending, _STEP)
+            pending = b""
         data += made
         _count(len(made), len(data), stream.size, inspection)
-        if isinstance(unpacking, (bz2.BZ2Decompressor, lzma.LZMADecompressor)):
-            pending = b""
-            while not unpacking.eof and not unpacking.needs_input:
-                made = unpacking.decompress(b"", _STEP)
-                data += made
-                _count(len(made), len(data), stream.size, inspection)
-        else:
-            pending = unpacking.unconsumed_tail
-    return at - begun - len(unpacking.unused_data)
+    return at - begun - len((inflating or unpacking).unused_data)
 
 
 def _count(made: int, total: int, packed: int, inspection: Inspection) -> None:
@@ -111,11 +114,3 @@ def _count(made: int, total: int, packed: int, inspection: Inspection) -> None:
         if total > BOMB * packed:
             inspection.find("archive.bomb", f"{packed} bytes unpack to more than {total}")
         raise
-
-
-_UNPACKING: Final = {
-    "gzip": lambda: zlib.decompressobj(31),
-    "zlib": lambda: zlib.decompressobj(15),
-    "bzip2": bz2.BZ2Decompressor,
-    "xz": lambda: lzma.LZMADecompressor(memlimit=256 << 20),
-}

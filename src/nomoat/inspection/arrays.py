@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from nomoat.inspection.checkpoints import inspect_pickles
 from nomoat.inspection.content import Bytes, Inspection, Malformed, Part
-from nomoat.inspection.pickles import itemsize_of
+from nomoat.inspection.pickles import itemsize_of, tuple_of
 
 _LARGEST_HEADER: Final = 1 << 16
 _MOST_FIELDS: Final = 4096
@@ -28,17 +28,16 @@ def inspect_npy(content: Bytes, inspection: Inspection) -> None:
         header: object = ast.literal_eval(content.at(8 + width, size).decode("utf-8" if major == 3 else "latin-1"))
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         raise Malformed("the header is no literal") from None
-    match header:
-        case {"descr": descr, "fortran_order": bool(), "shape": tuple(shape), **more} if not more:
-            pass
-        case _:
-            raise Malformed("the header does not say what the array is")
-    bytes_of = _itemsize(descr, 0)
+    held = cast("dict[object, object]", header) if isinstance(header, dict) else {}
+    shape = tuple_of(held.get("shape"))
+    if set(held) != {"descr", "fortran_order", "shape"} or not isinstance(held["fortran_order"], bool) or shape is None:
+        raise Malformed("the header does not say what the array is")
+    bytes_of = _itemsize(held["descr"], 0)
     if bytes_of is None:
         inspection.find("npy.objects")
         inspect_pickles(Part(content, begin, content.size - begin), inspection)
         return
-    for length in cast("tuple[object, ...]", shape):
+    for length in shape:
         if not isinstance(length, int) or isinstance(length, bool) or length < 0:
             raise Malformed("the array has no shape")
         bytes_of *= length
@@ -55,19 +54,16 @@ def _itemsize(descr: object, depth: int) -> int | None:
         if size is None:
             raise Malformed(f"items of type {descr:.40}")
         return size or (None if descr.lstrip("<>=|")[:1] == "O" else 0)
-    if isinstance(descr, tuple):
-        return _shaped(cast("tuple[object, ...]", descr), depth)
+    if (shaped := tuple_of(descr)) is not None:
+        return _shaped(shaped, depth)
     if not isinstance(descr, list) or len(cast("list[object]", descr)) > _MOST_FIELDS:
         raise Malformed("items of no type")
     total = 0
     for entry in cast("list[object]", descr):
-        match entry:
-            case (_, kind):
-                size = _itemsize(kind, depth + 1)
-            case (_, kind, shape):
-                size = _shaped((kind, shape), depth + 1)
-            case _:
-                raise Malformed("items with a field of no type")
+        field = tuple_of(entry) or ()
+        if len(field) not in {2, 3}:
+            raise Malformed("items with a field of no type")
+        size = _itemsize(field[1], depth + 1) if len(field) == 2 else _shaped(field[1:], depth + 1)
         if size is None:
             return None
         total += size
@@ -79,8 +75,7 @@ def _shaped(descr: tuple[object, ...], depth: int) -> int | None:
     if len(descr) != 2:
         raise Malformed("items of no type")
     size = _itemsize(descr[0], depth + 1)
-    shape = descr[1] if isinstance(descr[1], tuple) else (descr[1],)
-    for length in cast("tuple[object, ...]", shape):
+    for length in tuple_of(descr[1]) or (descr[1],):
         if not isinstance(length, int) or length < 0:
             raise Malformed("items of no shape")
         size = None if size is None else size * length

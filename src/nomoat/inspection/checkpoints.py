@@ -5,17 +5,26 @@ looked at only as far as size and first bytes, so that a checkpoint costs what i
 """
 
 import io
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol, cast
 
-from picklescan.scanner import scan_pickle_bytes
+import picklescan.scanner  # pyright: ignore[reportMissingTypeStubs]
 
 from nomoat.core.verdict import Verdict
-
-from nomoat.inspection.content import Bytes, Exhausted, Inspection, Malformed, Part
+from nomoat.inspection.content import Bytes, Inspection, Malformed, Part
 from nomoat.inspection.opcodes import Reader
-from nomoat.inspection.pickles import Followed, Global, Interpreter
+from nomoat.inspection.pickles import Followed, Global, Interpreter, tuple_of
 from nomoat.inspection.zips import Member
 
+
+class _Opinion(Protocol):
+    """What is used of what picklescan returns."""
+
+    issues_count: int
+
+
+# picklescan states no types.
+_SCAN: Final = cast("Callable[[io.BytesIO, str], _Opinion]", picklescan.scanner.scan_pickle_bytes)  # pyright: ignore[reportUnknownMemberType]
 _MAGIC: Final = 0x1950A86A20F9469CFC6C  # of a legacy checkpoint (torch.serialization.MAGIC_NUMBER)
 _LARGEST_OPINION: Final = 1 << 20
 _ITEMSIZES: Final = {
@@ -36,7 +45,7 @@ def inspect_pickles(content: Bytes, inspection: Inspection) -> str:
         return "pickle"
     if first.value == _MAGIC:
         return _legacy(content, reader, inspection)
-    joblib = first.arrays
+    joblib, begun = first.arrays, reader.at
     try:
         while reader.at < content.size:
             begun = reader.at
@@ -48,13 +57,13 @@ def inspect_pickles(content: Bytes, inspection: Inspection) -> str:
 
 
 def seems_pickle(content: Bytes, inspection: Inspection) -> bool:
-    """Whether a content of whatever looks would load as a pickle that does something."""
-    aside = Inspection(inspection.budget, inspection.where, inspection.depth)
+    """Whether a content of whatever looks would load as a pickle that does something. Raises `Exhausted`."""
+    aside = inspection.aside()
     interpreter = Interpreter(content, aside)
     ended = True
     try:
         interpreter.follow()
-    except (Malformed, Exhausted):
+    except Malformed:
         ended = False
     followed = interpreter.followed
     named = bool(followed.named)
@@ -66,7 +75,7 @@ def _second_opinion(content: Bytes, size: int, inspection: Inspection) -> None:
     """What picklescan says of a small pickle. It can only make it worse."""
     if size > _LARGEST_OPINION:
         return
-    opinion = scan_pickle_bytes(io.BytesIO(content.at(0, size)), "content")
+    opinion = _SCAN(io.BytesIO(content.at(0, size)), "content")
     if opinion.issues_count:
         inspection.find("pickle.second-opinion", f"{opinion.issues_count} of its globals")
 
@@ -84,7 +93,7 @@ def _legacy(content: Bytes, reader: Reader, inspection: Inspection) -> str:
     sizes = _storages(held, inspection)
     at = reader.at
     _second_opinion(content, at, inspection)
-    for key in keys if isinstance(keys, list) else []:
+    for key in cast("list[object]", keys) if isinstance(keys, list) else []:
         if not isinstance(key, str) or key not in sizes or at + 8 > content.size:
             inspection.find("torch.legacy-layout", f"storage {key!r:.40}")
             return "torch-legacy"
@@ -116,8 +125,8 @@ def _storages(followed: Followed, inspection: Inspection) -> dict[str, tuple[int
     """The storages that references name: ('storage', its type, key, device, count, view)."""
     found: dict[str, tuple[int, int]] = {}
     for reference in followed.persistent:
-        match reference:
-            case ("storage", Global(name=name), str(key), str(), int(count), *_) if count >= 0:
+        match (tuple_of(reference) or ())[:5]:
+            case ("storage", Global(name=name), str(key), str(), int(count)) if count >= 0:
                 itemsize = _ITEMSIZES.get(name.removesuffix("Storage"))
                 if itemsize is not None and found.setdefault(key, (count, itemsize)) == (count, itemsize):
                     continue

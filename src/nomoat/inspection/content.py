@@ -5,15 +5,24 @@ asked for twice in a row. A read past the end is `Malformed`; what takes too muc
 the inspection: they become findings.
 """
 
+import codecs
 import io
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, Protocol
 
-from nomoat.core.verdict import Finding, Verdict, printable
-
+from nomoat.core.verdict import Finding, printable
 from nomoat.inspection.rules import RULES
+
+# Python finds a codec in a file when it is first asked for; later there are no files.
+_CODECS: Final = tuple(
+    codecs.lookup(name)
+    for name in (
+        *("ascii", "cp437", "latin-1", "raw-unicode-escape", "unicode-escape", "utf-8", "utf-8-sig"),
+        *("utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le"),
+    )
+)
 
 BLOCK: Final = 256 << 10  # bytes of one round trip
 _LITTLE: Final = 4 << 10  # bytes of the smallest read
@@ -23,8 +32,8 @@ DEEPEST: Final = 4  # contents within each other
 MOST_MEMBERS: Final = 20_000
 MOST_INFLATED: Final = 256 << 20  # bytes in memory that decompression made, all members together
 MOST_READ: Final = 8 << 30  # bytes handed to inspectors
-MOST_OPCODES: Final = 4_000_000  # of all pickles together
-MOST_FOUND: Final = 512  # findings kept before the worst are chosen
+MOST_OPCODES: Final = 2_000_000  # of all pickles together
+MOST_OF_A_RULE: Final = 32  # findings that are kept before the worst are chosen
 
 
 class Malformed(Exception):
@@ -227,14 +236,18 @@ class Inspection:
     where: str = ""
     depth: int = 0
     found: list[Finding] = field(default_factory=list[Finding])
+    counts: dict[str, int] = field(default_factory=dict[str, int])
 
     def find(self, rule: str, what: str = "") -> None:
-        """Note what was found. The rule says how bad it is."""
-        verdict = RULES[rule].verdict
-        if len(self.found) < MOST_FOUND or verdict is Verdict.REFUSED:
-            self.found.append(Finding(verdict, rule, self.where, printable(what)))
-            if len(self.found) >= 4 * MOST_FOUND:  # refused anyway
-                del self.found[MOST_FOUND:]
+        """Note what was found. The rule says how bad it is; of one rule, the first of many findings are kept."""
+        count = self.counts.get(rule, 0)
+        self.counts[rule] = count + 1
+        if count < MOST_OF_A_RULE:
+            self.found.append(Finding(RULES[rule].verdict, rule, self.where, printable(what)))
+
+    def aside(self) -> "Inspection":
+        """An inspection of the same place whose findings do not count yet."""
+        return Inspection(self.budget, self.where, self.depth)
 
     def member(self, name: str) -> "Inspection":
         """The inspection of a member. Raises `Exhausted` if it lies too deep or is one too many."""
@@ -242,7 +255,9 @@ class Inspection:
         if self.depth >= DEEPEST:
             raise Exhausted(f"more than {DEEPEST} contents within each other")
         place = printable(name)
-        return Inspection(self.budget, f"{self.where}/{place}" if self.where else place, self.depth + 1, self.found)
+        return Inspection(
+            self.budget, f"{self.where}/{place}" if self.where else place, self.depth + 1, self.found, self.counts
+        )
 
 
 _OUTSIDE: Final = re.compile(

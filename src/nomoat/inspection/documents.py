@@ -12,12 +12,32 @@ LARGEST: Final = 64 << 20  # bytes that are parsed
 _MOST_VALUES: Final = 20_000_000
 _TEMPLATES: Final = frozenset({"chat_template", "chat_templates"})
 _KERAS: Final = frozenset(
-    """
-    keras keras.activations keras.applications keras.callbacks keras.constraints keras.dtype_policies keras.initializers
-    keras.layers keras.losses keras.metrics keras.mixed_precision keras.models keras.optimizers keras.quantizers
-    keras.random keras.regularizers keras_core.layers keras_cv.layers keras_nlp.layers keras_hub.layers
-    keras_nlp.models keras_hub.models keras_cv.models tf_keras.layers
-    """.split()
+    [
+        "keras",
+        "keras.activations",
+        "keras.applications",
+        "keras.callbacks",
+        "keras.constraints",
+        "keras.dtype_policies",
+        "keras.initializers",
+        "keras.layers",
+        "keras.losses",
+        "keras.metrics",
+        "keras.mixed_precision",
+        "keras.models",
+        "keras.optimizers",
+        "keras.quantizers",
+        "keras.random",
+        "keras.regularizers",
+        "keras_core.layers",
+        "keras_cv.layers",
+        "keras_nlp.layers",
+        "keras_hub.layers",
+        "keras_nlp.models",
+        "keras_hub.models",
+        "keras_cv.models",
+        "tf_keras.layers",
+    ]
 )
 
 
@@ -36,7 +56,7 @@ def inspect_json(data: bytes, inspection: Inspection) -> str:
         raise Malformed(f"no JSON: {error}") from None
     form = "json"
     for value in _objects(document, inspection):
-        if "auto_map" in value and value["auto_map"]:
+        if value.get("auto_map"):
             inspection.find("json.auto-map", "auto_map")
         if value.get("trust_remote_code") is True or value.get("custom_pipelines"):
             inspection.find("json.auto-map", "trust_remote_code")

@@ -8,7 +8,6 @@ happen with this module: it runs in a process that can open no file any more.
 from typing import BinaryIO, Final
 
 from nomoat.core.verdict import Report
-
 from nomoat.inspection import sniffing
 from nomoat.inspection.archives import decompressed, tar_members
 from nomoat.inspection.arrays import inspect_npy
@@ -40,7 +39,7 @@ def inspect(content: BinaryIO, size: int) -> Report:
         form = _inspect(Outermost(content, size, budget), inspection)
     except OSError as error:
         inspection.find("content.unreadable", type(error).__name__)
-    except (Exception, RecursionError) as error:  # whatever a parser raises is a finding
+    except Exception as error:  # noqa: BLE001  (whatever a parser raises is a finding)
         inspection.find("content.malformed", f"{type(error).__name__}: {error}")
     return Report.of(form, inspection.found)
 
@@ -69,29 +68,29 @@ def _inspect(content: Bytes, inspection: Inspection) -> str:
 
 
 def _by_format(content: Bytes, form: str, inspection: Inspection) -> str:
+    """Examine a content of a known format, or say that it is none; returns the format, now that more is known."""
+    if form in _READERS:
+        return _READERS[form](content, inspection)
     if form in _WALKERS:
         _WALKERS[form](content, inspection)
-    elif form == "pickle":
-        return inspect_pickles(content, inspection)
-    elif form == "text":
-        wide = widened(content.at(0, min(4, content.size)), content)
-        return inspect_text(Held(wide) if wide is not None else content, inspection)
-    elif form == "zip":
-        return _zip(content, inspection)
-    elif form == "tar":
-        for name, member in tar_members(content, inspection):
-            _inspect(member, inspection.member(name))
     elif form in _STREAMS:
         _inspect(decompressed(content, form, inspection), inspection.member(form))
-    elif form == "hdf5":
-        inspection.find("hdf5.opaque")
-        if sniffing.holds_lambda(content):
-            inspection.find("keras.lambda", "in HDF5")
     elif form in sniffing.JUDGED:
         inspection.find(sniffing.JUDGED[form], form)
     else:
         inspection.find("content.unknown", content.at(0, min(8, content.size)).hex(" "))
     return form
+
+
+def _text(content: Bytes, inspection: Inspection) -> str:
+    wide = widened(content.at(0, min(4, content.size)), content)
+    return inspect_text(Held(wide) if wide is not None else content, inspection)
+
+
+def _tar(content: Bytes, inspection: Inspection) -> str:
+    for name, member in tar_members(content, inspection):
+        _inspect(member, inspection.member(name))
+    return "tar"
 
 
 def _zip(archive: Bytes, inspection: Inspection) -> str:
@@ -133,3 +132,7 @@ def _member(archive: Bytes, member: Member, inside: Inspection) -> str:
     except Exhausted as error:
         inside.find("budget.exhausted", str(error))
     return "unknown"
+
+
+# What says more of the format than its first bytes do.
+_READERS: Final = {"pickle": inspect_pickles, "text": _text, "zip": _zip, "tar": _tar}

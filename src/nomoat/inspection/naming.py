@@ -7,17 +7,86 @@ import unicodedata
 from typing import Final
 
 from nomoat.core.verdict import Finding, Report, printable
-
 from nomoat.inspection.rules import RULES
 
 _CODE: Final = frozenset(
-    """
-    py pyw pyx pyi ipynb sh bash zsh fish csh ksh ps1 psm1 bat cmd vbs js mjs cjs ts rb pl pm php lua r rs go c cc cpp h cu
-    java scala kt swift jl groovy awk tcl desktop command gyp mk cmake
-    """.split()
+    [
+        "py",
+        "pyw",
+        "pyx",
+        "pyi",
+        "ipynb",
+        "sh",
+        "bash",
+        "zsh",
+        "fish",
+        "csh",
+        "ksh",
+        "ps1",
+        "psm1",
+        "bat",
+        "cmd",
+        "vbs",
+        "js",
+        "mjs",
+        "cjs",
+        "ts",
+        "rb",
+        "pl",
+        "pm",
+        "php",
+        "lua",
+        "r",
+        "rs",
+        "go",
+        "c",
+        "cc",
+        "cpp",
+        "h",
+        "cu",
+        "java",
+        "scala",
+        "kt",
+        "swift",
+        "jl",
+        "groovy",
+        "awk",
+        "tcl",
+        "desktop",
+        "command",
+        "gyp",
+        "mk",
+        "cmake",
+    ]
 )
 _NATIVE: Final = frozenset(
-    "pyc pyo pyd so dll dylib exe com scr msi node wasm class jar war o a lib ko elf bin-exe apk dex whl egg".split()
+    [
+        "pyc",
+        "pyo",
+        "pyd",
+        "so",
+        "dll",
+        "dylib",
+        "exe",
+        "com",
+        "scr",
+        "msi",
+        "node",
+        "wasm",
+        "class",
+        "jar",
+        "war",
+        "o",
+        "a",
+        "lib",
+        "ko",
+        "elf",
+        "bin-exe",
+        "apk",
+        "dex",
+        "whl",
+        "egg",
+    ]
 )
 _PROGRAMS: Final = frozenset(
     {
@@ -53,7 +122,27 @@ _FORMATS: Final[dict[str, frozenset[str]]] = {
     "bz2": frozenset({"bzip2"}),
     "xz": frozenset({"xz"}),
     **dict.fromkeys(
-        "md txt csv tsv jsonl ndjson yaml yml toml xml svg html htm rst jinja jinja2 cfg ini".split(), _TEXTS
+        [
+            "md",
+            "txt",
+            "csv",
+            "tsv",
+            "jsonl",
+            "ndjson",
+            "yaml",
+            "yml",
+            "toml",
+            "xml",
+            "svg",
+            "html",
+            "htm",
+            "rst",
+            "jinja",
+            "jinja2",
+            "cfg",
+            "ini",
+        ],
+        _TEXTS,
     ),
 }
 

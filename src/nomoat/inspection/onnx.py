@@ -76,6 +76,14 @@ class _Model:
             raise Malformed(f"field {of.number} is no message")
         return self.walk(of.value, of.value + of.size)
 
+    def judge(self) -> None:
+        """Find the operators that are not the format's own, once all that the model defines are known."""
+        for domain, operator in sorted(self.used):
+            if operator in _PYTHON:
+                self.inspection.find("onnx.python-operator", f"{domain}.{operator}")
+            elif domain not in _DOMAINS and (domain, operator) not in self.defined:
+                self.inspection.find("onnx.custom-domain", f"{domain}.{operator}")
+
     def _varint(self, at: int, end: int) -> tuple[int, int]:
         data = self.content.at(at, min(10, end - at))
         value = 0
@@ -118,11 +126,7 @@ def inspect_onnx(content: Bytes, inspection: Inspection) -> None:
             _function(model, each)
     if graphs != 1:
         raise Malformed(f"{graphs} graphs")
-    for domain, operator in sorted(model.used):
-        if operator in _PYTHON:
-            inspection.find("onnx.python-operator", f"{domain}.{operator}")
-        elif domain not in _DOMAINS and (domain, operator) not in model.defined:
-            inspection.find("onnx.custom-domain", f"{domain}.{operator}")
+    model.judge()
 
 
 def _graph(model: _Model, graph: _Field, depth: int) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from nomoat.inspection.content import BLOCK, Bytes, Malformed
+from nomoat.inspection.content import BLOCK, Bytes, Exhausted, Malformed
 
 HELD: Final = 4096  # bytes of an argument that are kept
-_LONGEST_LINE: Final = 64 << 20
+_LONGEST_TEXT: Final = 64 << 20  # that a line holds
 _MOST_DIGITS: Final = 4300  # Python's own limit
 
 
@@ -128,11 +128,13 @@ class Reader:
             return _decoded(data, "utf-8")
         return int.from_bytes(data, "little", signed=True) if of is int else data
 
-    def _line(self) -> bytes:
-        """Everything up to a line feed; longer ones cut to `HELD` bytes and one."""
+    def _line(self, longest: int) -> bytes:
+        """Everything up to a line feed; longer ones cut to `HELD` bytes and one. Raises for one longer than allowed."""
         begun, parts, held = self.at, list[bytes](), 0
         while True:
-            if self.at >= self._content.size or self.at - begun > _LONGEST_LINE:
+            if self.at - begun > longest and longest == _LONGEST_TEXT:
+                raise Exhausted(f"a text of endless length at byte {begun}")
+            if self.at >= self._content.size or self.at - begun > longest:
                 raise Malformed(f"a line at byte {begun} without an end")
             offset = self.at - self._begin
             if not 0 <= offset < len(self._block):
@@ -149,25 +151,31 @@ class Reader:
                 return b"".join(parts)
 
     def _lines(self, code: int) -> object:
-        line = self._line()
-        if code in b"ci":
-            names = line, self._line()
-            if max(map(len, names)) > HELD:
-                raise Malformed("a global with an endless name")
-            return _decoded(names[0], "utf-8"), _decoded(names[1], "utf-8")
-        if code in b"gp":
-            return _number(line)
+        if code in b"ci":  # GLOBAL, INST
+            return self._name(), self._name()
+        if code in b"SVP":  # STRING, UNICODE, PERSID
+            return self._text(code)
+        line = self._line(_MOST_DIGITS)
         if code == 0x46:  # FLOAT
             return _float(line)
-        if code in b"IL":
-            if line in {b"00", b"01"}:
-                return line == b"01"
-            return _number(line.removesuffix(b"L") if code == 0x4C else line)
+        if code == 0x49 and line in {b"00", b"01"}:  # INT: False and True
+            return line == b"01"
+        return _number(line.removesuffix(b"L") if code == 0x4C else line)
+
+    def _text(self, code: int) -> object:
+        """A text of any length."""
+        line = self._line(_LONGEST_TEXT)
         if len(line) > HELD:
             return Long(str, len(line))
-        if code == 0x56:  # UNICODE
-            return _decoded(line, "raw-unicode-escape")
-        return _quoted(line) if code == 0x53 else _decoded(line, "ascii")
+        if code == 0x53:
+            return _quoted(line)
+        return _decoded(line, "raw-unicode-escape" if code == 0x56 else "ascii")
+
+    def _name(self) -> str:
+        line = self._line(HELD)
+        if len(line) > HELD:
+            raise Malformed("a global with an endless name")
+        return _decoded(line, "utf-8")
 
 
 def _decoded(data: bytes, encoding: str) -> str:

@@ -5,8 +5,9 @@ but what `allowed` lists, and that uses it as libraries do. What cannot be follo
 """
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from nomoat.inspection.allowed import Kind, classify
 from nomoat.inspection.content import Bytes, Exhausted, Inspection, Malformed
@@ -114,31 +115,33 @@ class Interpreter:
 
     def _odd(self, code: int, argument: object) -> None:
         """What is none of a value, a group, a call or the memo."""
-        find = self._inspection.find
         if code == 0x30:  # POP also takes a mark
             self._stack.pop()
         elif code == 0x32:
             self._stack.append(self._top())
         elif code == 0x31:
             self._marked()
-        elif code in {0x82, 0x83, 0x84}:
-            find("pickle.extension", f"extension code {argument}")
-            self._stack.append(_UNKNOWN)
-        elif code in {0x97, 0x98}:
-            find("pickle.out-of-band")
-            if code == 0x97:
-                self._stack.append(_UNKNOWN)
-        elif code in {0x50, 0x51}:
-            reference = argument if code == 0x50 else self._pop()
-            self.followed.persistent.append(reference)
-            if not self._persistent:
-                find("pickle.persistent-id", str(reference) if isinstance(reference, str) else "")
-            self._stack.append(_UNKNOWN)
         elif code == 0x80:
             if not isinstance(argument, int) or argument > 5:
                 raise Malformed(f"protocol {argument}")
         elif code != 0x95:
-            raise Malformed(f"opcode 0x{code:02x} is not followed")
+            self._from_outside(code, argument)
+
+    def _from_outside(self, code: int, argument: object) -> None:
+        """Extension codes, buffers and references: what they mean does not stand in the pickle."""
+        find = self._inspection.find
+        if code in {0x50, 0x51}:  # PERSID, BINPERSID
+            reference = argument if code == 0x50 else self._pop()
+            self.followed.persistent.append(reference)
+            if not self._persistent:
+                find("pickle.persistent-id", reference if isinstance(reference, str) else "")
+        elif code in {0x82, 0x83, 0x84}:
+            find("pickle.extension", f"extension code {argument}")
+        else:
+            find("pickle.out-of-band")
+            if code == 0x98:  # READONLY_BUFFER changes the one on the stack
+                return
+        self._stack.append(_UNKNOWN)
 
     def _pop(self) -> object:
         value = self._stack.pop()
@@ -196,13 +199,13 @@ class Interpreter:
             target = self._top()
             self._changed([])
             if isinstance(target, dict):
-                target.update(_paired(values))
+                cast("dict[str, object]", target).update(_paired(values))
 
     def _changed(self, values: list[object]) -> None:
         target = self._top()
         if isinstance(target, list):
-            target.extend(values)
-        elif isinstance(target, (Global, str, int, tuple, bytes, Long)):
+            cast("list[object]", target).extend(values)
+        elif isinstance(target, (Global, str, int, bytes, Long)) or tuple_of(target) is not None:
             self._inspection.find("pickle.suspicious-call", f"changes {_shown(target)}")
 
     # -- globals and calls
@@ -226,11 +229,10 @@ class Interpreter:
             self._build()
         else:  # REDUCE, NEWOBJ, NEWOBJ_EX
             named = self._pop() if code == 0x92 else None
-            values = self._pop()
-            if not isinstance(values, tuple):
+            given = tuple_of(self._pop())
+            if given is None:
                 raise Malformed("a call whose arguments are no tuple")
-            given = (*values, *(() if named is None or named == {} else (named,)))
-            stack.append(self._call(self._pop(), given))
+            stack.append(self._call(self._pop(), (*given, named) if named else given))
 
     def _global(self, module: object, name: object) -> object:
         if not isinstance(module, str) or not isinstance(name, str):
@@ -261,8 +263,8 @@ class Interpreter:
         if not isinstance(target, Made):
             self._inspection.find("pickle.suspicious-call", f"sets the state of {_shown(target)}")
             return
-        for part in state if isinstance(state, tuple) else (state,):
-            if isinstance(part, dict) and any(isinstance(key, str) and key.startswith("__") for key in part):
+        for part in tuple_of(state) or (state,):
+            if any(key.startswith("__") for key in _mapping_of(part)):
                 self._inspection.find("pickle.suspicious-call", f"sets internals of {_shown(target)}")
         target.state[:] = [state]
         if target.by is not None and target.by.kind is Kind.ARRAY:
@@ -270,14 +272,17 @@ class Interpreter:
 
     def _array(self, state: object) -> Made:
         """Data of an array, which joblib writes where its wrapper's state was set."""
-        if not isinstance(state, dict):
-            raise Malformed("an array of joblib without its state")
+        held = _mapping_of(state)
         if not self.followed.arrays:
             self.followed.arrays = True
             self._as_plain_pickle()
-        shape, dtype, alignment = state.get("shape"), state.get("dtype"), state.get("numpy_array_alignment_bytes")
+        shape, dtype, alignment = (
+            tuple_of(held.get("shape")),
+            held.get("dtype"),
+            held.get("numpy_array_alignment_bytes"),
+        )
         size = itemsize(dtype)
-        if size is None or not isinstance(shape, tuple):
+        if size is None or shape is None:
             raise Malformed("an array of joblib of no known type")
         if _holds_objects(dtype):  # a pickle of its own
             Interpreter(self._content, self._inspection, self._reader).follow()
@@ -293,9 +298,9 @@ class Interpreter:
 
     def _as_plain_pickle(self) -> None:
         """What `pickle.load` would make of the data: it does not know joblib's arrays and takes them for operations."""
-        aside = Inspection(self._inspection.budget, self._inspection.where, self._inspection.depth)
+        aside = self._inspection.aside()
         plain = Interpreter(self._content, aside, Reader(self._content, self._reader.at))
-        plain._stack, plain._memo = list(self._stack), dict(self._memo)  # noqa: SLF001
+        plain._stack, plain._memo = list(self._stack), dict(self._memo)
         with contextlib.suppress(Malformed, Exhausted):
             plain.follow()
         self._inspection.found.extend(each for each in aside.found if _could_load(each.rule, each.what))
@@ -309,32 +314,60 @@ def _could_load(rule: str, what: str) -> bool:
 
 def _is_usual(called: Global, arguments: tuple[object, ...]) -> bool:
     """Whether an allowed global is called as libraries call it."""
-    kind = called.kind
-    rest = arguments
-    if kind is Kind.DATA:  # `NEWOBJ` of a type without arguments, as `object`
-        return not arguments and called.name in {"object", "ndarray"}
-    if kind is Kind.SUBTYPE:
-        if arguments and not isinstance(arguments[0], Global):
-            return False
-        rest = tuple(each for each in arguments[1:] if not (isinstance(each, Global) and each.name == "object"))
-    elif kind is Kind.SIZED:
-        return all(isinstance(each, (str, bytes, list, tuple, dict, set, Long)) for each in arguments)
-    elif kind is Kind.ENCODE:
-        encoding = arguments[1] if len(arguments) == 2 else ""
-        return isinstance(arguments[0], (str, Long)) and encoding in {"latin1", "latin-1", "utf-8"}
-    elif called.name == "range":
+    usual = _USUAL.get(called.kind or Kind.DATA, _takes_values)
+    return usual(called, arguments)
+
+
+def _is_named_only(called: Global, arguments: tuple[object, ...]) -> bool:
+    return not arguments and called.name in {"object", "ndarray"}
+
+
+def _takes_type_first(_: Global, arguments: tuple[object, ...]) -> bool:
+    rest = (each for each in arguments[1:] if not (isinstance(each, Global) and each.name == "object"))
+    return not arguments or (isinstance(arguments[0], Global) and not any(isinstance(each, Global) for each in rest))
+
+
+def _takes_contents(_: Global, arguments: tuple[object, ...]) -> bool:
+    return all(isinstance(each, (str, bytes, list, tuple, dict, set, Long)) for each in arguments)
+
+
+def _encodes(_: Global, arguments: tuple[object, ...]) -> bool:
+    encoding = arguments[1] if len(arguments) == 2 else ""
+    return isinstance(arguments[0] if arguments else None, (str, Long)) and encoding in {"latin1", "latin-1", "utf-8"}
+
+
+def _takes_values(called: Global, arguments: tuple[object, ...]) -> bool:
+    if called.name == "range":
         return all(isinstance(each, int) and abs(each) <= _LARGEST_SIZE for each in arguments)
-    elif called.module == "builtins" and called.name in {"int", "str"}:
+    if called.module == "builtins" and called.name in {"int", "str"}:
         return all(isinstance(each, (int, str, float)) for each in arguments)
-    functions = (each for each in rest if isinstance(each, Global) and each.kind is not Kind.DATA)
-    return called.name.startswith("_rebuild") or not any(each.name != "OrderedDict" for each in functions)
+    functions = (each for each in arguments if isinstance(each, Global) and each.kind is not Kind.DATA)
+    return called.name.startswith("_rebuild") or all(each.name == "OrderedDict" for each in functions)
 
 
-def _names(argument: object) -> tuple[object, object]:
-    return argument if isinstance(argument, tuple) and len(argument) == 2 else (None, None)
+_USUAL: Final[dict[Kind, Callable[[Global, tuple[object, ...]], bool]]] = {
+    Kind.DATA: _is_named_only,
+    Kind.SUBTYPE: _takes_type_first,
+    Kind.SIZED: _takes_contents,
+    Kind.ENCODE: _encodes,
+}
 
 
-def _paired(values: list[object]) -> dict[object, object]:
+def _names(argument: object) -> tuple[object, ...]:
+    return tuple_of(argument) or (None, None)
+
+
+def tuple_of(value: object) -> tuple[object, ...] | None:
+    """A value if it is a tuple."""
+    return cast("tuple[object, ...]", value) if isinstance(value, tuple) else None
+
+
+def _mapping_of(value: object) -> dict[str, object]:
+    """A value if it is a dictionary of which the texts among the keys are known, else an empty one."""
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _paired(values: list[object]) -> dict[str, object]:
     """Keys and values; of the keys, texts are kept."""
     if len(values) % 2:
         raise Malformed("a key without a value")
@@ -354,8 +387,8 @@ def itemsize(dtype: object) -> int | None:
     if not isinstance(dtype, Made) or dtype.by is None or (dtype.by.module, dtype.by.name) != ("numpy", "dtype"):
         return None
     named = dtype.arguments[0] if dtype.arguments else None
-    state = dtype.state[0] if dtype.state else None
-    if isinstance(state, tuple) and len(state) >= 7 and isinstance(state[5], int) and state[5] >= 0:
+    state = (tuple_of(dtype.state[0]) if dtype.state else None) or ()
+    if len(state) >= 7 and isinstance(state[5], int) and state[5] >= 0:
         return state[5]
     return itemsize_of(named) if isinstance(named, str) else None
 
@@ -364,8 +397,8 @@ def _holds_objects(dtype: object) -> bool:
     """Whether it is a type of objects, or of fields of which one may be."""
     if not isinstance(dtype, Made) or not dtype.arguments:
         return True
-    state = dtype.state[0] if dtype.state else ()
-    flags = state[7] if isinstance(state, tuple) and len(state) > 7 else 0
+    state = (tuple_of(dtype.state[0]) if dtype.state else None) or ()
+    flags = state[7] if len(state) > 7 else 0
     named = dtype.arguments[0]
     return not isinstance(named, str) or named.lstrip("<>=|")[:1] == "O" or bool(isinstance(flags, int) and flags & 1)
 
@@ -387,7 +420,7 @@ def _same(argument: object) -> object:
     return argument
 
 
-_PUSHED: Final = {
+_PUSHED: Final[dict[int, Callable[[object], object]]] = {
     **dict.fromkeys(b"KMJ\x8a\x8bILGFSVTUBC\x8e\x96X\x8c\x8d", _same),
     0x28: lambda _: _MARK,
     0x4E: lambda _: None,
@@ -395,7 +428,7 @@ _PUSHED: Final = {
     0x89: lambda _: False,
     0x29: lambda _: (),
     0x5D: lambda _: list[object](),
-    0x7D: lambda _: dict[object, object](),
+    0x7D: lambda _: dict[str, object](),
     0x8F: lambda _: set[object](),
 }
 _GROUPS: Final = b"\x85\x86\x87tld\x91ae\x90su"

@@ -34,9 +34,10 @@ def inspect_safetensors(content: Bytes, inspection: Inspection) -> None:
         raise Malformed(f"a header of {size} bytes in {content.size}")
     header = _parsed(content.at(8, size), inspection)
     metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    texts = cast("dict[str, object]", metadata) if isinstance(metadata, dict) else {"": None}
+    if not all(isinstance(value, str) for value in texts.values()):
         raise Malformed("__metadata__ is no mapping of texts")
-    if sum(len(key) + len(value) for key, value in cast("dict[str, str]", metadata).items()) > _MOST_METADATA:
+    if sum(len(key) + len(str(value)) for key, value in texts.items()) > _MOST_METADATA:
         raise Malformed("__metadata__ of more than 1 MiB")
     end = 0
     for begin, over, name in sorted(_tensor(name, value) for name, value in header.items()):
@@ -65,13 +66,17 @@ def _parsed(data: bytes, inspection: Inspection) -> dict[str, object]:
 
 def _tensor(name: str, value: object) -> tuple[int, int, str]:
     """Where a tensor begins and ends. Raises `Malformed` if its type, shape and place disagree."""
-    match value:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)], **more} if not more:
+    held = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    dtype, shape, place = held.get("dtype"), held.get("shape"), held.get("data_offsets")
+    if set(held) != {"dtype", "shape", "data_offsets"} or not isinstance(shape, list) or not isinstance(place, list):
+        raise Malformed(f"{name!r:.60} is no tensor")
+    if not isinstance(dtype, str) or dtype not in _DTYPES or len(name) > _LONGEST_NAME:
+        raise Malformed(f"{name!r:.60} of type {dtype!r:.20}")
+    match cast("list[object]", place):
+        case [int(begin), int(end)] if not isinstance(begin, bool) and not isinstance(end, bool):
             pass
         case _:
-            raise Malformed(f"{name!r:.60} is no tensor")
-    if dtype not in _DTYPES or len(name) > _LONGEST_NAME or isinstance(begin, bool) or isinstance(end, bool):
-        raise Malformed(f"{name!r:.60} of type {dtype:.20}")
+            raise Malformed(f"{name!r:.60} has no place")
     bits = _DTYPES[dtype]
     for length in cast("list[object]", shape):
         if not isinstance(length, int) or isinstance(length, bool) or length < 0:

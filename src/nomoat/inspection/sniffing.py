@@ -2,6 +2,7 @@
 
 import struct
 import tarfile
+from collections.abc import Callable
 from typing import Final
 
 from nomoat.inspection.content import BLOCK, Bytes
@@ -34,6 +35,7 @@ _MAGIC: Final = (
 JUDGED: Final = {
     **dict.fromkeys(("elf", "mach-o", "java-or-mach-o", "wasm", "dex", "pe"), "native.executable"),
     "bytecode": "python.bytecode",
+    "hdf5": "hdf5.opaque",
 }
 MALFORMED: Final = frozenset(rule for rule in RULES if rule.endswith(".malformed"))
 
@@ -44,35 +46,39 @@ def format_of(content: Bytes) -> str:
     for magic, form in _MAGIC:
         if head.startswith(magic):
             return form
-    if head[:1] == b"\x80" and len(head) > 2 and 2 <= head[1] <= 5:
-        return "pickle"
-    if is_safetensors(content, head):
-        return "safetensors"
-    if head[257:262] == b"ustar" or _is_old_tar(head):
-        return "tar"
-    if is_text(head):
-        return "text"
-    if head.startswith(b"MZ"):
-        return "pe"
-    if head[2:4] == b"\r\n" and {0xE3, 0x63} & {*head[8:9], *head[12:13], *head[16:17]}:
-        return "bytecode"
-    if (
+    return next((form for form, is_one in _TESTS if is_one(content, head)), "unknown")
+
+
+def _is_pickle(_: Bytes, head: bytes) -> bool:
+    """Of protocol 2 to 5; older ones have no beginning that tells them."""
+    return head[:1] == b"\x80" and len(head) > 2 and 2 <= head[1] <= 5
+
+
+def _is_bytecode(_: Bytes, head: bytes) -> bool:
+    """A magic number, a line break, and a code object behind 4, 8 or 12 bytes more (Python 2 to 3)."""
+    return head[2:4] == b"\r\n" and not {0xE3, 0x63}.isdisjoint({*head[8:9], *head[12:13], *head[16:17]})
+
+
+def _is_zlib(_: Bytes, head: bytes) -> bool:
+    """RFC 1950: deflate, a window of at most 32 KiB, a check, no dictionary."""
+    return (
         len(head) > 2
         and head[0] & 0x0F == 8
         and head[0] >> 4 <= 7
         and int.from_bytes(head[:2], "big") % 31 == 0
         and not head[1] & 0x20
-    ):
-        return "zlib"
-    if is_onnx(content, head):
-        return "onnx"
-    if head[:1] == b"\x5d" and head[1:4] == b"\0\0" + head[3:4]:
-        return "xz"  # lzma alone
-    return "hdf5" if _has_user_block(content) else "unknown"
+    )
 
 
-def _is_old_tar(head: bytes) -> bool:
-    """A header of a tar archive from before POSIX: no magic, but a checksum."""
+def _is_lzma(_: Bytes, head: bytes) -> bool:
+    """LZMA alone: its usual properties, and a dictionary of a power of two."""
+    return head[:3] == b"\x5d\0\0" and len(head) > 13
+
+
+def _is_tar(_: Bytes, head: bytes) -> bool:
+    """A header with the magic of POSIX, or, from before, with a checksum."""
+    if head[257:262] == b"ustar":
+        return True
     if len(head) < 512 or not head[0]:
         return False
     try:
@@ -82,7 +88,7 @@ def _is_old_tar(head: bytes) -> bool:
     return True
 
 
-def _has_user_block(content: Bytes) -> bool:
+def _has_user_block(content: Bytes, _: bytes) -> bool:
     """HDF5 may begin at byte 512, 1024, 2048 and so on."""
     place = 512
     while place + 8 <= min(content.size, BLOCK):
@@ -108,7 +114,16 @@ def ends_as_zip(content: Bytes) -> bool:
     return False
 
 
-def holds_lambda(content: Bytes) -> bool:
-    """Whether the first MiB has the configuration of a Keras model with a Lambda layer."""
-    begin = content.at(0, min(content.size, 1 << 20))
-    return b'"Lambda"' in begin or b"__lambda__" in begin
+# In this order: what tells itself by more comes first.
+_TESTS: Final[tuple[tuple[str, Callable[[Bytes, bytes], bool]], ...]] = (
+    ("pickle", _is_pickle),
+    ("safetensors", is_safetensors),
+    ("tar", _is_tar),
+    ("text", lambda _, head: is_text(head)),
+    ("pe", lambda _, head: head.startswith(b"MZ")),
+    ("bytecode", _is_bytecode),
+    ("zlib", _is_zlib),
+    ("onnx", is_onnx),
+    ("xz", _is_lzma),
+    ("hdf5", _has_user_block),
+)

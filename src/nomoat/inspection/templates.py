@@ -17,18 +17,94 @@ from nomoat.inspection.content import Inspection
 LONGEST: Final = 1 << 20  # characters
 _FUNCTIONS: Final = frozenset({"raise_exception", "strftime_now", "namespace", "range", "dict", "caller"})
 _METHODS: Final = frozenset(
-    """
-    append capitalize count endswith find get index isalpha isdigit islower isspace isupper items keys lower lstrip
-    partition removeprefix removesuffix replace rfind rpartition rsplit rstrip split splitlines startswith strftime strip
-    title upper values
-    """.split()
+    [
+        "append",
+        "capitalize",
+        "count",
+        "endswith",
+        "find",
+        "get",
+        "index",
+        "isalpha",
+        "isdigit",
+        "islower",
+        "isspace",
+        "isupper",
+        "items",
+        "keys",
+        "lower",
+        "lstrip",
+        "partition",
+        "removeprefix",
+        "removesuffix",
+        "replace",
+        "rfind",
+        "rpartition",
+        "rsplit",
+        "rstrip",
+        "split",
+        "splitlines",
+        "startswith",
+        "strftime",
+        "strip",
+        "title",
+        "upper",
+        "values",
+    ]
 )
 _FILTERS: Final = frozenset(
-    """
-    abs batch capitalize count d default dictsort e escape first float forceescape from_json fromjson indent int items
-    join last length list lower map max min pprint random reject rejectattr replace reverse round safe select selectattr
-    slice sort string striptags strftime sum title tojson tojson_unicode trim truncate unique upper urlencode wordcount
-    """.split()
+    [
+        "abs",
+        "batch",
+        "capitalize",
+        "count",
+        "d",
+        "default",
+        "dictsort",
+        "e",
+        "escape",
+        "first",
+        "float",
+        "forceescape",
+        "from_json",
+        "fromjson",
+        "indent",
+        "int",
+        "items",
+        "join",
+        "last",
+        "length",
+        "list",
+        "lower",
+        "map",
+        "max",
+        "min",
+        "pprint",
+        "random",
+        "reject",
+        "rejectattr",
+        "replace",
+        "reverse",
+        "round",
+        "safe",
+        "select",
+        "selectattr",
+        "slice",
+        "sort",
+        "string",
+        "striptags",
+        "strftime",
+        "sum",
+        "title",
+        "tojson",
+        "tojson_unicode",
+        "trim",
+        "truncate",
+        "unique",
+        "upper",
+        "urlencode",
+        "wordcount",
+    ]
 )
 _GADGETS: Final = frozenset(
     {"cycler", "joiner", "lipsum", "self", "get_flashed_messages", "url_for", "request", "config"}
@@ -85,26 +161,14 @@ def inspect_template(text: str, inspection: Inspection, name: str = "", *, sure:
 
 def _judged(tree: nodes.Template, macros: set[str]) -> Iterator[tuple[str, str]]:
     assigned = {each.name for each in tree.find_all(nodes.Name) if each.ctx in {"store", "param"}}
-    callable_names = (_FUNCTIONS | macros) - assigned
+    functions = (_FUNCTIONS | macros) - assigned
+    methods = {each.node.attr for each in tree.find_all(nodes.Call) if isinstance(each.node, nodes.Getattr)}
     for node in _every(tree):
-        if isinstance(node, _LOADS):
+        if (internal := _internal(node)) is not None:
+            yield "template.dunder", internal
+        elif isinstance(node, _LOADS):
             yield "template.load", f"line {node.lineno}"
-        elif isinstance(node, nodes.Getattr):
-            if node.attr.startswith("_") or INTERNALS.search(node.attr):
-                yield "template.dunder", node.attr
-        elif isinstance(node, nodes.Const):
-            if isinstance(node.value, str) and INTERNALS.search(node.value):
-                yield "template.dunder", node.value
-        elif isinstance(node, nodes.Name):
-            if node.name in _GADGETS and node.ctx == "load":
-                yield "template.call", node.name
-        elif isinstance(node, nodes.Call):
-            if (what := _called(node.node, callable_names)) is not None:
-                yield "template.call", what
-        elif isinstance(node, nodes.Filter):
-            if node.name not in _FILTERS:
-                yield "template.call", f"filter {node.name}"
-        elif isinstance(node, (nodes.NSRef, nodes.Keyword, nodes.Pair)) and (what := _renamed(node)):
+        elif (what := _unusual(node, functions, methods)) is not None:
             yield "template.call", what
 
 
@@ -117,7 +181,27 @@ def _every(tree: nodes.Node) -> Iterator[nodes.Node]:
         waiting.extend(node.iter_child_nodes())
 
 
-def _called(what: nodes.Node, names: frozenset[str] | set[str]) -> str | None:
+def _internal(node: nodes.Node) -> str | None:
+    """The internals of Python that a node reaches for, if any."""
+    if isinstance(node, nodes.Getattr) and (node.attr.startswith("_") or INTERNALS.search(node.attr)):
+        return node.attr
+    if isinstance(node, nodes.Const) and isinstance(node.value, str) and INTERNALS.search(node.value):
+        return node.value
+    return None
+
+
+def _unusual(node: nodes.Node, functions: frozenset[str], methods: set[str]) -> str | None:
+    """What a node calls, or lets be called, that chat templates have no use for."""
+    if isinstance(node, nodes.Call):
+        return _called(node.node, functions)
+    if isinstance(node, nodes.Name):
+        return node.name if node.name in _GADGETS and node.ctx == "load" else None
+    if isinstance(node, nodes.Filter):
+        return None if node.name in _FILTERS else f"filter {node.name}"
+    return _renamed(node, methods) if isinstance(node, (nodes.NSRef, nodes.Keyword, nodes.Pair)) else None
+
+
+def _called(what: nodes.Node, names: frozenset[str]) -> str | None:
     """What is called, if it is none of what may be."""
     if isinstance(what, nodes.Name):
         return None if what.name in names else what.name
@@ -126,13 +210,15 @@ def _called(what: nodes.Node, names: frozenset[str] | set[str]) -> str | None:
     return f"what {type(what).__name__} returns"
 
 
-def _renamed(node: nodes.NSRef | nodes.Keyword | nodes.Pair) -> str | None:
-    """A value that is given the name of a method, so that a call of the method would call it."""
+def _renamed(node: nodes.NSRef | nodes.Keyword | nodes.Pair, methods: set[str]) -> str | None:
+    """A value under the name of a method that is called, so that the call would call the value."""
     if isinstance(node, nodes.NSRef):
-        return f"sets {node.attr}" if node.attr in _METHODS else None
-    if isinstance(node, nodes.Keyword):
-        harmless = isinstance(node.value, nodes.Const)
-        return f"gives {node.key}" if node.key in _METHODS and not harmless else None
-    if not isinstance(node.key, nodes.Const):
+        name: object = node.attr
+    elif isinstance(node, nodes.Keyword):
+        name = node.key
+    elif isinstance(node.key, nodes.Const):
+        name = node.key.value
+    else:
         return None if isinstance(node.key, nodes.Name) else "a key that is computed"
-    return f"gives {node.key.value}" if node.key.value in _METHODS and isinstance(node.value, nodes.Getitem) else None
+    harmless = not isinstance(node, nodes.NSRef) and isinstance(node.value, nodes.Const)
+    return f"{name} under the name of a method" if name in methods and not harmless else None

@@ -107,7 +107,7 @@ def inspect_text(content: Bytes, inspection: Inspection) -> str:
 def _json(content: Bytes, inspection: Inspection) -> str | None:
     """Judge a text as JSON; None if it is lines of JSON, or a text in brackets."""
     data = content.at(0, content.size)
-    aside = Inspection(inspection.budget, inspection.where, inspection.depth)
+    aside = inspection.aside()
     try:
         form = inspect_json(data, aside)
     except Malformed as error:
@@ -173,16 +173,11 @@ def _python(text: str) -> str | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     for node in tree.body:
-        if isinstance(node, _DOING):
-            return type(node).__name__
-        value = node.value if isinstance(node, (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign)) else None
-        if isinstance(value, (ast.Call, ast.Await)):
-            return "a call"
-        if isinstance(node, (ast.For, ast.While, ast.If, ast.Try)):
-            return type(node).__name__
+        value = node.value if isinstance(node, (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign)) else node
+        if isinstance(value, _DOING):
+            return type(value).__name__
     for each in ast.walk(tree):
-        if isinstance(each, ast.Name) and each.id in _RUNNING:
-            return each.id
-        if isinstance(each, ast.Attribute) and each.attr.startswith("__"):
-            return each.attr
+        name = each.id if isinstance(each, ast.Name) else each.attr if isinstance(each, ast.Attribute) else ""
+        if name in _RUNNING or name.startswith("__"):
+            return name
     return None

@@ -179,7 +179,7 @@ def _data(archive: Bytes, entry: zipfile.ZipInfo, inspection: Inspection) -> int
     )
     if not agree:
         inspection.find("archive.different-names", entry.orig_filename)
-    return entry.header_offset + _LOCAL.size + name_size + extra_size
+    return entry.header_offset + _LOCAL.size + int(name_size) + int(extra_size)
 
 
 def _agrees(local: int, directory: int, *, streamed: bool) -> bool:
