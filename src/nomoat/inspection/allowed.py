@@ -8,6 +8,8 @@ import _compat_pickle
 from enum import Enum
 from typing import Final
 
+from nomoat.inspection.content import words
+
 
 class Kind(Enum):
     """What an allowed global is, and so what its call may be given."""
@@ -20,100 +22,27 @@ class Kind(Enum):
     ARRAY = "joblib's wrapper: raw data follows where its state is set"
 
 
-_DTYPES: Final = [
-    "bool_",
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "float16",
-    "float32",
-    "float64",
-    "complex64",
-    "complex128",
-    "longdouble",
-    "intc",
-    "intp",
-    "uintc",
-    "uintp",
-    "byte",
-    "ubyte",
-    "short",
-    "ushort",
-    "longlong",
-    "ulonglong",
-    "str_",
-    "bytes_",
-    "void",
-    "object_",
-    "datetime64",
-    "timedelta64",
-]
-_STORAGES: Final = [
-    "Double",
-    "Float",
-    "Half",
-    "BFloat16",
-    "Long",
-    "Int",
-    "Short",
-    "Char",
-    "Byte",
-    "Bool",
-    "ComplexDouble",
-    "ComplexFloat",
-    "QInt8",
-    "QUInt8",
-    "QInt32",
-    "QUInt4x2",
-    "QUInt2x4",
-    "Untyped",
-    "Typed",
-]
-_TORCH_DTYPES: Final = [
-    "float16",
-    "float32",
-    "float64",
-    "bfloat16",
-    "half",
-    "float",
-    "double",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "short",
-    "int",
-    "long",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "bool",
-    "complex32",
-    "complex64",
-    "complex128",
-    "float8_e4m3fn",
-    "float8_e5m2",
-    "float8_e4m3fnuz",
-    "float8_e5m2fnuz",
-    "qint8",
-    "quint8",
-    "qint32",
-    "strided",
-    "sparse_coo",
-    "sparse_csr",
-    "per_tensor_affine",
-    "per_channel_affine",
-    "contiguous_format",
-    "channels_last",
-    "preserve_format",
-]
+_DTYPES: Final = words(
+    """
+    bool_ bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128
+    longdouble intc intp uintc uintp byte ubyte short ushort longlong ulonglong str_ bytes_ void object_ datetime64
+    timedelta64
+    """
+)
+_STORAGES: Final = words(
+    """
+    Double Float Half BFloat16 Long Int Short Char Byte Bool ComplexDouble ComplexFloat QInt8 QUInt8 QInt32 QUInt4x2
+    QUInt2x4 Untyped Typed
+    """
+)
+_TORCH_DTYPES: Final = words(
+    """
+    float16 float32 float64 bfloat16 half float double int8 int16 int32 int64 short int long uint8 uint16 uint32
+    uint64 bool complex32 complex64 complex128 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz qint8
+    quint8 qint32 strided sparse_coo sparse_csr per_tensor_affine per_channel_affine contiguous_format channels_last
+    preserve_format
+    """
+)
 _NUMPY_CORES: Final = ("numpy.core", "numpy._core")
 
 ALLOWED: Final[dict[tuple[str, str], Kind]] = {
@@ -151,225 +80,32 @@ ALLOWED: Final[dict[tuple[str, str], Kind]] = {
 }  # fmt: skip
 
 # Modules of which nothing may be named, with everything below them.
-DANGEROUS_MODULES: Final = frozenset(
-    [
-        "os",
-        "posix",
-        "nt",
-        "ntpath",
-        "posixpath",
-        "subprocess",
-        "_posixsubprocess",
-        "sys",
-        "importlib",
-        "_frozen_importlib",
-        "imp",
-        "runpy",
-        "code",
-        "codeop",
-        "pty",
-        "tty",
-        "socket",
-        "_socket",
-        "socketserver",
-        "ssl",
-        "ctypes",
-        "_ctypes",
-        "cffi",
-        "multiprocessing",
-        "_multiprocessing",
-        "threading",
-        "_thread",
-        "signal",
-        "webbrowser",
-        "commands",
-        "popen2",
-        "platform",
-        "shutil",
-        "tempfile",
-        "glob",
-        "io",
-        "_io",
-        "fileinput",
-        "pickle",
-        "_pickle",
-        "cPickle",
-        "marshal",
-        "shelve",
-        "dill",
-        "cloudpickle",
-        "pip",
-        "setuptools",
-        "pkg_resources",
-        "distutils",
-        "ensurepip",
-        "venv",
-        "pdb",
-        "bdb",
-        "cProfile",
-        "profile",
-        "trace",
-        "timeit",
-        "doctest",
-        "inspect",
-        "types",
-        "functools",
-        "operator",
-        "_operator",
-        "asyncio",
-        "concurrent",
-        "urllib",
-        "urllib2",
-        "http",
-        "httplib",
-        "ftplib",
-        "smtplib",
-        "poplib",
-        "imaplib",
-        "telnetlib",
-        "xmlrpc",
-        "requests",
-        "aiohttp",
-        "httpx",
-        "idlelib",
-        "lib2to3",
-        "test",
-        "unittest",
-        "pydoc",
-        "site",
-        "sitecustomize",
-        "linecache",
-        "zipimport",
-        "pkgutil",
-        "atexit",
-        "gc",
-        "weakref",
-        "builtin",
-        "cgi",
-        "compileall",
-        "py_compile",
-        "ast",
-        "dis",
-        "symtable",
-        "_testcapi",
-        "readline",
-        "rlcompleter",
-        "cmd",
-        "sqlite3",
-        "mmap",
-        "resource",
-        "nturl2path",
-        "logging",
-        "tracemalloc",
-        "faulthandler",
-        "getpass",
-        "tkinter",
-        "turtle",
-        "uuid",
-        "antigravity",
-        "this",
-        "crypt",
-        "numpy.testing",
-        "numpy.f2py",
-        "numpy.distutils",
-        "numpy.lib",
-        "numpy.ctypeslib",
-        "numpy.load",
-        "numpy.compat",
-        "torch.hub",
-        "torch.jit",
-        "torch.utils",
-        "torch.serialization",
-        "torch.package",
-        "torch.distributed",
-        "torch.multiprocessing",
-        "torch.testing",
-        "torch._dynamo",
-        "torch._inductor",
-        "torch.fx",
-        "torch.ops",
-        "torch.classes",
-        "torch.load",
-        "torch.cuda.memory",
-        "transformers.dynamic_module_utils",
-        "transformers.utils",
-        "scipy._lib",
-        "pandas.io",
-        "pandas.eval",
-        "pandas.core.computation",
-        "joblib._memmapping_reducer",
-        "joblib.load",
-        "sklearn.externals",
-        "keras.utils",
-        "tensorflow.python.platform",
-        "IPython",
-        "nose",
-        "pytest",
-        "paramiko",
-        "fabric",
-        "pexpect",
-        "sh",
-        "plumbum",
-        "psutil",
-        "win32api",
-        "win32com",
-        "_winreg",
-        "winreg",
-        "msvcrt",
-        "_winapi",
-    ]
+DANGEROUS_MODULES: Final = words(
+    """
+    os posix nt ntpath posixpath subprocess _posixsubprocess sys importlib _frozen_importlib imp runpy code codeop
+    pty tty socket _socket socketserver ssl ctypes _ctypes cffi multiprocessing _multiprocessing threading _thread
+    signal webbrowser commands popen2 platform shutil tempfile glob io _io fileinput pickle _pickle cPickle marshal
+    shelve dill cloudpickle pip setuptools pkg_resources distutils ensurepip venv pdb bdb cProfile profile trace
+    timeit doctest inspect types functools operator _operator asyncio concurrent urllib urllib2 http httplib ftplib
+    smtplib poplib imaplib telnetlib xmlrpc requests aiohttp httpx idlelib lib2to3 test unittest pydoc site
+    sitecustomize linecache zipimport pkgutil atexit gc weakref builtin cgi compileall py_compile ast dis symtable
+    _testcapi readline rlcompleter cmd sqlite3 mmap resource nturl2path logging tracemalloc faulthandler getpass
+    tkinter turtle uuid antigravity this crypt numpy.testing numpy.f2py numpy.distutils numpy.lib numpy.ctypeslib
+    numpy.load numpy.compat torch.hub torch.jit torch.utils torch.serialization torch.package torch.distributed
+    torch.multiprocessing torch.testing torch._dynamo torch._inductor torch.fx torch.ops torch.classes torch.load
+    torch.cuda.memory transformers.dynamic_module_utils transformers.utils scipy._lib pandas.io pandas.eval
+    pandas.core.computation joblib._memmapping_reducer joblib.load sklearn.externals keras.utils
+    tensorflow.python.platform IPython nose pytest paramiko fabric pexpect sh plumbum psutil win32api win32com
+    _winreg winreg msvcrt _winapi
+    """
 )
-_DANGEROUS_BUILTINS: Final = frozenset(
-    [
-        "eval",
-        "exec",
-        "execfile",
-        "compile",
-        "open",
-        "__import__",
-        "getattr",
-        "setattr",
-        "delattr",
-        "hasattr",
-        "globals",
-        "locals",
-        "vars",
-        "dir",
-        "input",
-        "raw_input",
-        "apply",
-        "map",
-        "filter",
-        "reduce",
-        "reload",
-        "file",
-        "breakpoint",
-        "exit",
-        "quit",
-        "type",
-        "super",
-        "property",
-        "classmethod",
-        "staticmethod",
-        "memoryview",
-        "help",
-        "print",
-        "iter",
-        "next",
-        "sorted",
-        "min",
-        "max",
-        "sum",
-        "any",
-        "all",
-        "zip",
-        "enumerate",
-        "callable",
-        "__build_class__",
-        "__loader__",
-        "__spec__",
-        "copyright",
-    ]
+_DANGEROUS_BUILTINS: Final = words(
+    """
+    eval exec execfile compile open __import__ getattr setattr delattr hasattr globals locals vars dir input
+    raw_input apply map filter reduce reload file breakpoint exit quit type super property classmethod staticmethod
+    memoryview help print iter next sorted min max sum any all zip enumerate callable __build_class__ __loader__
+    __spec__ copyright
+    """
 )
 
 

@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from nomoat.inspection.checkpoints import inspect_pickles
 from nomoat.inspection.content import Bytes, Inspection, Malformed, Part
-from nomoat.inspection.pickles import itemsize_of, tuple_of
+from nomoat.inspection.values import itemsize_of, tuple_of
 
 _LARGEST_HEADER: Final = 1 << 16
 _MOST_FIELDS: Final = 4096

@@ -13,7 +13,8 @@ import picklescan.scanner  # pyright: ignore[reportMissingTypeStubs]
 from nomoat.core.verdict import Verdict
 from nomoat.inspection.content import Bytes, Inspection, Malformed, Part
 from nomoat.inspection.opcodes import Reader
-from nomoat.inspection.pickles import Followed, Global, Interpreter, tuple_of
+from nomoat.inspection.pickles import Followed, Interpreter
+from nomoat.inspection.values import Global, tuple_of
 from nomoat.inspection.zips import Member
 
 

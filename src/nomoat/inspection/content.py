@@ -260,6 +260,11 @@ class Inspection:
         )
 
 
+def words(text: str) -> frozenset[str]:
+    """The words of a list that is written as text."""
+    return frozenset(text.split())
+
+
 _OUTSIDE: Final = re.compile(
     r"(?:^|[/\\])\.\.(?:[/\\]|$)|^[/\\~]|^[A-Za-z]:|^[A-Za-z][A-Za-z0-9+.-]*://|[\x00-\x1f\x7f]"
 )

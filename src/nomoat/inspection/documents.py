@@ -5,39 +5,19 @@ from collections.abc import Iterator
 from typing import Final, cast
 
 from nomoat.inspection.allowed import classify
-from nomoat.inspection.content import Inspection, Malformed, leads_outside
+from nomoat.inspection.content import Inspection, Malformed, leads_outside, words
 from nomoat.inspection.templates import INTERNALS, inspect_template
 
 LARGEST: Final = 64 << 20  # bytes that are parsed
 _MOST_VALUES: Final = 20_000_000
 _TEMPLATES: Final = frozenset({"chat_template", "chat_templates"})
-_KERAS: Final = frozenset(
-    [
-        "keras",
-        "keras.activations",
-        "keras.applications",
-        "keras.callbacks",
-        "keras.constraints",
-        "keras.dtype_policies",
-        "keras.initializers",
-        "keras.layers",
-        "keras.losses",
-        "keras.metrics",
-        "keras.mixed_precision",
-        "keras.models",
-        "keras.optimizers",
-        "keras.quantizers",
-        "keras.random",
-        "keras.regularizers",
-        "keras_core.layers",
-        "keras_cv.layers",
-        "keras_nlp.layers",
-        "keras_hub.layers",
-        "keras_nlp.models",
-        "keras_hub.models",
-        "keras_cv.models",
-        "tf_keras.layers",
-    ]
+_KERAS: Final = words(
+    """
+    keras keras.activations keras.applications keras.callbacks keras.constraints keras.dtype_policies
+    keras.initializers keras.layers keras.losses keras.metrics keras.mixed_precision keras.models keras.optimizers
+    keras.quantizers keras.random keras.regularizers keras_core.layers keras_cv.layers keras_nlp.layers
+    keras_hub.layers keras_nlp.models keras_hub.models keras_cv.models tf_keras.layers
+    """
 )
 
 

@@ -7,86 +7,19 @@ import unicodedata
 from typing import Final
 
 from nomoat.core.verdict import Finding, Report, printable
+from nomoat.inspection.content import words
 from nomoat.inspection.rules import RULES
 
-_CODE: Final = frozenset(
-    [
-        "py",
-        "pyw",
-        "pyx",
-        "pyi",
-        "ipynb",
-        "sh",
-        "bash",
-        "zsh",
-        "fish",
-        "csh",
-        "ksh",
-        "ps1",
-        "psm1",
-        "bat",
-        "cmd",
-        "vbs",
-        "js",
-        "mjs",
-        "cjs",
-        "ts",
-        "rb",
-        "pl",
-        "pm",
-        "php",
-        "lua",
-        "r",
-        "rs",
-        "go",
-        "c",
-        "cc",
-        "cpp",
-        "h",
-        "cu",
-        "java",
-        "scala",
-        "kt",
-        "swift",
-        "jl",
-        "groovy",
-        "awk",
-        "tcl",
-        "desktop",
-        "command",
-        "gyp",
-        "mk",
-        "cmake",
-    ]
+_CODE: Final = words(
+    """
+    py pyw pyx pyi ipynb sh bash zsh fish csh ksh ps1 psm1 bat cmd vbs js mjs cjs ts rb pl pm php lua r rs go c cc
+    cpp h cu java scala kt swift jl groovy awk tcl desktop command gyp mk cmake
+    """
 )
-_NATIVE: Final = frozenset(
-    [
-        "pyc",
-        "pyo",
-        "pyd",
-        "so",
-        "dll",
-        "dylib",
-        "exe",
-        "com",
-        "scr",
-        "msi",
-        "node",
-        "wasm",
-        "class",
-        "jar",
-        "war",
-        "o",
-        "a",
-        "lib",
-        "ko",
-        "elf",
-        "bin-exe",
-        "apk",
-        "dex",
-        "whl",
-        "egg",
-    ]
+_NATIVE: Final = words(
+    """
+    pyc pyo pyd so dll dylib exe com scr msi node wasm class jar war o a lib ko elf bin-exe apk dex whl egg
+    """
 )
 _PROGRAMS: Final = frozenset(
     {

@@ -12,28 +12,20 @@ from typing import Final, cast
 from nomoat.inspection.allowed import Kind, classify
 from nomoat.inspection.content import Bytes, Exhausted, Inspection, Malformed
 from nomoat.inspection.opcodes import Long, Operation, Reader
+from nomoat.inspection.values import (
+    Global,
+    Made,
+    holds_objects,
+    is_usual,
+    itemsize,
+    mapping_of,
+    paired,
+    shown,
+    tuple_of,
+)
 
 _MOST_MEMO: Final = 2_000_000
 _MOST_STACK: Final = 2_000_000
-_LARGEST_SIZE: Final = 1 << 24  # that a call may make out of a number
-
-
-@dataclass(frozen=True, slots=True)
-class Global:
-    """A class or function that a pickle names. `kind` is None where it is not allowed."""
-
-    module: str
-    name: str
-    kind: Kind | None
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a call returned. `state` is the list that holds the last state it was given, if any."""
-
-    by: Global | None
-    arguments: tuple[object, ...]
-    state: list[object] = field(default_factory=list[object])
 
 
 class _Mark:
@@ -184,7 +176,7 @@ class Interpreter:
         elif code == 0x6C:
             stack.append(self._marked())
         elif code == 0x64:
-            stack.append(_paired(self._marked()))
+            stack.append(paired(self._marked()))
         elif code == 0x91:
             self._marked()
             stack.append(set[object]())
@@ -199,14 +191,14 @@ class Interpreter:
             target = self._top()
             self._changed([])
             if isinstance(target, dict):
-                cast("dict[str, object]", target).update(_paired(values))
+                cast("dict[str, object]", target).update(paired(values))
 
     def _changed(self, values: list[object]) -> None:
         target = self._top()
         if isinstance(target, list):
             cast("list[object]", target).extend(values)
         elif isinstance(target, (Global, str, int, bytes, Long)) or tuple_of(target) is not None:
-            self._inspection.find("pickle.suspicious-call", f"changes {_shown(target)}")
+            self._inspection.find("pickle.suspicious-call", f"changes {shown(target)}")
 
     # -- globals and calls
 
@@ -236,7 +228,7 @@ class Interpreter:
 
     def _global(self, module: object, name: object) -> object:
         if not isinstance(module, str) or not isinstance(name, str):
-            self._inspection.find("pickle.unresolved-global", f"{_shown(module)} {_shown(name)}")
+            self._inspection.find("pickle.unresolved-global", f"{shown(module)} {shown(name)}")
             return _UNKNOWN
         rule, kind, today = classify(module, name)
         if rule is not None and (module, name) not in self.followed.named:
@@ -247,32 +239,30 @@ class Interpreter:
     def _call(self, called: object, arguments: tuple[object, ...]) -> Made:
         if not isinstance(called, Global):
             self.followed.called += 1
-            self._inspection.find("pickle.suspicious-call", f"calls {_shown(called)}")
+            self._inspection.find("pickle.suspicious-call", f"calls {shown(called)}")
             return Made(None, ())
         if called.kind is None:
             self.followed.called += 1
-        elif not _is_usual(called, arguments):
-            self._inspection.find(
-                "pickle.suspicious-call", f"{_shown(called)}({', '.join(map(_shown, arguments[:4]))})"
-            )
+        elif not is_usual(called, arguments):
+            self._inspection.find("pickle.suspicious-call", f"{shown(called)}({', '.join(map(shown, arguments[:4]))})")
         return Made(called, arguments)
 
     def _build(self) -> None:
         state = self._pop()
         target = self._top()
         if not isinstance(target, Made):
-            self._inspection.find("pickle.suspicious-call", f"sets the state of {_shown(target)}")
+            self._inspection.find("pickle.suspicious-call", f"sets the state of {shown(target)}")
             return
         for part in tuple_of(state) or (state,):
-            if any(key.startswith("__") for key in _mapping_of(part)):
-                self._inspection.find("pickle.suspicious-call", f"sets internals of {_shown(target)}")
+            if any(key.startswith("__") for key in mapping_of(part)):
+                self._inspection.find("pickle.suspicious-call", f"sets internals of {shown(target)}")
         target.state[:] = [state]
         if target.by is not None and target.by.kind is Kind.ARRAY:
             self._stack[-1] = self._array(state)
 
     def _array(self, state: object) -> Made:
         """Data of an array, which joblib writes where its wrapper's state was set."""
-        held = _mapping_of(state)
+        held = mapping_of(state)
         if not self.followed.arrays:
             self.followed.arrays = True
             self._as_plain_pickle()
@@ -284,7 +274,7 @@ class Interpreter:
         size = itemsize(dtype)
         if size is None or shape is None:
             raise Malformed("an array of joblib of no known type")
-        if _holds_objects(dtype):  # a pickle of its own
+        if holds_objects(dtype):  # a pickle of its own
             Interpreter(self._content, self._inspection, self._reader).follow()
             return Made(None, ())
         if alignment is not None:
@@ -312,108 +302,8 @@ def _could_load(rule: str, what: str) -> bool:
     return named and all(part.isidentifier() for part in what.split("."))
 
 
-def _is_usual(called: Global, arguments: tuple[object, ...]) -> bool:
-    """Whether an allowed global is called as libraries call it."""
-    usual = _USUAL.get(called.kind or Kind.DATA, _takes_values)
-    return usual(called, arguments)
-
-
-def _is_named_only(called: Global, arguments: tuple[object, ...]) -> bool:
-    return not arguments and called.name in {"object", "ndarray"}
-
-
-def _takes_type_first(_: Global, arguments: tuple[object, ...]) -> bool:
-    rest = (each for each in arguments[1:] if not (isinstance(each, Global) and each.name == "object"))
-    return not arguments or (isinstance(arguments[0], Global) and not any(isinstance(each, Global) for each in rest))
-
-
-def _takes_contents(_: Global, arguments: tuple[object, ...]) -> bool:
-    return all(isinstance(each, (str, bytes, list, tuple, dict, set, Long)) for each in arguments)
-
-
-def _encodes(_: Global, arguments: tuple[object, ...]) -> bool:
-    encoding = arguments[1] if len(arguments) == 2 else ""
-    return isinstance(arguments[0] if arguments else None, (str, Long)) and encoding in {"latin1", "latin-1", "utf-8"}
-
-
-def _takes_values(called: Global, arguments: tuple[object, ...]) -> bool:
-    if called.name == "range":
-        return all(isinstance(each, int) and abs(each) <= _LARGEST_SIZE for each in arguments)
-    if called.module == "builtins" and called.name in {"int", "str"}:
-        return all(isinstance(each, (int, str, float)) for each in arguments)
-    functions = (each for each in arguments if isinstance(each, Global) and each.kind is not Kind.DATA)
-    return called.name.startswith("_rebuild") or all(each.name == "OrderedDict" for each in functions)
-
-
-_USUAL: Final[dict[Kind, Callable[[Global, tuple[object, ...]], bool]]] = {
-    Kind.DATA: _is_named_only,
-    Kind.SUBTYPE: _takes_type_first,
-    Kind.SIZED: _takes_contents,
-    Kind.ENCODE: _encodes,
-}
-
-
 def _names(argument: object) -> tuple[object, ...]:
     return tuple_of(argument) or (None, None)
-
-
-def tuple_of(value: object) -> tuple[object, ...] | None:
-    """A value if it is a tuple."""
-    return cast("tuple[object, ...]", value) if isinstance(value, tuple) else None
-
-
-def _mapping_of(value: object) -> dict[str, object]:
-    """A value if it is a dictionary of which the texts among the keys are known, else an empty one."""
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _paired(values: list[object]) -> dict[str, object]:
-    """Keys and values; of the keys, texts are kept."""
-    if len(values) % 2:
-        raise Malformed("a key without a value")
-    return {key: value for key, value in zip(values[::2], values[1::2], strict=True) if isinstance(key, str)}
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, Global):
-        return f"{value.module}.{value.name}"
-    if isinstance(value, Made):
-        return f"what {_shown(value.by)} made" if value.by else "what a call made"
-    return repr(value[:40]) if isinstance(value, (str, bytes)) else type(value).__name__
-
-
-def itemsize(dtype: object) -> int | None:
-    """The bytes of one item of a `numpy.dtype` that a pickle made; 0 for objects, None if it cannot be told."""
-    if not isinstance(dtype, Made) or dtype.by is None or (dtype.by.module, dtype.by.name) != ("numpy", "dtype"):
-        return None
-    named = dtype.arguments[0] if dtype.arguments else None
-    state = (tuple_of(dtype.state[0]) if dtype.state else None) or ()
-    if len(state) >= 7 and isinstance(state[5], int) and state[5] >= 0:
-        return state[5]
-    return itemsize_of(named) if isinstance(named, str) else None
-
-
-def _holds_objects(dtype: object) -> bool:
-    """Whether it is a type of objects, or of fields of which one may be."""
-    if not isinstance(dtype, Made) or not dtype.arguments:
-        return True
-    state = (tuple_of(dtype.state[0]) if dtype.state else None) or ()
-    flags = state[7] if len(state) > 7 else 0
-    named = dtype.arguments[0]
-    return not isinstance(named, str) or named.lstrip("<>=|")[:1] == "O" or bool(isinstance(flags, int) and flags & 1)
-
-
-def itemsize_of(code: str) -> int | None:
-    """The bytes of one item of a NumPy type by its code, as '<f8'; 0 for objects, None if it cannot be told."""
-    code = code.lstrip("<>=|")
-    if code[:1] == "O":
-        return 0
-    if code in {"b", "?", "B"}:
-        return 1
-    digits = code[1:].partition("[")[0]  # '<M8[ns]'
-    if code[:1] not in set("biufcmMSUVa") or not digits.isdecimal() or not digits.isascii() or len(digits) > 9:
-        return None
-    return int(digits) * (4 if code[0] == "U" else 1)
 
 
 def _same(argument: object) -> object:

@@ -12,99 +12,24 @@ from jinja2 import Environment, TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
-from nomoat.inspection.content import Inspection
+from nomoat.inspection.content import Inspection, words
 
 LONGEST: Final = 1 << 20  # characters
 _FUNCTIONS: Final = frozenset({"raise_exception", "strftime_now", "namespace", "range", "dict", "caller"})
-_METHODS: Final = frozenset(
-    [
-        "append",
-        "capitalize",
-        "count",
-        "endswith",
-        "find",
-        "get",
-        "index",
-        "isalpha",
-        "isdigit",
-        "islower",
-        "isspace",
-        "isupper",
-        "items",
-        "keys",
-        "lower",
-        "lstrip",
-        "partition",
-        "removeprefix",
-        "removesuffix",
-        "replace",
-        "rfind",
-        "rpartition",
-        "rsplit",
-        "rstrip",
-        "split",
-        "splitlines",
-        "startswith",
-        "strftime",
-        "strip",
-        "title",
-        "upper",
-        "values",
-    ]
+_METHODS: Final = words(
+    """
+    append capitalize count endswith find get index isalpha isdigit islower isspace isupper items keys lower lstrip
+    partition removeprefix removesuffix replace rfind rpartition rsplit rstrip split splitlines startswith strftime
+    strip title upper values
+    """
 )
-_FILTERS: Final = frozenset(
-    [
-        "abs",
-        "batch",
-        "capitalize",
-        "count",
-        "d",
-        "default",
-        "dictsort",
-        "e",
-        "escape",
-        "first",
-        "float",
-        "forceescape",
-        "from_json",
-        "fromjson",
-        "indent",
-        "int",
-        "items",
-        "join",
-        "last",
-        "length",
-        "list",
-        "lower",
-        "map",
-        "max",
-        "min",
-        "pprint",
-        "random",
-        "reject",
-        "rejectattr",
-        "replace",
-        "reverse",
-        "round",
-        "safe",
-        "select",
-        "selectattr",
-        "slice",
-        "sort",
-        "string",
-        "striptags",
-        "strftime",
-        "sum",
-        "title",
-        "tojson",
-        "tojson_unicode",
-        "trim",
-        "truncate",
-        "unique",
-        "upper",
-        "urlencode",
-        "wordcount",
-    ]
+_FILTERS: Final = words(
+    """
+    abs batch capitalize count d default dictsort e escape first float forceescape from_json fromjson indent int
+    items join last length list lower map max min pprint random reject rejectattr replace reverse round safe select
+    selectattr slice sort string striptags strftime sum title tojson tojson_unicode trim truncate unique upper
+    urlencode wordcount
+    """
 )
 _GADGETS: Final = frozenset(
     {"cycler", "joiner", "lipsum", "self", "get_flashed_messages", "url_for", "request", "config"}
@@ -148,7 +73,7 @@ def inspect_template(text: str, inspection: Inspection, name: str = "", *, sure:
         inspection.find("template.malformed", f"{name}: {len(text)} characters")
         return True
     try:
-        tree = _ENVIRONMENT.parse(text)
+        tree = Parser(_ENVIRONMENT, text).parse()  # `Environment.parse` opens files to explain an error
     except (TemplateError, RecursionError, ValueError, OverflowError) as error:
         if sure:
             inspection.find("template.malformed", f"{name}: {type(error).__name__}: {error}")

@@ -14,6 +14,8 @@ from nomoat.inspection.content import Bytes, Inspection, Malformed, blocks_of
 from nomoat.inspection.documents import LARGEST, inspect_json
 from nomoat.inspection.templates import INTERNALS, LONGEST, inspect_template, is_template
 
+# Python opens the file that it is told a wrong source is from; no file system can have this name.
+_NO_FILE: Final = "\ud800"
 _LONGEST_SOURCE: Final = 1 << 20
 _LARGEST_WIDE: Final = 16 << 20  # of UTF-16 and UTF-32, which are converted in memory
 _OVERLAP: Final = 1024  # bytes of a block that are searched with the next one too
@@ -169,7 +171,7 @@ def _read(content: Bytes, begin: bytes, inspection: Inspection) -> _Seen:
 def _python(text: str) -> str | None:
     """What a text does if it is Python, None if it is none or does nothing."""
     try:
-        tree = ast.parse(text)
+        tree = ast.parse(text, _NO_FILE)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     for node in tree.body:
