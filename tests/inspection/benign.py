@@ -126,13 +126,14 @@ def _csv(rows: int) -> bytes:
     return file.getvalue().encode()
 
 
-def _tar(mode: Literal["w", "w:gz"]) -> bytes:
+def _tar(mode: Literal["w", "w:gz"], data: bytes | None = None) -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode=mode) as archive:
         for name in ("data/train.csv", "data/" + "long" * 60 + ".csv"):
             entry = tarfile.TarInfo(name)
-            entry.size = len(_csv(20))
-            archive.addfile(entry, io.BytesIO(_csv(20)))
+            content = _csv(20) if data is None else data
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
     return file.getvalue()
 
 
@@ -216,10 +217,14 @@ STRUCTURED: dict[str, Benign] = {
     "YAML": Benign(b"model:\n  layers: 3\n  names: [a, b]\n", "text"),
     "PMML": Benign(b'<?xml version="1.0"?><PMML version="4.4"><Header/></PMML>', "markup"),
     "vocabulary": Benign("the\nĠof\n##ing\n<s>\n".encode(), "text"),
+    "words that Python knows": Benign(b"the\nof\nopen\neval\n__init__\nexec\n", "text"),
+    "YAML that parses as Python": Benign(b"mode: eval\ntask: compile\nrate: 0.1\n", "text"),
+    "requirements": Benign(b"numpy==2.4\nscipy>=1.17\n", "text"),
     "merges": Benign("#version: 0.2\nĠ t\nh e\n".encode(), "text"),
     "nothing": Benign(b"", "text"),
     "a zip of CSVs": Benign(zipped({"a.csv": _csv(50), "b/c.csv": _csv(9)}, zipfile.ZIP_DEFLATED), "zip"),
     "a tar of CSVs": Benign(_tar("w"), "tar"),
+    "a tar with a zip": Benign(_tar("w", zipped({"a.csv": _csv(5)})), "tar"),
     "a tar of CSVs in gzip": Benign(_tar("w:gz"), "gzip"),
     "CSV in gzip": Benign(gzip.compress(_csv(500)), "gzip"),
     "CSV in bzip2": Benign(bz2.compress(_csv(500)), "bzip2"),

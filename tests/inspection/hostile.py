@@ -476,6 +476,7 @@ DOCUMENTS: dict[str, Hostile] = {
     "Python": Hostile(b"import os\nos.getcwd()\n", CODE, "python.source"),
     "Python in one expression": Hostile(b"[x for x in [__import__('os')]]\n", CODE, "python.source"),
     "Python behind a mark of its encoding": Hostile(b"\xef\xbb\xbfdef f():\n    pass\n", CODE, "python.source"),
+    "Python of a megabyte": Hostile(b"import os\n" + b"x = [\n    1,\n]\n" * 80_000, CODE, "python.source"),
     "Python in UTF-16": Hostile("import os\n".encode("utf-16"), CODE, "python.source"),
     "a notebook": Hostile(b'{"cells": [], "nbformat": 4, "metadata": {}}', CODE, "python.source"),
     "a shell script": Hostile(b"#!/bin/sh\ntouch nomoat-marker\n", CODE, "script.shebang"),
@@ -487,6 +488,15 @@ DOCUMENTS: dict[str, Hostile] = {
     "YAML that makes objects": Hostile(b"a: !!python/object/apply:os.system ['x']\n", CODE, "yaml.python-tag"),
     "YAML with an escaped tag": Hostile(b"a: !!%70ython/object/apply:os.system ['x']\n", CODE, "yaml.python-tag"),
     "YAML with a tag in full": Hostile(b"a: !<tag:yaml.org,2002:python/name:os.system> ''\n", CODE, "yaml.python-tag"),
+    "YAML with a tag in two pieces": Hostile(
+        b"%TAG !p! tag:yaml.org,2002:pyth\n---\na: !p!on/object/apply:os.system ['x']\n", CODE, "yaml.python-tag"
+    ),
+    "a Keras layer whose name is a list": Hostile(
+        _keras({"module": "keras.layers", "class_name": [], "config": {}}), UNSCANNABLE, "content.malformed"
+    ),
+    "something bad behind what breaks a parser": Hostile(
+        zipped({"a.json": b'{"class_name": [], "config": {}}', "b.bin": EVIL}), REFUSED, "pickle.dangerous-global"
+    ),
     "SVG with a script": Hostile(b"<svg xmlns='http://www.w3.org/2000/svg'><script>x()</script></svg>", CODE, "html.script"),
     "HTML with a handler": Hostile(b"<img src=x onerror=alert(1)>", CODE, "html.script"),
     "XML with an entity": Hostile(b"<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>", CODE, "html.script"),

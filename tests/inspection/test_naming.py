@@ -24,6 +24,8 @@ QUARANTINED = "quarantined"
         ("train.csv", "pickle", QUARANTINED),
         ("train.csv.gz", "gzip", CLEAN),
         ("README.md", "markup", CLEAN),
+        ("page.html", "markup", CLEAN),
+        ("page.html", "text", QUARANTINED),
         ("modeling.py", "text", CODE),
         ("modeling.PY", "text", CODE),
         ("modeling.py.", "text", CODE),

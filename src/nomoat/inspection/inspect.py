@@ -37,10 +37,8 @@ def inspect(content: BinaryIO, size: int) -> Report:
     form = "unknown"
     try:
         form = _inspect(Outermost(content, size, budget), inspection)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         inspection.find("content.unreadable", type(error).__name__)
-    except Exception as error:  # noqa: BLE001  (whatever a parser raises is a finding)
-        inspection.find("content.malformed", f"{type(error).__name__}: {error}")
     return Report.of(form, inspection.found)
 
 
@@ -56,7 +54,7 @@ def _inspect(content: Bytes, inspection: Inspection) -> str:
             form = "pickle" if form in {"text", "unknown"} else form
             if form == "pickle":
                 return form
-        if form != "zip" and sniffing.ends_as_zip(content):
+        if form not in {"zip", "tar"} and sniffing.ends_as_zip(content):  # a tar's last member may well be one
             inspection.find("polyglot.zip", form)
         form = _by_format(content, form, inspection)
     except Malformed as error:
@@ -64,6 +62,10 @@ def _inspect(content: Bytes, inspection: Inspection) -> str:
         inspection.find(rule if rule in sniffing.MALFORMED else "content.malformed", str(error))
     except Exhausted as error:
         inspection.find("budget.exhausted", str(error))
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001  (whatever a parser raises is a finding)
+        inspection.find("content.malformed", f"{type(error).__name__}: {error}")
     return form
 
 

@@ -54,29 +54,8 @@ _FORMATS: Final[dict[str, frozenset[str]]] = {
     "tgz": frozenset({"gzip"}),
     "bz2": frozenset({"bzip2"}),
     "xz": frozenset({"xz"}),
-    **dict.fromkeys(
-        [
-            "md",
-            "txt",
-            "csv",
-            "tsv",
-            "jsonl",
-            "ndjson",
-            "yaml",
-            "yml",
-            "toml",
-            "xml",
-            "svg",
-            "html",
-            "htm",
-            "rst",
-            "jinja",
-            "jinja2",
-            "cfg",
-            "ini",
-        ],
-        _TEXTS,
-    ),
+    **dict.fromkeys(words("md txt csv tsv jsonl ndjson yaml yml toml rst jinja jinja2 cfg ini"), _TEXTS),
+    **dict.fromkeys(words("html htm xhtml xml svg"), frozenset({"markup"})),  # as such, their scripts were looked for
 }
 
 

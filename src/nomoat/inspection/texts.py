@@ -10,18 +10,24 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from nomoat.inspection.content import Bytes, Inspection, Malformed, blocks_of
+from nomoat.inspection.content import Bytes, Exhausted, Inspection, Malformed, blocks_of
 from nomoat.inspection.documents import LARGEST, inspect_json
 from nomoat.inspection.templates import INTERNALS, LONGEST, inspect_template, is_template
 
 # Python opens the file that it is told a wrong source is from; no file system can have this name.
 _NO_FILE: Final = "\ud800"
-_LONGEST_SOURCE: Final = 1 << 20
+_LONGEST_SOURCE: Final = 256 << 10  # of a longer one, the beginning
 _LARGEST_WIDE: Final = 16 << 20  # of UTF-16 and UTF-32, which are converted in memory
+_MOST_MARKUP: Final = 64 << 20  # bytes of marked-up text that are searched
+_OVERLAP: Final = 1024  # bytes of a block that are searched with the next one too
+_CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b")) + b"\x7f"
+_YAML_TAG: Final = re.compile(rb"!(?:!?python/|!\S{0,80}%[0-9A-Fa-f]{2}|<[^>\s]{0,80}%)")
+_YAML_WORDS: Final = (b"tag:yaml.org,2002:python", b"%TAG ", b"%TAG\t")
+_MARKUP: Final = 64 << 20  # bytes of marked-up text that are searched
 _OVERLAP: Final = 1024  # bytes of a block that are searched with the next one too
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b")) + b"\x7f"
 _YAML: Final = re.compile(
-    rb"(?:^|[\s\-:,\[{(\"'`])!!?python/|tag:yaml\.org,2002:python|!!\S*%[0-9A-Fa-f]{2}|(?m:^%TAG[ \t]+\S+[ \t]+\S*(?:python|%))"
+    rb"(?:^|[\s\-:,\[{(\"'`])!!?python/|tag:yaml\.org,2002:python|!!\S{0,80}%[0-9A-Fa-f]{2}|!<[^>\s]{0,80}%|%TAG[ \t]"
 )
 _MARKUP: Final = re.compile(
     rb"<\s*(?:script|iframe|object|embed|applet|foreignobject|meta[^>]{0,200}http-equiv)\b|javascript\s*:|<!entity|xsl:script"
@@ -29,7 +35,7 @@ _MARKUP: Final = re.compile(
     re.IGNORECASE,
 )
 _JSON: Final = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"|\[\s*[\[{"])')
-_TEMPLATE: Final = re.compile(rb"\{[{%]")
+_CUT: Final = re.compile(r"\n(?=[^\s)\]}#][^\n]*$)")
 _DOING: Final = (
     ast.Import,
     ast.ImportFrom,
@@ -84,15 +90,15 @@ def inspect_text(content: Bytes, inspection: Inspection) -> str:
     if begin.startswith(b"#!"):
         inspection.find("script.shebang", begin.split(b"\n")[0].decode("utf-8", "replace"))
         return "script"
-    if content.size <= _LONGEST_SOURCE:
+    if seen.braces and content.size <= LONGEST:
         text = content.at(0, content.size).decode("utf-8-sig", "replace")
-        if seen.braces and is_template(text) and inspect_template(text, inspection, sure=False):
+        if is_template(text) and inspect_template(text, inspection, sure=False):
             return "jinja"
-    else:
-        text = content.at(0, _LONGEST_SOURCE).decode("utf-8-sig", "replace")
-        text = re.split(r"\n(?=[^\s)\]}#][^\n]*$)", text)[0]
-        if seen.braces and seen.internals:
-            inspection.find("template.dunder", f"a text of more than {LONGEST} characters")
+    elif seen.internals:
+        inspection.find("template.dunder", f"a text of more than {LONGEST} characters")
+    text = content.at(0, min(content.size, _LONGEST_SOURCE)).decode("utf-8-sig", "replace")
+    if content.size > _LONGEST_SOURCE:  # what is whole of its beginning: up to the last line that begins a statement
+        text = _CUT.split(text)[0]
     if (what := _python(text)) is not None:
         inspection.find("python.source", what)
         return "python"
@@ -142,6 +148,8 @@ def _read(content: Bytes, begin: bytes, inspection: Inspection) -> _Seen:
     """Read all of it: that it is text, and what to look at in it. Raises `Malformed`."""
     decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")()
     seen, before, markup = _Seen(), b"", begin[:1] == b"<"
+    if markup and content.size > _MOST_MARKUP:
+        raise Exhausted(f"{content.size} bytes of marked-up text")
     yaml = script = False
     for at, count in blocks_of(content):
         block = content.at(at, count)
@@ -155,9 +163,9 @@ def _read(content: Bytes, begin: bytes, inspection: Inspection) -> _Seen:
                 if sum(byte < 0x80 for byte in block[:4096]) < len(block[:4096]) * 7 // 10:
                     raise Malformed(f"no text after byte {at}") from None
         searched = before + block
-        yaml = yaml or _YAML.search(searched) is not None
+        yaml = yaml or any(word in searched for word in _YAML_WORDS) or _YAML_TAG.search(searched) is not None
         script = script or (markup and _MARKUP.search(searched) is not None)
-        if not seen.internals and (seen.braces or _TEMPLATE.search(searched)):
+        if not seen.internals and (seen.braces or b"{%" in searched or b"{{" in searched):
             seen.braces = True
             seen.internals = b"__" in searched and INTERNALS.search(searched.decode("utf-8", "replace")) is not None
         before = block[-_OVERLAP:]
@@ -179,7 +187,8 @@ def _python(text: str) -> str | None:
         if isinstance(value, _DOING):
             return type(value).__name__
     for each in ast.walk(tree):
-        name = each.id if isinstance(each, ast.Name) else each.attr if isinstance(each, ast.Attribute) else ""
-        if name in _RUNNING or name.startswith("__"):
-            return name
+        if isinstance(each, ast.Attribute) and each.attr.startswith("__"):
+            return each.attr
+        if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id in _RUNNING:
+            return each.func.id
     return None

@@ -8,7 +8,7 @@ from nomoat.inspection.allowed import Kind
 from nomoat.inspection.content import Malformed
 from nomoat.inspection.opcodes import Long
 
-LARGEST_SIZE: Final = 1 << 24  # that a call may make out of a number
+LARGEST_SIZE: Final = 1 << 20  # that a call may make out of a number
 
 
 @dataclass(frozen=True, slots=True)
