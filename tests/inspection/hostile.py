@@ -477,6 +477,8 @@ DOCUMENTS: dict[str, Hostile] = {
     "Python in one expression": Hostile(b"[x for x in [__import__('os')]]\n", CODE, "python.source"),
     "Python behind a mark of its encoding": Hostile(b"\xef\xbb\xbfdef f():\n    pass\n", CODE, "python.source"),
     "Python of a megabyte": Hostile(b"import os\n" + b"x = [\n    1,\n]\n" * 80_000, CODE, "python.source"),
+    "Python that is one call": Hostile(b"print('nomoat-marker')\n", CODE, "python.source"),
+    "Python in a loop": Hostile(b"while x:\n    y = 1\n", CODE, "python.source"),
     "Python in UTF-16": Hostile("import os\n".encode("utf-16"), CODE, "python.source"),
     "a notebook": Hostile(b'{"cells": [], "nbformat": 4, "metadata": {}}', CODE, "python.source"),
     "a shell script": Hostile(b"#!/bin/sh\ntouch nomoat-marker\n", CODE, "script.shebang"),

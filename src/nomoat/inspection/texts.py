@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from nomoat.inspection.content import Bytes, Exhausted, Inspection, Malformed, blocks_of
+from nomoat.inspection.content import BLOCK, Bytes, Exhausted, Inspection, Malformed, blocks_of
 from nomoat.inspection.documents import LARGEST, inspect_json
 from nomoat.inspection.templates import INTERNALS, LONGEST, inspect_template, is_template
 
@@ -23,27 +23,16 @@ _OVERLAP: Final = 1024  # bytes of a block that are searched with the next one t
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b")) + b"\x7f"
 _YAML_TAG: Final = re.compile(rb"!(?:!?python/|!\S{0,80}%[0-9A-Fa-f]{2}|<[^>\s]{0,80}%)")
 _YAML_WORDS: Final = (b"tag:yaml.org,2002:python", b"%TAG ", b"%TAG\t")
-_MARKUP: Final = 64 << 20  # bytes of marked-up text that are searched
-_OVERLAP: Final = 1024  # bytes of a block that are searched with the next one too
-_CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b")) + b"\x7f"
-_YAML: Final = re.compile(
-    rb"(?:^|[\s\-:,\[{(\"'`])!!?python/|tag:yaml\.org,2002:python|!!\S{0,80}%[0-9A-Fa-f]{2}|!<[^>\s]{0,80}%|%TAG[ \t]"
-)
 _MARKUP: Final = re.compile(
     rb"<\s*(?:script|iframe|object|embed|applet|foreignobject|meta[^>]{0,200}http-equiv)\b|javascript\s*:|<!entity|xsl:script"
     rb"|vbscript\s*:|data\s*:\s*text/html|<[a-z][^<>]{0,800}?[\s\"'/]on[a-z]{3,20}\s*=|<\?php|<%",
     re.IGNORECASE,
 )
 _JSON: Final = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"|\[\s*[\[{"])')
-_CUT: Final = re.compile(r"\n(?=[^\s)\]}#][^\n]*$)")
+_STATEMENT: Final = re.compile(r"\n(?=[A-Za-z_@#])")
 _DOING: Final = (
-    ast.Import,
-    ast.ImportFrom,
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
-    ast.With,
-    ast.AsyncWith,
+    *(ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.With, ast.AsyncWith),
+    *(ast.For, ast.AsyncFor, ast.While, ast.If, ast.Try, ast.Call, ast.Await),
 )
 _RUNNING: Final = frozenset({"__import__", "exec", "eval", "compile", "__builtins__", "globals", "getattr", "open"})
 _WIDE: Final = (
@@ -98,16 +87,11 @@ def inspect_text(content: Bytes, inspection: Inspection) -> str:
         inspection.find("template.dunder", f"a text of more than {LONGEST} characters")
     text = content.at(0, min(content.size, _LONGEST_SOURCE)).decode("utf-8-sig", "replace")
     if content.size > _LONGEST_SOURCE:  # what is whole of its beginning: up to the last line that begins a statement
-        text = _CUT.split(text)[0]
+        text = text[: max((each.start() for each in _STATEMENT.finditer(text)), default=0)]
     if (what := _python(text)) is not None:
         inspection.find("python.source", what)
         return "python"
-    if (
-        begin[:1] in {b"{", b"["}
-        and content.size > LARGEST
-        and begin[:1] == b"{"
-        and b"\n{" not in content.at(0, 1 << 18)
-    ):
+    if begin[:1] == b"{" and content.size > LARGEST and b"\n{" not in content.at(0, BLOCK):
         raise Malformed(f"an object of JSON of {content.size} bytes")
     return "markup" if begin[:1] == b"<" else "text"
 
