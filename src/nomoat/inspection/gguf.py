@@ -147,5 +147,5 @@ def _lay(places: list[tuple[int, int, str]], alignment: int, begin: int, size: i
         if not 0 <= offset - end < alignment:
             inspection.find("gguf.layout", f"{name} begins at byte {offset}, after byte {end}")
         end = max(end, offset + count)
-    if size - begin - end >= alignment:
+    if size - begin not in {end, end + -end % alignment} and (places or size > begin):
         inspection.find("gguf.layout", f"{size - begin - end} bytes after the last tensor")

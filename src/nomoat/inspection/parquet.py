@@ -98,6 +98,7 @@ def inspect_parquet(content: Bytes, inspection: Inspection) -> None:
         raise Malformed(f"a footer of {size} bytes in {content.size}")
     reader = _Thrift(content.at(content.size - 8 - size, size))
     footer = reader.struct()
+    _number(footer, 1)
     if reader.at != size and 9 not in footer:  # 9: a signature follows a signed footer
         raise Malformed(f"{size - reader.at} bytes after the footer")
     leaves = _leaves(_structs(footer, 2))
@@ -135,6 +136,7 @@ def _leaves(schema: list[Struct]) -> int:
 def _chunks(group: Struct, leaves: int, inspection: Inspection) -> list[tuple[int, int]]:
     """Where the column chunks of a row group lie."""
     chunks = _structs(group, 1)
+    _number(group, 2)
     if len(chunks) != leaves:
         raise Malformed(f"{len(chunks)} chunks of {leaves} columns")
     places: list[tuple[int, int]] = []
@@ -145,6 +147,9 @@ def _chunks(group: Struct, leaves: int, inspection: Inspection) -> list[tuple[in
         if not isinstance(held, dict):
             raise Malformed("a chunk without its metadata")
         held = cast("Struct", held)
+        _number(chunk, 2)
+        for number in (1, 4, 5, 6, 7, 9):  # what parquet.thrift requires
+            _number(held, number)
         begins = [begin for number in (9, 11) if number in held and (begin := _number(held, number)) > 0]
         if not begins or _number(held, 7) < 0:
             raise Malformed("a chunk without a place")
@@ -184,4 +189,7 @@ def _text(of: Struct, number: int) -> str:
     value = of.get(number)
     if not isinstance(value, bytes):
         raise Malformed(f"field {number} is no text")
-    return value.decode("utf-8", "replace")
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed(f"field {number} is no text") from None
