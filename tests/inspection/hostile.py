@@ -202,6 +202,10 @@ PICKLES: dict[str, Hostile] = {
         b"\x80\x04" + short("collections") + short("OrderedDict") + b"\x93)R}" + short("__class__") + b"K\x01sb.",
         REFUSED, "pickle.suspicious-call",
     ),
+    "sets the class of an object out of an ordered dictionary": Hostile(
+        b"\x80\x04" + short("collections") + short("OrderedDict") + b"\x93\x94)R" + b"h\x00)R" + short("__class__") + b"K\x01sb.",
+        REFUSED, "pickle.suspicious-call",
+    ),
     "INST": Hostile(b"(S'" + MARKER.encode() + b"'\nios\nsystem\n.", REFUSED, "pickle.dangerous-global"),
     "OBJ": Hostile(b"(cos\nsystem\nS'" + MARKER.encode() + b"'\no.", REFUSED, "pickle.dangerous-global"),
     "NEWOBJ_EX": Hostile(

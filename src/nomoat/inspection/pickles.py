@@ -254,7 +254,8 @@ class Interpreter:
             self._inspection.find("pickle.suspicious-call", f"sets the state of {shown(target)}")
             return
         for part in tuple_of(state) or (state,):
-            if any(key.startswith("__") for key in mapping_of(part)):
+            collection = isinstance(part, Made) and part.by is not None and part.by.module == "collections"
+            if collection or any(key.startswith("__") for key in mapping_of(part)):
                 self._inspection.find("pickle.suspicious-call", f"sets internals of {shown(target)}")
         target.state[:] = [state]
         if target.by is not None and target.by.kind is Kind.ARRAY:
