@@ -332,6 +332,14 @@ def _hidden_member() -> bytes:
     return data[:begin] + data[end:over] + record
 
 
+def _before_directory() -> bytes:
+    """A pickle between the last member and the directory."""
+    at = _TWO.index(b"PK\x01\x02")
+    end = _TWO.index(b"PK\x05\x06")
+    moved = _TWO[end : end + 16] + struct.pack("<L", at + len(EVIL)) + _TWO[end + 20 :]
+    return _TWO[:at] + EVIL + _TWO[at:end] + moved
+
+
 def _overlapping() -> bytes:
     """The second entry of the directory lies where the first does (as bombs are made)."""
     data = zipped({"a.txt": b"one", "b.txt": b"two"})
@@ -355,6 +363,7 @@ def _damaged_tar() -> bytes:
 
 
 ARCHIVES["a member that no directory lists"] = Hostile(_hidden_member(), REFUSED, "archive.hidden")
+ARCHIVES["bytes before the directory"] = Hostile(_before_directory(), REFUSED, "archive.hidden")
 ARCHIVES["a member over another"] = Hostile(_overlapping(), REFUSED, "archive.overlap")
 ARCHIVES["a zip with a link"] = Hostile(_linked(), REFUSED, "archive.link")
 ARCHIVES["a tar that goes on behind a damaged header"] = Hostile(_damaged_tar(), UNSCANNABLE, "tar.malformed")
@@ -443,6 +452,9 @@ DOCUMENTS: dict[str, Hostile] = {
     "a template with a subscript": Hostile(_template("{{ messages['__class__'] }}"), REFUSED, "template.dunder"),
     "a template that calls a variable": Hostile(
         _template("{% set f = messages['po' ~ 'pen'] %}{{ f('x') }}"), CODE, "template.call"
+    ),
+    "a template that takes the name of a function": Hostile(
+        _template("{% set range = messages['po' ~ 'pen'] %}{{ range('x') }}"), CODE, "template.call"
     ),
     "a template that renames a method": Hostile(
         _template("{% set ns = namespace() %}{% set ns.split = messages[0] %}{{ ns.split('x') }}"), CODE, "template.call"
