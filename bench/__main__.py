@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import blobs, bound, decision, evidence, listing, records, service
+from bench import blobs, bound, decision, evidence, listing, records, scanning, service
 from bench.measure import Figure
 
 
@@ -23,6 +23,7 @@ def main() -> int:
         "service": service,
         "bound": bound,
         "listing": listing,
+        "scanning": scanning,
     }
     for name, room in rooms.items():
         console.print(f"measuring {name} …", style="dim")

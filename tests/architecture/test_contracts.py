@@ -30,6 +30,7 @@ VIOLATIONS = [
     Violation("floors", "stores.violation", "import nomoat.policy"),
     Violation("floors", "policy.violation", "import nomoat.identity"),
     Violation("floors", "audit.violation", "import nomoat.guard"),
+    Violation("floors", "inspection.violation", "import nomoat.policy"),
     Violation("floors", "resources.violation", "from nomoat.guard import guard"),
     Violation("floors", "protocols.violation", "import nomoat.server"),
     Violation("floors", "client.violation", "import nomoat.protocols"),
@@ -112,6 +113,7 @@ def test_a_violation_is_found(copy: Path, violation: Violation) -> None:
 
 ONLY = {
     "core": (*sorted(sys.stdlib_module_names), "typing_extensions", "nomoat.core"),
+    "inspection": ("nomoat.core.verdict", "nomoat.inspection"),
     "client": (
         "nomoat.__version__",
         "nomoat.client",

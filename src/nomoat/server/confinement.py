@@ -47,7 +47,7 @@ class Confinement:
     def __init__(self) -> None:
         try:
             # Imported here: it looks for libseccomp at import, and the gateway runs without it, unable to scan.
-            import pyseccomp  # type: ignore[import-untyped]  # noqa: PLC0415
+            import pyseccomp  # noqa: PLC0415
         except (RuntimeError, ImportError, OSError):
             raise Unavailable("confinement", "libseccomp is missing; install it (Debian: libseccomp2)") from None
         self._filter = _filter(pyseccomp)
