@@ -17,6 +17,7 @@ from bench.measure import Figure
 from nomoat.core.names import RepositoryKind, RepositoryName
 from nomoat.core.operation import ApplyDirectory, CreateRepository
 from nomoat.core.principal import PrincipalKind
+from nomoat.core.verdict import Report, Verdict
 from nomoat.server.assembly import Gateway, open_gateway
 from nomoat.server.configuration import Configuration
 from nomoat.server.initialize import initialize
@@ -105,13 +106,13 @@ async def _fill(gateway: Gateway) -> None:
         assert created
         base = catalog.snapshot(created, "main")
         assert base
-        stored: dict[str, StoredFile] = {}
+        stored: dict[str, tuple[StoredFile, Report]] = {}
         files: dict[str, tuple[str, int]] = {}
+        clean = Report(Verdict.CLEAN, "text")
         for number in range(start, start + EACH):
             digest = hashlib.sha256(str(number).encode()).hexdigest()
-            stored[digest] = StoredFile(
-                digest, 1000 + number, "", StoredBlob(secrets.token_hex(16), 1000, os.urandom(60))
-            )
+            blob = StoredBlob(secrets.token_hex(16), 1000, os.urandom(60))
+            stored[digest] = StoredFile(digest, 1000 + number, "", blob, Verdict.CLEAN), clean
             ending = "csv" if number % 2 else "parquet"
             files[f"data/{number // 1000:02}/{number:06}.{ending}"] = digest, -1
         draft = Draft(created.id, "main", base, False, "many", "workload:ingest", time.time(), files, inline=stored)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nomoat.core.verdict import Verdict
-from nomoat.inspection.inspect import inspect
 from nomoat.inspection.gguf import TYPES
+from nomoat.inspection.inspect import inspect
 from tests.inspection.benign import STRUCTURED
 
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nomoat.core.verdict import MOST_FINDINGS, Verdict
+from nomoat.inspection.content import Held
 from nomoat.inspection.inspect import inspect
 from nomoat.inspection.naming import worse_by_name
-from nomoat.inspection.content import Held
 from nomoat.inspection.opcodes import Reader
 from tests.inspection.benign import BENIGN, PICKLED
 from tests.inspection.building import EVIL, MARKER, calls, gguf, npy, safetensors, short, torch_zip, zipped

@@ -2,7 +2,9 @@
 
 import asyncio
 import pickle
-from fractions import Fraction
+import tempfile
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,7 +17,7 @@ from nomoat.core.names import RepositoryKind, RepositoryName
 from nomoat.core.operation import ApproveVersion, DescribeRepository, ListVersions, ReadFile, WithdrawVersion
 from nomoat.core.principal import PrincipalKind
 from tests.guard.world import Actor
-from tests.resources.world import Yard, in_yard
+from tests.resources.world import Yard, in_yard, yard
 
 WEIGHTS = RepositoryName(RepositoryKind.MODEL, "acme", "weights")
 DECLARED = """
@@ -40,7 +42,7 @@ name = "acme/weights"
 classification = "internal"
 owner = "group:ml-engineers"
 """
-CODE = pickle.dumps(Fraction(1, 3), protocol=4)  # an unknown global: nobody vouches for it
+CODE = pickle.dumps(ip_address("192.0.2.1"), protocol=4)  # an unknown global: nobody vouches for it
 EVIL = b"cos\nsystem\n(S'true'\ntR."
 
 
@@ -222,78 +224,82 @@ async def test_stages_are_there_after_a_restart(there: Yard) -> None:
     assert found.branches["main"] == second
 
 
-def test_no_sequence_lets_one_person_both_write_and_approve(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Against a small model of who wrote what: whatever is done, what is served was approved by somebody else."""
+class Versions(RuleBasedStateMachine):
+    """Weights that are published, approved and withdrawn, beside a small model of who wrote what."""
 
-    class Machine(RuleBasedStateMachine):
-        def __init__(self) -> None:
-            super().__init__()
-            self.loop = asyncio.new_event_loop()
-            self.commits: list[tuple[str, str, bytes]] = []  # id, author, content
-            self.stage: dict[str, str] = {}
-            self.count = 0
+    root: Path
 
-        @initialize()
-        def begin(self) -> None:
-            from tests.resources.world import yard
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.commits: list[tuple[str, str, bytes]] = []  # id, author, content
+        self.stage: dict[str, str] = {}
+        self.count = 0
 
-            self.context = yard(tmp_path_factory.mktemp("machine"))
-            there = self.loop.run_until_complete(self.context.__aenter__())
-            self.parts = self.loop.run_until_complete(parts_of(there))
+    @initialize()
+    def begin(self) -> None:
 
-        def actor(self, name: str) -> Actor:
-            return {"train": self.parts.there.train, "emil": self.parts.emil, "anna": self.parts.anna}[name]
+        self.context = yard(Path(tempfile.mkdtemp(dir=self.root)))
+        there = self.loop.run_until_complete(self.context.__aenter__())
+        self.parts = self.loop.run_until_complete(parts_of(there))
 
-        @rule(who=st.sampled_from(["train", "emil"]))
-        def publish(self, who: str) -> None:
-            self.count += 1
-            content = f"{self.count}".encode()
-            commit = self.loop.run_until_complete(self.parts.publish(content, by=self.actor(who)))
-            self.commits.append((commit, who, content))
-            self.stage[commit] = "candidate"
+    def actor(self, name: str) -> Actor:
+        return {"train": self.parts.there.train, "emil": self.parts.emil, "anna": self.parts.anna}[name]
 
-        @rule(which=st.integers(0, 9), who=st.sampled_from(["train", "emil", "anna"]))
-        def approve(self, which: int, who: str) -> None:
-            if not self.commits:
-                return
-            place = which % len(self.commits)
-            commit = self.commits[place][0]
-            earlier = [number for number in range(place) if self.stage[self.commits[number][0]] == "approved"]
-            wrote = {author for _, author, _ in self.commits[(earlier[-1] + 1 if earlier else 0) : place + 1]}
-            allowed = who != "train" and who not in wrote and self.stage[commit] != "approved"
-            try:
-                self.loop.run_until_complete(self.parts.approve(commit, self.actor(who)))
-            except Refused:
-                assert not allowed
-            else:
-                assert allowed
-                self.stage[commit] = "approved"
+    @rule(who=st.sampled_from(["train", "emil"]))
+    def publish(self, who: str) -> None:
+        self.count += 1
+        content = f"{self.count}".encode()
+        commit = self.loop.run_until_complete(self.parts.publish(content, by=self.actor(who)))
+        self.commits.append((commit, who, content))
+        self.stage[commit] = "candidate"
 
-        @rule(which=st.integers(0, 9), who=st.sampled_from(["emil", "anna"]))
-        def withdraw(self, which: int, who: str) -> None:
-            if not self.commits:
-                return
-            commit = self.commits[which % len(self.commits)][0]
-            try:
-                self.loop.run_until_complete(self.parts.withdraw(commit, self.actor(who)))
-            except Refused:
-                assert self.stage[commit] == "withdrawn"
-            else:
-                self.stage[commit] = "withdrawn"
+    @rule(which=st.integers(0, 9), who=st.sampled_from(["train", "emil", "anna"]))
+    def approve(self, which: int, who: str) -> None:
+        if not self.commits:
+            return
+        place = which % len(self.commits)
+        commit = self.commits[place][0]
+        earlier = [number for number in range(place) if self.stage[self.commits[number][0]] == "approved"]
+        wrote = {author for _, author, _ in self.commits[(earlier[-1] + 1 if earlier else 0) : place + 1]}
+        allowed = who != "train" and who not in wrote and self.stage[commit] != "approved"
+        try:
+            self.loop.run_until_complete(self.parts.approve(commit, self.actor(who)))
+        except Refused:
+            assert not allowed
+        else:
+            assert allowed
+            self.stage[commit] = "approved"
 
-        @invariant()
-        def what_is_served_is_the_newest_that_was_approved(self) -> None:
-            if not hasattr(self, "parts"):
-                return
-            approved = [content for commit, _, content in self.commits if self.stage[commit] == "approved"]
-            assert self.loop.run_until_complete(self.parts.served()) == (approved[-1] if approved else None)
+    @rule(which=st.integers(0, 9), who=st.sampled_from(["emil", "anna"]))
+    def withdraw(self, which: int, who: str) -> None:
+        if not self.commits:
+            return
+        commit = self.commits[which % len(self.commits)][0]
+        try:
+            self.loop.run_until_complete(self.parts.withdraw(commit, self.actor(who)))
+        except Refused:
+            assert self.stage[commit] == "withdrawn"
+        else:
+            self.stage[commit] = "withdrawn"
 
-        def teardown(self) -> None:
-            if hasattr(self, "context"):
-                self.loop.run_until_complete(self.context.__aexit__(None, None, None))
-            self.loop.close()
+    @invariant()
+    def what_is_served_is_the_newest_that_was_approved(self) -> None:
+        if not hasattr(self, "parts"):
+            return
+        approved = [content for commit, _, content in self.commits if self.stage[commit] == "approved"]
+        assert self.loop.run_until_complete(self.parts.served()) == (approved[-1] if approved else None)
 
-    run_state_machine_as_test(Machine, settings=settings(max_examples=12, stateful_step_count=20, deadline=None))
+    def teardown(self) -> None:
+        if hasattr(self, "context"):
+            self.loop.run_until_complete(self.context.__aexit__(None, None, None))
+        self.loop.close()
+
+
+def test_no_sequence_lets_one_person_both_write_and_approve(tmp_path: Path) -> None:
+    """Whatever is done: what is served was approved by somebody who wrote nothing of it."""
+    Versions.root = tmp_path
+    run_state_machine_as_test(Versions, settings=settings(max_examples=12, stateful_step_count=20, deadline=None))
 
 
 @in_yard

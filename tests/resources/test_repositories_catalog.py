@@ -186,7 +186,7 @@ async def test_of_a_content_the_first_blob_stays(catalog: Catalog) -> None:
     assert not await catalog.keep(created.id, second, CLEAN, "bob", 1.0)
     assert not await catalog.keep(created.id, content("a"), CLEAN, "bob", 1.0)
     for who in ("ada", "bob"):
-        assert catalog.sent(created.id, who, [first.digest])[first.digest].blob.id == first.blob.id
+        assert catalog.sent(created.id, who, [first.digest])[first.digest][0].blob.id == first.blob.id
     assert catalog.sent(created.id, "eve", [first.digest]) == {}
 
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nomoat.core.directory import FileRule, Repository
+from nomoat.core.lifecycle import Stage
 from nomoat.core.names import Classification, RepositoryKind, RepositoryName
-from nomoat.resources.repositories.labels import file_target, matches, repository_target
+from nomoat.resources.repositories.labels import Version, file_target, matches, repository_target
 
 NAME = RepositoryName(RepositoryKind.DATASET, "acme", "digits")
 REPOSITORY = Repository(
@@ -40,10 +41,10 @@ def test_a_file_has_its_repository_s_labels_and_those_of_every_rule_that_matches
 
 
 def test_a_name_shows_the_version_of_a_read_and_none_of_a_write() -> None:
-    commit = "3f9c" * 10
-    assert file_target(REPOSITORY, "a/b", version=commit).name == "acme/digits@3f9c3f9c:a/b"
+    version = Version("3f9c" * 10, Stage.APPROVED, authored=False)
+    assert file_target(REPOSITORY, "a/b", version).name == "acme/digits@3f9c3f9c:a/b"
     assert file_target(REPOSITORY, "a/b").name == "acme/digits:a/b"
-    assert repository_target(REPOSITORY, version=commit).name == "acme/digits@3f9c3f9c"
+    assert repository_target(REPOSITORY, version).name == "acme/digits@3f9c3f9c"
     assert repository_target(REPOSITORY).kind == "Dataset"
 
 

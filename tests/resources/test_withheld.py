@@ -10,12 +10,16 @@ from hypothesis import strategies as st
 from nomoat.core.decision import Allow, Withhold
 from nomoat.core.directory import FileRule, Repository
 from nomoat.core.errors import Misuse, NotFound, Refused
+from nomoat.core.lifecycle import Stage
 from nomoat.core.names import Classification, RepositoryKind, RepositoryName
 from nomoat.core.operation import DescribeFile, DescribeRepository, ListCommits, ListFiles
+from nomoat.core.verdict import Verdict
 from nomoat.policy import starter_policies
 from nomoat.resources.repositories.alike import group_alike, shown
-from nomoat.resources.repositories.labels import file_target
+from nomoat.resources.repositories.labels import Version, file_target
 from nomoat.resources.repositories.references import WITHHELD
+from nomoat.stores.blob import StoredBlob
+from nomoat.stores.revisions import StoredFile
 from tests.guard.world import Actor
 from tests.resources.world import DIGITS, Yard, in_yard
 
@@ -173,9 +177,12 @@ def test_the_target_of_a_group_is_that_of_each_of_its_files_but_for_the_name(
     declared: Repository, paths: list[str], data: st.DataObject
 ) -> None:
     named = data.draw(st.frozensets(st.sampled_from([*paths, "elsewhere"])))
-    alike = group_alike(declared, paths, named, version="c")
+    verdicts = {path: data.draw(st.sampled_from(Verdict)) for path in paths}
+    files = {path: StoredFile("", 1, "", StoredBlob("", 1, b""), verdict) for path, verdict in verdicts.items()}
+    version = Version("c", Stage.APPROVED, authored=False)
+    alike = group_alike(declared, paths, named, version, files)
     for path, number in zip(paths, alike.group, strict=True):
-        own, stands = file_target(declared, path, version="c"), alike.targets[number]
+        own, stands = file_target(declared, path, version, verdicts[path]), alike.targets[number]
         assert own._replace(id="", name="") == stands._replace(id="", name="")
         if path in named:
             assert own == stands

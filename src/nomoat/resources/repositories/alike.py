@@ -1,7 +1,8 @@
 """Files that policies cannot tell apart, so that one decision says of all of them whether they may be described.
 
 Rules: two files are alike when the same labels and classification follow from their paths, a scan had one
-verdict for both and no policy names either of them; everything else that a policy can read of a file is its repository's.
+verdict for both and no policy names either of them; everything else that a policy can read of a file is its
+repository's.
 INVARIANT (same target): the target that stands for a file differs from the file's own in id and name
 alone, and in the id only where no policy names it.
 """
@@ -116,6 +117,11 @@ def group_alike(
     files: Mapping[str, StoredFile],
 ) -> Alike:
     """Group sorted paths of a repository; those that are `named` stand alone. `files` has those that are there."""
+    verdicts = {file.verdict for file in files.values()}
+    if not declared.files and named.isdisjoint(paths) and len(verdicts) < 2:
+        verdict = next(iter(verdicts), None)
+        first = (file_target(declared, paths[0], version, verdict),) if paths else ()
+        return Alike(paths, first, bytes(len(paths)))
     walk = _Walk(declared)
     numbers: dict[_Traits, int] = {}
     targets: list[Target] = []

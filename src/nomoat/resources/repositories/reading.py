@@ -29,8 +29,8 @@ from nomoat.stores.revisions import Revision, Snapshot, StoredFile
 class Description:
     """A repository at a revision.
 
-    `branches` (to what is served of them) and `tags` map names to commit ids. `paths` are those of its files that may be told of, sorted;
-    `files` has others, too.
+    `branches` (to what is served of them) and `tags` map names to commit ids. `paths` are those of its files that
+    may be told of, sorted; `files` has others, too.
     """
 
     id: str
