@@ -30,7 +30,8 @@ from tests.policy.world import (
 )
 
 GROUPS = {
-    "Read": {"DescribeRepository", "ListFiles", "ListCommits", "DescribeFile", "ReadFile"},
+    "Read": {"DescribeRepository", "ListFiles", "ListCommits", "ListVersions", "DescribeFile", "ReadFile"},
+    "Promote": {"ApproveVersion", "WithdrawVersion"},
     "Write": {
         "CreateRepository",
         "PlanUpload",
@@ -59,9 +60,10 @@ FILE = frozenset({"File"})
 IDENTITY = frozenset({"Identity"})
 LOGS = frozenset({"Log"})
 SUBJECTS = {
-    **dict.fromkeys(["Discover", "DescribeRepository", "ListFiles", "ListCommits"], REPOSITORIES),
+    **dict.fromkeys(["Discover", "DescribeRepository", "ListFiles", "ListCommits", "ListVersions"], REPOSITORIES),
     **dict.fromkeys(["CreateRepository", "GrantUpload", "UploadBlob"], REPOSITORIES),
     **dict.fromkeys(["CreateBranch", "DeleteBranch", "CreateTag", "DeleteTag", "DeleteRepository"], REPOSITORIES),
+    **dict.fromkeys(["ApproveVersion", "WithdrawVersion"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
     **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),

@@ -90,6 +90,15 @@ def not_(who: Principal, action: str, on: Target, *forbids: str, binding: Bindin
     return Expectation(who, action, on, binding, no=forbids)
 
 
+def stood(on: Target, stage: str, *, authored: bool = False) -> Target:
+    """A version that stands there."""
+    return on._replace(facts=(*on.facts, ("stage", stage), ("authored", authored)))
+
+
+CANDIDATE, MINE = stood(READER, "candidate"), stood(READER, "candidate", authored=True)
+CANDIDATE_WEIGHTS, APPROVED_WEIGHTS = stood(WEIGHTS, "candidate"), stood(WEIGHTS, "approved")
+WITHDRAWN_WEIGHTS = stood(WEIGHTS, "withdrawn")
+UNAPPROVED, WITHDRAWN = "only-approved-versions-are-read", "withdrawn-versions-are-not-read"
 READING_ABOVE = "nobody-reads-above-clearance"
 WRITING_ABOVE = "nobody-writes-above-clearance"
 HIDDEN = "restricted-is-hidden-above-clearance"
@@ -123,6 +132,21 @@ EXPECTATIONS = [
     not_(TRAIN, "JoinWorkload", identity("workload:deploy", "workload"), binding=CODE),
     not_(TRAIN, "JoinWorkload", identity("workload:train", "workload"), "only-codes-join"),
     not_(TRAIN, "RegisterDevice", identity("workload:train", "workload"), binding=CODE),
+    # Versions
+    may(DEPLOY, "ReadFile", APPROVED_WEIGHTS, "deployment-reads-models"),
+    not_(DEPLOY, "ReadFile", CANDIDATE_WEIGHTS, UNAPPROVED),
+    not_(DEPLOY, "ReadFile", WITHDRAWN_WEIGHTS, UNAPPROVED, WITHDRAWN),
+    may(TRAIN, "ReadFile", stood(WEIGHTS, "candidate", authored=True), "training-reads-models"),
+    not_(TRAIN, "ReadFile", stood(WEIGHTS, "withdrawn", authored=True), WITHDRAWN),
+    may(APPROVER, "ReadFile", CANDIDATE_WEIGHTS, "approvers-look-at-what-they-judge"),
+    not_(APPROVER, "ReadFile", APPROVED_WEIGHTS),
+    may(APPROVER, "ListVersions", READER, "approvers-find-versions"),
+    may(APPROVER, "ApproveVersion", CANDIDATE, "approvers-judge-versions"),
+    not_(APPROVER, "ApproveVersion", CANDIDATE, BOUND_ADMINISTRATION, binding=NONE),
+    not_(APPROVER, "ApproveVersion", MINE, "authors-do-not-approve"),
+    not_(ADMINISTRATOR, "ApproveVersion", CANDIDATE),
+    may(ENGINEER, "WithdrawVersion", CANDIDATE, "owners-withdraw-what-they-own"),
+    not_(ENGINEER, "ApproveVersion", CANDIDATE),
     # Credentials
     not_(ADA, "Whoami", identity("person:ada"), "codes-only-join", binding=CODE),
     not_(INGEST, "WriteFile", RAW, "codes-only-join", binding=CODE),
@@ -322,7 +346,8 @@ def test_each_policy_is_needed(name: str) -> None:
 
 @pytest.mark.parametrize("action", sorted(SUBJECTS))
 def test_administrators_and_auditors_have_no_right_to_data(action: str) -> None:
-    for who in (ADMINISTRATOR, AUDITOR, APPROVER):
+    judging = {"Discover", "ListVersions", "ApproveVersion", "WithdrawVersion"}
+    for who in (ADMINISTRATOR, AUDITOR, *([] if action in judging else [APPROVER])):
         for on in (DIGITS, RAW, METRICS, READER, WEIGHTS, ADAS, dataset(), file()):
             for binding in Binding:
                 assert not isinstance(ask(STARTER, who, action, on, given=context(binding)), Allow)
