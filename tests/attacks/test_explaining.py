@@ -1,6 +1,7 @@
 """Explanations and simulations tell nobody what they may not know, and a set on trial changes no answer."""
 
 import pytest
+from sqlalchemy import delete, func, select
 
 from nomoat.core.connection import Presented
 from nomoat.core.errors import NotFound, NotPermitted, Refused, Revoked
@@ -20,6 +21,7 @@ from nomoat.core.operation import (
 from nomoat.core.principal import PrincipalKind
 from nomoat.policy import starter_policies
 from nomoat.policy.engine import compile_policies
+from nomoat.stores.state.schema import policy_version
 from tests.guard.world import World, in_world
 
 SECRET = RepositoryName(RepositoryKind.DATASET, "acme", "secret")
@@ -94,6 +96,26 @@ async def test_attack_explaining_tells_a_hidden_repository_from_a_missing_one(th
         del answer["record"], answer["at"]
     assert hidden == missing
     assert "heron" not in str(hidden)
+
+
+@in_world
+async def test_attack_explaining_after_the_policies_are_lost_tells_a_hidden_repository_from_a_missing_one(
+    there: World,
+) -> None:
+    sue, _ = await prepared(there)
+    numbers = [await refusal(there, sue, ReadFile(name, "main", "a")) for name in (SECRET, ABSENT)]
+    await there.apply_policies(
+        {**starter_policies(), "x.cedar": '@id("x") forbid (principal, action == NoMoat::Action::"Enroll", resource);'}
+    )
+    state = there.gateway.writing._catalog._state
+    newest = select(func.max(policy_version.c.number)).scalar_subquery()
+    await state.write(
+        lambda connection: connection.execute(delete(policy_version).where(policy_version.c.number < newest))
+    )
+    told = [await explained(there, sue, number) for number in numbers]
+    for answer in told:
+        del answer["record"], answer["at"]
+    assert told[0] == told[1]
 
 
 @in_world

@@ -245,7 +245,7 @@ def test_routes_that_nobody_listed_are_refused(live: Live) -> None:
         ("DELETE", DATASET),
         ("PUT", FILES + "/metrics.json"),
         ("POST", FILES + "/metrics.json"),
-        ("GET", "/api/datasets"),
+        ("GET", "/api/spaces"),
         ("GET", "/api/spaces/acme/digits"),
         ("GET", "/datasets/acme/digits/raw/main/metrics.json"),
         ("GET", "/datasets/acme/digits.git/info/refs"),

@@ -168,7 +168,7 @@ def test_attack_columns_and_index_outlive_a_retention_that_was_cut_short(tmp_pat
             evidence = Evidence(gateway.log, data / "log", gateway.subject_keys)
             number = int(str(gone["n"]))
             assert (await evidence.receipt(number, disclose=False))[1] is None
-            with pytest.raises(Conflict, match=f"the content of record {number} is past its time and forgotten"):
+            with pytest.raises(Conflict, match=f"the content of record {number} was erased or forgotten"):
                 await evidence.receipt(number, disclose=True)
             assert await forget_due(gateway, data, Blanking(data / "log"), KEPT) == columns.CHUNK + 10
             with pytest.raises(Conflict, match="forgotten"):

@@ -98,10 +98,9 @@ class Evidence:
 
     def _open(self, fields: Mapping[str, object], frame: Frame) -> Opening:
         number = int(str(fields["n"]))
+        gone = Conflict(f"the content of record {number} was erased or forgotten; prove it without its content")
         if trusted_forgotten(self._log.directory, self._log.verifier_key).covers(fields):
-            raise Conflict(
-                f"the content of record {number} is past its time and forgotten; prove it without its content"
-            )
+            raise gone
         key = self._keys.find(str(fields["who"]))
         try:
             if key is not None:
@@ -110,7 +109,7 @@ class Evidence:
         except Corrupt:
             if not self._is_gone(fields, frame.body):
                 raise
-        raise Conflict(f"the content of record {number} was erased or forgotten; prove it without its content")
+        raise gone
 
     def _is_gone(self, fields: Mapping[str, object], box: bytes) -> bool:
         """Whether content that does not open is gone for a reason: its subject was erased and is back with a new key."""

@@ -107,13 +107,17 @@ class History:
         }
         if not is_decision(record):
             return told
+        # Where it cannot be decided again whether they may know the thing, they hear of it what they would of none.
+        unknown: Answer = {**told, "why": MISSING} if record.get("within") else told
         snapshot = self._sets.former(str(record["snapshot"]))
+        if snapshot is None and own:
+            return unknown
         if snapshot is None:
             raise Unavailable("policy", "the policies of that time are not kept here; restore the state with them")
         try:
             question = question_of(record)
         except Unanswerable as error:
-            return told if own else {**told, "unexplained": str(error)}
+            return unknown if own else {**told, "unexplained": str(error)}
         active = self._sets.active()
         if own and not all(may_discover(each, question) for each in (snapshot, active)):
             return {**told, "why": MISSING}
