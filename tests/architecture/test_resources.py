@@ -25,6 +25,7 @@ OPERATIONS = {
 EXEMPT = {
     "nomoat.resources.directory.directory.Declarations.listen": "tells the guard when to look again, and nothing else",
     "nomoat.resources.policies.Policies.listen": "the same",
+    "nomoat.resources.repositories.lifecycle.Lifecycle.listen": "tells the guard what to cut, and nothing else",
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import socket
 import tempfile
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +17,8 @@ from nomoat.core.lifecycle import Stage
 from nomoat.core.names import RepositoryKind, RepositoryName
 from nomoat.core.operation import ApproveVersion, DescribeRepository, ListVersions, ReadFile, WithdrawVersion
 from nomoat.core.principal import PrincipalKind
+from nomoat.core.verdict import Verdict
+from nomoat.server.scanning import Scanner, ScannerProcess
 from tests.guard.world import Actor
 from tests.resources.world import Yard, in_yard, yard
 
@@ -44,6 +47,13 @@ owner = "group:ml-engineers"
 """
 CODE = pickle.dumps(ip_address("192.0.2.1"), protocol=4)  # an unknown global: nobody vouches for it
 EVIL = b"cos\nsystem\n(S'true'\ntR."
+
+
+class Absent(ScannerProcess):
+    """A scanner that does not start."""
+
+    def ask(self) -> socket.socket:
+        raise ConnectionError
 
 
 class Parts:
@@ -210,6 +220,26 @@ async def test_a_version_is_of_its_repository(there: Yard) -> None:
         await parts.approve("0" * 40, parts.anna)
     with pytest.raises(NotFound):
         await parts.withdraw("main", parts.anna)
+
+
+@in_yard
+async def test_what_nobody_looked_at_is_in_quarantine_and_scanned_later(there: Yard) -> None:
+    parts, gateway = await parts_of(there), there.world.gateway
+    found, there.writing._scan = there.writing._scan, Scanner(Absent()).scan
+    first = await parts.publish(CODE, path="model.pkl")
+    await parts.publish(b"a text", path="notes.txt")
+    assert (await parts.stages())[first] is Stage.QUARANTINED
+    there.writing._scan = found
+    assert await gateway.unscanned.sweep() == 2
+    assert await gateway.unscanned.sweep() == 0
+    created = there.catalog.find(WEIGHTS)
+    assert created
+    snapshot = there.catalog.head(created, "main")
+    assert snapshot
+    assert snapshot.files["model.pkl"].verdict is Verdict.QUARANTINED
+    assert snapshot.files["notes.txt"].verdict is Verdict.CLEAN
+    (record,) = [each for each in await gateway.log.read("") if each.get("what") == "ScanContents"]
+    assert record["verdicts"] == {"quarantined": 1, "clean": 1}
 
 
 @in_yard

@@ -30,7 +30,15 @@ SYSTEM_ACTIONS: Final = frozenset(
     {
         *("Authenticate", "Initialize", "Start", "Stop", "Recover", "AcceptOlderState", "StateAdvanced"),
         *("LogOpened", "LogClosed", "LogOutage", "WitnessDisagrees", "WitnessSilent", "WitnessBack"),
-        *("RemoveContents", "ForgetContent", "ForwardLog", "ForwardRefused", "AcceptOlderCopy", "Restore"),
+        *(
+            "RemoveContents",
+            "ScanContents",
+            "ForgetContent",
+            "ForwardLog",
+            "ForwardRefused",
+            "AcceptOlderCopy",
+            "Restore",
+        ),
     }
 )
 """What stands for an action in records that are of no Operation."""

@@ -19,6 +19,8 @@ from nomoat.policy.syntax import entities, literals
 
 Formula: TypeAlias = Any  # z3 ships no complete types; what comes of its expressions is checked by Cedar
 BINDINGS: Final = tuple(binding.value for binding in Binding)
+STAGES: Final = tuple(stage.value for stage in Stage)
+VERDICTS: Final = tuple(verdict.value for verdict in Verdict)
 SUBJECT_KINDS: Final = ("person", "workload", "device", "session")
 SUBJECTS: Final = 1_000_000  # where the numbers of subjects that no policy names begin
 OTHER: Final = "some-other"  # stands for every group that no policy names
@@ -53,7 +55,7 @@ class Words:
     """Numbers for strings, and back: those that policies name first, then others."""
 
     def __init__(self, policies: Iterable[Policy]) -> None:
-        named: set[str] = {OTHER, "", *BINDINGS, *SUBJECT_KINDS, *Stage, *Verdict, "dataset", "model"}
+        named: set[str] = {OTHER, "", *BINDINGS, *SUBJECT_KINDS, *STAGES, *VERDICTS, "dataset", "model"}
         labels: set[str] = set()
         groups: set[str] = {OTHER}
         for policy in policies:
@@ -127,8 +129,8 @@ class Request:
             self.owner_group < len(words.groups),
             *(z3.Or(*(number == each for each in bindings)) for number in (self.binding, self.obtained)),
             z3.Or(*(self.subject_kind == words.number(kind) for kind in SUBJECT_KINDS)),
-            z3.Or(*(self.stage == words.number(stage) for stage in Stage)),
-            z3.Or(*(self.verdict == words.number(verdict) for verdict in Verdict)),
+            z3.Or(*(self.stage == words.number(stage) for stage in STAGES)),
+            z3.Or(*(self.verdict == words.number(verdict) for verdict in VERDICTS)),
             z3.Implies(self.examined, self.versioned),
             self.at >= 0,
             self.auth_age >= 0,

@@ -60,6 +60,7 @@ from nomoat.stores.segments import Files
 from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
 from nomoat.stores.uncommitted import Uncommitted
+from nomoat.stores.unscanned import Unscanned
 
 _log = logging.getLogger("nomoat")
 
@@ -92,6 +93,7 @@ class Gateway:
     writing: Writing
     references: References
     uncommitted: Uncommitted
+    unscanned: Unscanned
     reports: Reports
     keys: KeyStore
     subject_keys: StoredSubjectKeys
@@ -180,6 +182,7 @@ async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
     beside = [
         asyncio.create_task(gateway.guard.strangers.run()),
         asyncio.create_task(gateway.uncommitted.run(_tell_of_a_failed_sweep)),
+        asyncio.create_task(gateway.unscanned.run(_tell_of_a_failed_scan)),
     ]
     try:
         yield
@@ -284,6 +287,7 @@ def _wire(
         writing=parts.writing,
         references=parts.references,
         uncommitted=parts.uncommitted,
+        unscanned=parts.unscanned,
         reports=parts.reports,
         keys=stores.keys,
         subject_keys=stores.subject_keys,
@@ -325,6 +329,9 @@ def _resources(
         versions=partial(versions, stores.state),
     )
     uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log))
+    unscanned = Unscanned(
+        stores.state, stores.objects, scan, worse_by_name, catalog.forget_files, partial(_note_scan, log)
+    )
     reports = Reports(log, stores.chunks)
     return Resources(
         declarations=declarations,
@@ -341,6 +348,7 @@ def _resources(
         writing=Writing(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
         references=References(catalog, uncommitted.discard, clock),
         uncommitted=uncommitted,
+        unscanned=unscanned,
         log=LogReading(log, reports, provable.evidence, provable.index, clock),
         evidence=provable.evidence,
         own=OwnReceipts(provable.evidence, sets),
@@ -351,6 +359,14 @@ def _resources(
 
 async def _note_removal(log: Log, why: str, contents: int, length: int) -> None:
     await log.append(system_record("RemoveContents", {"why": why, "contents": contents, "bytes": length}))
+
+
+async def _note_scan(log: Log, verdicts: Mapping[str, int]) -> None:
+    await log.append(system_record("ScanContents", {"verdicts": dict(verdicts)}))
+
+
+def _tell_of_a_failed_scan(error: NoMoatError) -> None:
+    _log.warning("contents that nobody has looked at are not scanned at the moment: %s", error)
 
 
 def _tell_of_a_failed_sweep(error: NoMoatError) -> None:

@@ -26,10 +26,12 @@ LONGEST_ANSWER: Final = 4 << 20
 READ_AGAIN: Final = 4
 """How often as much as it has may be read of a content: parsers go back, an endless one ends."""
 
+UNSCANNED: Final = ""
+"""The format of what was not looked at: somebody will (`nomoat.stores.unscanned`)."""
+
 _log = logging.getLogger("nomoat")
 
 
-@final
 class ScannerProcess:
     """The process that looks at contents. One serves as many gateways as there are in this process."""
 
@@ -104,7 +106,7 @@ class Scanner:
             except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
                 why = f"the scanner gave no answer ({type(error).__name__})"
         _log.warning("a content could not be scanned: %s", why)
-        return [Report.of("unknown", [Finding(Verdict.UNSCANNABLE, "scanner.failed", "", why)]) for _ in contents]
+        return [Report.of(UNSCANNED, [Finding(Verdict.UNSCANNABLE, "scanner.failed", "", why)]) for _ in contents]
 
     async def _asked(self, contents: Sequence[Scannable]) -> list[Report]:
         channel = await asyncio.to_thread(self._process.ask)

@@ -66,6 +66,7 @@ from nomoat.resources.repositories import Browsing, Catalog, Reading, References
 from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.trial import Trial
 from nomoat.stores.uncommitted import Uncommitted
+from nomoat.stores.unscanned import Unscanned
 
 _log = logging.getLogger("nomoat")
 
@@ -88,6 +89,7 @@ class Resources:
     writing: Writing
     references: References
     uncommitted: Uncommitted
+    unscanned: Unscanned
     log: LogReading
     evidence: Evidence
     own: OwnReceipts

@@ -89,6 +89,7 @@ class Catalog:
         self._state = state
         self._created = state.read(_all)
         self._cached: OrderedDict[str, Snapshot] = OrderedDict()
+        self._most = cached_files
         self._room = cached_files  # what is left of it
         self.generation = 0
 
@@ -119,6 +120,12 @@ class Catalog:
         """The head of a branch, in whatever stage, or None. Raises `Unavailable` when the state fails."""
         newest = of.branches.get(branch)
         return self.snapshot(of, newest) if newest else None
+
+    def forget_files(self) -> None:
+        """Read the files of revisions from the state again: what is said of them changed."""
+        self._cached.clear()
+        self._room = self._most
+        self.generation += 1
 
     def sent(self, repository_id: str, subject: str, digests: Iterable[str]) -> Mapping[str, tuple[StoredFile, Report]]:
         """Those of the contents that `subject` has sent to the repository, by digest, and what scans said of them."""

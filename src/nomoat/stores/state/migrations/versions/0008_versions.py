@@ -1,19 +1,25 @@
-"""Where versions stand. Those that were published before had no stage, and were served: they are approved.
+"""What a scan said of contents, and of the paths that they are published under; and where versions stand.
 
-Revises 0008.
+Versions of before had no stage, and were served: they are approved.
+
+Revises 0007.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table, and note every version that there is as approved."""
+    """Note what is there as never scanned, which is not clean, and every version as approved."""
+    op.add_column("blob", sa.Column("verdict", sa.Text(), nullable=False, server_default="unscannable"))
+    op.add_column("blob", sa.Column("format", sa.Text(), nullable=False, server_default=""))
+    op.add_column("blob", sa.Column("findings", sa.Text(), nullable=False, server_default="[]"))
+    op.add_column("change", sa.Column("verdict", sa.Text(), nullable=False, server_default="unscannable"))
     op.create_table(
         "stage",
         sa.Column("number", sa.Integer(), nullable=False),
