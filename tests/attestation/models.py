@@ -21,8 +21,8 @@ SIGNER = "spiffe://acme.example/gateway/signer"
 # Paths whose order differs between strings and segments, and those that tools like to pass over.
 CONTENTS = {
     "config.json": b"{}",
-    "model.safetensors": b"weights",
-    "onnx/model.onnx": b"more weights",
+    "model.safetensors": b"\x02" + bytes(7) + b"{}",
+    "onnx/model.onnx": b'\x08\x0e:3\n\x0c\n\x01x\x12\x01y"\x04Relu\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x02\x10\x1c',  # Relu, as onnx writes it
     "onnx.txt": b"about them",
     ".gitattributes": b"*.safetensors filter=lfs",
     ".github/workflows/run.yml": b"on: push",

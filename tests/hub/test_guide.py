@@ -15,6 +15,7 @@ classification = "internal"
 [[model]]
 name = "acme/{way}-guide"
 classification = "internal"
+review = "none"
 """
 # What a reader of the page has already.
 OF_DATASETS = """

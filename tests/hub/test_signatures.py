@@ -21,7 +21,7 @@ DOWNLOAD = """
 
 
 def test_a_snapshot_verifies_as_the_stock_client_leaves_it(live: Live) -> None:
-    live.declare('[[model]]\nname = "acme/signed"\nclassification = "internal"\n')
+    live.declare('[[model]]\nname = "acme/signed"\nclassification = "internal"\nreview = "none"\n')
     key = new_key()
     folder = write_model(live.root / "signed")
     (folder / "model.sig").write_bytes(sign_model("acme/signed", manifest_of(), key))

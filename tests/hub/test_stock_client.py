@@ -101,12 +101,14 @@ def test_a_model_is_published_and_a_gitignore_obeyed(way: Way) -> None:
     way.done(
         "train",
         """
-        import os, pathlib
+        import os, pathlib, numpy
         from huggingface_hub import HfApi
+        from safetensors.numpy import save_file
         folder = pathlib.Path("model"); (folder / "cache").mkdir(parents=True)
         (folder / ".gitignore").write_text("cache/\\n*.tmp\\n")
-        for name in ("config.json", "model.safetensors", "cache/x.json", "y.tmp"):
+        for name in ("config.json", "cache/x.json", "y.tmp"):
             (folder / name).write_text("{}")
+        save_file({"w": numpy.zeros(3)}, folder / "model.safetensors")
         HfApi().create_repo(os.environ["REPOSITORY"] + "-reader")
         HfApi().upload_folder(folder_path=folder, repo_id=os.environ["REPOSITORY"] + "-reader")
         info = HfApi().model_info(os.environ["REPOSITORY"] + "-reader")

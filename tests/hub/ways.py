@@ -29,9 +29,11 @@ classification = "internal"
 [[model]]
 name = "acme/{way}"
 classification = "internal"
+review = "none"
 [[model]]
 name = "acme/{way}-reader"
 classification = "internal"
+review = "none"
 """
 CREATED = """
     import os

@@ -209,6 +209,7 @@ STRUCTURED: dict[str, Benign] = {
     "NPZ": Benign(_npz(compressed=False), "npz"),
     "NPZ, compressed": Benign(_npz(compressed=True), "npz"),
     "a card": Benign(README, "text"),
+    "what git ignores, of folders that begin like an opcode": Benign(b"cache/\n*.tmp\nconfig/\n.env\n", "text"),
     "CSV": Benign(_csv(2000), "text"),
     "CSV in Latin-1": Benign(_csv(200).decode().encode("latin-1"), "text"),
     "CSV in UTF-16": Benign(_csv(200).decode().encode("utf-16"), "text"),

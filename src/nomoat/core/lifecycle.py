@@ -4,13 +4,20 @@
          └──────────────────────────┴───────────┘
 
 A version is a commit. What is published begins as a candidate, or in quarantine when something in it may not be had
-without a person's word; where nobody has to review (`review = "none"`), a candidate is approved as it is published.
+without a person's word; where nobody has to review (`review = "none"`), a candidate is approved as it is published, and
+what could not be examined is no reason for quarantine.
 """
 
+from collections.abc import Collection
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nomoat.core.verdict import Verdict
+
+_HELD: Final = {
+    True: frozenset({Verdict.QUARANTINED, Verdict.REFUSED, Verdict.UNSCANNABLE}),
+    False: frozenset({Verdict.QUARANTINED, Verdict.REFUSED}),
+}
 
 
 class Stage(StrEnum):
@@ -31,8 +38,11 @@ class Standing(NamedTuple):
     reason: str
 
 
-def stage_of(worst: Verdict, *, reviewed: bool) -> Stage:
-    """The stage that a new version begins in: `worst` is the verdict of its worst file."""
-    if worst not in {Verdict.CLEAN, Verdict.CONTAINS_CODE}:
+def stage_of(verdicts: Collection[Verdict], *, reviewed: bool) -> Stage:
+    """The stage that a new version begins in: `verdicts` are those of its files.
+
+    What could not be examined waits for a person where one looks anyway; elsewhere policies see the verdict.
+    """
+    if not _HELD[reviewed].isdisjoint(verdicts):
         return Stage.QUARANTINED
     return Stage.CANDIDATE if reviewed else Stage.APPROVED

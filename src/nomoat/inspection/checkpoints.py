@@ -13,7 +13,7 @@ import picklescan.scanner  # pyright: ignore[reportMissingTypeStubs]
 from nomoat.core.verdict import Verdict
 from nomoat.inspection.content import Bytes, Inspection, Malformed, Part
 from nomoat.inspection.opcodes import Reader
-from nomoat.inspection.pickles import Followed, Interpreter
+from nomoat.inspection.pickles import Followed, Interpreter, names_something
 from nomoat.inspection.values import Global, tuple_of
 from nomoat.inspection.zips import Member
 
@@ -68,7 +68,7 @@ def seems_pickle(content: Bytes, inspection: Inspection) -> bool:
         ended = False
     followed = interpreter.followed
     named = bool(followed.named)
-    dangerous = any(finding.verdict is Verdict.REFUSED for finding in aside.found)
+    dangerous = any(each.verdict is Verdict.REFUSED and names_something(each) is not False for each in aside.found)
     return (named and (ended or followed.called > 0)) or dangerous
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+from nomoat.core.verdict import Finding
 from nomoat.inspection.allowed import Kind, classify
 from nomoat.inspection.content import Bytes, Exhausted, Inspection, Malformed
 from nomoat.inspection.opcodes import Long, Operation, Reader
@@ -294,13 +295,17 @@ class Interpreter:
         plain._stack, plain._memo = list(self._stack), dict(self._memo)
         with contextlib.suppress(Malformed, Exhausted):
             plain.follow()
-        self._inspection.found.extend(each for each in aside.found if _could_load(each.rule, each.what))
+        self._inspection.found.extend(each for each in aside.found if names_something(each) is True)
 
 
-def _could_load(rule: str, what: str) -> bool:
-    """Whether what bytes of an array were taken for names something that may exist."""
-    named = rule in {"pickle.dangerous-global", "pickle.unknown-global", "pickle.dotted-name"}
-    return named and all(part.isidentifier() for part in what.split("."))
+def names_something(finding: Finding) -> bool | None:
+    """Whether a finding is of a name that may exist; None where it is of no name.
+
+    Bytes of an array, and lines of a text, can look like a global of a module that no import finds.
+    """
+    if finding.rule not in {"pickle.dangerous-global", "pickle.unknown-global", "pickle.dotted-name"}:
+        return None
+    return all(part.isidentifier() for part in finding.what.split("."))
 
 
 def _names(argument: object) -> tuple[object, ...]:

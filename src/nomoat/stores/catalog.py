@@ -184,7 +184,7 @@ class Catalog:
         def change(connection: Connection) -> tuple[Committed, Stage]:
             still()
             done = commit(connection, draft)
-            stage = stage_of(done.worst, reviewed=draft.reviewed)
+            stage = stage_of(done.verdicts, reviewed=draft.reviewed)
             if done.changes:
                 set_stage(connection, done.revision.id, Standing(stage, BY_ITSELF, draft.at, ""))
             return done, stage

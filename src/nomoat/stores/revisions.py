@@ -94,14 +94,14 @@ class Committed:
     """What a draft became.
 
     `revision` is the new head, or the one that it was decided on when it changes nothing (`changes` is
-    empty). `spare` are the ids of inline blobs that are not kept, because the content was there. `worst` is the
-    verdict of the worst file that it has.
+    empty). `spare` are the ids of inline blobs that are not kept, because the content was there. `verdicts` are
+    those of its files.
     """
 
     revision: Revision
     changes: Mapping[str, StoredFile | None]
     spare: Sequence[str] = ()
-    worst: Verdict = Verdict.CLEAN
+    verdicts: frozenset[Verdict] = frozenset()
 
 
 def commit(connection: Connection, draft: Draft) -> Committed:
@@ -144,14 +144,16 @@ def commit(connection: Connection, draft: Draft) -> Committed:
     )
     if moved.rowcount != 1:
         raise Conflict(_MOVED)
-    return Committed(made, changes, spare, _worst(connection, draft, head or "", changes))
+    return Committed(made, changes, spare, _verdicts(connection, draft, head or "", changes))
 
 
-def _worst(connection: Connection, draft: Draft, head: str, changes: Mapping[str, StoredFile | None]) -> Verdict:
+def _verdicts(
+    connection: Connection, draft: Draft, head: str, changes: Mapping[str, StoredFile | None]
+) -> frozenset[Verdict]:
     rebased = head != draft.base.revision.id
     before = load_snapshot(connection, draft.repository, head) if rebased else draft.base
     files = {**(before.files if before else {}), **changes}
-    return Verdict.worst({file.verdict for file in files.values() if file is not None})
+    return frozenset(file.verdict for file in files.values() if file is not None)
 
 
 def begin_history(connection: Connection, repository: str, name: str, author: str, at: float) -> Revision:
