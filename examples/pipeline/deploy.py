@@ -3,6 +3,8 @@
 An ordinary program of the Hugging Face client. It knows of no gateway.
 """
 
+import sys
+
 import numpy as np
 from huggingface_hub import hf_hub_download
 from safetensors.numpy import load_file
@@ -28,7 +30,8 @@ def predict(weights: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    weights = load_file(hf_hub_download(MODEL, "model.safetensors"))
+    revision = sys.argv[1] if len(sys.argv) > 1 else None
+    weights = load_file(hf_hub_download(MODEL, "model.safetensors", revision=revision))
     images, labels = requests()
     accuracy = float((predict(weights, images) == labels).mean())
     print(f"read {len(labels)} digits, {accuracy:.1%} of them right")

@@ -29,7 +29,7 @@ SHORT_S: Final = 10  # the life of tokens at first, so that one expires while so
 WITNESS_USER: Final = "nobody"
 START_S: Final = 30
 
-PEOPLE: Final = {"engineer": "engineer@acme.example", "scientist": "scientist@acme.example"}
+PEOPLE: Final = {who: f"{who}@acme.example" for who in ("engineer", "scientist", "modeler", "approver")}
 WORKLOADS: Final = ("ingest", "train", "deploy")
 
 

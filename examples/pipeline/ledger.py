@@ -76,7 +76,7 @@ def draw(rows: Sequence[Row], console: Console) -> None:
     """Print the table."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("record", justify="right", no_wrap=True)
-    for column, width in (("who", 31), ("what", 14), ("on", 44), ("decision", 13), ("why", 62)):
+    for column, width in (("who", 31), ("what", 15), ("on", 44), ("decision", 13), ("why", 62)):
         table.add_column(column, overflow="fold", max_width=width)
     table.add_column("as expected", no_wrap=True)
     for row in rows:

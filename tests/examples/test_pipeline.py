@@ -78,6 +78,8 @@ def test_the_whole_demonstration(entered_by_all: Path) -> None:
     assert not re.search(r"\bNO\b", out), out
     for attack in ("bound token", "expired", "revoked device", "rival.example", "failed verification", "edited"):
         assert attack in out, attack
+    for refusal in ("pickle.dangerous-global", "authors-do-not-approve", "is quarantined", "is withdrawn"):
+        assert refusal in out, refusal
     assert "IT WORKS" in out  # a stolen unbound bearer: said plainly
     assert "yesterday's copy" in out
     if os.geteuid() == 0:

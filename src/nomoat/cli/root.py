@@ -43,7 +43,12 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "revoke": "nomoat.cli.being:revoke",
     },
     "declare": {"apply": "nomoat.cli.declare:apply"},
-    "decide": {"policy": "nomoat.cli.policy:policy"},
+    "decide": {
+        "policy": "nomoat.cli.policy:policy",
+        "versions": "nomoat.cli.versions:versions",
+        "approve": "nomoat.cli.versions:approve",
+        "withdraw": "nomoat.cli.versions:withdraw",
+    },
     "answer": {"audit": "nomoat.cli.audit:audit", "verify": "nomoat.cli.verify:verify"},
 }
 

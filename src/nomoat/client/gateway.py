@@ -14,6 +14,7 @@ from nomoat.client.errors import Unintelligible
 from nomoat.client.proofs import ProofKey
 from nomoat.client.transport import PATIENCE_S, Answer, Transport
 from nomoat.core.errors import Malformed, Unauthenticated
+from nomoat.core.names import RepositoryName
 
 WAIT_S: Final = 660.0  # a minute more than the gateway lets a report wait
 REPLAY_S: Final = 3600.0  # a log of millions of records is decided again at some ten thousand a second
@@ -106,6 +107,24 @@ class Aggregate:
     counted: int
     size: int
     missing_since: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandingVersion:
+    """A commit of the main branch, and where it stands: since `at`, by whose word and why (Unix seconds, texts).
+
+    `served` says whether it is what the branch means now.
+    """
+
+    commit: str
+    title: str
+    author: str
+    published: float
+    served: bool
+    stage: str
+    by: str
+    at: float
+    reason: str
 
 
 class Gateway:
@@ -272,6 +291,39 @@ class Gateway:
         """Destroy what the log says of `person:NAME` or `workload:NAME`; returns its pseudonym and the record."""
         answer = self._transport.call("POST", "/v1/log/erase", {"subject": subject})
         return _field(answer, "pseudonym", str), _field(answer, "record", int)
+
+    def versions(self, repository: RepositoryName) -> list[StandingVersion]:
+        """Return the versions of a repository's main branch, newest first."""
+        answer = self._transport.call("GET", _versions_of(repository))
+        return [
+            StandingVersion(
+                **{name: _field(row, name, str) for name in ("commit", "title", "author", "stage", "by", "reason")},
+                published=_instant(row, "published"),
+                served=_field(row, "served", bool),
+                at=_instant(row, "at"),
+            )
+            for row in _rows(answer, "versions")
+        ]
+
+    def approve(self, repository: RepositoryName, commit: str, checks: Sequence[str], reason: str) -> Answer:
+        """Approve a version, by its whole commit id; returns where it stands now."""
+        body = {"checks": list(checks), "reason": reason}
+        return self._transport.call("POST", f"{_versions_of(repository)}/{commit}/approve", body)
+
+    def withdraw(self, repository: RepositoryName, commit: str, reason: str) -> Answer:
+        """Withdraw a version, by its whole commit id; returns where it stands now."""
+        return self._transport.call("POST", f"{_versions_of(repository)}/{commit}/withdraw", {"reason": reason})
+
+
+def _versions_of(repository: RepositoryName) -> str:
+    return f"/v1/versions/{repository.kind}/{repository}"
+
+
+def _instant(answer: Answer, name: str) -> float:
+    value = answer.get(name)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise Unintelligible(f"its answer has no proper {name!r}")
+    return value
 
 
 def _held(value: object) -> HeldPolicies:

@@ -1,0 +1,144 @@
+"""`versions`, `approve`, `withdraw`: where the versions of a model or dataset stand, and a person's word on one."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Final, TypeVar
+
+import click
+
+from nomoat.cli import output
+from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
+from nomoat.client.gateway import Gateway, StandingVersion
+from nomoat.core.errors import Malformed, NotFound
+from nomoat.core.lifecycle import Stage
+from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id, parse_repository_name
+
+SHORTEST_PREFIX: Final = 8
+SHOWN: Final = 12  # characters of a commit id in the table
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
+
+
+def dataset_option(function: FunctionT) -> FunctionT:
+    """Add `--dataset`."""
+    return click.option("--dataset", is_flag=True, help="REPOSITORY is a dataset, not a model.")(function)
+
+
+@click.command()
+@click.argument("repository")
+@dataset_option
+@profile_option
+@json_option
+@pass_invocation
+def versions(invocation: Invocation, repository: str, dataset: bool) -> None:
+    """List the newest versions of REPOSITORY, and which one is served.
+
+    A version is a commit of the main branch. It is a candidate until a person approves it who wrote nothing
+    of it; whoever asks for the branch has the newest approved version. One is in quarantine when a content of
+    it may hold code that nobody knows.
+    """
+    name = _repository(repository, dataset=dataset)
+    with invocation.session() as session:
+        found = session.gateway.versions(name)
+    if invocation.as_json:
+        output.document({"repository": str(name), "kind": name.kind, "versions": [asdict(each) for each in found]})
+        return
+    output.table(["commit", "stage", "author", "published", "judged by", "served", "reason"], [*map(_row, found)])
+    if not any(each.served for each in found):
+        output.say("none of them is served")
+
+
+@click.command()
+@click.argument("repository")
+@click.argument("commit")
+@dataset_option
+@click.option("--check", "checks", metavar="NAME", multiple=True, help="What you looked at; again for each.")
+@click.option("--reason", metavar="TEXT", default="", help="Why; needed for what is in quarantine.")
+@profile_option
+@json_option
+@pass_invocation
+def approve(
+    invocation: Invocation, repository: str, commit: str, dataset: bool, checks: tuple[str, ...], reason: str
+) -> None:
+    """Approve a version of REPOSITORY, so that it is served.
+
+    COMMIT is its id, or the first 8 or more characters of it. Nobody approves what they wrote a part of: who
+    published since the last approved version is an author of this one. What was withdrawn can be approved again.
+    """
+    name = _repository(repository, dataset=dataset)
+    with invocation.session() as session:
+        gateway = session.gateway
+        whole = _whole(gateway, name, commit)
+        standing = gateway.approve(name, whole, checks, reason)
+    if invocation.as_json:
+        output.document({"repository": str(name), "kind": name.kind, "commit": whole, **standing})
+    else:
+        output.answer(f"approved {name} {whole}")
+
+
+@click.command()
+@click.argument("repository")
+@click.argument("commit")
+@dataset_option
+@click.option("--reason", metavar="TEXT", required=True, help="Why, for whoever asks later.")
+@profile_option
+@json_option
+@pass_invocation
+def withdraw(invocation: Invocation, repository: str, commit: str, dataset: bool, reason: str) -> None:
+    """Withdraw a version of REPOSITORY: it is not served any longer, now.
+
+    COMMIT is its id, or the first 8 or more characters of it. Running downloads of it are cut. The branch means
+    the newest version that is still approved from then on. Copies that were downloaded before are not reached.
+    """
+    name = _repository(repository, dataset=dataset)
+    with invocation.session() as session:
+        gateway = session.gateway
+        whole = _whole(gateway, name, commit)
+        standing = gateway.withdraw(name, whole, reason)
+    if invocation.as_json:
+        output.document({"repository": str(name), "kind": name.kind, "commit": whole, **standing})
+    else:
+        output.answer(f"withdrew {name} {whole}")
+
+
+def _row(version: StandingVersion) -> Sequence[str]:
+    judged = version.stage in {Stage.APPROVED, Stage.WITHDRAWN}
+    return (
+        version.commit[:SHOWN],
+        version.stage,
+        version.author,
+        output.local_time(version.published),
+        version.by if judged else "",
+        "served" if version.served else "",
+        version.reason,
+    )
+
+
+def _repository(text: str, *, dataset: bool) -> RepositoryName:
+    """Parse a repository's name; what is none is wrong usage."""
+    try:
+        return parse_repository_name(RepositoryKind.DATASET if dataset else RepositoryKind.MODEL, text)
+    except Malformed as error:
+        raise click.UsageError(error.reason) from None
+
+
+def _whole(gateway: Gateway, name: RepositoryName, commit: str) -> str:
+    if is_commit_id(commit):
+        return commit
+    if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},39}}", commit):
+        raise click.UsageError(f"COMMIT is a commit id, or its first {SHORTEST_PREFIX} characters or more")
+    return completed(commit, [each.commit for each in gateway.versions(name)])
+
+
+def completed(prefix: str, commits: Sequence[str]) -> str:
+    """Return the one of `commits` that begins so.
+
+    Raises `NotFound` when none does, `click.UsageError` when several do.
+    """
+    found = [commit for commit in commits if commit.startswith(prefix)]
+    if not found:
+        raise NotFound(f"none of the newest versions begins with {prefix}; say its whole id", kind="revision")
+    if len(found) > 1:
+        raise click.UsageError(f"{len(found)} versions begin with {prefix}; say more of the one you mean")
+    return found[0]
