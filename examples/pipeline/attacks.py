@@ -21,7 +21,7 @@ from nomoat.stores.streaming import ciphertext_size
 
 WEIGHTS: Final = f"/{MODEL}/resolve/main/model.safetensors"
 IMAGES: Final = f"/datasets/{DATASET}/resolve/main/data/train.parquet"
-LATEST_MB: Final = 8  # that may still arrive after a revocation: what lay in the kernel's buffers
+LATEST_MB: Final = 24  # that may still arrive after a revocation: what lay in the buffers of both kernels' sockets
 STRANGER: Final = "unauthenticated"
 
 

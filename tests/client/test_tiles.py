@@ -174,6 +174,21 @@ def test_another_history_is_refused(tmp_path: Path, size: int) -> None:
     assert files(tmp_path) == before
 
 
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"a gateway's")
+    with pytest.raises(Conflict, match=r"holds state\.db, which is no tile; name another directory"):
+        written(tmp_path, Grown(10), 10)
+    assert list(files(tmp_path)) == ["state.db"]
+
+
+def test_entries_are_never_left_behind_their_checkpoint(tmp_path: Path) -> None:
+    written(tmp_path, Grown(700), 700)
+    before = files(tmp_path)
+    with pytest.raises(Conflict, match="holds entries too"):
+        written(tmp_path, Grown(800), 800, entries=False)
+    assert files(tmp_path) == before
+
+
 def test_another_log_is_refused(tmp_path: Path) -> None:
     written(tmp_path, Grown(10), 10)
     other, log = NoteSigner("acme.example/log", bytes(32)), Grown(20)

@@ -28,11 +28,15 @@ class Quorum:
     def __post_init__(self) -> None:
         count = len(self.witnesses)
         apart = min(len({key.public for key in self.witnesses}), len({key.name for key in self.witnesses}))
-        if not apart == count <= WITNESS_LIMIT:
-            raise Malformed(f"there are at most {WITNESS_LIMIT} witnesses, each with a name and a key of its own")
+        if apart < count:
+            raise Malformed("two of the witnesses have one name or one key; each counts once, so name it once")
+        if count > WITNESS_LIMIT:
+            raise Malformed(f"there are at most {WITNESS_LIMIT} witnesses")
         if not min(1, count) <= self.needed <= count:
             wanted = (
-                f"a number from 1 to that of the witnesses, {count}" if count else "of witnesses, and there are none"
+                f"a number from 1 to that of the witnesses, {count}"
+                if count
+                else "of witnesses, and none is named; give their keys too"
             )
             raise Malformed(f"the quorum is {wanted}")
 

@@ -31,6 +31,7 @@ from nomoat.audit.tree import HASH_SIZE, leaf_hash, verify_consistency
 from nomoat.core.errors import Conflict, Corrupt, Malformed, Unavailable
 
 CHECKPOINT: Final = "checkpoint"
+TILES: Final = "tile"
 ENTRIES: Final = "entries"
 PUBLIC: Final = 0o644
 PRIVATE: Final = 0o640
@@ -97,6 +98,7 @@ class _Layout:
         """Write what is missing, the checkpoint last."""
         held = self._held()
         self._before = 0 if held is None else held.size
+        self._require_ours(held, entries=entries)
         if held is not None:
             self._require_extension(held)
         tiles = sorted(tiles_of(self._checkpoint.size), key=lambda tile: -tile.level)
@@ -129,6 +131,14 @@ class _Layout:
             return None
         except (Malformed, Corrupt):
             raise Conflict(f"{path} is not a checkpoint of {self._key.name}; name another directory") from None
+
+    def _require_ours(self, held: Checkpoint | None, *, entries: bool) -> None:
+        """Raise `Conflict` for a directory of something else, and for one whose entries would be left behind."""
+        foreign = {path.name for path in self._directory.iterdir()} - {CHECKPOINT, TILES}
+        if foreign and held is None:
+            raise Conflict(f"{self._directory} holds {min(foreign)}, which is no tile; name another directory")
+        if not entries and (self._directory / TILES / ENTRIES).exists():
+            raise Conflict(f"{self._directory} holds entries too, which would end before its checkpoint: write both")
 
     def _require_extension(self, held: Checkpoint) -> None:
         """Raise unless the new checkpoint is the one that is there, or one that is proven to extend it."""

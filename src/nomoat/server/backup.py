@@ -24,7 +24,7 @@ from nomoat.audit.prefix import Prefix, newest_segment, signed_prefix
 from nomoat.audit.segments import CHECKPOINT_FILE, WITNESSED_FILE
 from nomoat.core.errors import Conflict, Corrupt, Malformed, Unavailable
 from nomoat.server.configuration import FILE, Configuration, load_configuration
-from nomoat.server.manifest import Copied, Manifest, copy_file, hash_file, load_manifest
+from nomoat.server.manifest import Copied, Manifest, copy_file, hash_file, load_manifest, make_folder
 from nomoat.server.names import KEYS
 from nomoat.stores.disk import sync_directory
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
@@ -110,7 +110,7 @@ class _Earlier:
         known = self.files.get(path)
         if self.directory is None or known is None or known.size != size:
             return None
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(target.parent)
         try:
             if (self.directory / path).stat().st_size != size:
                 return None
@@ -184,9 +184,6 @@ class _Copying:
             self._copy(f"log/{path.name}")
         last = prefix.segments[-1]
         self._files[f"log/{last.name}"] = copy_file(last, self._target / "log" / last.name, prefix.length)
-        if (self._source / "log" / FORGOTTEN_FILE).exists():
-            # After the segments: durable before a box is blanked, it says of every blank one that was copied.
-            self._copy(f"log/{FORGOTTEN_FILE}")
         self._write(f"log/{CHECKPOINT_FILE}", prefix.note)
         # After the segments: what was blanked in them, a statement said before.
         if forgotten := _read(self._source / "log" / FORGOTTEN_FILE):

@@ -86,12 +86,19 @@ def load_manifest(directory: Path, kek: KeyEncryptionKey) -> Manifest:
     return Manifest(**content, files=files)  # type: ignore[arg-type]  # authenticated: we wrote it
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, all of them for their owner alone. Raises `OSError`."""
+    if not folder.exists():
+        make_folder(folder.parent)  # `mkdir(parents=True)` would make these for everybody
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def copy_file(source: Path, target: Path, length: int | None = None) -> Copied:
     """Copy a file, or its first `length` bytes, durably, to one that only its owner may read.
 
     Raises `OSError`, and `Corrupt` when it is shorter than that, or no regular file.
     """
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(target.parent)
     left, digest, size = length, hashlib.sha256(), 0
     descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as outgoing, _open_regular(source) as incoming:
