@@ -13,6 +13,7 @@ import mmap
 import os
 import resource
 from collections.abc import Callable, Collection
+from importlib import import_module
 from itertools import pairwise
 from typing import Any, Final
 
@@ -47,7 +48,7 @@ class Confinement:
     def __init__(self) -> None:
         try:
             # Imported here: it looks for libseccomp at import, and the gateway runs without it, unable to scan.
-            import pyseccomp  # noqa: PLC0415
+            pyseccomp = import_module("pyseccomp")
         except (RuntimeError, ImportError, OSError):
             raise Unavailable("confinement", "libseccomp is missing; install it (Debian: libseccomp2)") from None
         self._filter = _filter(pyseccomp)

@@ -1,7 +1,7 @@
 """ListVersions, ApproveVersion and WithdrawVersion ↔ JSON, for `nomoat versions`, `approve` and `withdraw`."""
 
 from collections.abc import Mapping
-from typing import Final, final
+from typing import Final, cast, final
 
 from nomoat.core.errors import Malformed
 from nomoat.core.lifecycle import Standing
@@ -81,8 +81,9 @@ def _reason(body: Mapping[str, object]) -> str:
 
 
 def _checks(body: Mapping[str, object]) -> tuple[str, ...]:
-    checks = body.get("checks", [])
-    if not isinstance(checks, list) or len(checks) > MOST_CHECKS:
+    found = body.get("checks", [])
+    checks = cast("list[object]", found) if isinstance(found, list) else None
+    if checks is None or len(checks) > MOST_CHECKS:
         raise Malformed(f"checks is a list of at most {MOST_CHECKS} names")
     return tuple(text({"check": check}, "check") for check in checks)
 

@@ -20,13 +20,20 @@ Judge: TypeAlias = Callable[[str, Report], Report]
 
 def in_memory(content: bytes) -> Scannable:
     """A content that came with a commit."""
-    view = memoryview(content)
-    return Scannable(len(content), lambda offset, length: bytes(view[offset : offset + length]))
+
+    def read(offset: int, length: int) -> bytes:
+        return content[offset : offset + length]
+
+    return Scannable(len(content), read)
 
 
 def at_rest(blob: Blob) -> Scannable:
     """A content that was stored, opened for the time of the scan."""
-    return Scannable(blob.size, lambda offset, length: b"".join(blob.segments(offset, offset + length - 1)))
+
+    def read(offset: int, length: int) -> bytes:
+        return b"".join(blob.segments(offset, offset + length - 1))
+
+    return Scannable(blob.size, read)
 
 
 def require_acceptable(reports: Mapping[str, Report]) -> None:

@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.Text(), nullable=False),
         sa.Column("stage", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("at", sa.REAL(), nullable=False),
+        sa.Column("at", sa.REAL[float](), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("record", sa.Integer(), nullable=False),
         sa.Column("statement", sa.LargeBinary(), nullable=False),
