@@ -53,7 +53,7 @@ def test_a_healthy_directory_is_called_that_and_not_changed(stopped: Live) -> No
         code, found = doctor(stopped)
         assert (code, {health for health, _ in found.values()}) == (0, {"good"})
         said = stopped.operator.nomoat("status", str(stopped.data), "--json").json()
-        assert (said["running"], said["healthy"], said["schema"]) == (True, True, "0007")
+        assert (said["running"], said["healthy"], said["schema"]) == (True, True, "0008")
         assert isinstance(said["records"], int)
     finally:
         assert stopped.stop() == 0

@@ -47,6 +47,8 @@ def test_the_defaults_are_those_of_the_parser(kind: str) -> None:
     for field, (default, _) in section(f"[[{kind}]]").items():
         if field == "name":
             assert default == "required"
+        elif field == "review":
+            assert f'`"{entry[field]}"` for {kind}s' in default
         elif field != "remove":
             assert entry.get(field) == UNWRITTEN[default], field
 

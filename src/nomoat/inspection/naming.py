@@ -42,7 +42,7 @@ _FORMATS: Final[dict[str, frozenset[str]]] = {
     "gguf": frozenset({"gguf"}),
     "onnx": frozenset({"onnx"}),
     "parquet": frozenset({"parquet"}),
-    "json": frozenset({"json", "keras-config"}),
+    "json": frozenset({"json", "keras-config", "text"}),  # a line each, often
     "npy": frozenset({"npy"}),
     "npz": frozenset({"npz", "zip"}),
     "keras": frozenset({"keras"}),
