@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import NamedTuple, Self, final
 
 from nomoat.core.errors import Corrupt, Misuse, Unavailable
+from nomoat.core.verdict import Scannable
 from nomoat.stores.streaming import SEGMENT, Bytes, Opener, ciphertext_span, segment_at, segment_count
 
 
@@ -65,6 +66,14 @@ class Blob:
         if self._tail_number == 0 and end - first == self.size:  # a small content, read and authenticated already
             return iter((self._tail,) if self.size else ())
         return self._parts(first, end)
+
+    def scannable(self) -> Scannable:
+        """This content for a scan, as long as it is open."""
+
+        def read(offset: int, length: int) -> bytes:
+            return b"".join(self.segments(offset, offset + length - 1))
+
+        return Scannable(self.size, read)
 
     def close(self) -> None:
         """Close the file; what is still iterating ends with `Misuse`."""

@@ -7,14 +7,13 @@ version that is approved already turns out to hold is on record, and policies se
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import Final, TypeAlias, final
 
 from sqlalchemy import Connection, Row, select, update
 
 from nomoat.core.errors import Corrupt, NoMoatError
 from nomoat.core.verdict import Finding, Report, Scannable, Verdict
-from nomoat.stores.blob import Blob, StoredBlob
+from nomoat.stores.blob import StoredBlob
 from nomoat.stores.objects import Objects
 from nomoat.stores.revisions import described
 from nomoat.stores.state import State
@@ -76,8 +75,7 @@ class Unscanned:
         stored = StoredBlob(row.id, row.size, row.wrapped_key)
         try:
             with contextlib.closing(self._objects.open(stored, row.repository, row.digest)) as content:
-                whole = Scannable(row.size, partial(_read, content))
-                (report,) = await self._scan([whole])
+                (report,) = await self._scan([content.scannable()])
         except Corrupt as error:
             return Report.of("damaged", [Finding(Verdict.UNSCANNABLE, "content.unreadable", "", str(error))])
         return report
@@ -92,10 +90,6 @@ class Unscanned:
                 connection.execute(update(change).where(*here).values(verdict=verdict))
 
         return keep
-
-
-def _read(content: Blob, offset: int, length: int) -> bytes:
-    return b"".join(content.segments(offset, offset + length - 1))
 
 
 def _page(place: str) -> Callable[[Connection], Sequence["Row[tuple[object, ...]]"]]:

@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 from nomoat.core.errors import Rejected
 from nomoat.core.verdict import Finding, Report, Scannable, Verdict
-from nomoat.stores.blob import Blob
 
 Scan: TypeAlias = Callable[[Sequence[Scannable]], Awaitable[list[Report]]]
 """Looks at contents of one author, together."""
@@ -25,15 +24,6 @@ def in_memory(content: bytes) -> Scannable:
         return content[offset : offset + length]
 
     return Scannable(len(content), read)
-
-
-def at_rest(blob: Blob) -> Scannable:
-    """A content that was stored, opened for the time of the scan."""
-
-    def read(offset: int, length: int) -> bytes:
-        return b"".join(blob.segments(offset, offset + length - 1))
-
-    return Scannable(blob.size, read)
 
 
 def require_acceptable(reports: Mapping[str, Report]) -> None:

@@ -18,7 +18,7 @@ from nomoat.core.operation import CreateRepository, GrantUpload, PlanUpload, Upl
 from nomoat.core.permit import Permit
 from nomoat.core.verdict import Report
 from nomoat.identity.capabilities import Capabilities
-from nomoat.resources.repositories.examining import Judge, Scan, at_rest, in_memory, require_acceptable
+from nomoat.resources.repositories.examining import Judge, Scan, in_memory, require_acceptable
 from nomoat.resources.repositories.listing import at, below
 from nomoat.resources.repositories.resolution import (
     MOST_CHANGES,
@@ -216,7 +216,7 @@ class Writing:
 
     async def _examined(self, repository: str, file: StoredFile) -> Report:
         with self._objects.open(file.blob, repository, file.digest) as blob:
-            (report,) = await self._scan([at_rest(blob)])
+            (report,) = await self._scan([blob.scannable()])
         return report
 
     async def _land(self, name: RepositoryName, draft: Draft, still: Callable[[], None]) -> Committed:
