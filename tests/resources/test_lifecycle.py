@@ -158,12 +158,14 @@ async def test_a_running_download_of_a_withdrawn_version_is_cut(there: Yard) -> 
 
     async def download() -> int:
         read = 0
-        async with there.guard.admit(parts.deploy.present(), ReadFile(WEIGHTS, "main", "weights.txt")) as permit:
-            with there.reading.read_file(permit) as content:
-                for part in content.parts or ():
-                    read += len(part)
-                    begun.set()
-                    await go_on.wait()
+        async with (
+            there.guard.admit(parts.deploy.present(), ReadFile(WEIGHTS, "main", "weights.txt")) as permit,
+            there.reading.read_file(permit) as content,
+        ):
+            for part in content.parts or ():
+                read += len(part)
+                begun.set()
+                await go_on.wait()
         return read
 
     running = asyncio.ensure_future(download())
@@ -337,7 +339,7 @@ async def test_an_owner_sees_what_is_candidate_and_nobody_else_does(there: Yard)
     parts = await parts_of(there)
     await parts.publish(b"one")
     async with there.guard.admit(parts.emil.present(), DescribeRepository(WEIGHTS, "candidate")) as permit:
-        assert there.reading.describe_repository(permit).paths == ["weights.txt"]
+        assert there.reading.describe_repository(permit).paths == ["model.sig", "weights.txt"]
     async with there.guard.admit(parts.deploy.present(), DescribeRepository(WEIGHTS, "main")) as permit:
         described = there.reading.describe_repository(permit)
     assert list(described.paths) == []

@@ -1,6 +1,8 @@
 """Signing a statement: envelope and bundle around it, naming the key or carrying its certificates."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -26,3 +28,16 @@ def sign_statement(statement: Statement, key: PrivateKey, certificates: Sequence
     parse_statement(payload)
     chain = tuple(each.public_bytes(Encoding.DER) for each in certificates)
     return Bundle(dsse.sign(payload, key), "" if chain else key_id(public), chain).encode()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StatementSigner:
+    """Who signs statements: a key, and the certificates that say whose it is, its own first."""
+
+    key: PrivateKey = field(repr=False)
+    certificates: tuple[x509.Certificate, ...] = ()
+
+    def sign(self, statement: Statement) -> bytes:
+        """Sign a statement and return the bundle. Raises as `sign_statement`."""
+        return sign_statement(statement, self.key, self.certificates)

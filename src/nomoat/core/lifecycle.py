@@ -30,12 +30,16 @@ class Stage(StrEnum):
 
 
 class Standing(NamedTuple):
-    """Where a version stands, since when (Unix seconds), by whose word and why."""
+    """Where a version stands, since when (Unix seconds), by whose word and why.
+
+    `statement` is what was signed of it then, a bundle; empty where nothing was.
+    """
 
     stage: Stage
     subject: str
     at: float
     reason: str
+    statement: bytes = b""
 
 
 def stage_of(verdicts: Collection[Verdict], *, reviewed: bool) -> Stage:

@@ -125,6 +125,17 @@ class CertificateAuthority:
         key = parse_public_key(public_key)
         return self._leaf(key, subject, names, [ExtendedKeyUsageOID.SERVER_AUTH], lifetime, now)
 
+    def signer_certificate(self, public_key: ec.EllipticCurvePublicKey, spiffe_id: str, now: float) -> x509.Certificate:
+        """Issue what says that a key signs statements (RFC 5280, 4.2.1.12: code signing, and nothing of TLS) as `spiffe_id`.
+
+        It lives as long as the authority: what was signed has to be verifiable for as long.
+        """
+        subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "NoMoat signer")])
+        names = [x509.UniformResourceIdentifier(spiffe_id)]
+        lifetime = self._root.not_valid_after_utc.timestamp() - now
+        issued = self._leaf(public_key, subject, names, [ExtendedKeyUsageOID.CODE_SIGNING], lifetime, now)
+        return x509.load_pem_x509_certificate(issued.pem.encode())
+
     def _leaf(
         self,
         key: ec.EllipticCurvePublicKey,

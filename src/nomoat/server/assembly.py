@@ -45,12 +45,14 @@ from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Writing
 from nomoat.resources.repositories.examining import Scan
 from nomoat.resources.repositories.lifecycle import Lifecycle
+from nomoat.resources.repositories.signatures import Signatures
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
 from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
 from nomoat.server.scanning import Scanner, ScannerProcess
+from nomoat.server.signing import signatory_of
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, resolvers_of, routes_of
 from nomoat.stores.chunks import StoredChunks
@@ -333,6 +335,7 @@ def _resources(
         stores.state, stores.objects, scan, worse_by_name, catalog.forget_files, partial(_note_scan, log)
     )
     reports = Reports(log, stores.chunks)
+    signatures = Signatures(catalog, stores.objects, signatory_of(identity.authority, clock()))
     return Resources(
         declarations=declarations,
         policies=policies,
@@ -342,10 +345,12 @@ def _resources(
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
-        lifecycle=Lifecycle(lambda: declarations.current, catalog, clock),
+        lifecycle=Lifecycle(lambda: declarations.current, catalog, signatures, clock),
         browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
-        reading=Reading(catalog, stores.objects),
-        writing=Writing(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
+        reading=Reading(catalog, stores.objects, signatures),
+        writing=Writing(
+            catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name, signatures.signatory
+        ),
         references=References(catalog, uncommitted.discard, clock),
         uncommitted=uncommitted,
         unscanned=unscanned,

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, final
+from typing import Final, Self, TypeAlias, final
 
 from nomoat.core.errors import Corrupt, Malformed, Misuse, TooLarge, Unavailable
 from nomoat.core.names import parse_digest
@@ -48,6 +48,9 @@ _BATCH: Final = 4 * SEGMENT
 _OPENERS: Final = 4096  # keys of contents that are kept in memory, about 1 KiB each
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _INCOMING: Final = "incoming"
+
+Lying: TypeAlias = tuple[int, int, int, int]
+"""How a file lies there: inode, size, and the times of its last changes in nanoseconds."""
 
 
 @final
@@ -139,6 +142,17 @@ class Objects:
         if len(self._openers) > _OPENERS:
             self._openers.popitem(last=False)
         return opener
+
+    def lying(self, stored: StoredBlob) -> Lying:
+        """How the file of a blob lies there now. Raises `Corrupt` when it is missing, `Unavailable` when the disk fails."""
+        try:
+            # Not by way of pathlib: this is asked for every range that is read.
+            found = os.lstat(f"{self._root}/{_place(stored.id)}")
+        except FileNotFoundError:
+            raise Corrupt(f"blob {stored.id}") from None
+        except OSError as error:
+            raise unavailable(error) from error
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     async def remove(self, blob_id: str) -> None:
         """Remove a blob; it is no error when there is none. Raises `Unavailable` when the disk fails."""

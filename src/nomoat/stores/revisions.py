@@ -53,7 +53,7 @@ class Revision:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Snapshot:
     """All files of a revision, and where it stood when it was loaded; `paths` is sorted."""
 
@@ -63,6 +63,22 @@ class Snapshot:
     stage: Stage
 
 
+class Moved(Conflict):
+    """The branch has another head than the one that a signature was made for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureDraft:
+    """What is signed of all that a draft makes of the commit `head`: it becomes the file `path`.
+
+    `content` is None where there is nothing to sign: then there is no such file.
+    """
+
+    head: str
+    path: str
+    content: tuple[StoredFile, Report] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A commit to be made.
@@ -70,8 +86,9 @@ class Draft:
     `base` is the head of the branch that it was decided on, `strict` whether that must still be the
     head. `files` maps paths to the (SHA-256, size in bytes) that they become (size -1: as uploaded),
     `removed` are paths and `folders` removed folders, whose files at `base` are among `removed`.
-    `reviewed` is whether a person has to approve it. `inline` are the contents that came with the commit and are not in the state yet, each with the report
-    of its scan. `judge` says of a path what its content's report becomes under that name.
+    `reviewed` is whether a person has to approve it. `inline` are the contents that came with the commit and are not
+    in the state yet, each with the report of its scan. `judge` says of a path what its content's report becomes under
+    that name. `signature` is there where versions are signed and this one differs from the head.
     """
 
     repository: str
@@ -87,6 +104,7 @@ class Draft:
     folders: frozenset[str] = frozenset()
     inline: Mapping[str, tuple[StoredFile, Report]] = field(default_factory=dict[str, tuple[StoredFile, Report]])
     judge: Callable[[str, Report], Report] = lambda _, report: report
+    signature: SignatureDraft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +126,16 @@ def commit(connection: Connection, draft: Draft) -> Committed:
     """Make a draft the head of its branch.
 
     Raises `Conflict` when the branch is another one by now in what the draft touches (or at all, when
-    it is strict), `Malformed` when its author has not sent a content that it names.
+    it is strict), `Moved` when it is in anything and the draft is signed, `Malformed` when its author has not sent a
+    content that it names.
     """
     head = connection.scalar(
         select(branch.c.revision).where(branch.c.repository == draft.repository, branch.c.name == draft.branch)
     )
     if head != draft.base.revision.id:
         _require_apart(connection, draft, head or "")
+    if draft.signature is not None and draft.signature.head != head:
+        raise Moved(_MOVED)
     spare = [
         file.blob.id
         for file, report in draft.inline.values()
@@ -128,6 +149,8 @@ def commit(connection: Connection, draft: Draft) -> Committed:
         if path not in before or before[path].digest != digest
     }
     changes.update(dict.fromkeys(draft.removed))
+    if draft.signature is not None:
+        changes.update(_signed(connection, draft, draft.signature))
     if not changes:
         return Committed(draft.base.revision, {}, spare)
     made = _revision(draft, head or "", changes)
@@ -145,6 +168,15 @@ def commit(connection: Connection, draft: Draft) -> Committed:
     if moved.rowcount != 1:
         raise Conflict(_MOVED)
     return Committed(made, changes, spare, _verdicts(connection, draft, head or "", changes))
+
+
+def _signed(connection: Connection, draft: Draft, signature: SignatureDraft) -> dict[str, StoredFile | None]:
+    """What a signature changes. INVARIANT (signed): it is over the very files that this commit leaves."""
+    if signature.content is None:
+        return {signature.path: None} if signature.path in draft.base.files else {}
+    file, report = signature.content
+    keep_content(connection, draft.repository, file, report, draft.author, draft.at)
+    return {signature.path: file._replace(verdict=report.verdict)}
 
 
 def _verdicts(

@@ -18,12 +18,10 @@ BY_ITSELF: Final = "gateway"
 """Who approves what nobody has to review."""
 
 
-def set_stage(
-    connection: Connection, commit: str, standing: Standing, *, record: int = 0, statement: bytes = b""
-) -> None:
-    """Note where a version stands from now on. `record` is the log's that led to it, `statement` what was signed."""
-    row = {"stage": standing.stage.value, "subject": standing.subject, "at": standing.at, "reason": standing.reason}
-    connection.execute(insert(stage).values(revision=commit, record=record, statement=statement, **row))
+def set_stage(connection: Connection, commit: str, standing: Standing, *, record: int = 0) -> None:
+    """Note where a version stands from now on. `record` is the log's that led to it."""
+    row = {**standing._asdict(), "stage": standing.stage.value}
+    connection.execute(insert(stage).values(revision=commit, record=record, **row))
 
 
 def standing(connection: Connection, commit: str) -> Standing:
@@ -33,7 +31,7 @@ def standing(connection: Connection, commit: str) -> Standing:
     ).one_or_none()
     if row is None:
         raise NotFound("Revision not found", kind="revision", detail="it has no stage")
-    return Standing(Stage(row.stage), row.subject, row.at, row.reason)
+    return Standing(Stage(row.stage), row.subject, row.at, row.reason, row.statement)
 
 
 def served(connection: Connection, repository_id: str, names: Iterable[str] = ()) -> dict[str, str]:

@@ -4,6 +4,7 @@ Rules: a version is approved by a person who wrote nothing of it, whatever the p
 served no more before the one who withdrew it is answered: running downloads are cut.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, final
@@ -17,19 +18,21 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
 from nomoat.resources.repositories.labels import Version, repository_target
 from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
+from nomoat.resources.repositories.signatures import Signatures, is_signed, sign_approval
 from nomoat.stores.catalog import MAIN, Catalog, CreatedRepository
-from nomoat.stores.revisions import Revision
+from nomoat.stores.revisions import Revision, Snapshot
 
 MOST_VERSIONS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class VersionPlace:
-    """A version of a repository: `standing` is None when there is no such commit."""
+    """A version of a repository; no `snapshot`: there is no such commit. `standing` is asked for to change it."""
 
     created: CreatedRepository
     commit: str
     standing: Standing | None
+    snapshot: Snapshot | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,12 @@ class Lifecycle:
     `end` cuts every access to a version: its commit id, and why.
     """
 
-    def __init__(self, directory: Callable[[], Directory], catalog: Catalog, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, directory: Callable[[], Directory], catalog: Catalog, signatures: Signatures, clock: Callable[[], float]
+    ) -> None:
         self._directory = directory
         self._catalog = catalog
+        self._signatures = signatures
         self._clock = clock
         self._ends: list[Callable[[str, str], None]] = []
 
@@ -90,7 +96,7 @@ class Lifecycle:
         if snapshot is not None and who is not None:
             standing, authors = self._catalog.standing(commit), self._catalog.authors(commit)
             version = Version(commit, standing.stage, who.subject in authors)
-        place = VersionPlace(created, commit, standing)
+        place = VersionPlace(created, commit, standing, snapshot)
         target = repository_target(declared, version)
         return Resolved(operation, (target,), {"place": place}, repository_target(declared), MISSING)
 
@@ -104,21 +110,31 @@ class Lifecycle:
         return [VersionLine(made, standing, made.id == now) for made, standing in found]
 
     async def approve(self, permit: Permit[ApproveVersion]) -> Standing:
-        """Approve a version.
+        """Approve a version, and sign that it was: a model whose signature holds.
 
-        Raises `NotFound` when there is none, `NotPermitted` when the caller is no person or wrote some of it,
-        `Conflict` when it is approved, or in quarantine and no reason is given.
+        Raises `NotFound` when there is none, `NotPermitted` when the caller is no person or wrote some of it, or it is
+        not signed, `Conflict` when it is approved, empty, or in quarantine and no reason is given, `Corrupt` when its
+        signature does not verify.
         """
         resolved = permit.claim(ApproveVersion)
         operation, place = resolved.operation, place_in(resolved, VersionPlace)
-        standing = _existing(place)
+        standing, snapshot = _existing(place)
         if permit.principal.kind is not PrincipalKind.PERSON:
             raise NotPermitted("a version is approved by a person")
         if permit.principal.subject in self._catalog.authors(place.commit):
             raise NotPermitted("who wrote a version does not approve it; another person has to")
         if standing.stage is Stage.QUARANTINED and not operation.reason:
             raise Conflict("this version is in quarantine: say why it may be had all the same (--reason)")
+        if not snapshot.files:
+            raise Conflict("this version has no files: there is nothing to approve")
+        if is_signed(place.created.name):
+            await self._signatures.require_version(place.created.name, snapshot)
         now = Standing(Stage.APPROVED, permit.principal.subject, self._clock(), operation.reason)
+        by, policies = self._signatures.signatory, permit.allow.snapshot
+        statement = await asyncio.to_thread(
+            sign_approval, by, place.created.name, snapshot, now, operation.checks, policies
+        )
+        now = now._replace(statement=statement)
         await self._catalog.promote(place.created, place.commit, now, permit.receipt.index, permit.check)
         permit.note(before=standing.stage, checks=", ".join(operation.checks), reason=operation.reason)
         return now
@@ -127,7 +143,7 @@ class Lifecycle:
         """Withdraw a version. Raises `NotFound` when there is none, `Conflict` when it is withdrawn."""
         resolved = permit.claim(WithdrawVersion)
         operation, place = resolved.operation, place_in(resolved, VersionPlace)
-        before = _existing(place)
+        before, _ = _existing(place)
         now = Standing(Stage.WITHDRAWN, permit.principal.subject, self._clock(), operation.reason)
         await self._catalog.withdraw(place.created, place.commit, now, permit.receipt.index, permit.check)
         for end in self._ends:
@@ -136,7 +152,7 @@ class Lifecycle:
         return now
 
 
-def _existing(place: VersionPlace) -> Standing:
-    if place.standing is None:
+def _existing(place: VersionPlace) -> tuple[Standing, Snapshot]:
+    if place.standing is None or place.snapshot is None:
         raise NotFound("Revision not found", kind="revision")
-    return place.standing
+    return place.standing, place.snapshot

@@ -5,8 +5,8 @@ byte was authenticated before it is given out, and the permit is asked before ea
 allowed to read a path hears whether it is there; nobody else does.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, final
@@ -19,6 +19,7 @@ from nomoat.core.permit import Permit
 from nomoat.resources.repositories.alike import shown
 from nomoat.resources.repositories.listing import Listing, below
 from nomoat.resources.repositories.resolution import FilePlace, RepositoryPlace, place_in
+from nomoat.resources.repositories.signatures import Signatures, is_signed
 from nomoat.stores.blob import Blob
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.objects import Objects
@@ -74,9 +75,10 @@ class Content(NamedTuple):
 class Reading:
     """What may be read of datasets and models."""
 
-    def __init__(self, catalog: Catalog, objects: Objects) -> None:
+    def __init__(self, catalog: Catalog, objects: Objects, signatures: Signatures) -> None:
         self._catalog = catalog
         self._objects = objects
+        self._signatures = signatures
 
     def describe_repository(self, permit: Permit[DescribeRepository]) -> Description:
         """Describe a repository at a revision. Raises `NotFound` when it has no such revision."""
@@ -105,18 +107,22 @@ class Reading:
 
     def describe_file(self, permit: Permit[DescribeFile]) -> FoundFile:
         """Describe one file. Raises `NotFound` when there is no such revision or file."""
-        return _file(place_in(permit.claim(DescribeFile), FilePlace))
+        return _file(place_in(permit.claim(DescribeFile), FilePlace))[1]
 
-    @contextmanager
-    def read_file(self, permit: Permit[ReadFile]) -> Generator[Content]:
+    @asynccontextmanager
+    async def read_file(self, permit: Permit[ReadFile]) -> AsyncGenerator[Content]:
         """Open a file's content for the time of the `with`.
 
-        Raises `NotFound` when there is no such revision or file, `Corrupt` when what is stored does not
-        verify: here, or at the first part that does not.
+        Of a model, the version's signature and all of the file are verified first, unless they were and have not
+        changed. Raises `NotFound` when there is no such revision or file, `NotPermitted` for a model that is not signed,
+        `Corrupt` when what is stored does not verify: here, or at the first part that does not.
         """
         resolved = permit.claim(ReadFile)
         place, operation = place_in(resolved, FilePlace), resolved.operation
-        found = _file(place)
+        snapshot, found = _file(place)
+        if is_signed(place.name):
+            await self._signatures.require(place.name, snapshot, found.file)
+            permit.check()
         size = found.file.size
         ranged = operation.first is not None and operation.of in {"", tag_of(found.file)}
         span = _span(operation.first, operation.last, size) if ranged else (0, size - 1)
@@ -126,7 +132,7 @@ class Reading:
             return
         if ranged:
             permit.note(range=f"{span[0]}-{span[1]}")
-        with self._objects.open(found.file.blob, place.repository, found.file.digest) as blob:
+        with self._objects.open(found.file.blob, snapshot.revision.repository, found.file.digest) as blob:
             yield Content(found, *span, ranged, _checked(permit, blob, *span))
 
 
@@ -171,12 +177,13 @@ def _snapshot(place: RepositoryPlace) -> Snapshot:
     return place.snapshot
 
 
-def _file(place: FilePlace) -> FoundFile:
-    if not place.commit:
+def _file(place: FilePlace) -> tuple[Snapshot, FoundFile]:
+    if place.snapshot is None:
         raise NotFound("Revision not found", kind="revision")
+    commit = place.snapshot.revision.id
     if place.file is None:
-        raise _no_entry(place.path, place.commit)
-    return FoundFile(place.path, place.commit, place.file)
+        raise _no_entry(place.path, commit)
+    return place.snapshot, FoundFile(place.path, commit, place.file)
 
 
 def _no_entry(path: str, commit: str) -> NotFound:

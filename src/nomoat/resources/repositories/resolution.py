@@ -81,11 +81,11 @@ class HistoryPlace(NamedTuple):
 
 
 class FilePlace(NamedTuple):
-    """A file at a revision. No `commit`: no such revision; no `file`: it does not have the file."""
+    """A file at a revision. No `snapshot`: no such revision; no `file`: it does not have the file."""
 
-    repository: str
+    name: RepositoryName
     path: str
-    commit: str
+    snapshot: Snapshot | None
     file: StoredFile | None
 
 
@@ -280,10 +280,9 @@ class Resolution:
     def _file(self, who: Principal, operation: OpT, name: RepositoryName, revision: str, path: str) -> Resolved[OpT]:
         declared, created = self._repository(name)
         snapshot = self._catalog.snapshot(created, revision)
-        commit = snapshot.revision.id if snapshot else ""
         file = snapshot.files.get(path) if snapshot else None
         target = file_target(declared, path, _version(snapshot, who), file.verdict if file else None)
-        return self._resolved(operation, (target,), FilePlace(created.id, path, commit, file), declared)
+        return self._resolved(operation, (target,), FilePlace(name, path, snapshot, file), declared)
 
     def _destination(self, operation: OpT, name: RepositoryName) -> Resolved[OpT]:
         declared, created = self._repository(name)

@@ -8,15 +8,16 @@ file of it was decided on its own labels before.
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar, final
 
+from nomoat.attestation.model_signature import FILE_NAME
 from nomoat.core.errors import Conflict, Corrupt, NotFound, Refused, TooLarge, Unavailable
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 from nomoat.core.permit import Permit
-from nomoat.core.verdict import Report
+from nomoat.core.verdict import Report, Verdict
 from nomoat.identity.capabilities import Capabilities
 from nomoat.resources.repositories.examining import Judge, Scan, in_memory, require_acceptable
 from nomoat.resources.repositories.listing import at, below
@@ -27,9 +28,10 @@ from nomoat.resources.repositories.resolution import (
     RepositoryPlace,
     place_in,
 )
+from nomoat.resources.repositories.signatures import Signatory, digests_of, is_signed, sign_version
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.objects import Objects
-from nomoat.stores.revisions import Committed, Draft, Snapshot, StoredFile
+from nomoat.stores.revisions import Committed, Draft, Moved, SignatureDraft, Snapshot, StoredFile
 
 T = TypeVar("T")
 
@@ -75,6 +77,7 @@ _TEXTS: Final = frozenset(
         ".yml",
     ]
 )
+_ATTEMPTS: Final = 8  # at signing what others change at the same time
 _SYNCED_AT_ONCE: Final = 8  # inline contents of one commit whose files are being synced
 
 
@@ -107,6 +110,7 @@ class Writing:
         clock: Callable[[], float],
         scan: Scan,
         judge: Judge,
+        signatory: Signatory,
     ) -> None:
         self._catalog = catalog
         self._objects = objects
@@ -114,6 +118,7 @@ class Writing:
         self._clock = clock
         self._scan = scan
         self._judge = judge
+        self._signatory = signatory
 
     async def create_repository(self, permit: Permit[CreateRepository]) -> None:
         """Create a declared repository. Raises `Conflict` when it exists."""
@@ -167,12 +172,15 @@ class Writing:
     async def write_file(self, permit: Permit[WriteFile]) -> str:
         """Commit changes to a branch and return the id of its head, new if anything changed.
 
+        A model's new version is signed as it is committed.
         Raises `NotFound` when there is no such branch or a file to remove is missing, `Conflict` when
         the branch changed meanwhile or a path would be both file and folder, `Malformed` when the
         caller has not sent a content that the commit names, `Rejected` for a content that nobody may have.
         """
         resolved = permit.claim(WriteFile)
         operation, place = resolved.operation, place_in(resolved, CommitPlace)
+        if is_signed(operation.repository):
+            place = _without_signature(place)
         head = _require_possible(place, operation.parent)
         author, at_ = permit.principal.subject, self._clock()
         contents = {change.path: change.content for change in place.files.values() if change.content is not None}
@@ -222,12 +230,42 @@ class Writing:
     async def _land(self, name: RepositoryName, draft: Draft, still: Callable[[], None]) -> Committed:
         """Commit a draft; remove the inline contents that are not needed, or that it was refused with."""
         try:
-            done = await self._catalog.commit(name, draft, still)
+            done = await (self._sign_and_commit if is_signed(name) else self._catalog.commit)(name, draft, still)
         except Refused:  # rolled back: nothing refers to them
             await self._remove(file.blob.id for file, _ in draft.inline.values())
             raise
         await self._remove(done.spare)
         return done
+
+    async def _sign_and_commit(self, name: RepositoryName, draft: Draft, still: Callable[[], None]) -> Committed:
+        """Commit a draft with a signature over all that it leaves; over what others left, when they were faster."""
+        for _ in range(_ATTEMPTS):
+            signature = await self._signature(name, draft)
+            try:
+                return await self._catalog.commit(name, replace(draft, signature=signature), still)
+            except Refused as refusal:
+                if signature and signature.content:
+                    await self._objects.remove(signature.content[0].blob.id)
+                if not isinstance(refusal, Moved):
+                    raise
+        raise Conflict("the branch changes all the time; try again")
+
+    async def _signature(self, name: RepositoryName, draft: Draft) -> SignatureDraft | None:
+        """Sign what a draft makes of the branch as it is now; None where that changes nothing."""
+        created = self._catalog.find(name)
+        head = self._catalog.head(created, draft.branch) if created else None
+        if head is None:
+            return None  # the state says so, too
+        before = digests_of(head.files)
+        after = {path: digest for path, digest in before.items() if path not in draft.removed}
+        after.update({path: digest for path, (digest, _) in draft.files.items()})
+        if after == before and (FILE_NAME in head.files or not after):
+            return None
+        if not after:
+            return SignatureDraft(head.revision.id, FILE_NAME, None)
+        content = await asyncio.to_thread(sign_version, self._signatory, name, after)
+        file = await self._store_one(draft.repository, hashlib.sha256(content).hexdigest(), content)
+        return SignatureDraft(head.revision.id, FILE_NAME, (file, Report(Verdict.CLEAN, "json")))
 
     async def _store(
         self, repository: str, author: str, paths: Mapping[str, str], contents: Mapping[str, bytes]
@@ -245,12 +283,8 @@ class Writing:
         stored: dict[str, StoredFile] = {}
 
         async def store(digest: str) -> None:
-            content = contents[paths[digest]]
             async with limit:
-                with self._objects.begin(repository, digest, len(content)) as upload:
-                    upload.write(content)
-                    blob = await upload.finish()
-            stored[digest] = StoredFile(digest, len(content), _git_oid(content), blob)
+                stored[digest] = await self._store_one(repository, digest, contents[paths[digest]])
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -264,6 +298,12 @@ class Writing:
             raise
         return {digest: (file, reports[digest]) for digest, file in stored.items()}
 
+    async def _store_one(self, repository: str, digest: str, content: bytes) -> StoredFile:
+        with self._objects.begin(repository, digest, len(content)) as upload:
+            upload.write(content)
+            blob = await upload.finish()
+        return StoredFile(digest, len(content), _git_oid(content), blob)
+
     async def _remove(self, blobs: Iterable[str]) -> None:
         for blob in blobs:
             await self._objects.remove(blob)
@@ -272,6 +312,19 @@ class Writing:
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Wait for work that cleans up after itself, and goes on to do so when whoever waits is cut."""
     return await asyncio.shield(asyncio.ensure_future(work))
+
+
+def _without_signature(place: CommitPlace) -> CommitPlace:
+    """A commit to a model without what it does to the signature, which is made anew. Raises `Conflict`."""
+    if any(path.startswith(f"{FILE_NAME}/") for path in place.files):
+        raise Conflict(f"{FILE_NAME} is the model's signature, and no folder")
+    signature = {FILE_NAME}
+    return replace(
+        place,
+        files={path: change for path, change in place.files.items() if path != FILE_NAME},
+        removed=place.removed - signature,
+        missing=place.missing - signature,
+    )
 
 
 def _require_possible(place: CommitPlace, parent: str) -> Snapshot:
