@@ -1,6 +1,7 @@
 """Attacks on everybody else's time and memory, by callers with little or no right to anything."""
 
 import asyncio
+import gc
 import json
 import threading
 import time
@@ -98,6 +99,26 @@ def exchange(receive: Receive, held: Held) -> Exchange:
         pytest.fail("answered")
 
     return Exchange(scope, receive, send, Presented(Connection("192.0.2.9"), None, "test", "POST"), held)
+
+
+def test_attack_exchanges_that_are_over_wait_for_the_collector() -> None:
+    """Each held its connection with all its buffers, about half a MiB, until the collector looked: hardly ever."""
+
+    async def receive() -> dict[str, object]:
+        pytest.fail("read")
+
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        over = exchange(receive, Held())
+        over.presented.admitted(7)
+        assert over.record == 7
+        del over
+        gc.collect()
+        assert [each for each in gc.garbage if isinstance(each, Exchange)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 def test_attack_bodies_of_many_requests_share_what_memory_there_is() -> None:

@@ -81,7 +81,7 @@ class Exchange:
     """A request and its answer. `segments` is the decoded path, `presented` who it is from.
 
     `started` tells whether the answer's status line was sent: from then on a failure can only cut.
-    `record` is the number of the record of what was allowed, which the caller is told with the answer: None before.
+    `record`, the number of the record of what was allowed, is told to the caller with the answer.
     `nonce` returns what the next DPoP proof of a caller who sends them should hold (RFC 9449, section 8.2).
     """
 
@@ -90,11 +90,11 @@ class Exchange:
         "_held",
         "_nonce",
         "_receive",
+        "_records",
         "_scope",
         "_send",
         "method",
         "presented",
-        "record",
         "segments",
         "started",
     )
@@ -108,7 +108,8 @@ class Exchange:
         held: Held,
         nonce: Callable[[], str] | None = None,
     ) -> None:
-        self.record: int | None = None
+        # Apart from this: what is told would else refer to whom it is told by, and only the collector ends that.
+        self._records: list[int] = []
         self.present(presented)
         self._held = held
         self._nonce = nonce
@@ -122,10 +123,12 @@ class Exchange:
 
     def present(self, presented: Presented) -> None:
         """Set who the request is from."""
-        self.presented = presented._replace(admitted=self._remember)
+        self.presented = presented._replace(admitted=self._records.append)
 
-    def _remember(self, record: int) -> None:
-        self.record = record
+    @property
+    def record(self) -> int | None:
+        """The number of the record of what was allowed; None before."""
+        return self._records[-1] if self._records else None
 
     def header(self, name: str) -> str | None:
         """The value of a header that may come once. Raises `Malformed` when it is repeated."""
@@ -210,8 +213,8 @@ class Exchange:
         encoded = [(_field_name(name), value.encode("latin-1")) for name, value in headers.items()]
         if self._nonce is not None and isinstance(self.presented.credential, (Proof, Proven)):
             encoded.append((b"dpop-nonce", self._nonce().encode("ascii")))
-        if self.record is not None and status < BAD_REQUEST:  # what a refusal tells of its record, it says itself
-            encoded.append((RECORD_HEADER, b"%d" % self.record))
+        if self._records and status < BAD_REQUEST:  # what a refusal tells of its record, it says itself
+            encoded.append((RECORD_HEADER, b"%d" % self._records[-1]))
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def part(self, body: bytes, *, more: bool = True) -> None:
