@@ -129,7 +129,7 @@ class RepositoryEndpoints:
         of = parse_if_range(exchange.header("if-range"))
         operation = ReadFile(self._name(values), _revision(values), parse_path(values["path"]), first, last, of)
         async with self._guard.admit(exchange.presented, operation) as permit:
-            async with self._reading.read_file(permit) as content:
+            with self._reading.read_file(permit) as content:
                 await _send(exchange, content)
 
     # -- Writing ------------------------------------------------------------------------------------
