@@ -1,7 +1,8 @@
 """Aggregates over the log: how many accesses, refusals and bytes, by whom, of what, when.
 
 Rules: pure. What may be asked is a list of names here and a query as `audit search` has it; both become
-a statement whose every value is bound. An access counts under the first thing that its record names.
+a statement whose every value is bound. An access counts under the first thing that its record names, and a
+content that was refused as a refusal, not as an access of its own.
 """
 
 import re
@@ -86,16 +87,17 @@ def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
         f"SELECT {columns}, count(*) FILTER (kind <> 'outcome') AS accesses, "  # noqa: S608
         "count(*) FILTER (kind <> 'outcome' AND decision = 'allow') AS allowed, "
         "count(*) FILTER (decision = 'deny') AS refused, coalesce(sum(bytes), 0)::BIGINT AS bytes, "
-        """min("at") FILTER (kind <> 'outcome') AS first, max("at") FILTER (kind <> 'outcome') AS last, """
-        "min(n) FILTER (kind <> 'outcome') AS first_record, max(n) FILTER (kind <> 'outcome') AS last_record, "
+        f"""min("at") FILTER ({_TOLD}) AS first, max("at") FILTER ({_TOLD}) AS last, """
+        f"min(n) FILTER ({_TOLD}) AS first_record, max(n) FILTER ({_TOLD}) AS last_record, "
         "count(*) OVER () AS groups "
         f"FROM log WHERE {' AND '.join(conditions)} GROUP BY {places} "
-        f"HAVING accesses > 0 ORDER BY accesses DESC, {places} LIMIT {limit}"
+        f"HAVING accesses > 0 OR refused > 0 ORDER BY accesses DESC, {places} LIMIT {limit}"
     )
     return Statement(sql, values)
 
 
 _ON: Final = '"on"'
+_TOLD: Final = "kind <> 'outcome' OR decision = 'deny'"  # a content is refused after its access was allowed
 
 
 def _on(name: str) -> str:
