@@ -20,8 +20,6 @@ from nomoat.audit.reading import Reader
 from nomoat.audit.reports import Reports
 from nomoat.core.errors import NoMoatError, Unavailable
 from nomoat.core.operation import (
-    ApplyDirectory,
-    ApplyPolicy,
     Operation,
     ReadStatus,
 )
@@ -52,7 +50,7 @@ from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
 from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.server.watching import watch
-from nomoat.server.wiring import Resources, connect, resolvers_of, routes_of
+from nomoat.server.wiring import Resources, connect, glances_of, resolvers_of, routes_of
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
@@ -247,7 +245,7 @@ def _wire(
     guard = _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
         resolvers=resolvers,
-        glances={ApplyDirectory: parts.declarations.glance, ApplyPolicy: parts.policies.glance},
+        glances=glances_of(parts),
         policies=lambda: parts.policies.current,
         candidate=lambda: parts.trial.candidate,
         epoch=lambda: (
@@ -342,7 +340,7 @@ def _resources(
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
-        lifecycle=Lifecycle(lambda: declarations.current, catalog, clock),
+        lifecycle=Lifecycle(lambda: declarations.current, catalog, clock, worse_by_name),
         browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
         reading=Reading(catalog, stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),

@@ -17,6 +17,7 @@ from nomoat.core.errors import Conflict
 from nomoat.core.lifecycle import Stage, Standing, stage_of
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
 from nomoat.core.verdict import Report
+from nomoat.stores.held import HeldFile, held_files
 from nomoat.stores.references import (
     Forgotten,
     LastChange,
@@ -236,6 +237,10 @@ class Catalog:
             return [(made, standing(connection, made.id)) for made in history(connection, of.id, start, limit)]
 
         return self._state.read(read)
+
+    def held_files(self, commits: Sequence[str], most: int) -> Mapping[str, Sequence[HeldFile]]:
+        """What is held back in commits that follow each other, newest first (see `held_files`). Raises `Unavailable`."""
+        return self._state.read(lambda connection: held_files(connection, commits, most))
 
     async def create_branch(self, of: CreatedRepository, name: str, commit: str, still: Still = _always) -> None:
         """Make a branch at a commit. Raises `Conflict` when the name is taken, `NotFound` without the repository."""

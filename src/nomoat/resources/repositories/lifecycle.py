@@ -4,10 +4,11 @@ Rules: a version is approved by a person who wrote nothing of it, whatever the p
 served no more before the one who withdrew it is answered: running downloads are cut.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, final
 
+from nomoat.core.decision import Withhold
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Conflict, NotFound, NotPermitted
 from nomoat.core.lifecycle import Stage, Standing
@@ -15,12 +16,17 @@ from nomoat.core.names import RepositoryName, is_commit_id
 from nomoat.core.operation import ApproveVersion, ListVersions, Operation, OpT, Resolved, WithdrawVersion
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
+from nomoat.resources.repositories.alike import withheld_parts
+from nomoat.resources.repositories.examining import Judge
 from nomoat.resources.repositories.labels import Version, repository_target
+from nomoat.resources.repositories.quarantine import Held, Quarantine, quarantine
 from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
 from nomoat.stores.catalog import MAIN, Catalog, CreatedRepository
 from nomoat.stores.revisions import Revision
 
 MOST_VERSIONS: Final = 200
+MOST_HELD: Final = 50
+"""Files that are held back and told of in one listing, those that were set last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +40,40 @@ class VersionPlace:
 
 @dataclass(frozen=True, slots=True)
 class VersionLine:
-    """One version in a listing; `served` tells whether it is what the main branch means now."""
+    """One version in a listing; `served` tells whether it is what the main branch means now.
+
+    Of one in quarantine, `held` are the files that are held back and may be told of.
+    """
 
     revision: Revision
     standing: Standing
     served: bool
+    held: tuple[Held, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListingPlace:
+    """The versions of a repository, newest first, and why some of them are in quarantine."""
+
+    created: CreatedRepository
+    versions: Sequence[tuple[Revision, Standing]]
+    quarantine: Quarantine
 
 
 @final
 class Lifecycle:
     """What may be seen and changed of where versions stand.
 
-    `end` cuts every access to a version: its commit id, and why.
+    `judge` says what the report of a content becomes under a path.
     """
 
-    def __init__(self, directory: Callable[[], Directory], catalog: Catalog, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, directory: Callable[[], Directory], catalog: Catalog, clock: Callable[[], float], judge: Judge
+    ) -> None:
         self._directory = directory
         self._catalog = catalog
         self._clock = clock
+        self._judge = judge
         self._ends: list[Callable[[str, str], None]] = []
 
     def listen(self, end: Callable[[str, str], None]) -> None:
@@ -69,9 +91,19 @@ class Lifecycle:
             WithdrawVersion: self.resolve_withdraw,
         }
 
-    def resolve_list(self, _: Principal, operation: ListVersions) -> Resolved[ListVersions]:
-        """Resolve a repository. Raises `NotFound`."""
+    def glance(self, _: Principal, operation: ListVersions) -> Resolved[ListVersions]:
+        """Resolve a repository whose versions are listed, and nothing of them. Raises `NotFound`."""
         return self._resolved(operation, operation.repository, "", None)
+
+    def resolve_list(self, who: Principal, operation: ListVersions) -> Resolved[ListVersions]:
+        """Resolve the versions of a repository; the parts are files that keep some in quarantine. Raises `NotFound`."""
+        resolved = self.glance(who, operation)
+        declared, created = self._directory().repositories[operation.repository], place_in(resolved, VersionPlace).created
+        versions = self._catalog.versions(created, created.branches.get(MAIN, ""), MOST_VERSIONS)
+        held = any(standing.stage is Stage.QUARANTINED for _, standing in versions)
+        files = self._catalog.held_files([made.id for made, _ in versions], MOST_HELD) if held else {}
+        found = quarantine(declared, versions, files, who, self._judge)
+        return replace(resolved, coordinates={"place": ListingPlace(created, versions, found)}, parts=found.parts)
 
     def resolve_approve(self, who: Principal, operation: ApproveVersion) -> Resolved[ApproveVersion]:
         """Resolve a version, and whether the caller had a part in it. Raises `NotFound`."""
@@ -98,10 +130,12 @@ class Lifecycle:
 
     def list_versions(self, permit: Permit[ListVersions]) -> list[VersionLine]:
         """The versions of the main branch, newest first."""
-        created = place_in(permit.claim(ListVersions), VersionPlace).created
-        head, now = created.branches.get(MAIN, ""), created.served.get(MAIN)
-        found = self._catalog.versions(created, head, MOST_VERSIONS)
-        return [VersionLine(made, standing, made.id == now) for made, standing in found]
+        place = place_in(permit.claim(ListVersions, Withhold), ListingPlace)
+        now, withheld = place.created.served.get(MAIN), withheld_parts(permit.allow.obligations)
+        return [
+            VersionLine(made, standing, made.id == now, place.quarantine.told(made.id, withheld))
+            for made, standing in place.versions
+        ]
 
     async def approve(self, permit: Permit[ApproveVersion]) -> Standing:
         """Approve a version.
