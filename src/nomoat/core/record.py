@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
+SYSTEM: Final = "system"
+"""The subject of what the gateway itself did."""
 REFUSED: Final = "refused"
 """How an allowed access ends whose content is not accepted: its outcome is a refusal too."""
 
@@ -42,6 +44,12 @@ class Record(NamedTuple):
     content: Mapping[str, Json]
     of: int | None = None
     priority: bool = False
+
+
+def system_record(what: str, content: Mapping[str, Json]) -> Record:
+    """The record of something that the gateway itself did."""
+    body: dict[str, Json] = {"who": {"kind": SYSTEM}, "what": what, **content}
+    return Record(RecordKind.SYSTEM, SYSTEM, what, on="", decision="", content=body, priority=True)
 
 
 @dataclass(frozen=True, slots=True)

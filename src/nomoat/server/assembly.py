@@ -23,7 +23,7 @@ from nomoat.core.operation import (
     Operation,
     ReadStatus,
 )
-from nomoat.core.record import Json, Record, RecordKind
+from nomoat.core.record import system_record
 from nomoat.guard import Guard
 from nomoat.guard.guard import Resolver
 from nomoat.identity import CertificateAuthority, Identity, TrustDomain
@@ -370,8 +370,3 @@ def _tell_of_a_failed_scan(error: NoMoatError) -> None:
 def _tell_of_a_failed_sweep(error: NoMoatError) -> None:
     _log.warning("contents that nobody committed are not removed at the moment: %s", error)
 
-
-def system_record(what: str, content: Mapping[str, Json]) -> Record:
-    """The record of something that the gateway itself did."""
-    body: dict[str, Json] = {"who": {"kind": "system"}, "what": what, **content}
-    return Record(kind=RecordKind.SYSTEM, subject="system", what=what, on="", decision="", content=body, priority=True)

@@ -22,8 +22,8 @@ from nomoat.audit.cosigning import Post
 from nomoat.audit.report import Fault
 from nomoat.client.verification import Verified, pinned_keys, verify
 from nomoat.core.errors import Conflict, Corrupt, Malformed, NoMoatError, Unavailable
-from nomoat.core.record import Json
-from nomoat.server.assembly import Clock, open_gateway, system_record
+from nomoat.core.record import Json, system_record
+from nomoat.server.assembly import Clock, open_gateway
 from nomoat.server.configuration import FILE, Configuration, WitnessAddress, load_configuration
 from nomoat.server.cosigning import TIMEOUT_S, post_to
 from nomoat.server.manifest import Manifest, copy_file, load_manifest
