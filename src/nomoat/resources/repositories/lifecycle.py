@@ -20,7 +20,7 @@ from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.examining import Judge
 from nomoat.resources.repositories.labels import Version, repository_target
 from nomoat.resources.repositories.quarantine import Held, Quarantine, quarantine
-from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
+from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.stores.catalog import MAIN, Catalog, CreatedRepository
 from nomoat.stores.revisions import Revision
 
@@ -98,7 +98,7 @@ class Lifecycle:
     def resolve_list(self, who: Principal, operation: ListVersions) -> Resolved[ListVersions]:
         """Resolve the versions of a repository; the parts are files that keep some in quarantine. Raises `NotFound`."""
         resolved = self.glance(who, operation)
-        declared, created = self._directory().repositories[operation.repository], place_in(resolved, VersionPlace).created
+        declared, created = existing(self._directory, self._catalog, operation.repository)
         versions = self._catalog.versions(created, created.branches.get(MAIN, ""), MOST_VERSIONS)
         held = any(standing.stage is Stage.QUARANTINED for _, standing in versions)
         files = self._catalog.held_files([made.id for made, _ in versions], MOST_HELD) if held else {}
@@ -114,9 +114,7 @@ class Lifecycle:
         return self._resolved(operation, operation.repository, operation.commit, who)
 
     def _resolved(self, operation: OpT, name: RepositoryName, commit: str, who: Principal | None) -> Resolved[OpT]:
-        declared, created = self._directory().repositories.get(name), self._catalog.find(name)
-        if declared is None or created is None:
-            raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
+        declared, created = existing(self._directory, self._catalog, name)
         snapshot = self._catalog.snapshot(created, commit) if is_commit_id(commit) else None
         version, standing = None, None
         if snapshot is not None and who is not None:
