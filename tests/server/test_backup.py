@@ -238,6 +238,8 @@ def test_attack_an_older_backup_is_recognised_and_brings_nobody_back(tmp_path: P
         assert (said.code, "revocations among them would be undone" in said.err) == (4, True)
         said = live.operator.nomoat(*options, "--older")
         assert (said.code, "OLDER" in said.err, "nomoat recover" in said.err) == (0, True, True)
+        holds = live.operator.nomoat("status", str(live.data), "--json").json()["records"]
+        assert f"{holds} records now" in said.err
         code = live.operator.nomoat("recover", str(live.data), "ann", "--json").json()["code"]
         live.start()
         live.follow(ann)
@@ -255,6 +257,7 @@ def test_attack_an_older_backup_is_recognised_and_brings_nobody_back(tmp_path: P
         # The newer backup holds what the profile saw, so it is restored without a word.
         said = ann.nomoat("restore", str(newer), str(live.data), "--json")
         assert (said.code, said.json()["older"]) == (0, False), said.err
+        assert said.json()["records_now"] == ann.nomoat("status", str(live.data), "--json").json()["records"]
         assert ann.nomoat("restore", str(newer), str(tmp_path / "x"), "--older").code == 1
         live.start()
         live.follow(ann)

@@ -20,6 +20,7 @@ import httpx2
 from nomoat.audit.checkpoint import NoteSigner, add_signatures, parse_checkpoint, parse_size, verify_cosignature
 from nomoat.audit.cosigning import Post
 from nomoat.audit.report import Fault
+from nomoat.audit.segments import CHECKPOINT_FILE
 from nomoat.client.verification import Verified, pinned_keys, verify
 from nomoat.core.errors import Conflict, Corrupt, Malformed, NoMoatError, Unavailable
 from nomoat.core.record import Json, system_record
@@ -48,11 +49,12 @@ class Restored:
     """What was restored. `proven` is the size of the largest kept checkpoint that it contains (None: none).
 
     `known` is the size that somebody kept of a longer log (None: nobody did), `witness` what the
-    witnesses said, in words ('' without one).
+    witnesses said, in words ('' without one). `records` is how many the restored log has: the restore's own are there, too.
     """
 
     manifest: Manifest
     configuration: Configuration
+    records: int
     proven: int | None
     known: int | None
     kept_from: tuple[str, ...]
@@ -96,6 +98,7 @@ def restore(
         if older and known is None:
             raise Conflict("nobody here kept a checkpoint of more records than the backup holds; leave out --older")
         asyncio.run(_conclude(unfinished, configuration, manifest, clock, known))
+        records = parse_checkpoint((unfinished / "log" / CHECKPOINT_FILE).read_bytes()).size
         if directory.exists():
             directory.rmdir()
         unfinished.rename(directory)
@@ -108,7 +111,7 @@ def restore(
         f"{whom}{f' saw {saw} records' if isinstance(saw, int) else f': {saw}'}" for whom, saw in witnesses
     )
     size = known[0] if known else None
-    return Restored(manifest, configuration, verified.report.proven, size, verified.kept_from, said)
+    return Restored(manifest, configuration, records, verified.report.proven, size, verified.kept_from, said)
 
 
 def _require_apart(kek: Path, directory: Path, backup: Path) -> None:
