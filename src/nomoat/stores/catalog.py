@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select
 
 from nomoat.core.errors import Conflict
 from nomoat.core.lifecycle import Stage, Standing, stage_of
-from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
+from nomoat.core.names import CANDIDATE, RepositoryKind, RepositoryName, is_commit_id
 from nomoat.core.verdict import Report
 from nomoat.stores.held import HeldFile, held_files
 from nomoat.stores.references import (
@@ -50,7 +50,6 @@ from nomoat.stores.state import State
 from nomoat.stores.state.schema import branch, repository, tag
 
 MAIN: Final = "main"  # the branch that a new repository has
-CANDIDATE: Final = "candidate"  # what is newest there, in whatever stage
 CACHED_FILES: Final = 120_000  # in all cached snapshots together, about 100 MiB
 
 Still: TypeAlias = Callable[[], None]
