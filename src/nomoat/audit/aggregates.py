@@ -85,10 +85,10 @@ def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
     places = ", ".join(str(place + 1) for place in range(len(by)))
     sql = (  # every name is ours, every value is bound
         f"SELECT {columns}, count(*) FILTER (kind <> 'outcome') AS accesses, "  # noqa: S608
-        "count(*) FILTER (kind <> 'outcome' AND decision = 'allow') AS allowed, "
+        f"greatest(count(*) FILTER ({_ACCESS} AND decision = 'allow') - count(*) FILTER ({_REJECTION}), 0) AS allowed, "
         "count(*) FILTER (decision = 'deny') AS refused, coalesce(sum(bytes), 0)::BIGINT AS bytes, "
-        f"""min("at") FILTER ({_TOLD}) AS first, max("at") FILTER ({_TOLD}) AS last, """
-        f"min(n) FILTER ({_TOLD}) AS first_record, max(n) FILTER ({_TOLD}) AS last_record, "
+        f"""{_of_access('min("at")')} AS first, {_of_access('max("at")')} AS last, """
+        f"{_of_access('min(n)')} AS first_record, {_of_access('max(n)')} AS last_record, "
         "count(*) OVER () AS groups "
         f"FROM log WHERE {' AND '.join(conditions)} GROUP BY {places} "
         f"HAVING accesses > 0 OR refused > 0 ORDER BY accesses DESC, {places} LIMIT {limit}"
@@ -97,7 +97,13 @@ def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
 
 
 _ON: Final = '"on"'
-_TOLD: Final = "kind <> 'outcome' OR decision = 'deny'"  # a content is refused after its access was allowed
+_ACCESS: Final = "kind <> 'outcome'"
+_REJECTION: Final = "kind = 'outcome' AND decision = 'deny'"  # a content, after its access was allowed
+
+
+def _of_access(aggregate: str) -> str:
+    """An aggregate over accesses; where there are only rejections, over those."""
+    return f"coalesce({aggregate} FILTER ({_ACCESS}), {aggregate} FILTER ({_REJECTION}))"
 
 
 def _on(name: str) -> str:

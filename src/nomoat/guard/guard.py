@@ -115,7 +115,7 @@ class Guard:
                     ending = "complete"
                 except NoMoatError as error:
                     ending = ending_of(error)
-                    permit.note(**reasons(error))
+                    permit.outcome.update(reasons(error))
                     if isinstance(error, Refused):  # the opening is its record already
                         error.record = permit.receipt.index
                     raise
