@@ -19,7 +19,7 @@ from nomoat.core.principal import Principal, PrincipalKind
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.examining import Judge
 from nomoat.resources.repositories.labels import Version, repository_target
-from nomoat.resources.repositories.quarantine import Held, Quarantine, quarantine
+from nomoat.resources.repositories.quarantine import Held, Quarantine, quarantine, told
 from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.stores.catalog import MAIN, Catalog, CreatedRepository
 from nomoat.stores.revisions import Revision
@@ -101,7 +101,7 @@ class Lifecycle:
         declared, created = existing(self._directory, self._catalog, operation.repository)
         versions = self._catalog.versions(created, created.branches.get(MAIN, ""), MOST_VERSIONS)
         held = any(standing.stage is Stage.QUARANTINED for _, standing in versions)
-        files = self._catalog.held_files([made.id for made, _ in versions], MOST_HELD) if held else {}
+        files = self._catalog.held_files([made.id for made, _ in versions] if held else [], MOST_HELD)
         found = quarantine(declared, versions, files, who, self._judge)
         return replace(resolved, coordinates={"place": ListingPlace(created, versions, found)}, parts=found.parts)
 
@@ -131,7 +131,7 @@ class Lifecycle:
         place = place_in(permit.claim(ListVersions, Withhold), ListingPlace)
         now, withheld = place.created.served.get(MAIN), withheld_parts(permit.allow.obligations)
         return [
-            VersionLine(made, standing, made.id == now, place.quarantine.told(made.id, withheld))
+            VersionLine(made, standing, made.id == now, told(place.quarantine, made.id, withheld))
             for made, standing in place.versions
         ]
 

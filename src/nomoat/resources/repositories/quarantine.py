@@ -32,10 +32,6 @@ class Quarantine:
     files: Mapping[str, Sequence[tuple[Held, int]]]
     parts: tuple[Target, ...]
 
-    def told(self, commit: str, withheld: frozenset[int]) -> tuple[Held, ...]:
-        """What may be said of a version when these parts are withheld."""
-        return tuple(held for held, number in self.files.get(commit, ()) if number not in withheld)
-
 
 def quarantine(
     declared: Repository,
@@ -59,6 +55,11 @@ def quarantine(
                 parts.append(file_target(declared, file.path, version, file.verdict))
             found.setdefault(made.id, []).append((Held(file.path, _worst(file, judge)), number))
     return Quarantine(found, tuple(parts))
+
+
+def told(found: Quarantine, commit: str, withheld: frozenset[int]) -> tuple[Held, ...]:
+    """What may be said of a version when these parts are withheld."""
+    return tuple(held for held, number in found.files.get(commit, ()) if number not in withheld)
 
 
 def _worst(file: HeldFile, judge: Judge) -> Finding:
