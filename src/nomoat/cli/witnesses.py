@@ -11,9 +11,7 @@ from nomoat.client.verification import read_key, read_quorum
 from nomoat.core.errors import Malformed
 
 
-def require_witness_keys(
-    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
-) -> tuple[str, ...]:
+def require_witness_keys(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse what is no witness's verifier key, nor a file with one, as a wrong argument that is named."""
     for key in given:
         try:
