@@ -223,9 +223,7 @@ def test_attack_a_backup_of_another_log_that_is_as_long(live: Live, tmp_path: Pa
 
 
 @pytest.mark.parametrize("quorum", [1, 2])
-def test_attack_a_witness_that_lies_keeps_a_backup_from_being_restored(
-    live: Live, tmp_path: Path, quorum: int
-) -> None:
+def test_attack_a_witness_that_lies_keeps_a_backup_from_being_restored(live: Live, tmp_path: Path, quorum: int) -> None:
     witness, liar = tmp_path / "witness", NoteSigner("liar.example/witness", bytes(range(32)), WITNESS_KEY).key
     nomoat("witness", "init", str(witness), "--name", "w.example/witness")
     key = (witness / "witness.vkey").read_text().strip()

@@ -15,7 +15,11 @@ from tests.cli.live import Caller, Live
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "guides" / "publishing-a-model.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
-SAID = re.findall(r"^```\n(.*?)^```$|`(nomoat [^`\n]+)`", re.sub(r"(?s)^```\w.*?^```$", "", GUIDE, flags=re.MULTILINE), re.MULTILINE | re.DOTALL)
+SAID = re.findall(
+    r"^```\n(.*?)^```$|`(nomoat [^`\n]+)`",
+    re.sub(r"(?s)^```\w.*?^```$", "", GUIDE, flags=re.MULTILINE),
+    re.MULTILINE | re.DOTALL,
+)
 COMMANDS = [line for fence, inline in SAID for line in (fence or inline).splitlines()]
 
 

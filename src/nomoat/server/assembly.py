@@ -369,4 +369,3 @@ def _tell_of_a_failed_scan(error: NoMoatError) -> None:
 
 def _tell_of_a_failed_sweep(error: NoMoatError) -> None:
     _log.warning("contents that nobody committed are not removed at the moment: %s", error)
-
