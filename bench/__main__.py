@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import blobs, bound, decision, evidence, listing, records, scanning, service
-from bench.measure import Figure
+from bench.measure import Figure, require
 
 
 def main() -> int:
     """Print the table; a missed target is printed as missed."""
+    require("wrk", "curl")  # before minutes are spent on what needs neither
     console = Console()
     figures: list[Figure] = []
     rooms = {

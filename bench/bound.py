@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.live import Process, free_port, prepare, round_trips, running, wrk
-from bench.measure import Figure, percentile
+from bench.measure import Figure, percentile, require
 from nomoat.client.entrance import STANDING
 from nomoat.client.login import log_in
 from nomoat.client.profiles import Profile
@@ -25,6 +25,7 @@ SECONDS = 4
 
 def measure() -> list[Figure]:
     """The cost of a proof at the gateway, and of the proxy in time and CPU; needs `wrk`."""
+    require("wrk")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         home = Path(name) / "home"
         prepared = asyncio.run(prepare(Path(name) / "gateway", free_port(), large=0))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.live import ADMIN, Process, bearer, join, presented, running
-from bench.measure import Figure
+from bench.measure import Figure, require
 from nomoat.core.names import RepositoryKind, RepositoryName
 from nomoat.core.operation import ApplyDirectory, CreateRepository
 from nomoat.core.principal import PrincipalKind
@@ -120,7 +120,8 @@ async def _fill(gateway: Gateway) -> None:
 
 
 def measure() -> list[Figure]:
-    """Everything about a listing of many files."""
+    """Everything about a listing of many files; needs `curl`."""
+    require("curl")
     with tempfile.TemporaryDirectory() as name:
         many = asyncio.run(prepare(Path(name) / "gateway"))
         figures: list[Figure] = []

@@ -1,5 +1,6 @@
 """How figures are taken: medians over rounds, CPU time where that is the honest unit."""
 
+import shutil
 import statistics
 import time
 from collections.abc import Callable
@@ -28,6 +29,12 @@ class Figure:
     def as_json(self) -> dict[str, object]:
         """The figure for `bench/latest.json`."""
         return {**asdict(self), "holds": self.holds}
+
+
+def require(*tools: str) -> None:
+    """End with a line on standard error that says what to do when a tool is not installed (names as in Debian)."""
+    if missing := [tool for tool in tools if shutil.which(tool) is None]:
+        raise SystemExit(f"{' and '.join(missing)} is needed; run: apt-get install {' '.join(missing)}")
 
 
 def median_us(call: Callable[[], object], *, each: int, rounds: int = 7) -> float:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import shutil
 import ssl
 import statistics
 import subprocess
@@ -15,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.live import LARGE, Prepared, Process, free_port, prepare, round_trips, running, wrk
-from bench.measure import Figure, percentile
+from bench.measure import Figure, percentile, require
 
 SMALL = "/datasets/acme/bench/resolve/main/metrics.json"
 BIG = "/datasets/acme/bench/resolve/main/large.bin"
@@ -25,9 +24,7 @@ UPLOAD = 2 << 30
 
 def measure() -> list[Figure]:
     """Everything that needs a live gateway; needs `wrk` and `curl` (Debian packages of these names)."""
-    for tool in ("wrk", "curl"):
-        if shutil.which(tool) is None:
-            raise RuntimeError(f"{tool} is not installed; run: apt-get install {tool}")
+    require("wrk", "curl")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
         prepared = asyncio.run(prepare(directory / "gateway", free_port(), large=LARGE))

@@ -31,7 +31,7 @@ def malicious(scene: Scene) -> None:
     scene.ledger.expect(
         Expected(
             *(after, "workload train", "UploadBlob", f"{MODEL}*", "allowed", "training-publishes-models"),
-            ending="failed",
+            ending="refused",
             note=f"the content was not accepted: {MALICIOUS}" if told else "IT WAS NOT TOLD WHY",
             also=bool(done.code) and told and newest(scene) == before,
         )

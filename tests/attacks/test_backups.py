@@ -12,6 +12,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from nomoat.audit.checkpoint import WITNESS_KEY, NoteSigner
@@ -219,3 +220,28 @@ def test_attack_a_backup_of_another_log_that_is_as_long(live: Live, tmp_path: Pa
         assert witnessed(live, url, tmp_path / "backup") == size
         with pytest.raises(Corrupt, match=f"saw another log of {size} records"):
             restored(tmp_path / "backup", tmp_path / "restored")
+
+
+@pytest.mark.parametrize("quorum", [1, 2])
+def test_attack_a_witness_that_lies_keeps_a_backup_from_being_restored(live: Live, tmp_path: Path, quorum: int) -> None:
+    witness, liar = tmp_path / "witness", NoteSigner("liar.example/witness", bytes(range(32)), WITNESS_KEY).key
+    nomoat("witness", "init", str(witness), "--name", "w.example/witness")
+    key = (witness / "witness.vkey").read_text().strip()
+    size = back_up(live.data, tmp_path / "counted", time.time()).manifest.records
+    log = str(live.made["log_key"])
+    with (
+        running("witness", "serve", str(witness), "--log", log, "--listen", "127.0.0.1:0") as url,
+        answering(409, b"%d\n" % size) as lie,
+    ):
+        kept = (live.data / "log" / "checkpoint").read_bytes()
+        assert httpx2.post(f"{url}/add-checkpoint", content=b"old 0\n\n" + kept).status_code == 200
+        tables = [f'[[witnesses]]\nurl = "{at}"\nkey = "{each}"\n' for at, each in ((url, key), (lie, str(liar)))]
+        configure(live, f"witness_quorum = {quorum}\n" + "".join(tables))
+        assert back_up(live.data, tmp_path / "backup", time.time()).manifest.records == size
+        if quorum == 2:
+            with pytest.raises(Corrupt, match=f"the witness liar.example/witness saw another log of {size} records"):
+                restored(tmp_path / "backup", tmp_path / "restored")
+            return
+        said = restored(tmp_path / "backup", tmp_path / "restored").witness
+    assert f"w.example/witness saw {size} records" in said
+    assert f"liar.example/witness saw another log of {size} records" in said

@@ -14,7 +14,7 @@ from nomoat.audit.checkpoint import WITNESS_KEY, NoteSigner, VerifierKey, sign_c
 from nomoat.audit.commit import LogSettings
 from nomoat.audit.quorum import Quorum
 from nomoat.audit.report import Fault, Report
-from nomoat.audit.segments import FrameKind
+from nomoat.audit.segments import WITNESSED_FILE, FrameKind
 from nomoat.audit.tree import Head
 from nomoat.audit.verification import verify_directory
 from nomoat.core.errors import Malformed
@@ -329,6 +329,7 @@ def test_delete_a_whole_segment(written: Written) -> None:
     gone.unlink()
     report = written.verify(written.end)
     assert report.gaps == [(numbers[0], numbers[-1])]
+    assert len(report.problems) == 1, "one loss is told once"
     forget_tree(written.directory)
     report = written.verify(written.middle, written.end)
     assert report.gaps == [(numbers[0], numbers[-1])]
@@ -336,7 +337,12 @@ def test_delete_a_whole_segment(written: Written) -> None:
 
 def test_delete_the_newest_segment(written: Written) -> None:
     segments(written.directory)[-1].unlink()
-    assert faults(written.verify(written.end)) == {Fault.ROLLED_BACK}
+    size = verify_checkpoint(written.end, written.verify_key()).size
+    (written.directory / WITNESSED_FILE).write_bytes(written.end)
+    for kept in ([], [written.end], [written.end, written.middle]):
+        (problem,) = written.verify(*kept).problems  # one loss is told once
+        assert (problem.fault, problem.last) == (Fault.ROLLED_BACK, size - 1)
+        assert problem.detail.startswith("a kept" if kept else "the directory's own")
 
 
 def test_an_unfinished_write_is_no_problem(written: Written) -> None:

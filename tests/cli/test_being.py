@@ -47,7 +47,9 @@ def test_enroll_prints_the_code_alone(live: Live, admin: Caller) -> None:
     said = admin.nomoat("enroll", "bob")
     assert said.out.startswith("nmp-")
     assert said.out.count("\n") == 1
-    assert f"nomoat login {live.url} --code CODE" in said.err
+    assert f"nomoat login {live.url} --code CODE --profile bob\n" in said.err
+    live.declare(admin, '[[person]]\nname = "bob+y"\n')  # no profile can be called that
+    assert f"nomoat login {live.url} --code CODE\n" in admin.nomoat("enroll", "bob+y").err
 
 
 def test_enroll_says_which_kind_a_name_is(live: Live, admin: Caller) -> None:

@@ -1,6 +1,7 @@
 """`status` and `doctor`: each thing that can be wrong is named, with what to do, and nothing is changed by looking."""
 
 import json
+import shutil
 import socket
 import sqlite3
 from collections.abc import Callable
@@ -122,6 +123,18 @@ def flip_record(live: Live) -> None:
     segment.write_bytes(bytes(data))
 
 
+def lose_contents(live: Live) -> None:
+    shutil.rmtree(live.data / "objects")
+
+
+def lose_public(live: Live) -> None:
+    shutil.rmtree(live.data / "public")
+
+
+def lose_authority(live: Live) -> None:
+    (live.data / "public" / "ca.pem").unlink()
+
+
 def lose_state(live: Live) -> None:
     (live.data / "state.db").unlink()
 
@@ -158,6 +171,9 @@ def plain_state(live: Live) -> None:
         (flip_key, "keys", "damaged", "restore the newest backup", 4),
         (show_keys, "keys", "bad", "chmod 600", 3),
         (open_directory, "permissions", "advice", "chmod -R go=", 0),
+        (lose_contents, "folders", "damaged", "restore the newest backup", 4),
+        (lose_public, "folders", "advice", "from the newest backup", 0),
+        (lose_authority, "folders", "advice", "from the newest backup", 0),
         (shrink_reserve, "reserve", "advice", "free space", 0),
         (cut_log, "log", "damaged", "evidence", 4),
         (flip_record, "state and log", "damaged", "nomoat audit verify", 4),

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -193,6 +194,18 @@ def test_a_proxy_that_has_no_address_yet_keeps_others_out(job: Caller) -> None:
         with job.running("proxy", "--json", "--socket", str(job.home / "own.sock")) as process:
             assert process.stdout is not None
             assert json.loads(process.stdout.readline())["url"] == "http://localhost", "its key is nobody else's"
+
+
+def test_a_second_proxy_leaves_the_socket_of_the_first_alone(job: Caller) -> None:
+    path = job.home / "one.sock"
+    with job.running("proxy", "--json", "--socket", str(path)) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        said = job.nomoat("proxy", "--socket", str(path))
+        assert (said.code, said.out) == (3, "")
+        assert f"somebody listens at {path} already; stop that one, or choose another path" in said.err
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
 
 
 def test_a_proxy_listens_on_this_machine_only(job: Caller) -> None:

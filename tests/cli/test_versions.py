@@ -118,7 +118,16 @@ def test_who_wrote_it_is_told_that_another_person_has_to(published: Published) -
 
 def test_quarantine_takes_a_reason(published: Published) -> None:
     commit = published.publish("an optimizer", "optimizer.pkl")
-    assert published.lines()[0]["stage"] == "quarantined"
+    line = published.lines()[0]
+    (finding,) = cast("list[dict[str, str]]", line["findings"])
+    assert (line["stage"], finding["verdict"], finding["rule"]) == (
+        "quarantined",
+        "quarantined",
+        "pickle.unknown-global",
+    )
+    told = published.judge.nomoat("versions", MODEL).out
+    assert f"{str(line['commit'])[:12]} is in quarantine: {finding['path']}: {finding['what']}" in told, told
+    assert told.rstrip().endswith("(pickle.unknown-global)"), told
     said = published.judge.nomoat("approve", MODEL, commit[:8])
     assert said.code == 1
     assert "in quarantine: say why it may be had all the same (--reason)" in said.err

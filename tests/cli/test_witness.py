@@ -79,6 +79,22 @@ def test_a_gateway_is_made_with_several_witnesses_and_a_quorum(tmp_path: Path) -
     assert configuration.witness_quorum == 1
 
 
+def test_what_is_no_key_of_a_witness_is_told_with_its_option(tmp_path: Path) -> None:
+    caller = Caller(tmp_path / "home")
+    of_a_log = str(NoteSigner("acme.example/log", bytes(32)).key)
+    for command in (
+        ("init", str(tmp_path / "data"), "--admin", "ann", "--witness", "https://w.example"),
+        ("audit", "verify", str(tmp_path)),
+    ):
+        for key, words in (
+            ("nothing", "'nothing' is neither a verifier key nor a file with one"),
+            (of_a_log, "the verifier key of acme.example/log is a log's, and a witness's is needed"),
+        ):
+            said = caller.nomoat(*command, "--witness-key", key)
+            assert (said.code, "Invalid value for '--witness-key'" in said.err) == (2, True), said.err
+            assert words in " ".join(said.err.split())
+
+
 def test_a_witness_cosigns_and_a_copy_proves_it(tmp_path: Path) -> None:
     with Live(tmp_path / "gateway") as live:
         ann = live.admin()

@@ -96,7 +96,8 @@ async def fill(world: World, log: Log, accesses: int) -> None:
         if refused:
             continue
         ending: dict[str, Json] = {"outcome": "complete", "bytes": draw.randrange(1000)}
-        await log.append(Record(RecordKind.OUTCOME, subject, "ReadFile", "", "", ending, of=receipt.index))
+        decision = "deny" if draw.random() < 0.1 else ""  # its content was refused
+        await log.append(Record(RecordKind.OUTCOME, subject, "ReadFile", "", decision, ending, of=receipt.index))
 
 
 def counted(log: Log, by: list[str], query: Query) -> dict[tuple[str, ...], tuple[int, int, int]]:

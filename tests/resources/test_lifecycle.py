@@ -6,17 +6,30 @@ import socket
 import tempfile
 from ipaddress import ip_address
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from nomoat.audit.events import Events
+from nomoat.audit.ocsf import Event, event
+from nomoat.audit.query import parse_query
+from nomoat.cli.records import COLUMNS, row
 from nomoat.core.errors import Conflict, NotFound, NotPermitted, Refused, Rejected, Revoked
 from nomoat.core.lifecycle import Stage
 from nomoat.core.names import RepositoryKind, RepositoryName
-from nomoat.core.operation import ApproveVersion, DescribeRepository, ListVersions, ReadFile, WithdrawVersion
+from nomoat.core.operation import (
+    ApproveVersion,
+    DescribeRepository,
+    ExplainRecord,
+    ListVersions,
+    ReadFile,
+    WithdrawVersion,
+)
 from nomoat.core.principal import PrincipalKind
+from nomoat.core.record import Json
 from nomoat.core.verdict import Verdict
 from nomoat.server.scanning import Scanner, ScannerProcess
 from tests.guard.world import Actor
@@ -210,6 +223,77 @@ async def test_a_malicious_pickle_is_refused_and_nothing_of_it_stays(there: Yard
     after = sorted(path.name for path in (there.world.directory / "objects").rglob("*") if path.is_file())
     assert after == before
     assert len(await parts.stages()) == 1  # the empty one, which every repository has
+
+
+@in_yard
+async def test_a_content_that_is_refused_is_a_refusal_wherever_the_log_is_read(there: Yard) -> None:
+    parts, gateway = await parts_of(there), there.world.gateway
+    with pytest.raises(Rejected) as refused:
+        await parts.publish(EVIL, path="model.pkl")
+    await parts.stages()  # its record comes after the outcome's
+    number, why = refused.value.record, refused.value.reason
+    (record,) = await gateway.log.read(f"record {number}")
+    outcome = cast("dict[str, Json]", record["outcome"])
+    assert (record["decision"], outcome["outcome"], outcome["why"]) == ("allow", "refused", why)
+    assert outcome["rule"] == refused.value.rule == "pickle.dangerous-global"
+    shown = dict(zip(COLUMNS, row(record), strict=True))
+    assert (shown["decision"], shown["why"]) == ("allowed, refused", why)
+
+    events = Events().tell(gateway.log.walk().take(gateway.log.size, most=10_000), parse_query("what WriteFile", 0))
+    (ended,) = [each for each in events if each.get("of") == number]
+    told = event(ended, "acme.example/log")
+    assert (told["action_id"], told["disposition_id"], told["status_id"]) == (2, 2, 2)
+    assert (told["status_detail"], cast("Event", told["unmapped"])["rule"]) == (why, refused.value.rule)
+    for query in ("what WriteFile", "what WriteFile refused"):
+        (counted,) = (await gateway.reports.report(["what"], parse_query(query, 0), limit=9)).rows
+        assert (counted["accesses"], counted["refused"]) == (0 if "refused" in query else 1, 1), query
+
+    for who, own in ((there.train, True), (parts.anna, True)):
+        async with there.guard.admit(who.present(), ExplainRecord(number or 0, own=own)) as permit:
+            if who is parts.anna:
+                with pytest.raises(NotFound):
+                    await gateway.history.explain(permit)
+                continue
+            said = await gateway.history.explain(permit)
+        assert said["rejected"] == {"why": why, "rule": refused.value.rule}
+        assert "policies" not in said
+
+
+@in_yard
+async def test_who_may_see_a_file_sees_why_its_version_is_in_quarantine(there: Yard) -> None:
+    parts = await parts_of(there)
+    first = await parts.publish(CODE, path="model.pkl")
+    second = await parts.publish(b"a", path="README.txt")
+    third = await parts.publish(CODE, path="secret/other.pkl")
+    fourth = await parts.publish(b"now a text", path="model.pkl")
+
+    async def held(by: Actor) -> dict[str, list[str]]:
+        async with there.guard.admit(by.present(), ListVersions(WEIGHTS)) as permit:
+            lines = there.world.gateway.lifecycle.list_versions(permit)
+        for line in lines:
+            assert all(each.finding.rule == "pickle.unknown-global" for each in line.held), line
+            assert all("IPv4Address" in each.finding.what for each in line.held), line
+        return {line.revision.id: [each.path for each in line.held] for line in lines if line.held}
+
+    both = ["model.pkl", "secret/other.pkl"]
+    expected = {first: both[:1], second: both[:1], third: both, fourth: both[1:]}
+    assert await held(parts.anna) == expected
+    assert (await parts.stages())[fourth] is Stage.QUARANTINED
+    policies = there.world.gateway.policies.current.files
+    hidden = """
+    @id("secrets-are-hidden") forbid (principal, action in [NoMoat::Action::"DescribeFile"], resource)
+    when { resource.labels.contains("secret") };
+    """
+    await there.world.apply_policies({**policies, "secret.cedar": hidden})
+    await there.world.declare(
+        '[[model]]\nname = "acme/weights"\nclassification = "internal"\nowner = "group:ml-engineers"\n'
+        'files = [{ path = "secret/**", labels = ["secret"] }]\n'
+    )
+    assert await held(parts.anna) == {first: both[:1], second: both[:1], third: both[:1]}
+    with pytest.raises(Refused):
+        await held(there.scientist)
+    await parts.approve(first, parts.anna, "read it, it prints")
+    assert first not in await held(parts.anna)
 
 
 @in_yard

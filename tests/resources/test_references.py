@@ -213,7 +213,7 @@ async def test_of_two_deletions_one_hears_that_there_is_nothing(there: Yard) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["", "refs/heads/x", "a" * 40, "a..b", "-a", "a/", "/a", "a//b", "a/.b", "x.lock", "a b"]
+    "name", ["", "refs/heads/x", "a" * 40, "a..b", "-a", "a/", "/a", "a//b", "a/.b", "x.lock", "a b", "candidate"]
 )
 def test_a_name_that_no_branch_may_have_is_malformed(name: str) -> None:
     with pytest.raises(Malformed):

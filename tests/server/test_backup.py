@@ -1,7 +1,9 @@
 """Backups: taken under load, restored elsewhere, verified, served; older ones are recognised, changed ones refused."""
 
+import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from nomoat.audit.verification import verify_directory
 from nomoat.core.errors import Conflict, Corrupt, NoMoatError, Unavailable
 from nomoat.server.backup import back_up
 from nomoat.server.configuration import load_configuration
+from nomoat.server.manifest import copy_file
 from nomoat.server.restore import OlderThanKept, Restored, restore
 from tests.cli.live import Live as Operated
 from tests.hub.live import OUTSIDE, SERVE, Live, commit_lines, gateway
@@ -238,6 +241,8 @@ def test_attack_an_older_backup_is_recognised_and_brings_nobody_back(tmp_path: P
         assert (said.code, "revocations among them would be undone" in said.err) == (4, True)
         said = live.operator.nomoat(*options, "--older")
         assert (said.code, "OLDER" in said.err, "nomoat recover" in said.err) == (0, True, True)
+        holds = live.operator.nomoat("status", str(live.data), "--json").json()["records"]
+        assert f"{holds} records now" in said.err
         code = live.operator.nomoat("recover", str(live.data), "ann", "--json").json()["code"]
         live.start()
         live.follow(ann)
@@ -255,12 +260,28 @@ def test_attack_an_older_backup_is_recognised_and_brings_nobody_back(tmp_path: P
         # The newer backup holds what the profile saw, so it is restored without a word.
         said = ann.nomoat("restore", str(newer), str(live.data), "--json")
         assert (said.code, said.json()["older"]) == (0, False), said.err
+        assert said.json()["records_now"] == ann.nomoat("status", str(live.data), "--json").json()["records"]
         assert ann.nomoat("restore", str(newer), str(tmp_path / "x"), "--older").code == 1
         live.start()
         live.follow(ann)
         live.follow(ben)
         assert ann.nomoat("whoami").code == 0
         assert ben.nomoat("whoami").code in {1, 4}  # 4: to ben, who saw the other history, this one is a contradiction
+
+
+def test_whatever_the_umask_a_backup_is_its_owners_alone(tmp_path: Path) -> None:
+    live = Operated(tmp_path / "gateway")
+    umask = os.umask(0)
+    try:
+        back_up(live.data, tmp_path / "backup", time.time())
+        copy_file(tmp_path / "backup" / "nomoat.toml", tmp_path / "new" / "objects" / "ab" / "one")
+        restored(tmp_path / "backup", tmp_path / "restored")
+    finally:
+        os.umask(umask)
+    roots = [tmp_path / "backup", tmp_path / "new", tmp_path / "restored"]
+    found = {path: stat.S_IMODE(path.stat().st_mode) for root in roots for path in (root, *root.rglob("*"))}
+    assert {path for path, mode in found.items() if mode & 0o077} == set()
+    assert len([path for path in found if path.is_dir()]) > 8
 
 
 def test_the_witness_knows_that_a_backup_is_older_at_the_restore_and_at_the_start(tmp_path: Path) -> None:

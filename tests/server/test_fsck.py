@@ -6,11 +6,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from nomoat.server.configuration import load_configuration
+from nomoat.stores.keys import KeyEncryptionKey
+from nomoat.stores.postings import Changes, Postings
 from tests.cli.live import Caller
 from tests.hub.live import OUTSIDE, Live, gateway
 
@@ -158,6 +162,37 @@ def test_what_a_crash_leaves_is_a_note_and_no_damage(whole: Live, tmp_path: Path
     findings = found["findings"]
     assert isinstance(findings, list)
     assert {(each["part"], each["grave"]) for each in findings} == {("objects", False), ("log", False)}
+
+
+@pytest.mark.parametrize("harm", ["flipped", "swapped", "of a longer log"])
+def test_an_index_that_is_not_what_was_written_is_a_note(whole: Live, tmp_path: Path, harm: str) -> None:
+    copy = Path(shutil.copytree(whole.directory, tmp_path / "copy"))
+    key = KeyEncryptionKey.load(load_configuration(copy).kek).derive("index")
+    with closing(Postings.create(copy / "index.db", key)) as made:
+        made.save(Changes({"size": "1000000" if harm == "of a longer log" else "1"}, (), (), ()))
+    if harm == "flipped":
+        flip(copy / "index.db", (copy / "index.db").stat().st_size // 2)
+    elif harm == "swapped":
+        shutil.copy(copy / "state.db", copy / "index.db")
+    before = digest_of(copy)
+    code, found = examined(copy)
+    assert (code, found["sound"]) == (0, True)
+    findings = found["findings"]
+    assert isinstance(findings, list)
+    assert [(each["part"], "index.db" in each["what"]) for each in findings] == [("index", True)], findings
+    assert digest_of(copy) == before
+
+
+def test_an_index_is_looked_at(whole: Live, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(whole.directory, tmp_path / "copy"))
+    key = KeyEncryptionKey.load(load_configuration(copy).kek).derive("index")
+    with closing(Postings.create(copy / "index.db", key)) as made:
+        made.save(Changes({"size": "3"}, (), (), ()))
+    code, found = examined(copy)
+    assert (code, found["sound"], found["findings"]) == (0, True, [])
+    seen = found["seen"]
+    assert isinstance(seen, dict)
+    assert seen["index"] == "3 records"
 
 
 def test_an_older_database_beside_the_log_is_found(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -87,27 +88,22 @@ def held(live: Live, count: int, stack: ExitStack, seconds: float = 15.0) -> lis
 # -- Connections ------------------------------------------------------------------------------------
 
 
-def test_attack_idle_connections_are_bounded_and_the_refused_are_counted(tmp_path: Path) -> None:
-    with configured(tmp_path, "connections = 20", "connections_per_source = 12") as (live, ann), ExitStack() as stack:
-        idle = held(live, 12, stack)
-        with socket.create_connection(address(live)) as late:
-            assert is_closed(late)
-        for channel in idle[:6]:
-            channel.close()
-        time.sleep(0.3)
-        said = ann.nomoat("status", "--json").json()
-        assert (said["connections_at_most"], said["connections"]) == (20, 7)
-        refused = said["refused_connections"]
-        assert isinstance(refused, dict)
-        assert refused["too-many-connections-of-one-source"] >= 1
-        record = counted(ann, "too-many-connections-of-one-source")
-        assert record["context"] == {"source": "127.0.0.1"}
+@dataclass(frozen=True)
+class Troubled:
+    """What came of bad connections: the status among them, what ended by itself, and the record of each reason."""
+
+    status: dict[str, object]
+    endless_ended: bool
+    counted: dict[str, dict[str, object]]
 
 
-def test_a_failed_handshake_is_counted_with_its_peers_address_and_reason(tmp_path: Path) -> None:
-    with configured(tmp_path) as (live, ann):
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Troubled:
+    """All of them at one time: most of it is waiting, for ten seconds at a time."""
+    root = tmp_path_factory.mktemp("troubled")
+    with configured(root, "connections = 20", "connections_per_source = 12") as (live, ann), ExitStack() as stack:
         context = pinned_context((ann.profile / "ca.pem").read_text())
-        context.load_cert_chain(*foreign_certificate(tmp_path))
+        context.load_cert_chain(*foreign_certificate(root))
         # In TLS 1.3 the client is done before the gateway looks at its certificate.
         with (
             context.wrap_socket(socket.create_connection(address(live)), server_hostname="localhost") as channel,
@@ -118,17 +114,35 @@ def test_a_failed_handshake_is_counted_with_its_peers_address_and_reason(tmp_pat
         with socket.create_connection(address(live)) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert is_closed(plain)
-        record = counted(ann, "http_request")
-        assert record["context"] == {"source": "127.0.0.1"}
-        assert counted(ann, "certificate_verify_failed")["context"] == {"source": "127.0.0.1"}
+        idle = held(live, 12, stack)
+        with socket.create_connection(address(live)) as late:
+            assert is_closed(late)
+        for each in idle[:6]:
+            each.close()
+        time.sleep(0.3)
+        status = ann.nomoat("status", "--json").json()
+        ended = is_closed(idle[6], seconds=20)
+        reasons = ("http_request", "certificate_verify_failed", "too-many-connections-of-one-source")
+        return Troubled(status, ended, {each: counted(ann, each) for each in (*reasons, "handshake-too-slow")})
 
 
-def test_a_handshake_that_never_ends_does(tmp_path: Path) -> None:
-    with configured(tmp_path) as (live, ann):
-        with socket.create_connection(address(live)) as silent:
-            silent.settimeout(20)
-            assert silent.recv(1) == b""
-        assert counted(ann, "handshake-too-slow")
+def test_attack_idle_connections_are_bounded_and_the_refused_are_counted(troubled: Troubled) -> None:
+    said = troubled.status
+    assert (said["connections_at_most"], said["connections"]) == (20, 7)
+    refused = said["refused_connections"]
+    assert isinstance(refused, dict)
+    assert refused["too-many-connections-of-one-source"] >= 1
+    assert troubled.counted["too-many-connections-of-one-source"]["context"] == {"source": "127.0.0.1"}
+
+
+@pytest.mark.parametrize("reason", ["http_request", "certificate_verify_failed"])
+def test_a_failed_handshake_is_counted_with_its_peers_address_and_reason(troubled: Troubled, reason: str) -> None:
+    assert troubled.counted[reason]["context"] == {"source": "127.0.0.1"}
+
+
+def test_a_handshake_that_never_ends_does(troubled: Troubled) -> None:
+    assert troubled.endless_ended
+    assert troubled.counted["handshake-too-slow"]
 
 
 class Ticking:

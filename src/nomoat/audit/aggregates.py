@@ -1,7 +1,8 @@
 """Aggregates over the log: how many accesses, refusals and bytes, by whom, of what, when.
 
 Rules: pure. What may be asked is a list of names here and a query as `audit search` has it; both become
-a statement whose every value is bound. An access counts under the first thing that its record names.
+a statement whose every value is bound. An access counts under the first thing that its record names, and a
+content that was refused as a refusal, not as an access of its own.
 """
 
 import re
@@ -84,18 +85,25 @@ def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
     places = ", ".join(str(place + 1) for place in range(len(by)))
     sql = (  # every name is ours, every value is bound
         f"SELECT {columns}, count(*) FILTER (kind <> 'outcome') AS accesses, "  # noqa: S608
-        "count(*) FILTER (kind <> 'outcome' AND decision = 'allow') AS allowed, "
+        f"greatest(count(*) FILTER ({_ACCESS} AND decision = 'allow') - count(*) FILTER ({_REJECTION}), 0) AS allowed, "
         "count(*) FILTER (decision = 'deny') AS refused, coalesce(sum(bytes), 0)::BIGINT AS bytes, "
-        """min("at") FILTER (kind <> 'outcome') AS first, max("at") FILTER (kind <> 'outcome') AS last, """
-        "min(n) FILTER (kind <> 'outcome') AS first_record, max(n) FILTER (kind <> 'outcome') AS last_record, "
+        f"""{_of_access('min("at")')} AS first, {_of_access('max("at")')} AS last, """
+        f"{_of_access('min(n)')} AS first_record, {_of_access('max(n)')} AS last_record, "
         "count(*) OVER () AS groups "
         f"FROM log WHERE {' AND '.join(conditions)} GROUP BY {places} "
-        f"HAVING accesses > 0 ORDER BY accesses DESC, {places} LIMIT {limit}"
+        f"HAVING accesses > 0 OR refused > 0 ORDER BY accesses DESC, {places} LIMIT {limit}"
     )
     return Statement(sql, values)
 
 
 _ON: Final = '"on"'
+_ACCESS: Final = "kind <> 'outcome'"
+_REJECTION: Final = "kind = 'outcome' AND decision = 'deny'"  # a content, after its access was allowed
+
+
+def _of_access(aggregate: str) -> str:
+    """An aggregate over accesses; where there are only rejections, over those."""
+    return f"coalesce({aggregate} FILTER ({_ACCESS}), {aggregate} FILTER ({_REJECTION}))"
 
 
 def _on(name: str) -> str:

@@ -14,13 +14,12 @@ from nomoat.audit.columns import connect, row_types
 from nomoat.audit.counted import TYPES
 
 # Outcomes whose access began too long before to be told with them: here it is looked up.
-_LATE: Final = (
-    "CREATE TEMP TABLE late AS SELECT n, \"of\", \"at\", bytes FROM told WHERE kind = 'outcome' AND who_kind = ''"
-)
+_LATE: Final = "CREATE TEMP TABLE late AS SELECT n, \"of\", \"at\", decision, why, bytes FROM told WHERE kind = 'outcome' AND who_kind = ''"
 _COMPLETED: Final = """
     FROM told WHERE NOT (kind = 'outcome' AND who_kind = '')
     UNION ALL BY NAME
-    SELECT told.* REPLACE (late.n AS n, 'outcome' AS kind, late."of" AS "of", late."at" AS "at", late.bytes AS bytes)
+    SELECT told.* REPLACE (late.n AS n, 'outcome' AS kind, late."of" AS "of", late."at" AS "at", late.bytes AS bytes,
+        late.decision AS decision, if(late.decision = 'deny', late.why, told.why) AS why)
     FROM late JOIN told ON told.n = late."of"
 """
 

@@ -23,6 +23,8 @@ LOG_KEY: Final = 0x01
 WITNESS_KEY: Final = 0x04
 """Signature type of a witness: Ed25519 over a time and the note's text."""
 
+_WHOSE: Final = {LOG_KEY: "a log's", WITNESS_KEY: "a witness's"}
+
 NOTE_LIMIT: Final = 16 * 1024
 _SIGNATURES_LIMIT: Final = 32
 _DASH: Final = "\N{EM DASH} "
@@ -110,8 +112,10 @@ def parse_verifier_key(text: str, kind: int = LOG_KEY) -> VerifierKey:
     if len(parts) != 3:
         raise Malformed("a verifier key is written NAME+ID+KEY")
     name, key_id, encoded = _parse_key_name(parts[0]), parts[1], _decode(parts[2])
-    if len(encoded) != 1 + HASH_SIZE or encoded[0] != kind:
-        raise Malformed(f"the verifier key of {name} is not an Ed25519 key of type {kind}")
+    if len(encoded) != 1 + HASH_SIZE or encoded[0] not in _WHOSE:
+        raise Malformed(f"the verifier key of {name} is not an Ed25519 key of a log or a witness")
+    if encoded[0] != kind:
+        raise Malformed(f"the verifier key of {name} is {_WHOSE[encoded[0]]}, and {_WHOSE[kind]} is needed")
     key = VerifierKey(name, kind, encoded[1:])
     if key.key_id.hex() != key_id:
         raise Malformed(f"the verifier key of {name} does not match its id")

@@ -38,8 +38,8 @@ class Events:
         number, of = record.get("n"), record.get("of")
         if isinstance(of, int):
             opening = self._open.pop(of, None)
-            # An access that has an outcome was allowed.
-            return {**record, "decision": "allow", **(opening or {})}
+            # An access that has an outcome was allowed; what it brought may have been refused then.
+            return {**record, "decision": record.get("decision") or "allow", **(opening or {})}
         if isinstance(number, int) and record.get("kind") == RecordKind.OPENING and record.get("decision") == "allow":
             self._open[number] = {name: record[name] for name in _TOLD if name in record}
             if len(self._open) > REMEMBERED:

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from nomoat.audit.entries import SubjectKeys, open_box
-from nomoat.audit.outage import system_record
 from nomoat.core.errors import Corrupt, Unavailable
-from nomoat.core.record import Record, RecordKind
+from nomoat.core.record import Record, RecordKind, system_record
 
 ADVANCED: Final = "StateAdvanced"
 

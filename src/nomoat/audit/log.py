@@ -15,7 +15,7 @@ from nomoat.audit.checkpoint import NoteSigner, VerifierKey
 from nomoat.audit.commit import ClockBehind, Gate, GroupCommit, LogSettings, interrupted
 from nomoat.audit.entries import MissingKey, Pseudonyms, Sealer, SubjectKeys
 from nomoat.audit.generation import advanced
-from nomoat.audit.outage import Mode, system_record
+from nomoat.audit.outage import Mode
 from nomoat.audit.query import Query, parse_query
 from nomoat.audit.reading import Reader
 from nomoat.audit.recovery import Recovered, recover
@@ -24,7 +24,7 @@ from nomoat.audit.tree import Head, consistency_proof, inclusion_proof, root_at,
 from nomoat.audit.walk import Walk
 from nomoat.core.durations import Durations
 from nomoat.core.errors import Malformed, Misuse, NoMoatError, Unavailable
-from nomoat.core.record import Json, Receipt, Record
+from nomoat.core.record import Json, Receipt, Record, system_record
 from nomoat.stores.segments import Files, Reserve, WriterThread, is_full
 
 CLOCK_TOLERANCE_MS: Final = 5000
@@ -278,7 +278,7 @@ class Log:
         """Record the start, and close what the last process left open."""
         left = list(self._tail.open.values())
         content = {"cut_bytes": recovered.cut, "unacknowledged": recovered.unacknowledged, "interrupted": len(left)}
-        self.post(system_record("LogOpened", dict(content)))
+        self.post(system_record("LogOpened", content))
         for access in left:
             self._commit.offer(interrupted(access))
         await asyncio.gather(*self._fetches)

@@ -6,10 +6,7 @@ Rules: pure. An outage ends as one SYSTEM record, written before anything else i
 from dataclasses import dataclass
 from enum import Enum
 
-from nomoat.core.record import Json, Record, RecordKind
-
-SYSTEM: str = "system"
-"""Subject of the log's own records."""
+from nomoat.core.record import Json, Record, system_record
 
 
 class Mode(Enum):
@@ -44,8 +41,3 @@ class Outage:
             "outcomes_lost": self.lost,
         }
         return system_record("LogOutage", content)
-
-
-def system_record(what: str, content: dict[str, Json]) -> Record:
-    """A record of the log's own life."""
-    return Record(RecordKind.SYSTEM, SYSTEM, what, on="", decision="", content=content, priority=True)

@@ -12,9 +12,8 @@ from typing import Final, final
 
 from nomoat.audit.entries import Pseudonyms, SubjectKeys, open_box
 from nomoat.audit.forgotten import Forgotten
-from nomoat.audit.outage import SYSTEM
 from nomoat.core.errors import Corrupt
-from nomoat.core.record import Json
+from nomoat.core.record import SYSTEM, Json
 
 UNAUTHENTICATED: Final = "unauthenticated"
 _CACHED_KEYS: Final = 1024

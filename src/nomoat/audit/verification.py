@@ -119,10 +119,12 @@ class _Verifier:
 
     def take_segment(self, ordinal: int, data: bytes, *, newest: bool) -> None:
         """Take in the next segment file."""
-        if ordinal != self._next_segment:
-            self._problem(Fault.HEADER, self._next, self._next, f"segment {self._next_segment} is missing before it")
+        lost, first, before = self._next_segment, self._next, len(self._problems)
         self._next_segment = ordinal + 1
         start = self._take_header(ordinal, data, newest=newest)
+        told = any(problem.fault is Fault.MISSING and problem.first == first for problem in self._problems[before:])
+        if ordinal != lost and not told:  # of its records it is said that they are missing
+            self._problems.insert(before, Problem(Fault.HEADER, first, first, f"segment {lost} is missing before it"))
         for frame in self._frames(data, start, newest=newest):
             if frame.kind == FrameKind.RECORD:
                 self._take_record(frame)
@@ -319,13 +321,20 @@ class _Verifier:
                 first = max((other.checkpoint.size for other in held if other.checkpoint.size < size), default=0)
                 detail = f"{whose} checkpoint of {size} records was signed over other ones"
                 self._problem(Fault.FORKED, first, size - 1, detail)
-            elif kept.holds is None and size > self._covered:
-                detail = f"{whose} checkpoint of {size} records covers them, and they are not there"
-                self._problem(Fault.ROLLED_BACK, self._covered, size - 1, detail)
-            elif kept.holds is None:
+            elif kept.holds is None and size <= self._covered:
                 detail = f"{whose} checkpoint of {size} records cannot be compared with damaged ones"
                 self._problem(Fault.KEPT, 0, size - 1, detail)
+        self._judge_end()
         return max((kept.checkpoint.size for kept in held if not kept.ours), default=None)
+
+    def _judge_end(self) -> None:
+        """Name the records behind the end that a kept checkpoint covers: one loss, however many were kept of it."""
+        beyond = [kept for kept in self._kept if kept.holds is None and kept.checkpoint.size > self._covered]
+        if beyond:
+            kept = max(beyond, key=lambda kept: (kept.checkpoint.size, not kept.ours))
+            size, whose = kept.checkpoint.size, "the directory's own" if kept.ours else "a kept"
+            detail = f"{whose} checkpoint of {size} records covers them, and they are not there"
+            self._problem(Fault.ROLLED_BACK, self._covered, size - 1, detail)
 
     # -- The result -----------------------------------------------------------------------------------
 
@@ -346,7 +355,7 @@ class _Verifier:
             open=len(self._open),
             oldest=self._oldest,
             newest=self._newest,
-            problems=tuple(self._problems),
+            problems=tuple(dict.fromkeys(self._problems)),
             proven=proven,
             witnessed=self._witnessed,
             forgotten=self._blanked,

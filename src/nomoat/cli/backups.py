@@ -110,6 +110,7 @@ def _tell(invocation: Invocation, directory: Path, done: Restored) -> None:
                 "restored": True,
                 "directory": str(directory),
                 "records": manifest.records,
+                "records_now": done.records,
                 "generation": manifest.generation,
                 "taken_at": manifest.at,
                 "proven": done.proven,
@@ -121,6 +122,7 @@ def _tell(invocation: Invocation, directory: Path, done: Restored) -> None:
         )
         return
     output.answer(f"restored {manifest.records} records, taken {output.local_time(manifest.at)}, as {directory}")
+    output.say(f"  the restore is on record, too: {done.records} records now, as nomoat status says")
     output.say(f"  with the key-encryption key {done.configuration.kek}")
     if done.witness:
         output.say(f"  {done.witness}")

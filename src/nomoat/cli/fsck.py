@@ -19,7 +19,7 @@ from nomoat.server.fsck import examine
 def fsck(invocation: Invocation, directory: Path, quick: bool) -> int:
     """Look through a whole data directory, or a copy of one, and say what is wrong and what to do.
 
-    Keys, database, log, tree, the content of every record, every content of a file, cursors, permissions.
+    Keys, database, log, tree, the content of every record, every content of a file, index, cursors, permissions.
     Changes nothing; works while no gateway runs, and only with the key-encryption key.
     """
     found = uvloop.run(examine(directory.absolute(), contents=not quick))

@@ -22,8 +22,8 @@ WORDS: Final = {Health.GOOD: "ok", Health.ADVICE: "advice", Health.BAD: "BAD", H
 def doctor(invocation: Invocation, directory: Path) -> int:
     """Examine a data directory, with a gateway running on it or not, and say what to do.
 
-    Checks versions, configuration, permissions, disk, port, keys, certificates, schema, state, log and
-    clock. Changes nothing. Ends with 0 when it serves, 3 when something keeps it from serving, 4 when
+    Checks versions, configuration, permissions, folders, disk, port, keys, certificates, schema, state, log
+    and clock. Changes nothing. Ends with 0 when it serves, 3 when something keeps it from serving, 4 when
     something is not what was written.
     """
     examined = Doctor(directory.absolute(), invocation.clock())

@@ -10,6 +10,7 @@ import uvloop
 
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation
+from nomoat.cli.witnesses import require_witness_keys
 from nomoat.client.profiles import home
 from nomoat.client.verification import read_key
 from nomoat.core.errors import Malformed
@@ -55,6 +56,7 @@ DATA = click.Path(file_okay=False, path_type=Path)
     "witness_keys",
     metavar="KEY",
     multiple=True,
+    callback=require_witness_keys,
     help="The witness's verifier key, or a file with it; one for each --witness, in their order.",
 )
 @click.option(

@@ -87,7 +87,8 @@ def _why(record: Mapping[str, object]) -> str:
     for lost in ("erased", "damaged", "forgotten"):
         if record.get(lost):
             return lost
-    if why := _text(record.get("why")):
+    outcome = _fields(record.get("outcome"))
+    if why := _text(record.get("why")) or _text(outcome.get("why")):
         return why
     policies = record.get("policies")
     return ", ".join(str(name) for name in cast("list[object]", policies)) if isinstance(policies, list) else ""

@@ -9,7 +9,7 @@ import click
 
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
-from nomoat.client.gateway import Gateway, StandingVersion
+from nomoat.client.gateway import FileFinding, Gateway, StandingVersion
 from nomoat.core.errors import Malformed, NotFound
 from nomoat.core.lifecycle import Stage
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id, parse_repository_name
@@ -36,7 +36,7 @@ def versions(invocation: Invocation, repository: str, dataset: bool) -> None:
 
     A version is a commit of the main branch. It is a candidate until a person approves it who wrote nothing
     of it; whoever asks for the branch has the newest approved version. One is in quarantine when a content of
-    it may hold code that nobody knows.
+    it may hold code that nobody knows: below the list stands what was found, in each file that you may see.
     """
     name = _repository(repository, dataset=dataset)
     with invocation.session() as session:
@@ -45,6 +45,9 @@ def versions(invocation: Invocation, repository: str, dataset: bool) -> None:
         output.document({"repository": str(name), "kind": name.kind, "versions": [asdict(each) for each in found]})
         return
     output.table(["commit", "stage", "author", "published", "judged by", "served", "reason"], [*map(_row, found)])
+    for each in found:
+        for finding in each.findings:
+            output.answer(f"{each.commit[:SHOWN]} is in quarantine: {_found(finding)}")
     if not any(each.served for each in found):
         output.say("none of them is served")
 
@@ -113,6 +116,12 @@ def _row(version: StandingVersion) -> Sequence[str]:
         "served" if version.served else "",
         version.reason,
     )
+
+
+def _found(finding: FileFinding) -> str:
+    """Say what was found in a file."""
+    where = f" in {finding.where}" if finding.where else ""
+    return f"{finding.path}: {finding.what}{where}" + (f" ({finding.rule})" if finding.rule else "")
 
 
 def _repository(text: str, *, dataset: bool) -> RepositoryName:

@@ -4,10 +4,21 @@ from collections.abc import Sequence
 
 import click
 
+from nomoat.audit.checkpoint import WITNESS_KEY, parse_verifier_key
 from nomoat.audit.quorum import Quorum
 from nomoat.cli.invocation import FunctionT
-from nomoat.client.verification import read_quorum
+from nomoat.client.verification import read_key, read_quorum
 from nomoat.core.errors import Malformed
+
+
+def require_witness_keys(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse what is no witness's verifier key, nor a file with one, as a wrong argument that is named."""
+    for key in given:
+        try:
+            parse_verifier_key(read_key(key), WITNESS_KEY)
+        except Malformed as error:
+            raise click.BadParameter(error.reason, context, parameter) from None
+    return given
 
 
 def quorum_options(function: FunctionT) -> FunctionT:
@@ -24,6 +35,7 @@ def quorum_options(function: FunctionT) -> FunctionT:
         "witnesses",
         metavar="KEY",
         multiple=True,
+        callback=require_witness_keys,
         help="A witness's verifier key, or a file with it; repeat for several.",
     )
     return keys(needed(function))

@@ -110,10 +110,21 @@ class Aggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class FileFinding:
+    """The worst thing that a scan found in a file: by which rule, where in it ('' for all of it), and what."""
+
+    path: str
+    verdict: str
+    rule: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class StandingVersion:
     """A commit of the main branch, and where it stands: since `at`, by whose word and why (Unix seconds, texts).
 
-    `served` says whether it is what the branch means now.
+    `served` says whether it is what the branch means now, `findings` why it is in quarantine.
     """
 
     commit: str
@@ -125,6 +136,7 @@ class StandingVersion:
     by: str
     at: float
     reason: str
+    findings: tuple[FileFinding, ...] = ()
 
 
 class Gateway:
@@ -301,6 +313,10 @@ class Gateway:
                 published=_instant(row, "published"),
                 served=_field(row, "served", bool),
                 at=_instant(row, "at"),
+                findings=tuple(
+                    FileFinding(*(_field(found, name, str) for name in ("path", "verdict", "rule", "where", "what")))
+                    for found in _rows(row, "findings")
+                ),
             )
             for row in _rows(answer, "versions")
         ]

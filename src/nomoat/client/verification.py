@@ -176,7 +176,7 @@ def read_key(given: str) -> str:
         return given
     try:
         return _read(Path(given)).decode()
-    except (OSError, UnicodeDecodeError):
+    except (Malformed, UnicodeDecodeError):
         raise Malformed(f"{given!r:.80} is neither a verifier key nor a file with one") from None
 
 

@@ -14,10 +14,8 @@ from typing import Final, NamedTuple
 
 from nomoat.core.verdict import Verdict
 
-_HELD: Final = {
-    True: frozenset({Verdict.QUARANTINED, Verdict.REFUSED, Verdict.UNSCANNABLE}),
-    False: frozenset({Verdict.QUARANTINED, Verdict.REFUSED}),
-}
+HELD: Final = frozenset({Verdict.QUARANTINED, Verdict.REFUSED, Verdict.UNSCANNABLE})
+"""What a file may be that puts its version in quarantine; where nobody reviews, what could not be examined does not."""
 
 
 class Stage(StrEnum):
@@ -47,6 +45,6 @@ def stage_of(verdicts: Collection[Verdict], *, reviewed: bool) -> Stage:
 
     What could not be examined waits for a person where one looks anyway; elsewhere policies see the verdict.
     """
-    if not _HELD[reviewed].isdisjoint(verdicts):
+    if not (HELD if reviewed else HELD - {Verdict.UNSCANNABLE}).isdisjoint(verdicts):
         return Stage.QUARANTINED
     return Stage.CANDIDATE if reviewed else Stage.APPROVED

@@ -6,7 +6,7 @@ repairs: what is not exactly a name is refused.
 
 import re
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nomoat.core.errors import Malformed
 
@@ -39,6 +39,8 @@ class RepositoryKind(StrEnum):
     __hash__ = str.__hash__  # a part of every key that names a repository; see above
 
 
+CANDIDATE: Final = "candidate"
+"""The revision that is newest on the main branch, in whatever stage; no branch and no tag is called so."""
 _SEGMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
 _REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9])?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -86,8 +88,10 @@ def parse_revision(text: str) -> str:
 
 
 def parse_reference(text: str) -> str:
-    """Parse the name of a branch or tag that is to be made: a revision that no commit id and no `refs/` is."""
+    """Parse the name of a branch or tag that is to be made: a revision that means nothing else (a commit id, `refs/`)."""
     name = parse_revision(text)
+    if name == CANDIDATE:
+        raise Malformed(f"{CANDIDATE!r} means the newest version of main, whatever its stage: choose another name")
     if is_commit_id(name) or name.startswith("refs/") or name.endswith(".lock") or "/." in name or "./" in name:
         raise Malformed("a branch or tag is named with letters, digits, '.', '_', '-' and '/', and not like a commit")
     return name

@@ -7,7 +7,12 @@ No secret, capability URL or query string ever enters a record.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
+
+SYSTEM: Final = "system"
+"""The subject of what the gateway itself did."""
+REFUSED: Final = "refused"
+"""How an allowed access ends whose content is not accepted: its outcome is a refusal too."""
 
 Json: TypeAlias = "str | int | bool | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -25,7 +30,8 @@ class Record(NamedTuple):
     """One record before it is sealed.
 
     `subject` (`person:NAME`, `workload:NAME`, `unauthenticated`, `system`) and `on` become
-    pseudonyms in the leaf; `what` and `decision` (`allow`, `deny`, '') stay readable there.
+    pseudonyms in the leaf; `what` and `decision` (`allow`, `deny`, '') stay readable there; an outcome
+    has `deny` where a content was refused.
     `content` is the readable part. `of` is the index of the opening that an outcome closes.
     `priority` records may use the reserved space of a full disk.
     """
@@ -38,6 +44,12 @@ class Record(NamedTuple):
     content: Mapping[str, Json]
     of: int | None = None
     priority: bool = False
+
+
+def system_record(what: str, content: Mapping[str, Json]) -> Record:
+    """The record of something that the gateway itself did."""
+    body: dict[str, Json] = {"who": {"kind": SYSTEM}, "what": what, **content}
+    return Record(RecordKind.SYSTEM, SYSTEM, what, on="", decision="", content=body, priority=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from nomoat.core.decision import CONFINED, Context, Decision, Deny
 from nomoat.core.durations import Durations
 from nomoat.core.errors import (
     Conflict,
-    Disconnected,
     NoMoatError,
     NotFound,
     NotPermitted,
@@ -40,14 +39,13 @@ from nomoat.core.principal import Principal
 from nomoat.core.record import Receipt
 from nomoat.guard.leases import Leases, cancel
 from nomoat.guard.obligations import decide_resolved
-from nomoat.guard.recording import opening, outcome, overtaken, refusal_without_target
+from nomoat.guard.recording import ending_of, opening, outcome, overtaken, reasons, refusal_without_target
 from nomoat.guard.step_up import denial
 from nomoat.guard.strangers import Strangers
 from nomoat.identity.authenticator import Authenticator
 from nomoat.policy.engine import PolicySnapshot, decide
 
 ATTEMPTS: Final = 4  # how often an access may be overtaken by changes before it is told to come back
-ENDINGS: Final[Mapping[type[NoMoatError], str]] = {Revoked: "cut", Disconnected: "left"}
 
 Epoch: TypeAlias = tuple[object, ...]
 Asked: TypeAlias = OpT | Callable[[Principal], Awaitable[OpT]]
@@ -116,8 +114,8 @@ class Guard:
                     yield permit
                     ending = "complete"
                 except NoMoatError as error:
-                    ending = ENDINGS.get(type(error), "failed")
-                    permit.note(why=str(error))
+                    ending = ending_of(error)
+                    permit.outcome.update(reasons(error))
                     if isinstance(error, Refused):  # the opening is its record already
                         error.record = permit.receipt.index
                     raise

@@ -13,12 +13,12 @@ from typing import Final
 
 from nomoat.core.connection import Presented
 from nomoat.core.decision import CONFINED, Allow, Context, Decision
-from nomoat.core.errors import Refused
+from nomoat.core.errors import Disconnected, NoMoatError, Refused, Rejected, Revoked
 from nomoat.core.names import Classification
 from nomoat.core.operation import Operation, Resolved, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
-from nomoat.core.record import Json, Receipt, Record, RecordKind
+from nomoat.core.record import REFUSED, Json, Receipt, Record, RecordKind
 from nomoat.guard.obligations import recorded
 from nomoat.policy.engine import PolicySnapshot, decide
 
@@ -28,6 +28,7 @@ ROOM: Final = 16 * 1024  # characters for such names, and for what policies saw 
 UNLIKE: Final = frozenset({"id", "name", "version"})  # tells targets of one sort apart
 MENTIONED: Final = 16  # policies of a set on trial that a record names
 FEW: Final = 256  # characters of its reason
+ENDINGS: Final[Mapping[type[NoMoatError], str]] = {Revoked: "cut", Disconnected: "left", Rejected: REFUSED}
 DERIVED: Final = frozenset({"repository_kind"})  # facts that follow from what else a record says
 
 
@@ -104,6 +105,16 @@ def refusal_without_target(
     )
 
 
+def ending_of(error: NoMoatError) -> str:
+    """How an access ends that this happens to."""
+    return ENDINGS.get(type(error), "failed")
+
+
+def reasons(error: NoMoatError) -> dict[str, str]:
+    """What an outcome says of an error: why, and of a content that was refused the rule that it breaks."""
+    return {"why": str(error), **({"rule": error.rule} if isinstance(error, Rejected) else {})}
+
+
 def outcome(permit: Permit[Operation], action: str, ending: str, seconds: float) -> Record:
     """The record of how an allowed access ended after so long."""
     return _outcome(permit.principal.subject, action, permit.receipt, ending, permit.bytes, permit.outcome, seconds)
@@ -119,11 +130,13 @@ def _outcome(
 ) -> Record:
     """`size` in bytes served or stored."""
     content: dict[str, Json] = {"outcome": ending, "bytes": size, "ms": round(seconds * 1000)}
-    if facts:
-        content["facts"] = facts
-    return Record(
-        kind=RecordKind.OUTCOME, subject=subject, what=action, on="", decision="", content=content, of=receipt.index
-    )
+    refused = ending == REFUSED
+    told = {name: fact for name, fact in facts.items() if refused and name in {"why", "rule"}}
+    content |= told  # where a refusal says it
+    if others := {name: fact for name, fact in facts.items() if name not in told}:
+        content["facts"] = others
+    decision = "deny" if refused else ""
+    return Record(RecordKind.OUTCOME, subject, action, on="", decision=decision, content=content, of=receipt.index)
 
 
 def _otherwise(

@@ -26,6 +26,7 @@ from nomoat.core.operation import (
 )
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
+from nomoat.core.record import REFUSED
 from nomoat.policy.engine import PolicySnapshot, compile_policies, decide_again
 from nomoat.policy.explanation import considered, differences, readings
 from nomoat.policy.question import Question, Unanswerable, is_decision, question_of
@@ -91,9 +92,8 @@ class History:
         found = await self._log.read(f"record {operation.number}", limit=1)
         permit.check()
         record: Record = found[0] if found else {}
-        if not record.get("decision") or (
-            operation.own and not (record["decision"] == "deny" and is_of(record, caller))
-        ):
+        refused = record.get("decision") == "deny" or _rejection(record)
+        if not record.get("decision") or (operation.own and not (refused and is_of(record, caller))):
             raise NotFound(f"there is no record {operation.number} that you may explain", kind="entry")
         return await asyncio.to_thread(self._explain, record, operation.own)
 
@@ -105,7 +105,9 @@ class History:
             "decision": "allowed" if record["decision"] == "allow" else "refused",
             "why": record.get("why", ""),
         }
-        if not is_decision(record):
+        if rejection := _rejection(record):
+            told["rejected"] = rejection
+        if not is_decision(record) or (own and rejection):  # of what they sent themselves, they were told
             return told
         # Where it cannot be decided again whether they may know the thing, they hear of it what they would of none.
         unknown: Answer = {**told, "why": MISSING} if record.get("within") else told
@@ -242,6 +244,12 @@ def is_of(record: Record, caller: Principal) -> bool:
     """Whether a record is of something that the caller did."""
     who = part(record, "who")
     return f"{who.get('kind')}:{who.get('name')}" == caller.subject
+
+
+def _rejection(record: Record) -> Answer:
+    """Why a content was refused that an allowed access brought, and by which rule; empty where none was."""
+    ended = part(record, "outcome")
+    return {"why": ended.get("why"), "rule": ended.get("rule")} if ended.get("outcome") == REFUSED else {}
 
 
 def may_discover(snapshot: PolicySnapshot, question: Question) -> bool:

@@ -20,12 +20,10 @@ from nomoat.audit.reading import Reader
 from nomoat.audit.reports import Reports
 from nomoat.core.errors import NoMoatError, Unavailable
 from nomoat.core.operation import (
-    ApplyDirectory,
-    ApplyPolicy,
     Operation,
     ReadStatus,
 )
-from nomoat.core.record import Json, Record, RecordKind
+from nomoat.core.record import system_record
 from nomoat.guard import Guard
 from nomoat.guard.guard import Resolver
 from nomoat.identity import CertificateAuthority, Identity, TrustDomain
@@ -54,7 +52,7 @@ from nomoat.server.names import INDEX_FILE, log_origin
 from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.server.signing import signatory_of
 from nomoat.server.watching import watch
-from nomoat.server.wiring import Resources, connect, resolvers_of, routes_of
+from nomoat.server.wiring import Resources, connect, glances_of, resolvers_of, routes_of
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
@@ -249,7 +247,7 @@ def _wire(
     guard = _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
         resolvers=resolvers,
-        glances={ApplyDirectory: parts.declarations.glance, ApplyPolicy: parts.policies.glance},
+        glances=glances_of(parts),
         policies=lambda: parts.policies.current,
         candidate=lambda: parts.trial.candidate,
         epoch=lambda: (
@@ -345,7 +343,7 @@ def _resources(
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
-        lifecycle=Lifecycle(lambda: declarations.current, catalog, signatures, clock),
+        lifecycle=Lifecycle(lambda: declarations.current, catalog, signatures, clock, worse_by_name),
         browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
         reading=Reading(catalog, stores.objects, signatures),
         writing=Writing(
@@ -376,9 +374,3 @@ def _tell_of_a_failed_scan(error: NoMoatError) -> None:
 
 def _tell_of_a_failed_sweep(error: NoMoatError) -> None:
     _log.warning("contents that nobody committed are not removed at the moment: %s", error)
-
-
-def system_record(what: str, content: Mapping[str, Json]) -> Record:
-    """The record of something that the gateway itself did."""
-    body: dict[str, Json] = {"who": {"kind": "system"}, "what": what, **content}
-    return Record(kind=RecordKind.SYSTEM, subject="system", what=what, on="", decision="", content=body, priority=True)

@@ -16,7 +16,8 @@ from nomoat.audit.checkpoint import VerifierKey
 from nomoat.audit.cosigning import Post
 from nomoat.audit.witness import WitnessAnswer
 from nomoat.core.errors import Corrupt, NoMoatError, Unavailable
-from nomoat.server.assembly import Gateway, system_record
+from nomoat.core.record import system_record
+from nomoat.server.assembly import Gateway
 from nomoat.server.configuration import WitnessAddress
 
 INTERVAL_S: Final = 1.0

@@ -38,6 +38,7 @@ from nomoat.stores.subject_keys import SeenSubjectKeys
 LITTLE_SPACE: Final = 1 << 30  # bytes free below which it is said
 AUTHORITY_WARNING_S: Final = 90 * 86400
 CLOCK_TOLERANCE_S: Final = 5
+PUBLIC: Final = ("log.vkey", "ca.pem")  # what `nomoat init` makes in public/
 MOST_NAMED: Final = 3  # files named one by one
 
 
@@ -89,6 +90,7 @@ class Doctor:
         if configuration is None:
             return
         self._add("permissions", lambda: _permissions(self._directory))
+        self._add("folders", lambda: _folders(self._directory))
         self._add("disk", lambda: _disk(self._directory))
         self._add("port", lambda: _port(configuration, running=self.seen.running))
         kek = self._kek(configuration)
@@ -227,6 +229,20 @@ def _private(directory: Path) -> Iterator[Path]:
         yield path
         if path.is_dir() and path.name != "objects":
             yield from sorted(path.iterdir())
+
+
+def _folders(directory: Path) -> Iterator[Finding]:
+    """Look for what every data directory has, and nothing else here would miss."""
+    contents = (directory / "objects").is_dir()
+    if not contents:
+        advice = "mount it or put it back; if it is gone, restore the newest backup: nomoat restore"
+        yield Finding("folders", Health.DAMAGED, "objects/ is missing: no content can be served", advice)
+    lacking = [name for name in PUBLIC if not (directory / "public" / name).is_file()]
+    if lacking:
+        said = f"public/ lacks {' and '.join(lacking)}: who copies this directory has nothing to verify it with"
+        yield Finding("folders", Health.ADVICE, said, "copy public/ from the newest backup")
+    if contents and not lacking:
+        yield Finding("folders", Health.GOOD, "contents and public keys have theirs")
 
 
 def _named(paths: list[Path]) -> str:

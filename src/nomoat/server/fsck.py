@@ -6,6 +6,7 @@ copy, which stays encrypted: opening the original would write to it.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import shutil
@@ -38,16 +39,18 @@ from nomoat.audit.verification import verify_directory
 from nomoat.core.errors import Corrupt, NoMoatError
 from nomoat.server.configuration import Configuration, load_configuration
 from nomoat.server.lock import undisturbed
-from nomoat.server.names import KEYS
+from nomoat.server.names import INDEX_FILE, KEYS
 from nomoat.stores.blob import StoredBlob
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
+from nomoat.stores.postings import Damaged, Postings
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import blob
 from nomoat.stores.subject_keys import StoredSubjectKeys
 
 SHOWN: Final = 20  # findings of one kind, one by one
 T = TypeVar("T")
+_MADE_ANEW: Final = "nothing: the next start makes it"
 _RESTORE: Final = "restore the data directory from its newest backup; keep this one as evidence"
 
 
@@ -114,6 +117,7 @@ def _examine(directory: Path, configuration: Configuration, kek: KeyEncryptionKe
         finally:
             if state is not None:
                 state.close()
+        _part(examined, "index", lambda: _look_at_index(examined, directory, Path(copy), kek))
     _part(examined, "cursors", lambda: _look_at_cursors(examined, directory, configuration))
     return examined
 
@@ -277,6 +281,27 @@ def _look_at_content(objects: Objects, row: _Row, *, contents: bool) -> None:
             digest.update(part)
         if digest.hexdigest() != row.digest:
             raise Corrupt(f"blob {row.id}")
+
+
+def _look_at_index(examined: Examined, directory: Path, copy: Path, kek: KeyEncryptionKey) -> None:
+    """Look at what searches use. A crash may leave it as it pleases: it is made anew, and nothing is lost with it."""
+    beside = [path for suffix in ("", "-wal") if (path := directory / f"{INDEX_FILE}{suffix}").exists()]
+    if not beside:
+        examined.seen["index"] = "none, as in a backup"
+        return
+    for path in beside:
+        shutil.copy(path, copy / path.name)
+    try:
+        with contextlib.closing(Postings.reader(copy / INDEX_FILE, kek.derive("index"))) as postings:
+            postings.check()
+            indexed, size = int(postings.fact("size") or 0), _size(directory)
+    except Damaged as error:
+        examined.tell("index", f"{INDEX_FILE} is not what was written: {error}", _MADE_ANEW, grave=False)
+        return
+    if indexed > size:
+        what = f"{INDEX_FILE} is of another history of this log: it has {indexed} records, and the log {size}"
+        examined.tell("index", what, _MADE_ANEW, grave=False)
+    examined.seen["index"] = f"{indexed} records"
 
 
 def _look_at_cursors(examined: Examined, directory: Path, configuration: Configuration) -> None:

@@ -21,11 +21,12 @@ from sqlalchemy import Connection
 from nomoat.core.errors import Conflict, Unavailable
 from nomoat.core.names import parse_subject_name
 from nomoat.core.principal import PrincipalKind
+from nomoat.core.record import system_record
 from nomoat.identity import CertificateAuthority, TrustDomain, create_key
 from nomoat.policy.defaults import starter_policies
 from nomoat.resources.directory.directory import declare
 from nomoat.resources.policies import install
-from nomoat.server.assembly import Clock, open_gateway, system_record
+from nomoat.server.assembly import Clock, open_gateway
 from nomoat.server.configuration import FILE, Configuration, is_unfinished
 from nomoat.server.lock import LOCK, locked
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore

@@ -13,17 +13,18 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx2
 
 from nomoat.audit.checkpoint import NoteSigner, add_signatures, parse_checkpoint, parse_size, verify_cosignature
 from nomoat.audit.cosigning import Post
 from nomoat.audit.report import Fault
+from nomoat.audit.segments import CHECKPOINT_FILE
 from nomoat.client.verification import Verified, pinned_keys, verify
 from nomoat.core.errors import Conflict, Corrupt, Malformed, NoMoatError, Unavailable
-from nomoat.core.record import Json
-from nomoat.server.assembly import Clock, open_gateway, system_record
+from nomoat.core.record import Json, system_record
+from nomoat.server.assembly import Clock, open_gateway
 from nomoat.server.configuration import FILE, Configuration, WitnessAddress, load_configuration
 from nomoat.server.cosigning import TIMEOUT_S, post_to
 from nomoat.server.manifest import Manifest, copy_file, load_manifest
@@ -48,11 +49,12 @@ class Restored:
     """What was restored. `proven` is the size of the largest kept checkpoint that it contains (None: none).
 
     `known` is the size that somebody kept of a longer log (None: nobody did), `witness` what the
-    witnesses said, in words ('' without one).
+    witnesses said, in words ('' without one). `records` is how many the restored log has: the restore's own are there, too.
     """
 
     manifest: Manifest
     configuration: Configuration
+    records: int
     proven: int | None
     known: int | None
     kept_from: tuple[str, ...]
@@ -96,6 +98,7 @@ def restore(
         if older and known is None:
             raise Conflict("nobody here kept a checkpoint of more records than the backup holds; leave out --older")
         asyncio.run(_conclude(unfinished, configuration, manifest, clock, known))
+        records = parse_checkpoint((unfinished / "log" / CHECKPOINT_FILE).read_bytes()).size
         if directory.exists():
             directory.rmdir()
         unfinished.rename(directory)
@@ -104,11 +107,9 @@ def restore(
         raise Unavailable("restore", f"it cannot be done: {error.strerror}: {error.filename or directory}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    said = "; ".join(
-        f"{whom}{f' saw {saw} records' if isinstance(saw, int) else f': {saw}'}" for whom, saw in witnesses
-    )
+    said = "; ".join(f"{each.whom}{each.words}" for each in witnesses)
     size = known[0] if known else None
-    return Restored(manifest, configuration, verified.report.proven, size, verified.kept_from, said)
+    return Restored(manifest, configuration, records, verified.report.proven, size, verified.kept_from, said)
 
 
 def _require_apart(kek: Path, directory: Path, backup: Path) -> None:
@@ -166,43 +167,58 @@ def _verify(
     return verified
 
 
-async def _ask_witnesses(configuration: Configuration, manifest: Manifest) -> list[tuple[str, int | str]]:
-    """Ask each witness how many records it saw; return that, or in words why it is not known, with who it is.
+class _Said(NamedTuple):
+    """What a witness said of the backup's log: how many records it saw (None: that is not known), and in words that follow its name.
 
-    Raises `Corrupt` when one of them saw another log.
+    `same` is whether it cosigned this very log, False for another one of its size, None for neither.
+    """
+
+    whom: str
+    words: str
+    saw: int | None = None
+    same: bool | None = None
+
+
+async def _ask_witnesses(configuration: Configuration, manifest: Manifest) -> list[_Said]:
+    """Ask each witness how many records it saw.
+
+    Raises `Corrupt` when one of them saw another log, unless a quorum of the others cosigned this one: a witness
+    that lies, or is named twice, does not keep anybody from restoring.
     """
     async with httpx2.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
         witnesses = configuration.all_witnesses
-        answers = [_ask(post_to(client, witness), witness, manifest) for witness in witnesses]
-        whom = [f"the witness {witness.verifier_key.name}" for witness in witnesses]
-        return list(zip(whom, await asyncio.gather(*answers), strict=True))
+        said = await asyncio.gather(*(_ask(post_to(client, each), each, manifest) for each in witnesses))
+    others = [f"{each.whom}{each.words}" for each in said if each.same is False]
+    if others and sum(bool(each.same) for each in said) < (configuration.witness_quorum or len(witnesses)):
+        raise Corrupt(f"the backup ({'; '.join(others)})")
+    return said
 
 
-async def _ask(post: Post, witness: WitnessAddress, manifest: Manifest) -> int | str:
+async def _ask(post: Post, witness: WitnessAddress, manifest: Manifest) -> _Said:
     note, key = manifest.checkpoint.encode(), witness.verifier_key
+    whom = f"the witness {key.name}"
     try:
         answer = await post(b"old %d\n\n%b" % (manifest.records, note))
         if answer.status == 200:
             verify_cosignature(add_signatures(parse_checkpoint(note), answer.body), key)
-            return manifest.records
-        if answer.status == 409:
-            saw = parse_size(answer.body.decode("ascii", "replace").removesuffix("\n"))
-        else:
-            return f"it does not say what it saw (it answered {answer.status})"
+            return _Said(whom, f" saw {manifest.records} records", manifest.records, same=True)
+        if answer.status != 409:
+            return _Said(whom, f": it does not say what it saw (it answered {answer.status})")
+        saw = parse_size(answer.body.decode("ascii", "replace").removesuffix("\n"))
     except Unavailable as error:
-        return error.reason
+        return _Said(whom, f": {error.reason}")
     except (Malformed, Corrupt):
-        return "it does not say what it saw"
+        return _Said(whom, ": it does not say what it saw")
     if saw == manifest.records:  # it would have cosigned this one
-        raise Corrupt(f"the backup (the witness {key.name} saw another log of {saw} records)")
-    return saw
+        return _Said(whom, f" saw another log of {saw} records", saw, same=False)
+    return _Said(whom, f" saw {saw} records", saw)
 
 
-def _newest_known(verified: Verified, witnesses: Iterable[tuple[str, int | str]]) -> tuple[int, str] | None:
+def _newest_known(verified: Verified, witnesses: Iterable[_Said]) -> tuple[int, str] | None:
     """Return the size of the longest log that somebody knows beyond this one, and who; None: nobody does."""
     found = [(problem.last + 1, ", ".join(verified.kept_from)) for problem in verified.report.problems]
     size = verified.report.head.size
-    found += [(saw, whom) for whom, saw in witnesses if isinstance(saw, int) and saw > size]
+    found += [(each.saw, each.whom) for each in witnesses if each.saw is not None and each.saw > size]
     return max(found, default=None)
 
 

@@ -16,8 +16,8 @@ from nomoat.audit.checkpoint import NoteSigner
 from nomoat.audit.retention import Blanking, keep_statement
 from nomoat.audit.segments import list_segments
 from nomoat.core.errors import NoMoatError
-from nomoat.core.record import Json
-from nomoat.server.assembly import Gateway, system_record
+from nomoat.core.record import Json, system_record
+from nomoat.server.assembly import Gateway
 from nomoat.server.forgetting import due_at
 
 INTERVAL_S: Final = 12 * 3600.0

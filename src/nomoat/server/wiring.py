@@ -23,6 +23,7 @@ from nomoat.core.operation import (
     IssueToken,
     JoinWorkload,
     ListRepositories,
+    ListVersions,
     Operation,
     ProveOwnRecord,
     ProveRecord,
@@ -126,6 +127,15 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
     for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami, ValidateCard):
         resolvers[operation] = parts.identities.resolve_self
     return resolvers
+
+
+def glances_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
+    """What can be said of an operation at a glance, where a full look at what it names costs much."""
+    return {
+        ApplyDirectory: parts.declarations.glance,
+        ApplyPolicy: parts.policies.glance,
+        ListVersions: parts.lifecycle.glance,
+    }
 
 
 def connect(parts: Resources, guard: Guard) -> None:

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, insert, select
 
 from nomoat.core.errors import Conflict
 from nomoat.core.lifecycle import Stage, Standing, stage_of
-from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
+from nomoat.core.names import CANDIDATE, RepositoryKind, RepositoryName, is_commit_id
 from nomoat.core.verdict import Report
+from nomoat.stores.held import HeldFile, held_files
 from nomoat.stores.references import (
     Forgotten,
     LastChange,
@@ -49,7 +50,6 @@ from nomoat.stores.state import State
 from nomoat.stores.state.schema import branch, repository, tag
 
 MAIN: Final = "main"  # the branch that a new repository has
-CANDIDATE: Final = "candidate"  # what is newest there, in whatever stage
 CACHED_FILES: Final = 120_000  # in all cached snapshots together, about 100 MiB
 
 Still: TypeAlias = Callable[[], None]
@@ -236,6 +236,10 @@ class Catalog:
             return [(made, standing(connection, made.id)) for made in history(connection, of.id, start, limit)]
 
         return self._state.read(read)
+
+    def held_files(self, commits: Sequence[str], most: int) -> Mapping[str, Sequence[HeldFile]]:
+        """What is held back in commits that follow each other, newest first (see `held_files`). Raises `Unavailable`."""
+        return self._state.read(lambda connection: held_files(connection, commits, most))
 
     async def create_branch(self, of: CreatedRepository, name: str, commit: str, still: Still = _always) -> None:
         """Make a branch at a commit. Raises `Conflict` when the name is taken, `NotFound` without the repository."""

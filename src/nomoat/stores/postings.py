@@ -152,6 +152,13 @@ class Postings:
         rows = self._rows("SELECT outcome FROM late WHERE opening = ?", opening)
         return _int(rows[0][0]) if rows else None
 
+    def check(self) -> None:
+        """Read every page of the file."""
+        for pragma in ("cipher_integrity_check", "integrity_check"):
+            for row in self._rows(f"PRAGMA {pragma}"):
+                if (said := str(row[0])) != "ok":
+                    raise Damaged(said)
+
     # -- Writing --------------------------------------------------------------------------------------
 
     def save(self, changes: Changes) -> None:

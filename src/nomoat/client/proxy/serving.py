@@ -229,7 +229,7 @@ def _listen_at(listen: str) -> socket.socket:
 def _listen_by_path(path: Path) -> socket.socket:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.connect(str(path))
-        raise Unavailable("address", f"somebody listens at {path} already")
+        raise Unavailable("address", f"somebody listens at {path} already; stop that one, or choose another path")
     if path.is_socket():
         path.unlink()  # of one that did not end orderly
     before = os.umask(0o177)

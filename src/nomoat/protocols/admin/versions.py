@@ -37,6 +37,10 @@ class VersionEndpoints:
                     "published": line.revision.at,
                     "served": line.served,
                     **_described(line.standing),
+                    "findings": [
+                        {"path": path, "verdict": verdict, "rule": rule, "where": where, "what": what}
+                        for path, (verdict, rule, where, what) in line.held
+                    ],
                 }
                 for line in lines
             ]

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 from urllib.parse import quote, urlencode
 
 from nomoat.core.errors import Malformed, NotFound
-from nomoat.core.names import RepositoryKind, RepositoryName, parse_path, parse_repository_name, parse_revision
+from nomoat.core.names import parse_path
 from nomoat.core.operation import (
     DescribeFile,
     DescribeRepository,
@@ -38,12 +38,12 @@ from nomoat.protocols.hub.answers import (
 )
 from nomoat.protocols.hub.bodies import parse_batch, parse_paths, parse_preupload
 from nomoat.protocols.hub.commits import ContentBudget, parse_commit
+from nomoat.protocols.hub.places import DEFAULT_BRANCH, OfOneKind, Values, revision_in
 from nomoat.protocols.hub.ranges import parse_if_range, parse_range
 from nomoat.resources.repositories import Reading, Writing
 from nomoat.resources.repositories.listing import Page, entries_of, pages
 from nomoat.resources.repositories.reading import Content
 
-DEFAULT_BRANCH: Final = "main"
 PAGE: Final = 5000  # entries of a listing in one answer: clients follow the link to the next, and each is a record
 AT_ONCE: Final = 500  # entries that are described before others have their turn
 EXPANDED_PAGE: Final = 50  # with the commits that last set them, as the Hub has it
@@ -52,17 +52,14 @@ NO_XET: Final = (
     "this gateway does not speak the Xet protocol: set HF_HUB_DISABLE_XET=1 and upload again"
     " (nomoat env hub prints all settings)"
 )
-Values = Mapping[str, str]
 
 
-class RepositoryEndpoints:
+class RepositoryEndpoints(OfOneKind):
     """The enforcement point for the repositories of one kind; each method serves one route or a pair.
 
     `api` and `web` are what the paths of the kind begin with in the API and for files.
     """
 
-    kind: ClassVar[RepositoryKind]
-    api: ClassVar[str]
     web: ClassVar[str]
 
     def __init__(self, guard: Guard, reading: Reading, writing: Writing, budget: ContentBudget) -> None:
@@ -74,7 +71,7 @@ class RepositoryEndpoints:
     # -- Reading ------------------------------------------------------------------------------------
 
     async def _describe(self, exchange: Exchange, values: Values) -> None:
-        operation = DescribeRepository(self._name(values), _revision(values))
+        operation = DescribeRepository(self._name(values), revision_in(values))
         async with self._guard.admit(exchange.presented, operation) as permit:
             blobs = exchange.asks("blobs")
             described = described_repository(self._reading.describe_repository(permit), blobs=blobs)
@@ -88,7 +85,7 @@ class RepositoryEndpoints:
     async def _list(self, exchange: Exchange, values: Values) -> None:
         query, origin = exchange.query(), origin_of(exchange)
         under = values.get("path", "").rstrip("/")
-        operation = ListFiles(self._name(values), _revision(values), parse_path(under) if under else "")
+        operation = ListFiles(self._name(values), revision_in(values), parse_path(under) if under else "")
         recursive, expanded = exchange.asks("recursive"), exchange.asks("expand")
         after = parse_cursor(query["cursor"]) if "cursor" in query else ""
         async with self._guard.admit(exchange.presented, operation) as permit:
@@ -111,14 +108,14 @@ class RepositoryEndpoints:
             nonlocal expanded
             asked, expanded = await parse_paths(exchange)
             paths.extend(asked)
-            return ListFiles(self._name(values), _revision(values), "")
+            return ListFiles(self._name(values), revision_in(values), "")
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             listing = self._reading.list_files(permit)
             await exchange.answer_json(200, described_entries(entries_of(listing, paths), listing, expanded=expanded))
 
     async def _head(self, exchange: Exchange, values: Values) -> None:
-        operation = DescribeFile(self._name(values), _revision(values), parse_path(values["path"]))
+        operation = DescribeFile(self._name(values), revision_in(values), parse_path(values["path"]))
         async with self._guard.admit(exchange.presented, operation) as permit:
             headers = file_headers(self._reading.describe_file(permit))
             await exchange.start(200, headers)
@@ -127,7 +124,7 @@ class RepositoryEndpoints:
     async def _read(self, exchange: Exchange, values: Values) -> None:
         first, last = parse_range(exchange.header("range"))
         of = parse_if_range(exchange.header("if-range"))
-        operation = ReadFile(self._name(values), _revision(values), parse_path(values["path"]), first, last, of)
+        operation = ReadFile(self._name(values), revision_in(values), parse_path(values["path"]), first, last, of)
         async with (
             self._guard.admit(exchange.presented, operation) as permit,
             self._reading.read_file(permit) as content,
@@ -142,7 +139,7 @@ class RepositoryEndpoints:
         async def parse(_: Principal) -> PlanUpload:
             planned, left_out = await parse_preupload(exchange)
             ignored.extend(left_out)
-            return PlanUpload(self._name(values), _revision(values), planned)
+            return PlanUpload(self._name(values), revision_in(values), planned)
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             planned = self._writing.plan_upload(permit)
@@ -174,7 +171,7 @@ class RepositoryEndpoints:
 
             async def parse(_: Principal) -> WriteFile:
                 body = await parse_commit(exchange.stream(), share)
-                return WriteFile(name, _revision(values), body.changes, body.title, body.parent)
+                return WriteFile(name, revision_in(values), body.changes, body.title, body.parent)
 
             async with self._guard.admit(exchange.presented, parse) as permit:
                 commit = await self._writing.write_file(permit)
@@ -188,7 +185,7 @@ class RepositoryEndpoints:
 
     async def _xet(self, exchange: Exchange, values: Values) -> None:
         """Tell a client with hf_xet, which may upload, how to: this is where it begins."""
-        operation = PlanUpload(self._name(values), _revision(values), ())
+        operation = PlanUpload(self._name(values), revision_in(values), ())
         async with self._guard.admit(exchange.presented, operation) as permit:
             self._writing.plan_upload(permit)
             raise NotFound(NO_XET, kind="transfer")
@@ -212,9 +209,6 @@ class RepositoryEndpoints:
             Route("POST", f"{repository}/commit/{{+revision}}", "hub", WriteFile, self._commit),
         ]
 
-    def _name(self, values: Values) -> RepositoryName:
-        return parse_repository_name(self.kind, f"{values['namespace']}/{values['name']}")
-
     def _following(
         self, page: Page, operation: ListFiles, commit: str, origin: str, shown: Mapping[str, bool]
     ) -> dict[str, str]:
@@ -225,10 +219,6 @@ class RepositoryEndpoints:
         asked = {name: str(yes).lower() for name, yes in shown.items()}
         query = urlencode({**asked, "cursor": write_cursor(page.following)})
         return {"Link": f'<{origin}{self.api}/{operation.repository}/tree/{commit}{under}?{query}>; rel="next"'}
-
-
-def _revision(values: Values) -> str:
-    return parse_revision(values.get("revision", DEFAULT_BRANCH))
 
 
 async def _send(exchange: Exchange, content: Content) -> None:

@@ -4,12 +4,11 @@ Rules: what a repository is and who may see it is declared (`nomoat apply`); a c
 that by the Hub's API is told so, if it may know the repository.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar, NoReturn, final
+from typing import NoReturn, final
 from urllib.parse import quote
 
 from nomoat.core.errors import Malformed
-from nomoat.core.names import RepositoryKind, RepositoryName, parse_reference, parse_repository_name, parse_revision
+from nomoat.core.names import RepositoryKind, parse_reference, parse_revision
 from nomoat.core.operation import (
     CreateBranch,
     CreateTag,
@@ -27,11 +26,10 @@ from nomoat.protocols.http.fields import text
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.answers import described_commit, origin_of
 from nomoat.protocols.hub.bodies import parse_move, parse_named
-from nomoat.protocols.hub.endpoints import DEFAULT_BRANCH
+from nomoat.protocols.hub.places import DEFAULT_BRANCH, OfOneKind, Values, revision_in
 from nomoat.resources.repositories import Reading, References
 
 LONGEST_MESSAGE = 1000  # characters
-Values = Mapping[str, str]
 
 
 class _Managed:
@@ -50,15 +48,12 @@ class _Managed:
         )
 
 
-class ReferenceEndpoints(_Managed):
+class ReferenceEndpoints(_Managed, OfOneKind):
     """The branches, tags and commits of the repositories of one kind, below `api`."""
-
-    kind: ClassVar[RepositoryKind]
-    api: ClassVar[str]
 
     async def _commits(self, exchange: Exchange, values: Values) -> None:
         origin, name = origin_of(exchange), self._name(values)
-        async with self._guard.admit(exchange.presented, ListCommits(name, _revision(values))) as permit:
+        async with self._guard.admit(exchange.presented, ListCommits(name, revision_in(values))) as permit:
             found = self._references.list_commits(permit)
             # The next page begins with the commit that this one ends before (RFC 8288).
             next_page = f'<{origin}{self.api}/{name}/commits/{quote(found.following)}>; rel="next"'
@@ -85,7 +80,7 @@ class ReferenceEndpoints(_Managed):
         async def parse(_: Principal) -> CreateTag:
             body = await exchange.json()
             tag, message = text(body, "tag", longest=200), text(body, "message", "", longest=LONGEST_MESSAGE)
-            return CreateTag(self._name(values), parse_reference(tag), _revision(values), message)
+            return CreateTag(self._name(values), parse_reference(tag), revision_in(values), message)
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             await self._references.create_tag(permit)
@@ -119,9 +114,6 @@ class ReferenceEndpoints(_Managed):
             Route("GET", f"{repository}/auth-check", "hub", DescribeRepository, self._check),
             Route("PUT", f"{repository}/settings", "hub", DescribeRepository, self._settings),
         ]
-
-    def _name(self, values: Values) -> RepositoryName:
-        return parse_repository_name(self.kind, f"{values['namespace']}/{values['name']}")
 
 
 @final
@@ -173,7 +165,3 @@ class ManagementEndpoints(_Managed):
             Route("DELETE", "/api/repos/delete", "hub", DeleteRepository, self._delete),
             Route("POST", "/api/repos/move", "hub", DescribeRepository, self._move),
         ]
-
-
-def _revision(values: Values) -> str:
-    return parse_revision(values["revision"])

@@ -5,7 +5,7 @@ from typing import final
 
 from nomoat.core.connection import Capability
 from nomoat.core.errors import Conflict, Malformed
-from nomoat.core.names import RepositoryKind, RepositoryName, parse_digest, parse_repository_name
+from nomoat.core.names import RepositoryKind, RepositoryName, parse_digest
 from nomoat.core.operation import CreateRepository, UploadBlob, ValidateCard, Whoami
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
@@ -18,6 +18,7 @@ from nomoat.protocols.hub.bodies import parse_card, parse_named
 from nomoat.protocols.hub.commits import LARGEST_FILE
 from nomoat.protocols.hub.endpoints import RepositoryEndpoints
 from nomoat.protocols.hub.errors import error_headers
+from nomoat.protocols.hub.places import repository_in
 from nomoat.resources.cards import Cards
 from nomoat.resources.repositories import Writing
 
@@ -136,7 +137,7 @@ def _address(origin: str, name: RepositoryName) -> dict[str, str]:
 def _repository_of(values: Mapping[str, str]) -> RepositoryName:
     if values["kind"] not in set(RepositoryKind):
         raise Malformed("there are datasets and models here")
-    return parse_repository_name(RepositoryKind(values["kind"]), f"{values['namespace']}/{values['name']}")
+    return repository_in(RepositoryKind(values["kind"]), values)
 
 
 def _size_of(values: Mapping[str, str]) -> int:

@@ -5,10 +5,11 @@ served no more before the one who withdrew it is answered: running downloads are
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, final
 
+from nomoat.core.decision import Withhold
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Conflict, NotFound, NotPermitted
 from nomoat.core.lifecycle import Stage, Standing
@@ -16,13 +17,18 @@ from nomoat.core.names import RepositoryName, is_commit_id
 from nomoat.core.operation import ApproveVersion, ListVersions, Operation, OpT, Resolved, WithdrawVersion
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
+from nomoat.resources.repositories.alike import withheld_parts
+from nomoat.resources.repositories.examining import Judge
 from nomoat.resources.repositories.labels import Version, repository_target
-from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
+from nomoat.resources.repositories.quarantine import Held, Quarantine, quarantine, told
+from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.resources.repositories.signatures import Signatures, is_signed, sign_approval
 from nomoat.stores.catalog import MAIN, Catalog, CreatedRepository
 from nomoat.stores.revisions import Revision, Snapshot
 
 MOST_VERSIONS: Final = 200
+MOST_HELD: Final = 50
+"""Files that are held back and told of in one listing, those that were set last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +43,46 @@ class VersionPlace:
 
 @dataclass(frozen=True, slots=True)
 class VersionLine:
-    """One version in a listing; `served` tells whether it is what the main branch means now."""
+    """One version in a listing; `served` tells whether it is what the main branch means now.
+
+    Of one in quarantine, `held` are the files that are held back and may be told of.
+    """
 
     revision: Revision
     standing: Standing
     served: bool
+    held: tuple[Held, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListingPlace:
+    """The versions of a repository, newest first, and why some of them are in quarantine."""
+
+    created: CreatedRepository
+    versions: Sequence[tuple[Revision, Standing]]
+    quarantine: Quarantine
 
 
 @final
 class Lifecycle:
     """What may be seen and changed of where versions stand.
 
-    `end` cuts every access to a version: its commit id, and why.
+    `judge` says what the report of a content becomes under a path.
     """
 
     def __init__(
-        self, directory: Callable[[], Directory], catalog: Catalog, signatures: Signatures, clock: Callable[[], float]
+        self,
+        directory: Callable[[], Directory],
+        catalog: Catalog,
+        signatures: Signatures,
+        clock: Callable[[], float],
+        judge: Judge,
     ) -> None:
         self._directory = directory
         self._catalog = catalog
         self._signatures = signatures
         self._clock = clock
+        self._judge = judge
         self._ends: list[Callable[[str, str], None]] = []
 
     def listen(self, end: Callable[[str, str], None]) -> None:
@@ -75,9 +100,19 @@ class Lifecycle:
             WithdrawVersion: self.resolve_withdraw,
         }
 
-    def resolve_list(self, _: Principal, operation: ListVersions) -> Resolved[ListVersions]:
-        """Resolve a repository. Raises `NotFound`."""
+    def glance(self, _: Principal, operation: ListVersions) -> Resolved[ListVersions]:
+        """Resolve a repository whose versions are listed, and nothing of them. Raises `NotFound`."""
         return self._resolved(operation, operation.repository, "", None)
+
+    def resolve_list(self, who: Principal, operation: ListVersions) -> Resolved[ListVersions]:
+        """Resolve the versions of a repository; the parts are files that keep some in quarantine. Raises `NotFound`."""
+        resolved = self.glance(who, operation)
+        declared, created = existing(self._directory, self._catalog, operation.repository)
+        versions = self._catalog.versions(created, created.branches.get(MAIN, ""), MOST_VERSIONS)
+        held = any(standing.stage is Stage.QUARANTINED for _, standing in versions)
+        files = self._catalog.held_files([made.id for made, _ in versions] if held else [], MOST_HELD)
+        found = quarantine(declared, versions, files, who, self._judge)
+        return replace(resolved, coordinates={"place": ListingPlace(created, versions, found)}, parts=found.parts)
 
     def resolve_approve(self, who: Principal, operation: ApproveVersion) -> Resolved[ApproveVersion]:
         """Resolve a version, and whether the caller had a part in it. Raises `NotFound`."""
@@ -88,9 +123,7 @@ class Lifecycle:
         return self._resolved(operation, operation.repository, operation.commit, who)
 
     def _resolved(self, operation: OpT, name: RepositoryName, commit: str, who: Principal | None) -> Resolved[OpT]:
-        declared, created = self._directory().repositories.get(name), self._catalog.find(name)
-        if declared is None or created is None:
-            raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
+        declared, created = existing(self._directory, self._catalog, name)
         snapshot = self._catalog.snapshot(created, commit) if is_commit_id(commit) else None
         version, standing = None, None
         if snapshot is not None and who is not None:
@@ -104,10 +137,12 @@ class Lifecycle:
 
     def list_versions(self, permit: Permit[ListVersions]) -> list[VersionLine]:
         """The versions of the main branch, newest first."""
-        created = place_in(permit.claim(ListVersions), VersionPlace).created
-        head, now = created.branches.get(MAIN, ""), created.served.get(MAIN)
-        found = self._catalog.versions(created, head, MOST_VERSIONS)
-        return [VersionLine(made, standing, made.id == now) for made, standing in found]
+        place = place_in(permit.claim(ListVersions, Withhold), ListingPlace)
+        now, withheld = place.created.served.get(MAIN), withheld_parts(permit.allow.obligations)
+        return [
+            VersionLine(made, standing, made.id == now, told(place.quarantine, made.id, withheld))
+            for made, standing in place.versions
+        ]
 
     async def approve(self, permit: Permit[ApproveVersion]) -> Standing:
         """Approve a version, and sign that it was: a model whose signature holds.

@@ -8,6 +8,7 @@ only who is allowed to read it hears from the resource that there is none.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, final
 
 from nomoat.core.directory import Directory, Repository
@@ -123,6 +124,16 @@ def place_in(resolved: Resolved[Operation], kind: type[Place]) -> Place:
     return place
 
 
+def existing(
+    directory: Callable[[], Directory], catalog: Catalog, name: RepositoryName
+) -> tuple[Repository, CreatedRepository]:
+    """A repository as it is declared and as it was created. Raises `NotFound` when it is not both."""
+    declared, created = directory().repositories.get(name), catalog.find(name)
+    if declared is None or created is None:
+        raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
+    return declared, created
+
+
 @final
 class Resolution:
     """The resolvers of everything that is about datasets and models.
@@ -135,6 +146,7 @@ class Resolution:
     ) -> None:
         self._directory = directory
         self._catalog = catalog
+        self._repository = partial(existing, directory, catalog)
         self._named = named
         self._group = Groupings(named)
         self._discoveries: dict[RepositoryName, tuple[Repository, Target]] = {}
@@ -303,12 +315,6 @@ class Resolution:
         if kept is None or kept[0] is not declared:
             self._discoveries[declared.name] = kept = declared, repository_target(declared)
         return kept[1]
-
-    def _repository(self, name: RepositoryName) -> tuple[Repository, CreatedRepository]:
-        declared, created = self._directory().repositories.get(name), self._catalog.find(name)
-        if declared is None or created is None:
-            raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
-        return declared, created
 
 
 def _version(snapshot: Snapshot | None, who: Principal) -> Version | None:
