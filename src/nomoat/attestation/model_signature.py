@@ -21,16 +21,19 @@ from nomoat.core.errors import Malformed
 
 PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
 FILE_NAME: Final = "model.sig"
+PUBLISHER: Final = "nomoat_publisher"
+"""A field of our own: who the signer says had the model signed."""
 IGNORED_LIMIT: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class SignedModel:
-    """A model whose signature verified: who signed, what they called it, and its files."""
+    """A model whose signature verified: who signed, what they called it, its files, and for whom ('' for nobody else)."""
 
     signer: Signer
     name: str
     manifest: Manifest
+    publisher: str = ""
 
     def require_files(self, files: Mapping[str, str]) -> None:
         """Raise `FilesDiffer` unless `files` (path → SHA-256 hex) are exactly those that were signed."""
@@ -38,16 +41,17 @@ class SignedModel:
             raise FilesDiffer(differences)
 
 
-def describe_model(name: str, manifest: Manifest) -> Statement:
-    """Return the statement that a model, called `name`, has exactly these files."""
+def describe_model(name: str, manifest: Manifest, publisher: str = "") -> Statement:
+    """Return the statement that a model, called `name`, has exactly these files, and who published it if that is known."""
     resources = [{"name": path, "algorithm": "sha256", "digest": digest} for path, digest in manifest.files]
     serialization = {"method": "files", "hash_type": "sha256", "allow_symlinks": False}
     subject = Resource(name, digest={ROOT: manifest.root})
-    return Statement((subject,), PREDICATE_TYPE, {"serialization": serialization, "resources": resources})
+    named = {PUBLISHER: publisher} if publisher else {}
+    return Statement((subject,), PREDICATE_TYPE, {"serialization": serialization, "resources": resources, **named})
 
 
-def parse_model(statement: Statement) -> tuple[str, Manifest]:
-    """Return a model's name and files. Raises `Malformed`, `TooLarge`, and `NotVerified` for a wrong root digest."""
+def parse_model(statement: Statement) -> tuple[str, Manifest, str]:
+    """Return a model's name, files and publisher. Raises `Malformed`, `TooLarge`, and `NotVerified` for a wrong root digest."""
     predicate = statement.require(PREDICATE_TYPE)
     serialization = predicate.object("serialization")
     if serialization.text("method") != "files" or serialization.text("hash_type") != "sha256":
@@ -64,7 +68,7 @@ def parse_model(statement: Statement) -> tuple[str, Manifest]:
     subject = statement.only_subject()
     if subject.digest.get(ROOT) != manifest.root:
         raise NotVerified("the root digest of the signature is not that of the files it lists", Reason.STATEMENT)
-    return subject.name, manifest
+    return subject.name, manifest, predicate.text(PUBLISHER) if PUBLISHER in predicate else ""
 
 
 def sign_model(name: str, manifest: Manifest, key: PrivateKey, certificates: Sequence[x509.Certificate] = ()) -> bytes:

@@ -131,6 +131,7 @@ def _print(done: VerifiedSnapshot, demanded: Demand, at: int, *, as_json: bool) 
             {
                 "verified": True,
                 "name": model.name,
+                "publisher": model.publisher or None,
                 "signer": {name: value or None for name, value in named.items()},
                 "trusted": demanded.source,
                 "at": judged,
@@ -144,6 +145,7 @@ def _print(done: VerifiedSnapshot, demanded: Demand, at: int, *, as_json: bool) 
     output.facts(
         [
             ("model", model.name),
+            *([("published by", model.publisher)] if model.publisher else []),
             ("signed by", str(signer)),
             ("trusted", demanded.source),
             ("root digest", f"sha256:{model.manifest.root}"),

@@ -65,9 +65,12 @@ def digests_of(files: Mapping[str, StoredFile]) -> dict[str, str]:
     return {path: file.digest for path, file in files.items() if path != FILE_NAME}
 
 
-def sign_version(by: Signatory, name: RepositoryName, files: Mapping[str, str]) -> bytes:
-    """Sign the files (path → SHA-256, hex) of a version and return the bundle. Raises `Malformed`, `TooLarge`."""
-    return by.signer.sign(describe_model(str(name), Manifest.of(files.items())))
+def sign_version(by: Signatory, name: RepositoryName, files: Mapping[str, str], publisher: str) -> bytes:
+    """Sign the files (path → SHA-256, hex) of a version, and who published it; return the bundle.
+
+    Raises `Malformed`, `TooLarge`.
+    """
+    return by.signer.sign(describe_model(str(name), Manifest.of(files.items()), publisher))
 
 
 def sign_approval(

@@ -263,7 +263,7 @@ class Writing:
             return None
         if not after:
             return SignatureDraft(head.revision.id, FILE_NAME, None)
-        content = await asyncio.to_thread(sign_version, self._signatory, name, after)
+        content = await asyncio.to_thread(sign_version, self._signatory, name, after, draft.author)
         file = await self._store_one(draft.repository, hashlib.sha256(content).hexdigest(), content)
         return SignatureDraft(head.revision.id, FILE_NAME, (file, Report(Verdict.CLEAN, "json")))
 
