@@ -120,12 +120,14 @@ async def test_attack_a_transfer_does_not_outlive_the_labels_that_allowed_it(the
     first = asyncio.Event()
 
     async def download() -> None:
-        async with there.guard.admit(there.ingest.present(), ReadFile(DIGITS, "main", "data.csv")) as permit:
-            with there.reading.read_file(permit) as content:
-                for part in content.parts or ():
-                    left.append(part)
-                    first.set()
-                    await asyncio.sleep(0.05)
+        async with (
+            there.guard.admit(there.ingest.present(), ReadFile(DIGITS, "main", "data.csv")) as permit,
+            there.reading.read_file(permit) as content,
+        ):
+            for part in content.parts or ():
+                left.append(part)
+                first.set()
+                await asyncio.sleep(0.05)
 
     downloading = asyncio.ensure_future(download())
     await first.wait()

@@ -158,12 +158,14 @@ async def test_a_running_download_of_a_withdrawn_version_is_cut(there: Yard) -> 
 
     async def download() -> int:
         read = 0
-        async with there.guard.admit(parts.deploy.present(), ReadFile(WEIGHTS, "main", "weights.txt")) as permit:
-            with there.reading.read_file(permit) as content:
-                for part in content.parts or ():
-                    read += len(part)
-                    begun.set()
-                    await go_on.wait()
+        async with (
+            there.guard.admit(parts.deploy.present(), ReadFile(WEIGHTS, "main", "weights.txt")) as permit,
+            there.reading.read_file(permit) as content,
+        ):
+            for part in content.parts or ():
+                read += len(part)
+                begun.set()
+                await go_on.wait()
         return read
 
     running = asyncio.ensure_future(download())

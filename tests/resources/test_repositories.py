@@ -140,16 +140,20 @@ async def test_ranges_are_exact_bytes_of_the_content(there: Yard) -> None:
         (size, None, None),
         (1 << 62, 1 << 63, None),
     ]:
-        async with there.guard.admit(there.ingest.present(), ReadFile(DIGITS, "main", "big", first, last)) as permit:
-            with there.reading.read_file(permit) as content:
-                parts = None if content.parts is None else b"".join(content.parts)
-                assert parts == expected
-                assert content.length == len(expected or b"")
-                assert permit.bytes == len(expected or b"")
+        async with (
+            there.guard.admit(there.ingest.present(), ReadFile(DIGITS, "main", "big", first, last)) as permit,
+            there.reading.read_file(permit) as content,
+        ):
+            parts = None if content.parts is None else b"".join(content.parts)
+            assert parts == expected
+            assert content.length == len(expected or b"")
+            assert permit.bytes == len(expected or b"")
     for first in (0, -1):
-        async with there.guard.admit(there.ingest.present(), ReadFile(DIGITS, "main", "empty.txt", first)) as permit:
-            with there.reading.read_file(permit) as content:
-                assert content.parts is None
+        async with (
+            there.guard.admit(there.ingest.present(), ReadFile(DIGITS, "main", "empty.txt", first)) as permit,
+            there.reading.read_file(permit) as content,
+        ):
+            assert content.parts is None
     assert await there.read(DIGITS, "empty.txt") == b""
 
 
@@ -190,12 +194,14 @@ async def test_a_revocation_in_mid_download_ends_it_before_the_next_part(there: 
     halfway = asyncio.Event()
 
     async def download() -> None:
-        async with there.guard.admit(there.train.present(), ReadFile(DIGITS, "main", "big")) as permit:
-            with there.reading.read_file(permit) as content:
-                for part in content.parts or ():
-                    got.append(part)
-                    halfway.set()
-                    await asyncio.sleep(0.01)
+        async with (
+            there.guard.admit(there.train.present(), ReadFile(DIGITS, "main", "big")) as permit,
+            there.reading.read_file(permit) as content,
+        ):
+            for part in content.parts or ():
+                got.append(part)
+                halfway.set()
+                await asyncio.sleep(0.01)
 
     task = asyncio.create_task(download())
     await halfway.wait()
@@ -218,7 +224,7 @@ async def test_a_file_replaced_while_its_decision_is_recorded_is_served_as_it_wa
         async with there.guard.admit(there.scientist.present(), ReadFile(DIGITS, "main", "metrics.json")) as permit:
             entered.set()
             await resume.wait()
-            with there.reading.read_file(permit) as content:
+            async with there.reading.read_file(permit) as content:
                 return content.found.commit, b"".join(content.parts or ())
 
     task = asyncio.create_task(read())
@@ -535,12 +541,12 @@ async def test_when_the_state_fails_nothing_is_committed_and_the_caller_may_try_
 async def test_a_permit_for_one_file_reads_no_other(there: Yard) -> None:
     await there.write(DIGITS, {"metrics.json": b"{}", "data.csv": b"1"})
     async with there.guard.admit(there.scientist.present(), ReadFile(DIGITS, "main", "metrics.json")) as permit:
-        with there.reading.read_file(permit) as content:
+        async with there.reading.read_file(permit) as content:
             assert b"".join(content.parts or ()) == b"{}"
-        with pytest.raises(Misuse), there.reading.read_file(permit):
-            pass
-    with pytest.raises(NoMoatError), there.reading.read_file(permit):
-        pass
+        with pytest.raises(Misuse):
+            await there.reading.read_file(permit).__aenter__()
+    with pytest.raises(NoMoatError):
+        await there.reading.read_file(permit).__aenter__()
 
 
 def test_a_blob_that_a_crash_left_without_a_row_is_removed_at_the_next_start(tmp_path: Path) -> None:

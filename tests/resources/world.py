@@ -175,9 +175,11 @@ class Yard:
     async def read_into(
         self, parts: list[bytes], name: RepositoryName, path: str, by: Actor | None = None, revision: str = "main"
     ) -> None:
-        async with self.guard.admit((by or self.ingest).present(), ReadFile(name, revision, path)) as permit:
-            with self.reading.read_file(permit) as content:
-                parts.extend(content.parts or ())
+        async with (
+            self.guard.admit((by or self.ingest).present(), ReadFile(name, revision, path)) as permit,
+            self.reading.read_file(permit) as content,
+        ):
+            parts.extend(content.parts or ())
 
     async def head(self, name: RepositoryName, by: Actor | None = None) -> str:
         async with self.guard.admit((by or self.ingest).present(), DescribeRepository(name, "main")) as permit:

@@ -23,6 +23,7 @@ from nomoat.core.operation import (
     ApplyDirectory,
     ApplyPolicy,
     Operation,
+    ReadLineage,
     ReadStatus,
 )
 from nomoat.core.record import Json, Record, RecordKind
@@ -45,6 +46,8 @@ from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Writing
 from nomoat.resources.repositories.examining import Scan
 from nomoat.resources.repositories.lifecycle import Lifecycle
+from nomoat.resources.repositories.lineage import Tracing
+from nomoat.resources.repositories.provenance import Provenances
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
@@ -88,6 +91,7 @@ class Gateway:
     own: OwnReceipts
     trial: Trial
     lifecycle: Lifecycle
+    tracing: Tracing
     browsing: Browsing
     reading: Reading
     writing: Writing
@@ -247,7 +251,11 @@ def _wire(
     guard = _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
         resolvers=resolvers,
-        glances={ApplyDirectory: parts.declarations.glance, ApplyPolicy: parts.policies.glance},
+        glances={
+            ApplyDirectory: parts.declarations.glance,
+            ApplyPolicy: parts.policies.glance,
+            ReadLineage: parts.tracing.glance,
+        },
         policies=lambda: parts.policies.current,
         candidate=lambda: parts.trial.candidate,
         epoch=lambda: (
@@ -255,6 +263,7 @@ def _wire(
             parts.declarations.current.generation,
             parts.policies.current.digest,
             parts.catalog.generation,
+            parts.catalog.lineage.generation,
         ),
         log=log,
         clock=clock,
@@ -282,6 +291,7 @@ def _wire(
         own=parts.own,
         trial=parts.trial,
         lifecycle=parts.lifecycle,
+        tracing=parts.tracing,
         browsing=parts.browsing,
         reading=parts.reading,
         writing=parts.writing,
@@ -343,9 +353,13 @@ def _resources(
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
         lifecycle=Lifecycle(lambda: declarations.current, catalog, clock),
+        tracing=Tracing(stores.state, lambda: declarations.current, catalog, clock),
         browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
-        reading=Reading(catalog, stores.objects),
-        writing=Writing(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
+        reading=Reading(catalog, stores.objects, clock),
+        writing=Writing(
+            *(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
+            Provenances(configuration.trust_domain).describe,
+        ),
         references=References(catalog, uncommitted.discard, clock),
         uncommitted=uncommitted,
         unscanned=unscanned,

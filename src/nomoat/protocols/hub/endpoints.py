@@ -128,9 +128,11 @@ class RepositoryEndpoints:
         first, last = parse_range(exchange.header("range"))
         of = parse_if_range(exchange.header("if-range"))
         operation = ReadFile(self._name(values), _revision(values), parse_path(values["path"]), first, last, of)
-        async with self._guard.admit(exchange.presented, operation) as permit:
-            with self._reading.read_file(permit) as content:
-                await _send(exchange, content)
+        async with (
+            self._guard.admit(exchange.presented, operation) as permit,
+            self._reading.read_file(permit) as content,
+        ):
+            await _send(exchange, content)
 
     # -- Writing ------------------------------------------------------------------------------------
 

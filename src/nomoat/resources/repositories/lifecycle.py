@@ -15,7 +15,7 @@ from nomoat.core.names import RepositoryName, is_commit_id
 from nomoat.core.operation import ApproveVersion, ListVersions, Operation, OpT, Resolved, WithdrawVersion
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
-from nomoat.resources.repositories.labels import Version, repository_target
+from nomoat.resources.repositories.labels import Version, as_inherited, repository_target
 from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
 from nomoat.stores.catalog import MAIN, Catalog, CreatedRepository
 from nomoat.stores.revisions import Revision
@@ -89,10 +89,11 @@ class Lifecycle:
         version, standing = None, None
         if snapshot is not None and who is not None:
             standing, authors = self._catalog.standing(commit), self._catalog.authors(commit)
-            version = Version(commit, standing.stage, who.subject in authors)
+            inherited = self._catalog.lineage.label(commit)
+            version = Version(commit, standing.stage, who.subject in authors, inherited)
         place = VersionPlace(created, commit, standing)
-        target = repository_target(declared, version)
-        return Resolved(operation, (target,), {"place": place}, repository_target(declared), MISSING)
+        targets = as_inherited(repository_target(declared, version), version)
+        return Resolved(operation, targets, {"place": place}, repository_target(declared), MISSING)
 
     # -- Serving ------------------------------------------------------------------------------------
 

@@ -1,18 +1,20 @@
 """Reading datasets and models: descriptions, listings and contents, each for a permit.
 
 Rules: what is read is the blob that the decision was about, whatever its name means by now. Every
-byte was authenticated before it is given out, and the permit is asked before each part. Who is
+byte was authenticated before it is given out, and the permit is asked before each part. That a session reads a file is
+stored before its first byte: what is published later inherits its label. Who is
 allowed to read a path hears whether it is there; nobody else does.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, final
 
 from nomoat.core.decision import Withhold
 from nomoat.core.errors import Misuse, NotFound
+from nomoat.core.lineage import Read
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import DescribeFile, DescribeRepository, ListFiles, Operation, ReadFile
 from nomoat.core.permit import Permit
@@ -74,9 +76,10 @@ class Content(NamedTuple):
 class Reading:
     """What may be read of datasets and models."""
 
-    def __init__(self, catalog: Catalog, objects: Objects) -> None:
+    def __init__(self, catalog: Catalog, objects: Objects, clock: Callable[[], float]) -> None:
         self._catalog = catalog
         self._objects = objects
+        self._clock = clock
 
     def describe_repository(self, permit: Permit[DescribeRepository]) -> Description:
         """Describe a repository at a revision. Raises `NotFound` when it has no such revision."""
@@ -107,12 +110,12 @@ class Reading:
         """Describe one file. Raises `NotFound` when there is no such revision or file."""
         return _file(place_in(permit.claim(DescribeFile), FilePlace))
 
-    @contextmanager
-    def read_file(self, permit: Permit[ReadFile]) -> Generator[Content]:
-        """Open a file's content for the time of the `with`.
+    @asynccontextmanager
+    async def read_file(self, permit: Permit[ReadFile]) -> AsyncGenerator[Content]:
+        """Open a file's content for the time of the `async with`.
 
         Raises `NotFound` when there is no such revision or file, `Corrupt` when what is stored does not
-        verify: here, or at the first part that does not.
+        verify: here, or at the first part that does not; `Unavailable` when it cannot be stored who reads it.
         """
         resolved = permit.claim(ReadFile)
         place, operation = place_in(resolved, FilePlace), resolved.operation
@@ -126,8 +129,15 @@ class Reading:
             return
         if ranged:
             permit.note(range=f"{span[0]}-{span[1]}")
+        await self._catalog.lineage.note(_noted(permit, place, found, self._clock()))
         with self._objects.open(found.file.blob, place.repository, found.file.digest) as blob:
             yield Content(found, *span, ranged, _checked(permit, blob, *span))
+
+
+def _noted(permit: Permit[Operation], place: FilePlace, found: FoundFile, at: float) -> Read:
+    who, record = permit.principal, permit.receipt.index
+    digest = found.file.digest
+    return Read(who.session, who.subject, place.repository, found.commit, found.path, digest, place.label, at, record)
 
 
 def _checked(permit: Permit[Operation], blob: Blob, first: int, last: int) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar, final
 
@@ -20,6 +21,7 @@ from nomoat.core.verdict import Report
 from nomoat.identity.capabilities import Capabilities
 from nomoat.resources.repositories.examining import Judge, Scan, in_memory, require_acceptable
 from nomoat.resources.repositories.listing import at, below
+from nomoat.resources.repositories.provenance import Describe
 from nomoat.resources.repositories.resolution import (
     MOST_CHANGES,
     CommitPlace,
@@ -107,6 +109,7 @@ class Writing:
         clock: Callable[[], float],
         scan: Scan,
         judge: Judge,
+        describe: Describe,
     ) -> None:
         self._catalog = catalog
         self._objects = objects
@@ -114,6 +117,7 @@ class Writing:
         self._clock = clock
         self._scan = scan
         self._judge = judge
+        self._describe = describe
 
     async def create_repository(self, permit: Permit[CreateRepository]) -> None:
         """Create a declared repository. Raises `Conflict` when it exists."""
@@ -195,6 +199,9 @@ class Writing:
             inline=inline,
             reviewed=place.reviewed,
             judge=self._judge,
+            session=permit.principal.session,
+            record=permit.receipt.index,
+            describe=partial(self._describe, operation.repository),
         )
         done = await _to_its_end(self._land(operation.repository, draft, permit.check))
         permit.note(bytes=sum(map(len, contents.values())), commit=done.revision.id, files=str(len(done.changes)))
