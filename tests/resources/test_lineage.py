@@ -96,8 +96,10 @@ class House:
         async with self.there.guard.admit(by.present(), LowerLabel(name, commit, label, reason)) as permit:
             await self.gateway.tracing.lower(permit)
 
-    async def lineage(self, name: RepositoryName, by: Actor | None = None, **narrowed: str) -> Told:
-        operation = ReadLineage(name, **narrowed)
+    async def lineage(
+        self, name: RepositoryName, revision: str = "", path: str = "", contributor: str = "", by: Actor | None = None
+    ) -> Told:
+        operation = ReadLineage(name, revision, path, contributor)
         async with self.there.guard.admit((by or self.audrey).present(), operation) as permit:
             return self.gateway.tracing.read(permit)
 
@@ -266,8 +268,9 @@ async def test_a_second_person_lowers_a_label_and_the_record_says_so(there: Yard
     told = await at.lineage(CHAT)
     assert told.lowered
     assert (told.inherited, told.lowered.subject) == (Label(INTERNAL), "person:anna")
-    (record,) = await at.gateway.log.read("what LowerLabel allowed")
-    assert record["facts"] == {
+    outcomes = [each["outcome"] for each in await at.gateway.log.read("what LowerLabel") if "outcome" in each]
+    facts = [each["facts"] for each in outcomes if isinstance(each, dict)]
+    assert facts[-1] == {
         "before": "confidential",
         "after": "internal",
         "reason": "digits cannot be got out of it",
@@ -334,8 +337,8 @@ async def test_lineage_is_told_both_ways(there: Yard) -> None:
     await there.world.apply_policies({**EVERYTHING})
     tuned = await there.write(TUNED, {"weights.txt": b"2"}, by=at.deploy)
 
-    async def went(**narrowed: str) -> list[tuple[str, bool]]:
-        told = await at.lineage(COPY, **narrowed)
+    async def went(revision: str = "", path: str = "", contributor: str = "") -> list[tuple[str, bool]]:
+        told = await at.lineage(COPY, revision, path, contributor)
         return [(str(each.name), each.relative.direct) for each in told.below]
 
     both = [("acme/chat", True), ("acme/tuned", False)]

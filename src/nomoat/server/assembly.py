@@ -19,13 +19,7 @@ from nomoat.audit.prefix import newest_segment
 from nomoat.audit.reading import Reader
 from nomoat.audit.reports import Reports
 from nomoat.core.errors import NoMoatError, Unavailable
-from nomoat.core.operation import (
-    ApplyDirectory,
-    ApplyPolicy,
-    Operation,
-    ReadLineage,
-    ReadStatus,
-)
+from nomoat.core.operation import Operation, ReadStatus
 from nomoat.core.record import Json, Record, RecordKind
 from nomoat.guard import Guard
 from nomoat.guard.guard import Resolver
@@ -47,7 +41,7 @@ from nomoat.resources.repositories import Browsing, Catalog, Reading, References
 from nomoat.resources.repositories.examining import Scan
 from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
-from nomoat.resources.repositories.provenance import Provenances
+from nomoat.resources.repositories.provenance import describer
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
@@ -55,7 +49,7 @@ from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
 from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.server.watching import watch
-from nomoat.server.wiring import Resources, connect, resolvers_of, routes_of
+from nomoat.server.wiring import Resources, connect, glances_of, resolvers_of, routes_of
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
@@ -251,11 +245,7 @@ def _wire(
     guard = _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
         resolvers=resolvers,
-        glances={
-            ApplyDirectory: parts.declarations.glance,
-            ApplyPolicy: parts.policies.glance,
-            ReadLineage: parts.tracing.glance,
-        },
+        glances=glances_of(parts),
         policies=lambda: parts.policies.current,
         candidate=lambda: parts.trial.candidate,
         epoch=lambda: (
@@ -358,7 +348,7 @@ def _resources(
         reading=Reading(catalog, stores.objects, clock),
         writing=Writing(
             *(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
-            Provenances(configuration.trust_domain).describe,
+            describer(configuration.trust_domain),
         ),
         references=References(catalog, uncommitted.discard, clock),
         uncommitted=uncommitted,

@@ -28,6 +28,7 @@ from nomoat.core.operation import (
     ProveRecord,
     ReadDifferences,
     ReadEntries,
+    ReadLineage,
     ReadLog,
     ReadPolicy,
     RegisterDevice,
@@ -130,6 +131,15 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
     for operation in (RegisterDevice, JoinWorkload, RenewCertificate, IssueToken, Whoami, ValidateCard):
         resolvers[operation] = parts.identities.resolve_self
     return resolvers
+
+
+def glances_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
+    """Who says at a glance what an operation is about, where a full look costs much."""
+    return {
+        ApplyDirectory: parts.declarations.glance,
+        ApplyPolicy: parts.policies.glance,
+        ReadLineage: parts.tracing.glance,
+    }
 
 
 def connect(parts: Resources, guard: Guard) -> None:

@@ -76,8 +76,9 @@ def descendants(connection: Connection, sought: Sought, most: int = MOST) -> Fou
             if len(found) == most:
                 return False
             seen.add(each.commit)
-            found[each.commit] = each
             left.append(each.commit)
+            if each.files or each.repository != sought.repository:  # not merely the next one in the branch
+                found[each.commit] = each
         return True
 
     whole = take(_published(connection, _matching(sought), direct=True))
@@ -121,7 +122,7 @@ def fetched(connection: Connection, session: str, commit: str) -> frozenset[tupl
     return frozenset((row.path, row.digest) for row in connection.execute(rows))
 
 
-def _read(*what: ColumnElement[str]) -> "Select[tuple[str, str, str, str, int, int]]":
+def _read(*what: ColumnElement[str]) -> "Select[str, str, str, str, int, int]":
     """What runs read: `what`, who read, how many files, and the first record that says so."""
     who = (func.min(origin.c.subject), func.min(reading.c.session))
     how = (func.count(reading.c.path.distinct()), func.min(reading.c.record))

@@ -17,7 +17,7 @@ from nomoat.core.directory import Directory
 from nomoat.core.errors import Conflict, NotFound, NotPermitted
 from nomoat.core.lineage import Label, Load, Lowered, Relative
 from nomoat.core.names import RepositoryName, is_commit_id
-from nomoat.core.operation import LowerLabel, Operation, OpT, ReadLineage, ReportLoad, Resolved, Target
+from nomoat.core.operation import LowerLabel, Operation, ReadLineage, ReportLoad, Resolved, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
 from nomoat.resources.repositories.alike import withheld_parts
@@ -30,6 +30,7 @@ from nomoat.stores.revisions import Snapshot
 from nomoat.stores.state import State
 
 DEPLOYMENT: Final = "deployment"
+NONE: Final = Found((), more=False)
 
 
 class Family(NamedTuple):
@@ -37,10 +38,10 @@ class Family(NamedTuple):
 
     created: CreatedRepository
     snapshot: Snapshot | None
-    above: Found
-    below: Found
-    parts: tuple[tuple[RepositoryName, int], ...]
-    names: tuple[tuple[str, RepositoryName], ...]
+    above: Found = NONE
+    below: Found = NONE
+    parts: tuple[tuple[RepositoryName, int], ...] = ()
+    names: tuple[tuple[str, RepositoryName], ...] = ()
 
 
 class Named(NamedTuple):
@@ -107,7 +108,8 @@ class Tracing:
     def glance(self, who: Principal, operation: ReadLineage) -> Resolved[ReadLineage]:
         """Resolve the version alone, without its family. Raises `NotFound`."""
         created, snapshot = self._find(operation.repository, operation.revision or MAIN)
-        return self._resolved(operation, self._targets(who, operation, snapshot), (created, snapshot))
+        place, targets = Family(created, snapshot), self._targets(who, operation, snapshot)
+        return Resolved(operation, targets, {"place": place}, self._discovery(operation.repository), MISSING)
 
     def resolve_read(self, who: Principal, operation: ReadLineage) -> Resolved[ReadLineage]:
         """Resolve a version with its family; the parts are the other repositories in it. Raises `NotFound`."""
@@ -123,8 +125,8 @@ class Tracing:
         )
 
         def read(connection: Connection) -> tuple[Found, Found, dict[str, RepositoryName]]:
-            above = ancestors(connection, commit) if commit else Found((), more=False)
-            below = Found((), more=False) if operation.revision and not commit else descendants(connection, sought)
+            above = ancestors(connection, commit) if commit else NONE
+            below = NONE if operation.revision and not commit else descendants(connection, sought)
             ids = {each.repository for each in (*above.relatives, *below.relatives)}
             return above, below, named(connection, sorted(ids))
 
@@ -135,9 +137,8 @@ class Tracing:
         numbers = tuple((name, number) for number, name in enumerate(others))
         place = Family(created, snapshot, above, below, numbers, tuple(sorted(names.items())))
         targets = self._targets(who, operation, snapshot)
-        return Resolved(
-            operation, targets, {"place": place}, repository_target(declared[created.name]), MISSING, parts=parts
-        )
+        discovery = self._discovery(operation.repository)
+        return Resolved(operation, targets, {"place": place}, discovery, MISSING, parts=parts)
 
     def resolve_lower(self, who: Principal, operation: LowerLabel) -> Resolved[LowerLabel]:
         """Resolve a version, and whether the caller had a part in it. Raises `NotFound`."""
@@ -149,7 +150,8 @@ class Tracing:
         version = self._version(snapshot, authored=authored)
         declared = self._directory().repositories[operation.repository]
         targets = as_inherited(repository_target(declared, version), version)
-        return self._resolved(operation, targets, LabelPlace(snapshot, inherited))
+        place = LabelPlace(snapshot, inherited)
+        return Resolved(operation, targets, {"place": place}, self._discovery(operation.repository), MISSING)
 
     def resolve_load(self, who: Principal, operation: ReportLoad) -> Resolved[ReportLoad]:
         """Resolve the version that was loaded. Raises `NotFound`."""
@@ -157,7 +159,8 @@ class Tracing:
         version = self._version(snapshot, authored=snapshot is not None and snapshot.revision.author == who.subject)
         declared = self._directory().repositories[operation.repository]
         targets = as_inherited(repository_target(declared, version), version)
-        return self._resolved(operation, targets, LoadPlace(snapshot))
+        place = LoadPlace(snapshot)
+        return Resolved(operation, targets, {"place": place}, self._discovery(operation.repository), MISSING)
 
     def _find(self, name: RepositoryName, revision: str) -> tuple[CreatedRepository, Snapshot | None]:
         declared, created = self._directory().repositories.get(name), self._catalog.find(name)
@@ -180,9 +183,8 @@ class Tracing:
             return targets
         return *targets, *as_inherited(file_target(declared, operation.path, version), version)
 
-    def _resolved(self, operation: OpT, targets: tuple[Target, ...], place: object) -> Resolved[OpT]:
-        declared = self._directory().repositories[RepositoryName(*operation.repository)]
-        return Resolved(operation, targets, {"place": place}, repository_target(declared), MISSING)
+    def _discovery(self, name: RepositoryName) -> Target:
+        return repository_target(self._directory().repositories[name])
 
     # -- Serving ------------------------------------------------------------------------------------
 

@@ -32,14 +32,15 @@ def upgrade() -> None:
         sa.Column("record", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_reading"),
         sa.UniqueConstraint(
-            *("session", "revision", "path", "day", "classification", "labels"), name="uq_reading_session"
+            *("session", "revision", "path", "day", "classification", "labels"),
+            name="uq_reading_session_revision_path_day_classification_labels",
         ),
         sqlite_autoincrement=True,
         sqlite_strict=True,
     )
-    op.create_index("ix_reading_subject", "reading", ["subject", "at"])
+    op.create_index("ix_reading_subject_at", "reading", ["subject", "at"])
     op.create_index("ix_reading_revision", "reading", ["revision"])
-    op.create_index("ix_reading_repository", "reading", ["repository", "digest"])
+    op.create_index("ix_reading_repository_digest", "reading", ["repository", "digest"])
     op.create_table(
         "origin",
         sa.Column("revision", sa.Text(), nullable=False),
