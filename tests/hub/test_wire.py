@@ -491,10 +491,10 @@ def test_the_log_tells_which_bytes_were_read_and_which_content_was_sent(stocked:
 def test_a_revocation_in_mid_download_resets_the_connection(live: Live) -> None:
     content = os.urandom(64 << 20)
     assert live.raw("", "PUT", grant(live, content), body=content).status == 200
-    commit(live, {}, lfs_line("open/revoked.bin", content))
-    session = live.join("workload:ingest-low").identity().session
+    commit(live, {}, lfs_line("data/revoked.bin", content))
+    session = live.join("workload:train").identity().session
     got = 0
-    with live.http("ingest-low") as client, client.stream("GET", f"{FILES}/open/revoked.bin") as answer:
+    with live.http("train") as client, client.stream("GET", f"{FILES}/data/revoked.bin") as answer:
         parts = answer.iter_raw()
         got += len(next(parts))
         with live.admin as admin:
@@ -502,4 +502,4 @@ def test_a_revocation_in_mid_download_resets_the_connection(live: Live) -> None:
         with pytest.raises(httpx2.TransportError):
             got += sum(map(len, parts))
     assert got < len(content) // 2
-    assert live.raw("ingest-low", "GET", "/api/whoami-v2").status == 401
+    assert live.raw("train", "GET", "/api/whoami-v2").status == 401

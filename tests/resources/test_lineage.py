@@ -148,6 +148,20 @@ async def test_what_comes_after_in_a_branch_inherits_what_stays_in_it(there: Yar
 
 
 @in_yard
+async def test_who_keeps_a_dataset_makes_it_no_stricter_unless_they_copy_into_the_open(there: Yard) -> None:
+    at = await house(there)
+    await there.read(DIGITS, "train.csv")  # by the ingestion job, which writes it
+    kept = await there.write(DIGITS, {"more.csv": b"4,5,6"})
+    assert at.label(kept) == Label()
+    assert await there.read(DIGITS, "metrics.json", by=there.scientist) == b"{}"
+    copied = await there.write(DIGITS, {"open/copy.csv": b"1,2,3"})
+    assert at.label(copied) == Label(CONFIDENTIAL)
+    low = await there.low_ingestion()
+    with pytest.raises(NotPermitted, match="nobody-reads-above-clearance"):
+        await there.read(DIGITS, "open/copy.csv", by=low)
+
+
+@in_yard
 async def test_a_claimed_provenance_changes_nothing_and_the_statement_says_what_was_read(there: Yard) -> None:
     at = await house(there)
     await there.read(DIGITS, "train.csv", by=there.train)
@@ -524,7 +538,8 @@ class Histories(RuleBasedStateMachine):
         by = reader.sessions[session % len(reader.sessions)]
         content = str(self.count).encode()
         commit = self.loop.run_until_complete(self.at.there.write(name, {"f.txt": content}, by=by))
-        inherited = Label.of([parent.inherited, *(label for _, label in reader.read)])
+        read = [label for version, label in reader.read if version.name != name or not DECLARATION[name].covers(label)]
+        inherited = Label.of([parent.inherited, *read])
         writers = parent.writers.union({who}, *(each.writers for each, _ in reader.read if each.marked))
         self.learn(Known(name, commit, inherited, writers, marked=inherited != Label()))
 

@@ -59,11 +59,19 @@ class Read(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Who publishes: what the subject read in this session, or in any one lately, goes into what is published."""
+    """Who publishes: what the subject read in this session, or in any one lately, goes into what is published.
+
+    `written` are the labels that the files it writes have by declaration.
+    """
 
     subject: str
     session: str
     record: int
+    written: frozenset[Label] = frozenset()
+
+    def keeps(self, read: Label) -> bool:
+        """Whether every file that is written is as strict by declaration as something that was read."""
+        return bool(self.written) and all(label.covers(read) for label in self.written)
 
 
 class Source(NamedTuple):

@@ -2,7 +2,7 @@
 
 Rules: that a session reads a file is stored before its first byte leaves, once a day and label. INVARIANT (join): in the
 transaction that makes a version, it inherits the label of the version before it and of everything that its run has
-read. INVARIANT (second person): what a version inherits is lowered in the transaction that finds the one who lowers it
+read, but for what it read in the same repository and writes there under a declaration as strict. INVARIANT (second person): what a version inherits is lowered in the transaction that finds the one who lowers it
 among nobody who wrote it, or what it came of.
 """
 
@@ -122,7 +122,10 @@ def derive(connection: Connection, made: Revision, run: Run, describe: Describe)
     bounds = {"since": made.at - RUN_S, "upto": newest, "record": run.record}
     connection.execute(insert(origin).values(**row, **bounds, at=made.at, statement=b""))
     found = sources(connection, made.id)
-    joined = Label.of([inherited(connection, made.parent), *(each.label for each in found)])
+    own = named(connection, [made.repository])[made.repository]
+    # What was read here and is written where the same declaration is as strict needs no join: the declaration governs both.
+    read = [each.label for each in found if each.name != own or not run.keeps(each.label)]
+    joined = Label.of([inherited(connection, made.parent), *read])
     if joined != NOTHING:
         _set(connection, made.id, Lowered(joined, BY_ITSELF, made.at, ""), run.record)
     if statement := describe(Origin(made.id, run, made.at, found)):

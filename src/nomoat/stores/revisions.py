@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from nomoat.core.errors import Conflict, Malformed, NotFound
 from nomoat.core.lifecycle import Stage
-from nomoat.core.lineage import Origin, Run
+from nomoat.core.lineage import Label, Origin, Run
 from nomoat.core.verdict import Finding, Report, Verdict
 from nomoat.stores.blob import StoredBlob
 from nomoat.stores.state.schema import blob, branch, change, revision, stage, upload
@@ -73,7 +73,7 @@ class Draft:
     `removed` are paths and `folders` removed folders, whose files at `base` are among `removed`.
     `reviewed` is whether a person has to approve it. `inline` are the contents that came with the commit and are not in the state yet, each with the report
     of its scan. `judge` says of a path what its content's report becomes under that name. `session` and `record` are those of
-    the access that makes it; `describe` makes a statement of what it came of, from that and its files.
+    the access that makes it, `written` the declared labels of what it touches; `describe` makes a statement of what it came of, from that and its files.
     """
 
     repository: str
@@ -91,12 +91,13 @@ class Draft:
     judge: Callable[[str, Report], Report] = lambda _, report: report
     session: str = ""
     record: int = 0
+    written: frozenset[Label] = frozenset()
     describe: Callable[[Origin, Mapping[str, StoredFile]], bytes] = lambda _, __: b""
 
     @property
     def run(self) -> Run:
         """Who publishes."""
-        return Run(self.author, self.session, self.record)
+        return Run(self.author, self.session, self.record, self.written)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar, final
 
 from nomoat.core.errors import Conflict, Corrupt, NotFound, Refused, TooLarge, Unavailable
+from nomoat.core.lineage import Label
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 from nomoat.core.permit import Permit
@@ -201,6 +202,7 @@ class Writing:
             judge=self._judge,
             session=permit.principal.session,
             record=permit.receipt.index,
+            written=frozenset(Label(each.classification, each.labels) for each in resolved.targets),
             describe=partial(self._describe, operation.repository),
         )
         done = await _to_its_end(self._land(operation.repository, draft, permit.check))
