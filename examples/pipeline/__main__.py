@@ -22,7 +22,7 @@ from typing import Final, cast
 from rich.console import Console
 from rich.text import Text
 
-from examples.pipeline import gateway, proof, review, story
+from examples.pipeline import gateway, proof, review, story, tracing
 from examples.pipeline.attacks import ATTACKS
 from examples.pipeline.ledger import Expected, Json, Ledger, Row, draw
 from examples.pipeline.line import Line, other_address
@@ -106,6 +106,7 @@ def _play(scene: story.Scene) -> tuple[list[Row], str]:
     story.deploy(scene)
     review.malicious(scene)
     review.quarantined(scene)
+    tracing.both_ways(scene)
     story.scientist(scene)
     for attack in ATTACKS:
         attack(scene)

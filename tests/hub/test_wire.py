@@ -490,11 +490,16 @@ def test_the_log_tells_which_bytes_were_read_and_which_content_was_sent(stocked:
 
 def test_a_revocation_in_mid_download_resets_the_connection(live: Live) -> None:
     content = os.urandom(64 << 20)
-    assert live.raw("", "PUT", grant(live, content), body=content).status == 200
-    commit(live, {}, lfs_line("open/revoked.bin", content))
     session = live.join("workload:ingest-low").identity().session
+    shelf = "datasets/acme/shelf"  # of its own: what the other ingestion job writes inherits what that has read
+    with live.http("ingest-low") as client:
+        created = {"type": "dataset", "name": "shelf", "organization": "acme"}
+        assert client.post("/api/repos/create", json=created).status_code in {200, 409}
+        assert live.raw("", "PUT", grant(live, content, "ingest-low", shelf), body=content).status == 200
+        lines = "".join(commit_lines({}, lfs_line("revoked.bin", content)))
+        assert client.post(f"/api/{shelf}/commit/main", content=lines).status_code == 200
     got = 0
-    with live.http("ingest-low") as client, client.stream("GET", f"{FILES}/open/revoked.bin") as answer:
+    with live.http("ingest-low") as client, client.stream("GET", f"/{shelf}/resolve/main/revoked.bin") as answer:
         parts = answer.iter_raw()
         got += len(next(parts))
         with live.admin as admin:

@@ -30,8 +30,16 @@ from tests.policy.world import (
 )
 
 GROUPS = {
-    "Read": {"DescribeRepository", "ListFiles", "ListCommits", "ListVersions", "DescribeFile", "ReadFile"},
-    "Promote": {"ApproveVersion", "WithdrawVersion"},
+    "Read": {
+        "DescribeRepository",
+        "ListFiles",
+        "ListCommits",
+        "ListVersions",
+        "DescribeFile",
+        "ReadFile",
+        "ReportLoad",
+    },
+    "Promote": {"ApproveVersion", "WithdrawVersion", "LowerLabel"},
     "Write": {
         "CreateRepository",
         "PlanUpload",
@@ -48,6 +56,7 @@ GROUPS = {
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
         *{"ExplainRecord", "ProveOwnRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
+        "ReadLineage",
     },
     "Erase": {"EraseContent"},
     "Identify": {
@@ -63,7 +72,7 @@ SUBJECTS = {
     **dict.fromkeys(["Discover", "DescribeRepository", "ListFiles", "ListCommits", "ListVersions"], REPOSITORIES),
     **dict.fromkeys(["CreateRepository", "GrantUpload", "UploadBlob"], REPOSITORIES),
     **dict.fromkeys(["CreateBranch", "DeleteBranch", "CreateTag", "DeleteTag", "DeleteRepository"], REPOSITORIES),
-    **dict.fromkeys(["ApproveVersion", "WithdrawVersion"], REPOSITORIES),
+    **dict.fromkeys(["ApproveVersion", "WithdrawVersion", "LowerLabel", "ReportLoad"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
     **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),
@@ -74,6 +83,7 @@ SUBJECTS = {
     **dict.fromkeys(GROUPS["Audit"], LOGS),
     "ExplainRecord": {"LogRecord"},
     "ProveOwnRecord": {"LogRecord"},
+    "ReadLineage": REPOSITORIES | FILE,
     "ReadStatus": {"Gateway"},
 }
 THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, RECORDS, GATEWAY)

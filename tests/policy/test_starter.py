@@ -147,6 +147,27 @@ EXPECTATIONS = [
     not_(ADMINISTRATOR, "ApproveVersion", CANDIDATE),
     may(ENGINEER, "WithdrawVersion", CANDIDATE, "owners-withdraw-what-they-own"),
     not_(ENGINEER, "ApproveVersion", CANDIDATE),
+    # Lineage
+    may(AUDITOR, "ReadLineage", READER, "auditors-trace"),
+    may(AUDITOR, "Discover", READER, "auditors-trace"),
+    may(AUDITOR, "ReadLineage", WITHDRAWN_WEIGHTS, "auditors-trace"),
+    not_(AUDITOR, "ReadLineage", READER, BOUND_ADMINISTRATION, binding=NONE),
+    not_(person("auditor", "auditors"), "ReadLineage", RAW, "nobody-traces-files-above-clearance"),
+    not_(person("auditor", "auditors"), "ReadLineage", SECRET, HIDDEN),
+    may(APPROVER, "ReadLineage", CANDIDATE, "approvers-trace-what-they-judge"),
+    may(ENGINEER, "ReadLineage", DIGITS, "owners-trace-what-they-own"),
+    may(ENGINEER, "ReadLineage", RAW, "owners-trace-what-they-own"),
+    may(ADA, "ReadLineage", ADAS, "owners-trace-what-they-own"),
+    may(ML_ENGINEER, "ReadLineage", READER, "ml-engineers-trace-models"),
+    not_(ML_ENGINEER, "ReadLineage", DIGITS),
+    not_(SCIENTIST, "ReadLineage", READER),
+    not_(ADMINISTRATOR, "ReadLineage", READER),
+    may(DEPLOY, "ReportLoad", stood(READER, "approved"), "deployment-reads-models"),
+    not_(DEPLOY, "ReportLoad", stood(READER, "withdrawn"), UNAPPROVED),
+    may(APPROVER, "LowerLabel", CANDIDATE, "approvers-judge-versions"),
+    not_(APPROVER, "LowerLabel", MINE, "authors-do-not-lower-labels"),
+    not_(person("approver", "approvers"), "LowerLabel", CANDIDATE, "nobody-lowers-above-clearance"),
+    not_(ENGINEER, "LowerLabel", CANDIDATE),
     # Credentials
     not_(ADA, "Whoami", identity("person:ada"), "codes-only-join", binding=CODE),
     not_(INGEST, "WriteFile", RAW, "codes-only-join", binding=CODE),
@@ -346,8 +367,10 @@ def test_each_policy_is_needed(name: str) -> None:
 
 @pytest.mark.parametrize("action", sorted(SUBJECTS))
 def test_administrators_and_auditors_have_no_right_to_data(action: str) -> None:
-    judging = {"Discover", "ListVersions", "ApproveVersion", "WithdrawVersion"}
-    for who in (ADMINISTRATOR, AUDITOR, *([] if action in judging else [APPROVER])):
+    tracing = {"Discover", "ReadLineage"}  # names, and which went into which
+    judging = {*tracing, "ListVersions", "ApproveVersion", "WithdrawVersion", "LowerLabel"}
+    others = [*([] if action in tracing else [AUDITOR]), *([] if action in judging else [APPROVER])]
+    for who in (ADMINISTRATOR, *others):
         for on in (DIGITS, RAW, METRICS, READER, WEIGHTS, ADAS, dataset(), file()):
             for binding in Binding:
                 assert not isinstance(ask(STARTER, who, action, on, given=context(binding)), Allow)

@@ -62,6 +62,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "ListVersions": Kind(DATASTORE, 8),
     "ApproveVersion": Kind(ENTITY, 3),
     "WithdrawVersion": Kind(ENTITY, 3),
+    "ReadLineage": Kind(DATASTORE, 1),
+    "LowerLabel": Kind(ENTITY, 3),
+    "ReportLoad": Kind(DATASTORE, 1),
     "Authenticate": Kind(AUTHENTICATION, 1),  # Logon
     "RegisterDevice": Kind(AUTHENTICATION, 1),
     "JoinWorkload": Kind(AUTHENTICATION, 1),

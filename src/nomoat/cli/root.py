@@ -48,8 +48,14 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "versions": "nomoat.cli.versions:versions",
         "approve": "nomoat.cli.versions:approve",
         "withdraw": "nomoat.cli.versions:withdraw",
+        "lower": "nomoat.cli.lineage:lower",
+        "loaded": "nomoat.cli.lineage:loaded",
     },
-    "answer": {"audit": "nomoat.cli.audit:audit", "verify": "nomoat.cli.verify:verify"},
+    "answer": {
+        "audit": "nomoat.cli.audit:audit",
+        "lineage": "nomoat.cli.lineage:lineage",
+        "verify": "nomoat.cli.verify:verify",
+    },
 }
 
 

@@ -38,7 +38,7 @@ def versions(invocation: Invocation, repository: str, dataset: bool) -> None:
     of it; whoever asks for the branch has the newest approved version. One is in quarantine when a content of
     it may hold code that nobody knows: below the list stands what was found, in each file that you may see.
     """
-    name = _repository(repository, dataset=dataset)
+    name = repository_named(repository, dataset=dataset)
     with invocation.session() as session:
         found = session.gateway.versions(name)
     if invocation.as_json:
@@ -69,10 +69,10 @@ def approve(
     COMMIT is its id, or the first 8 or more characters of it. Nobody approves what they wrote a part of: who
     published since the last approved version is an author of this one. What was withdrawn can be approved again.
     """
-    name = _repository(repository, dataset=dataset)
+    name = repository_named(repository, dataset=dataset)
     with invocation.session() as session:
         gateway = session.gateway
-        whole = _whole(gateway, name, commit)
+        whole = whole_commit(gateway, name, commit)
         standing = gateway.approve(name, whole, checks, reason)
     if invocation.as_json:
         output.document({"repository": str(name), "kind": name.kind, "commit": whole, **standing})
@@ -94,10 +94,10 @@ def withdraw(invocation: Invocation, repository: str, commit: str, dataset: bool
     COMMIT is its id, or the first 8 or more characters of it. Running downloads of it are cut. The branch means
     the newest version that is still approved from then on. Copies that were downloaded before are not reached.
     """
-    name = _repository(repository, dataset=dataset)
+    name = repository_named(repository, dataset=dataset)
     with invocation.session() as session:
         gateway = session.gateway
-        whole = _whole(gateway, name, commit)
+        whole = whole_commit(gateway, name, commit)
         standing = gateway.withdraw(name, whole, reason)
     if invocation.as_json:
         output.document({"repository": str(name), "kind": name.kind, "commit": whole, **standing})
@@ -124,7 +124,7 @@ def _found(finding: FileFinding) -> str:
     return f"{finding.path}: {finding.what}{where}" + (f" ({finding.rule})" if finding.rule else "")
 
 
-def _repository(text: str, *, dataset: bool) -> RepositoryName:
+def repository_named(text: str, *, dataset: bool) -> RepositoryName:
     """Parse a repository's name; what is none is wrong usage."""
     try:
         return parse_repository_name(RepositoryKind.DATASET if dataset else RepositoryKind.MODEL, text)
@@ -132,7 +132,8 @@ def _repository(text: str, *, dataset: bool) -> RepositoryName:
         raise click.UsageError(error.reason) from None
 
 
-def _whole(gateway: Gateway, name: RepositoryName, commit: str) -> str:
+def whole_commit(gateway: Gateway, name: RepositoryName, commit: str) -> str:
+    """Return the commit id that `commit` is, or begins; raise `click.UsageError` for what is neither."""
     if is_commit_id(commit):
         return commit
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},39}}", commit):

@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar, cast
+from urllib.parse import urlencode
 
 from nomoat.audit.checkpoint import parse_hash
 from nomoat.client.errors import Unintelligible
@@ -329,6 +330,19 @@ class Gateway:
     def withdraw(self, repository: RepositoryName, commit: str, reason: str) -> Answer:
         """Withdraw a version, by its whole commit id; returns where it stands now."""
         return self._transport.call("POST", f"{_versions_of(repository)}/{commit}/withdraw", {"reason": reason})
+
+    def lineage(self, repository: RepositoryName, **narrowed: str) -> Answer:
+        """Return what went into a version and what came of it; `narrowed` by revision, path and contributor."""
+        query = urlencode({name: value for name, value in narrowed.items() if value})
+        return self._transport.call("GET", f"/v1/lineage/{repository.kind}/{repository}?{query}")
+
+    def lower(self, repository: RepositoryName, commit: str, label: Mapping[str, object], reason: str) -> Answer:
+        """Let a version inherit a weaker label (`classification` and `labels`); returns what it inherits now."""
+        return self._transport.call("POST", f"{_versions_of(repository)}/{commit}/label", {**label, "reason": reason})
+
+    def loaded(self, repository: RepositoryName, commit: str, files: Mapping[str, str]) -> Answer:
+        """Report which files (path → SHA-256 hex) of a version were loaded; returns whether that is verified."""
+        return self._transport.call("POST", f"{_versions_of(repository)}/{commit}/load", {"files": dict(files)})
 
 
 def _versions_of(repository: RepositoryName) -> str:

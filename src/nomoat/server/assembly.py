@@ -19,10 +19,7 @@ from nomoat.audit.prefix import newest_segment
 from nomoat.audit.reading import Reader
 from nomoat.audit.reports import Reports
 from nomoat.core.errors import NoMoatError, Unavailable
-from nomoat.core.operation import (
-    Operation,
-    ReadStatus,
-)
+from nomoat.core.operation import Operation, ReadStatus
 from nomoat.core.record import system_record
 from nomoat.guard import Guard
 from nomoat.guard.guard import Resolver
@@ -43,6 +40,8 @@ from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Writing
 from nomoat.resources.repositories.examining import Scan
 from nomoat.resources.repositories.lifecycle import Lifecycle
+from nomoat.resources.repositories.lineage import Tracing
+from nomoat.resources.repositories.provenance import describer
 from nomoat.resources.repositories.signatures import Signatures
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
@@ -88,6 +87,7 @@ class Gateway:
     own: OwnReceipts
     trial: Trial
     lifecycle: Lifecycle
+    tracing: Tracing
     browsing: Browsing
     reading: Reading
     writing: Writing
@@ -255,6 +255,7 @@ def _wire(
             parts.declarations.current.generation,
             parts.policies.current.digest,
             parts.catalog.generation,
+            parts.catalog.lineage.generation,
         ),
         log=log,
         clock=clock,
@@ -282,6 +283,7 @@ def _wire(
         own=parts.own,
         trial=parts.trial,
         lifecycle=parts.lifecycle,
+        tracing=parts.tracing,
         browsing=parts.browsing,
         reading=parts.reading,
         writing=parts.writing,
@@ -345,9 +347,12 @@ def _resources(
         catalog=catalog,
         lifecycle=Lifecycle(lambda: declarations.current, catalog, signatures, clock, worse_by_name),
         browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
-        reading=Reading(catalog, stores.objects, signatures),
+        tracing=Tracing(stores.state, lambda: declarations.current, catalog, clock),
+        reading=Reading(catalog, stores.objects, signatures, clock),
         writing=Writing(
-            catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name, signatures.signatory
+            *(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
+            signatures.signatory,
+            describer(configuration.trust_domain, signatures.signatory.signer.sign),
         ),
         references=References(catalog, uncommitted.discard, clock),
         uncommitted=uncommitted,

@@ -29,6 +29,7 @@ from nomoat.core.operation import (
     ProveRecord,
     ReadDifferences,
     ReadEntries,
+    ReadLineage,
     ReadLog,
     ReadPolicy,
     RegisterDevice,
@@ -46,6 +47,7 @@ from nomoat.identity import Identity
 from nomoat.protocols.admin import Administration
 from nomoat.protocols.admin.craft import PolicyCraft
 from nomoat.protocols.admin.evidence import EvidenceEndpoints
+from nomoat.protocols.admin.lineage import LineageEndpoints
 from nomoat.protocols.admin.log import LogEndpoint
 from nomoat.protocols.admin.versions import VersionEndpoints
 from nomoat.protocols.http.routes import Route
@@ -65,6 +67,7 @@ from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Resolution, Writing
 from nomoat.resources.repositories.lifecycle import Lifecycle
+from nomoat.resources.repositories.lineage import Tracing
 from nomoat.resources.trial import Trial
 from nomoat.stores.uncommitted import Uncommitted
 from nomoat.stores.unscanned import Unscanned
@@ -85,6 +88,7 @@ class Resources:
     identities: Identities
     catalog: Catalog
     lifecycle: Lifecycle
+    tracing: Tracing
     browsing: Browsing
     reading: Reading
     writing: Writing
@@ -119,6 +123,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ExportLog: parts.log.resolve,
         EraseContent: parts.erasure.resolve,
         **parts.lifecycle.resolvers,
+        **parts.tracing.resolvers,
         ListRepositories: parts.browsing.resolve,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
@@ -135,6 +140,7 @@ def glances_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ApplyDirectory: parts.declarations.glance,
         ApplyPolicy: parts.policies.glance,
         ListVersions: parts.lifecycle.glance,
+        ReadLineage: parts.tracing.glance,
     }
 
 
@@ -167,6 +173,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *LogEndpoint(guard, parts.log, parts.erasure).routes(),
         *EvidenceEndpoints(guard, parts.log, parts.own, parts.evidence.checkpoint, parts.evidence.tile).routes(),
         *VersionEndpoints(guard, parts.lifecycle).routes(),
+        *LineageEndpoints(guard, parts.tracing).routes(),
         *PolicyCraft(guard, parts.policy_reading, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),

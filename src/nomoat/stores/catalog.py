@@ -15,9 +15,11 @@ from sqlalchemy import Connection, insert, select
 
 from nomoat.core.errors import Conflict
 from nomoat.core.lifecycle import Stage, Standing, stage_of
+from nomoat.core.lineage import NOTHING, Label
 from nomoat.core.names import CANDIDATE, RepositoryKind, RepositoryName, is_commit_id
 from nomoat.core.verdict import Report
 from nomoat.stores.held import HeldFile, held_files
+from nomoat.stores.lineage import Lineage, derive
 from nomoat.stores.references import (
     Forgotten,
     LastChange,
@@ -92,6 +94,7 @@ class Catalog:
         self._most = cached_files
         self._room = cached_files  # what is left of it
         self.generation = 0
+        self.lineage = Lineage(state)
 
     def find(self, name: RepositoryName) -> CreatedRepository | None:
         """The repository of this name, or None when none was created."""
@@ -181,15 +184,18 @@ class Catalog:
         that its author has not sent.
         """
 
-        def change(connection: Connection) -> tuple[Committed, Stage]:
+        def change(connection: Connection) -> tuple[Committed, Stage, Label]:
             still()
-            done = commit(connection, draft)
+            done, inherited = commit(connection, draft), NOTHING
             stage = stage_of(done.verdicts, reviewed=draft.reviewed)
             if done.changes:
                 set_stage(connection, done.revision.id, Standing(stage, BY_ITSELF, draft.at, ""))
-            return done, stage
+                inherited = derive(
+                    connection, done.revision, draft.run, lambda found: draft.describe(found, done.files)
+                )
+            return done, stage, inherited
 
-        done, _ = await self._state.write(change, lambda made: self._advance(name, draft, *made))
+        done, *_ = await self._state.write(change, lambda made: self._advance(name, draft, *made))
         return done
 
     async def promote(
@@ -330,9 +336,10 @@ class Catalog:
         self._created[created.name] = created
         self.generation += 1
 
-    def _advance(self, name: RepositoryName, draft: Draft, done: Committed, stage: Stage) -> None:
+    def _advance(self, name: RepositoryName, draft: Draft, done: Committed, stage: Stage, inherited: Label) -> None:
         if not done.changes:
             return
+        self.lineage.learn(done.revision.id, inherited)  # before anybody can be told of it
         moved, before = {draft.branch: done.revision.id}, self._created[name]
         self._created[name] = replace(
             before,

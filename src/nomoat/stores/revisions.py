@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from nomoat.core.errors import Conflict, Malformed, NotFound
 from nomoat.core.lifecycle import Stage
+from nomoat.core.lineage import Label, Origin, Run
 from nomoat.core.verdict import Finding, Report, Verdict
 from nomoat.stores.blob import StoredBlob
 from nomoat.stores.state.schema import blob, branch, change, revision, stage, upload
@@ -88,7 +89,9 @@ class Draft:
     `removed` are paths and `folders` removed folders, whose files at `base` are among `removed`.
     `reviewed` is whether a person has to approve it. `inline` are the contents that came with the commit and are not
     in the state yet, each with the report of its scan. `judge` says of a path what its content's report becomes under
-    that name. `signature` is there where versions are signed and this one differs from the head.
+    that name. `signature` is there where versions are signed and this one differs from the head. `session` and `record`
+    are those of the access that makes it, `written` the declared labels of what it touches; `describe` makes a statement of
+    what it came of, from that and its files.
     """
 
     repository: str
@@ -105,6 +108,15 @@ class Draft:
     inline: Mapping[str, tuple[StoredFile, Report]] = field(default_factory=dict[str, tuple[StoredFile, Report]])
     judge: Callable[[str, Report], Report] = lambda _, report: report
     signature: SignatureDraft | None = None
+    session: str = ""
+    record: int = 0
+    written: frozenset[Label] = frozenset()
+    describe: Callable[[Origin, Mapping[str, StoredFile]], bytes] = lambda _, __: b""
+
+    @property
+    def run(self) -> Run:
+        """Who publishes."""
+        return Run(self.author, self.session, self.record, self.written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +124,19 @@ class Committed:
     """What a draft became.
 
     `revision` is the new head, or the one that it was decided on when it changes nothing (`changes` is
-    empty). `spare` are the ids of inline blobs that are not kept, because the content was there. `verdicts` are
-    those of its files.
+    empty). `spare` are the ids of inline blobs that are not kept, because the content was there. `files` are all of
+    its files, `verdicts` theirs.
     """
 
     revision: Revision
     changes: Mapping[str, StoredFile | None]
     spare: Sequence[str] = ()
-    verdicts: frozenset[Verdict] = frozenset()
+    files: Mapping[str, StoredFile] = field(default_factory=dict[str, StoredFile])
+
+    @property
+    def verdicts(self) -> frozenset[Verdict]:
+        """Those of its files."""
+        return frozenset(file.verdict for file in self.files.values())
 
 
 def commit(connection: Connection, draft: Draft) -> Committed:
@@ -167,7 +184,7 @@ def commit(connection: Connection, draft: Draft) -> Committed:
     )
     if moved.rowcount != 1:
         raise Conflict(_MOVED)
-    return Committed(made, changes, spare, _verdicts(connection, draft, head or "", changes))
+    return Committed(made, changes, spare, _files(connection, draft, head or "", changes))
 
 
 def _signed(connection: Connection, draft: Draft, signature: SignatureDraft) -> dict[str, StoredFile | None]:
@@ -179,13 +196,13 @@ def _signed(connection: Connection, draft: Draft, signature: SignatureDraft) -> 
     return {signature.path: file._replace(verdict=report.verdict)}
 
 
-def _verdicts(
+def _files(
     connection: Connection, draft: Draft, head: str, changes: Mapping[str, StoredFile | None]
-) -> frozenset[Verdict]:
+) -> dict[str, StoredFile]:
     rebased = head != draft.base.revision.id
     before = load_snapshot(connection, draft.repository, head) if rebased else draft.base
     files = {**(before.files if before else {}), **changes}
-    return frozenset(file.verdict for file in files.values() if file is not None)
+    return {path: file for path, file in files.items() if file is not None}
 
 
 def begin_history(connection: Connection, repository: str, name: str, author: str, at: float) -> Revision:

@@ -37,6 +37,7 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
+from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
 from nomoat.core.operation.versions import ApproveVersion, ListVersions, WithdrawVersion
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
@@ -67,6 +68,7 @@ __all__ = [
     "ListFiles",
     "ListRepositories",
     "ListVersions",
+    "LowerLabel",
     "OpT",
     "OpT_co",
     "Operation",
@@ -76,11 +78,13 @@ __all__ = [
     "ReadDifferences",
     "ReadEntries",
     "ReadFile",
+    "ReadLineage",
     "ReadLog",
     "ReadPolicy",
     "ReadStatus",
     "RegisterDevice",
     "RenewCertificate",
+    "ReportLoad",
     "ReportLog",
     "Resolved",
     "Revoke",

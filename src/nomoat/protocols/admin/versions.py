@@ -27,7 +27,7 @@ class VersionEndpoints:
         self._lifecycle = lifecycle
 
     async def _list(self, exchange: Exchange, values: Mapping[str, str]) -> None:
-        async with self._guard.admit(exchange.presented, ListVersions(_repository(values))) as permit:
+        async with self._guard.admit(exchange.presented, ListVersions(repository_of(values))) as permit:
             lines = self._lifecycle.list_versions(permit)
             told = [
                 {
@@ -49,14 +49,14 @@ class VersionEndpoints:
     async def _approve(self, exchange: Exchange, values: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> ApproveVersion:
             body = await exchange.json()
-            return ApproveVersion(_repository(values), values["commit"], _checks(body), _reason(body))
+            return ApproveVersion(repository_of(values), values["commit"], _checks(body), _reason(body))
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             await exchange.answer_json(200, _described(await self._lifecycle.approve(permit)))
 
     async def _withdraw(self, exchange: Exchange, values: Mapping[str, str]) -> None:
         async def parse(_: Principal) -> WithdrawVersion:
-            return WithdrawVersion(_repository(values), values["commit"], _reason(await exchange.json()))
+            return WithdrawVersion(repository_of(values), values["commit"], _reason(await exchange.json()))
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             await exchange.answer_json(200, _described(await self._lifecycle.withdraw(permit)))
@@ -71,7 +71,8 @@ class VersionEndpoints:
         ]
 
 
-def _repository(values: Mapping[str, str]) -> RepositoryName:
+def repository_of(values: Mapping[str, str]) -> RepositoryName:
+    """The repository that a path of these routes names. Raises `Malformed`."""
     if values["kind"] not in set(RepositoryKind):
         raise Malformed("there are versions of a dataset or a model")
     return parse_repository_name(RepositoryKind(values["kind"]), f"{values['namespace']}/{values['name']}")

@@ -14,7 +14,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.alike import withheld_parts
-from nomoat.resources.repositories.labels import repository_target
+from nomoat.resources.repositories.labels import Version, repository_target
 from nomoat.resources.repositories.resolution import place_in
 from nomoat.stores.catalog import MAIN, Catalog, CreatedRepository
 from nomoat.stores.revisions import Revision
@@ -59,7 +59,8 @@ class Browsing:
             found = self._catalog.find(declared.name) if _matches(declared, operation) else None
             if found is None or len(created) == MOST_REPOSITORIES:
                 continue
-            target = repository_target(declared)
+            inherited = self._catalog.lineage.label(found.served.get(MAIN, ""))
+            target = repository_target(declared, Version("", None, authored=False, inherited=inherited))
             # INVARIANT (alike): a policy reads of a repository what is here, or names it.
             traits = target._replace(id=target.id if target.id in named else "", name="")
             number = numbers.setdefault(traits, len(parts))

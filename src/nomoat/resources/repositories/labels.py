@@ -2,7 +2,9 @@
 
 Rules: a file has its repository's labels and classification, unless a rule says otherwise for its
 path. Of several matching rules the labels are joined and the last stated classification holds. What
-a file is called decides; whether it exists does not.
+a file is called decides; whether it exists does not. A version is as confidential as what it inherits from what its run
+read, whatever its declaration says. INVARIANT (joining grants nothing): labels that it inherits are decided on beside the
+declared ones, in a target of their own, and both have to be allowed: no policy permits more because of them.
 """
 
 from collections.abc import Sequence
@@ -12,7 +14,8 @@ from typing import NamedTuple, TypeAlias
 
 from nomoat.core.directory import Repository
 from nomoat.core.lifecycle import Stage
-from nomoat.core.names import RepositoryKind
+from nomoat.core.lineage import NOTHING, Label
+from nomoat.core.names import Classification, RepositoryKind
 from nomoat.core.operation import Target
 from nomoat.core.verdict import Verdict
 
@@ -25,19 +28,19 @@ _SHOWN = 8  # characters of a commit id in a record's line
 class Version(NamedTuple):
     """What a target says of the commit that it is about.
 
-    `stage` is where it stands (None: that does not matter), `authored` whether the caller wrote it.
+    `stage` is where it stands (None: that does not matter), `authored` whether the caller wrote it, `inherited` the label
+    that it has from what its run read.
     """
 
     commit: str
     stage: Stage | None
     authored: bool
+    inherited: Label = NOTHING
 
 
 @lru_cache(maxsize=256)
-def _facts(kind: RepositoryKind, version: Version | None, verdict: Verdict | None) -> Facts:
-    of_version: Facts = (
-        (("stage", version.stage.value), ("authored", version.authored)) if version and version.stage else ()
-    )
+def _facts(kind: RepositoryKind, stage: Stage | None, authored: bool, verdict: Verdict | None) -> Facts:
+    of_version: Facts = (("stage", stage.value), ("authored", authored)) if stage else ()
     of_content: Facts = (("verdict", verdict.value),) if verdict else ()
     return (("repository_kind", kind.value), *of_version, *of_content)
 
@@ -51,11 +54,11 @@ def repository_target(repository: Repository, version: Version | None = None) ->
         id=str(name),
         name=f"{name}@{commit[:_SHOWN]}" if commit else str(name),
         version=commit,
-        classification=repository.classification,
+        classification=_inherited(version, repository.classification),
         labels=repository.labels,
         owner_group=repository.owner_group,
         owner_person=repository.owner_person,
-        facts=_facts(name.kind, version and version._replace(commit=""), None),
+        facts=_facts(name.kind, version.stage if version else None, version is not None and version.authored, None),
     )
 
 
@@ -80,13 +83,24 @@ def file_target(
         id=id_of_file(repository, path),
         name=f"{name}@{commit[:_SHOWN]}:{path}" if commit else f"{name}:{path}",
         version=commit,
-        classification=classification,
+        classification=_inherited(version, classification),
         labels=labels,
         owner_group=repository.owner_group,
         owner_person=repository.owner_person,
         parents=((_ENTITY[kind], name),),
-        facts=_facts(kind, version and version._replace(commit=""), verdict),
+        facts=_facts(kind, version.stage if version else None, version is not None and version.authored, verdict),
     )
+
+
+def as_inherited(target: Target, version: Version | None) -> tuple[Target, ...]:
+    """A target of a version with the labels that it inherits, and as declared; one, where it inherits no others."""
+    if version is None or version.inherited.labels <= target.labels:
+        return (target,)
+    return target._replace(labels=target.labels | version.inherited.labels), target
+
+
+def _inherited(version: Version | None, declared: Classification) -> Classification:
+    return max(declared, version.inherited.classification) if version else declared
 
 
 def matches(glob: str, path: str) -> bool:

@@ -19,7 +19,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.examining import Judge
-from nomoat.resources.repositories.labels import Version, repository_target
+from nomoat.resources.repositories.labels import Version, as_inherited, repository_target
 from nomoat.resources.repositories.quarantine import Held, Quarantine, quarantine, told
 from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.resources.repositories.signatures import Signatures, is_signed, sign_approval
@@ -128,10 +128,11 @@ class Lifecycle:
         version, standing = None, None
         if snapshot is not None and who is not None:
             standing, authors = self._catalog.standing(commit), self._catalog.authors(commit)
-            version = Version(commit, standing.stage, who.subject in authors)
+            inherited = self._catalog.lineage.label(commit)
+            version = Version(commit, standing.stage, who.subject in authors, inherited)
         place = VersionPlace(created, commit, standing, snapshot)
-        target = repository_target(declared, version)
-        return Resolved(operation, (target,), {"place": place}, repository_target(declared), MISSING)
+        targets = as_inherited(repository_target(declared, version), version)
+        return Resolved(operation, targets, {"place": place}, repository_target(declared), MISSING)
 
     # -- Serving ------------------------------------------------------------------------------------
 

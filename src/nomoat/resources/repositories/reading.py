@@ -1,11 +1,12 @@
 """Reading datasets and models: descriptions, listings and contents, each for a permit.
 
 Rules: what is read is the blob that the decision was about, whatever its name means by now. Every
-byte was authenticated before it is given out, and the permit is asked before each part. Who is
+byte was authenticated before it is given out, and the permit is asked before each part. That a session reads a file is
+stored before its first byte: what is published later inherits its label. Who is
 allowed to read a path hears whether it is there; nobody else does.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from typing import NamedTuple, final
 
 from nomoat.core.decision import Withhold
 from nomoat.core.errors import Misuse, NotFound
+from nomoat.core.lineage import Label, Read
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import DescribeFile, DescribeRepository, ListFiles, Operation, ReadFile
 from nomoat.core.permit import Permit
@@ -75,10 +77,11 @@ class Content(NamedTuple):
 class Reading:
     """What may be read of datasets and models."""
 
-    def __init__(self, catalog: Catalog, objects: Objects, signatures: Signatures) -> None:
+    def __init__(self, catalog: Catalog, objects: Objects, signatures: Signatures, clock: Callable[[], float]) -> None:
         self._catalog = catalog
         self._objects = objects
         self._signatures = signatures
+        self._clock = clock
 
     def describe_repository(self, permit: Permit[DescribeRepository]) -> Description:
         """Describe a repository at a revision. Raises `NotFound` when it has no such revision."""
@@ -115,7 +118,8 @@ class Reading:
 
         Of a model, the version's signature and all of the file are verified first, unless they were and have not
         changed. Raises `NotFound` when there is no such revision or file, `NotPermitted` for a model that is not signed,
-        `Corrupt` when what is stored does not verify: here, or at the first part that does not.
+        `Corrupt` when what is stored does not verify: here, or at the first part that does not; `Unavailable` when it
+        cannot be stored who reads it.
         """
         resolved = permit.claim(ReadFile)
         place, operation = place_in(resolved, FilePlace), resolved.operation
@@ -132,8 +136,16 @@ class Reading:
             return
         if ranged:
             permit.note(range=f"{span[0]}-{span[1]}")
-        with self._objects.open(found.file.blob, snapshot.revision.repository, found.file.digest) as blob:
+        repository = snapshot.revision.repository
+        await self._catalog.lineage.note(_noted(permit, repository, found, place.label, self._clock()))
+        with self._objects.open(found.file.blob, repository, found.file.digest) as blob:
             yield Content(found, *span, ranged, _checked(permit, blob, *span))
+
+
+def _noted(permit: Permit[Operation], repository: str, found: FoundFile, label: Label, at: float) -> Read:
+    who, record = permit.principal, permit.receipt.index
+    digest = found.file.digest
+    return Read(who.session, who.subject, repository, found.commit, found.path, digest, label, at, record)
 
 
 def _checked(permit: Permit[Operation], blob: Blob, first: int, last: int) -> Iterator[bytes]:

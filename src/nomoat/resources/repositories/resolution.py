@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, final
 
 from nomoat.core.directory import Directory, Repository
 from nomoat.core.errors import Malformed, Misuse, NotFound
+from nomoat.core.lineage import NOTHING, Label
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import (
     Change,
@@ -38,7 +39,7 @@ from nomoat.core.operation import (
 )
 from nomoat.core.principal import Principal
 from nomoat.resources.repositories.alike import Alike, Groupings, group_alike, named_in
-from nomoat.resources.repositories.labels import Version, file_target, repository_target
+from nomoat.resources.repositories.labels import Version, as_inherited, file_target, repository_target
 from nomoat.resources.repositories.listing import at, below
 from nomoat.stores.catalog import Catalog, CreatedRepository, commit_named
 from nomoat.stores.revisions import Revision, Snapshot, StoredFile
@@ -82,12 +83,13 @@ class HistoryPlace(NamedTuple):
 
 
 class FilePlace(NamedTuple):
-    """A file at a revision. No `snapshot`: no such revision; no `file`: it does not have the file."""
+    """A file at a revision, and its label. No `snapshot`: no such revision; no `file`: it does not have the file."""
 
     name: RepositoryName
     path: str
     snapshot: Snapshot | None
     file: StoredFile | None
+    label: Label = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,13 +237,14 @@ class Resolution:
         found = self._catalog.history(created, start, MOST_COMMITS + 1) if start else []
         page, newest = found[:MOST_COMMITS], found[0][0] if found else None
         stage = self._catalog.stage(newest.id) if newest else None
-        version = Version(newest.id, stage, newest.author == who.subject) if newest else None
+        inherited = self._catalog.lineage.label(newest.id) if newest else NOTHING
+        version = Version(newest.id, stage, newest.author == who.subject, inherited) if newest else None
         paths = sorted({path for _, changed in page for path in changed})
         alike = group_alike(declared, paths, named_in(declared, self._named()), version, {})
         following = found[MOST_COMMITS][0].id if len(found) > MOST_COMMITS else ""
         place = HistoryPlace(tuple((made, tuple(changed)) for made, changed in page), alike, following)
-        target = repository_target(declared, version)
-        return replace(self._resolved(operation, (target,), place, declared), parts=alike.targets)
+        targets = as_inherited(repository_target(declared, version), version)
+        return replace(self._resolved(operation, targets, place, declared), parts=alike.targets)
 
     def create_branch(self, who: Principal, operation: CreateBranch) -> Resolved[CreateBranch]:
         """Resolve where a new branch begins. Raises `NotFound` when there is no such repository."""
@@ -273,8 +276,8 @@ class Resolution:
         declared, created = self._repository(repository)
         snapshot = self._catalog.snapshot(created, revision)
         place = NamePlace(created, name, snapshot.revision.id if snapshot else "")
-        target = repository_target(declared, _version(snapshot, who))
-        return self._resolved(operation, (target,), place, declared)
+        version = self._version(snapshot, who)
+        return self._resolved(operation, as_inherited(repository_target(declared, version), version), place, declared)
 
     def _named_place(self, operation: OpT, place: NamePlace, declared: Repository) -> Resolved[OpT]:
         version = Version(place.commit, None, authored=False) if place.commit else None
@@ -283,18 +286,20 @@ class Resolution:
     def _whole(self, who: Principal, operation: OpT, name: RepositoryName, revision: str) -> Resolved[OpT]:
         declared, created = self._repository(name)
         snapshot = self._catalog.snapshot(created, revision)
-        version = _version(snapshot, who)
-        target = repository_target(declared, version)
+        version = self._version(snapshot, who)
+        targets = as_inherited(repository_target(declared, version), version)
         alike = self._group(declared, snapshot, version) if snapshot and version else None
-        resolved = self._resolved(operation, (target,), RepositoryPlace(created, snapshot, alike), declared)
+        resolved = self._resolved(operation, targets, RepositoryPlace(created, snapshot, alike), declared)
         return replace(resolved, parts=alike.targets) if alike else resolved
 
     def _file(self, who: Principal, operation: OpT, name: RepositoryName, revision: str, path: str) -> Resolved[OpT]:
         declared, created = self._repository(name)
         snapshot = self._catalog.snapshot(created, revision)
         file = snapshot.files.get(path) if snapshot else None
-        target = file_target(declared, path, _version(snapshot, who), file.verdict if file else None)
-        return self._resolved(operation, (target,), FilePlace(name, path, snapshot, file), declared)
+        version = self._version(snapshot, who)
+        targets = as_inherited(file_target(declared, path, version, file.verdict if file else None), version)
+        label = Label(targets[0].classification, targets[0].labels)
+        return self._resolved(operation, targets, FilePlace(name, path, snapshot, file, label), declared)
 
     def _destination(self, operation: OpT, name: RepositoryName) -> Resolved[OpT]:
         declared, created = self._repository(name)
@@ -316,12 +321,12 @@ class Resolution:
             self._discoveries[declared.name] = kept = declared, repository_target(declared)
         return kept[1]
 
-
-def _version(snapshot: Snapshot | None, who: Principal) -> Version | None:
-    """What a target says of a revision; `who` is the caller, who may have written it."""
-    if snapshot is None:
-        return None
-    return Version(snapshot.revision.id, snapshot.stage, snapshot.revision.author == who.subject)
+    def _version(self, snapshot: Snapshot | None, who: Principal) -> Version | None:
+        """What a target says of a revision; `who` is the caller, who may have written it."""
+        if snapshot is None:
+            return None
+        made = snapshot.revision
+        return Version(made.id, snapshot.stage, made.author == who.subject, self._catalog.lineage.label(made.id))
 
 
 def _require_consistent(changes: tuple[Change, ...]) -> None:

@@ -9,11 +9,13 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar, final
 
 from nomoat.attestation.model_signature import FILE_NAME
 from nomoat.core.errors import Conflict, Corrupt, NotFound, Refused, TooLarge, Unavailable
+from nomoat.core.lineage import Label
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 from nomoat.core.permit import Permit
@@ -21,6 +23,7 @@ from nomoat.core.verdict import Report, Verdict
 from nomoat.identity.capabilities import Capabilities
 from nomoat.resources.repositories.examining import Judge, Scan, in_memory, require_acceptable
 from nomoat.resources.repositories.listing import at, below
+from nomoat.resources.repositories.provenance import Describe
 from nomoat.resources.repositories.resolution import (
     MOST_CHANGES,
     CommitPlace,
@@ -111,6 +114,7 @@ class Writing:
         scan: Scan,
         judge: Judge,
         signatory: Signatory,
+        describe: Describe,
     ) -> None:
         self._catalog = catalog
         self._objects = objects
@@ -119,6 +123,7 @@ class Writing:
         self._scan = scan
         self._judge = judge
         self._signatory = signatory
+        self._describe = describe
 
     async def create_repository(self, permit: Permit[CreateRepository]) -> None:
         """Create a declared repository. Raises `Conflict` when it exists."""
@@ -203,6 +208,10 @@ class Writing:
             inline=inline,
             reviewed=place.reviewed,
             judge=self._judge,
+            session=permit.principal.session,
+            record=permit.receipt.index,
+            written=frozenset(Label(each.classification, each.labels) for each in resolved.targets),
+            describe=partial(self._describe, operation.repository),
         )
         done = await _to_its_end(self._land(operation.repository, draft, permit.check))
         permit.note(bytes=sum(map(len, contents.values())), commit=done.revision.id, files=str(len(done.changes)))

@@ -255,6 +255,80 @@ tag: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# -- What came of what ------------------------------------------------------------------------------
+
+# None of these refers to its revision: they outlast a repository, as what was read of it does.
+
+# That a session read bytes of a file, once a day and label; `digest` and the label are the file's at that time, `labels` a JSON list.
+reading: Final = Table(
+    "reading",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("session", Text, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("revision", Text, nullable=False, index=True),
+    Column("path", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("classification", Integer, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    Column("record", Integer, nullable=False),
+    UniqueConstraint("session", "revision", "path", "day", "classification", "labels"),
+    Index(None, "subject", "at"),
+    Index(None, "repository", "digest"),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# The run that published a version. It read what its subject had read up to `upto`: in this session, or after `since`.
+origin: Final = Table(
+    "origin",
+    metadata,
+    Column("revision", Text, primary_key=True),
+    Column("repository", Text, nullable=False),
+    Column("subject", Text, nullable=False, index=True),
+    Column("session", Text, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    Column("since", SECONDS, nullable=False),
+    Column("upto", Integer, nullable=False),
+    Column("record", Integer, nullable=False),
+    Column("statement", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+
+# The label that a version inherits; the newest row of a revision counts, and a version without one inherits nothing.
+label: Final = Table(
+    "label",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("revision", Text, nullable=False, index=True),
+    Column("classification", Integer, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("record", Integer, nullable=False),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# What a session reported to have loaded of a version; `verified` is 1 where it had fetched exactly that.
+load: Final = Table(
+    "load",
+    metadata,
+    Column("revision", Text, primary_key=True),
+    Column("session", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("verified", Integer, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    Column("record", Integer, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 # -- What keeps the log's content sealed ------------------------------------------------------------
 
 # The key of one subject's sealed records; deleting the row erases them and leaves the proofs whole.
