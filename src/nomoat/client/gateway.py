@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar, cast
 
 from nomoat.audit.checkpoint import parse_hash
+from nomoat.client.datasets import DatasetManifest, Difference, read_manifest
 from nomoat.client.errors import Unintelligible
 from nomoat.client.proofs import ProofKey
 from nomoat.client.transport import PATIENCE_S, Answer, Transport
@@ -17,6 +18,7 @@ from nomoat.core.errors import Malformed, Unauthenticated
 from nomoat.core.names import RepositoryName
 
 WAIT_S: Final = 660.0  # a minute more than the gateway lets a report wait
+DIFF_S: Final = 300.0  # a minute of profiling, and what was begun then
 REPLAY_S: Final = 3600.0  # a log of millions of records is decided again at some ten thousand a second
 
 
@@ -313,6 +315,15 @@ class Gateway:
     def withdraw(self, repository: RepositoryName, commit: str, reason: str) -> Answer:
         """Withdraw a version, by its whole commit id; returns where it stands now."""
         return self._transport.call("POST", f"{_versions_of(repository)}/{commit}/withdraw", {"reason": reason})
+
+    def manifest(self, dataset: RepositoryName, revision: str) -> DatasetManifest:
+        """Return the manifest of a version of a dataset, unverified."""
+        return read_manifest(self._transport.call("POST", f"/v1/datasets/{dataset}/manifest", {"revision": revision}))
+
+    def diff(self, dataset: RepositoryName, base: str, revision: str) -> Difference:
+        """Compare two versions of a dataset; `base` is '' for the last approved one before."""
+        body = {"base": base, "revision": revision}
+        return Difference(self._transport.call("POST", f"/v1/datasets/{dataset}/diff", body, patience=DIFF_S))
 
 
 def _versions_of(repository: RepositoryName) -> str:

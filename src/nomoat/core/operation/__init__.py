@@ -20,6 +20,7 @@ from nomoat.core.operation.craft import (
     SimulatePolicy,
     TryPolicy,
 )
+from nomoat.core.operation.datasets import DiffVersions, ReadManifest
 from nomoat.core.operation.evidence import ProveOwnRecord, ProveRecord, ReadEntries
 from nomoat.core.operation.history import (
     CreateBranch,
@@ -55,6 +56,7 @@ __all__ = [
     "DeleteTag",
     "DescribeFile",
     "DescribeRepository",
+    "DiffVersions",
     "Enroll",
     "EraseContent",
     "ExplainRecord",
@@ -77,6 +79,7 @@ __all__ = [
     "ReadEntries",
     "ReadFile",
     "ReadLog",
+    "ReadManifest",
     "ReadPolicy",
     "ReadStatus",
     "RegisterDevice",

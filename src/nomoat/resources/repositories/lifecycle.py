@@ -25,11 +25,12 @@ MOST_VERSIONS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class VersionPlace:
-    """A version of a repository: `standing` is None when there is no such commit."""
+    """A version of a repository: `standing` is None when there is no such commit, `manifest` its manifest's digest."""
 
     created: CreatedRepository
     commit: str
     standing: Standing | None
+    manifest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Lifecycle:
         if snapshot is not None and who is not None:
             standing, authors = self._catalog.standing(commit), self._catalog.authors(commit)
             version = Version(commit, standing.stage, who.subject in authors)
-        place = VersionPlace(created, commit, standing)
+        place = VersionPlace(created, commit, standing, snapshot.revision.manifest if snapshot else "")
         target = repository_target(declared, version)
         return Resolved(operation, (target,), {"place": place}, repository_target(declared), MISSING)
 
@@ -120,7 +121,9 @@ class Lifecycle:
             raise Conflict("this version is in quarantine: say why it may be had all the same (--reason)")
         now = Standing(Stage.APPROVED, permit.principal.subject, self._clock(), operation.reason)
         await self._catalog.promote(place.created, place.commit, now, permit.receipt.index, permit.check)
-        permit.note(before=standing.stage, checks=", ".join(operation.checks), reason=operation.reason)
+        permit.note(
+            before=standing.stage, manifest=place.manifest, checks=", ".join(operation.checks), reason=operation.reason
+        )
         return now
 
     async def withdraw(self, permit: Permit[WithdrawVersion]) -> Standing:

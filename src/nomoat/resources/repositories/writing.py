@@ -30,6 +30,7 @@ from nomoat.resources.repositories.resolution import (
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.objects import Objects
 from nomoat.stores.revisions import Committed, Draft, Snapshot, StoredFile
+from nomoat.stores.rounds import Limits
 
 T = TypeVar("T")
 
@@ -168,7 +169,8 @@ class Writing:
         """Commit changes to a branch and return the id of its head, new if anything changed.
 
         Raises `NotFound` when there is no such branch or a file to remove is missing, `Conflict` when
-        the branch changed meanwhile or a path would be both file and folder, `Malformed` when the
+        the branch changed meanwhile, a path would be both file and folder or the dataset is append-only, `TooLarge` for
+        more than one contributor may set, `Malformed` when the
         caller has not sent a content that the commit names, `Rejected` for a content that nobody may have.
         """
         resolved = permit.claim(WriteFile)
@@ -196,8 +198,9 @@ class Writing:
             reviewed=place.reviewed,
             judge=self._judge,
         )
-        done = await _to_its_end(self._land(operation.repository, draft, permit.check))
+        done = await _to_its_end(self._land(operation.repository, draft, place.limits, permit.check))
         permit.note(bytes=sum(map(len, contents.values())), commit=done.revision.id, files=str(len(done.changes)))
+        permit.note(manifest=done.revision.manifest)
         return done.revision.id
 
     async def _keep(self, permit: Permit[UploadBlob], repository: str, file: StoredFile) -> None:
@@ -219,10 +222,10 @@ class Writing:
             (report,) = await self._scan([blob.scannable()])
         return report
 
-    async def _land(self, name: RepositoryName, draft: Draft, still: Callable[[], None]) -> Committed:
+    async def _land(self, name: RepositoryName, draft: Draft, limits: Limits, still: Callable[[], None]) -> Committed:
         """Commit a draft; remove the inline contents that are not needed, or that it was refused with."""
         try:
-            done = await self._catalog.commit(name, draft, still)
+            done = await self._catalog.commit(name, draft, still, limits)
         except Refused:  # rolled back: nothing refers to them
             await self._remove(file.blob.id for file, _ in draft.inline.values())
             raise
