@@ -30,7 +30,10 @@ from tests.policy.world import (
 )
 
 GROUPS = {
-    "Read": {"DescribeRepository", "ListFiles", "ListCommits", "ListVersions", "DescribeFile", "ReadFile"},
+    "Read": {
+        *{"DescribeRepository", "ListFiles", "ListCommits", "ListVersions", "ReadManifest", "DiffVersions"},
+        *{"DescribeFile", "ReadFile"},
+    },
     "Promote": {"ApproveVersion", "WithdrawVersion"},
     "Write": {
         "CreateRepository",
@@ -61,6 +64,7 @@ IDENTITY = frozenset({"Identity"})
 LOGS = frozenset({"Log"})
 SUBJECTS = {
     **dict.fromkeys(["Discover", "DescribeRepository", "ListFiles", "ListCommits", "ListVersions"], REPOSITORIES),
+    **dict.fromkeys(["ReadManifest", "DiffVersions"], REPOSITORIES),
     **dict.fromkeys(["CreateRepository", "GrantUpload", "UploadBlob"], REPOSITORIES),
     **dict.fromkeys(["CreateBranch", "DeleteBranch", "CreateTag", "DeleteTag", "DeleteRepository"], REPOSITORIES),
     **dict.fromkeys(["ApproveVersion", "WithdrawVersion"], REPOSITORIES),

@@ -141,6 +141,11 @@ EXPECTATIONS = [
     may(APPROVER, "ReadFile", CANDIDATE_WEIGHTS, "approvers-look-at-what-they-judge"),
     not_(APPROVER, "ReadFile", APPROVED_WEIGHTS),
     may(APPROVER, "ListVersions", READER, "approvers-find-versions"),
+    may(APPROVER, "DiffVersions", DIGITS, "approvers-compare-versions"),
+    may(APPROVER, "ReadManifest", DIGITS, "approvers-compare-versions"),
+    not_(ADMINISTRATOR, "DiffVersions", DIGITS),
+    may(ADA, "DiffVersions", ADAS, "owners-compare-what-they-own"),
+    not_(ADA, "DiffVersions", DIGITS),
     may(APPROVER, "ApproveVersion", CANDIDATE, "approvers-judge-versions"),
     not_(APPROVER, "ApproveVersion", CANDIDATE, BOUND_ADMINISTRATION, binding=NONE),
     not_(APPROVER, "ApproveVersion", MINE, "authors-do-not-approve"),
@@ -346,7 +351,7 @@ def test_each_policy_is_needed(name: str) -> None:
 
 @pytest.mark.parametrize("action", sorted(SUBJECTS))
 def test_administrators_and_auditors_have_no_right_to_data(action: str) -> None:
-    judging = {"Discover", "ListVersions", "ApproveVersion", "WithdrawVersion"}
+    judging = {"Discover", "ListVersions", "ReadManifest", "DiffVersions", "ApproveVersion", "WithdrawVersion"}
     for who in (ADMINISTRATOR, AUDITOR, *([] if action in judging else [APPROVER])):
         for on in (DIGITS, RAW, METRICS, READER, WEIGHTS, ADAS, dataset(), file()):
             for binding in Binding:
