@@ -144,6 +144,12 @@ EXPECTATIONS = [
     may(APPROVER, "DiffVersions", DIGITS, "approvers-compare-versions"),
     may(APPROVER, "ReadManifest", DIGITS, "approvers-compare-versions"),
     not_(ADMINISTRATOR, "DiffVersions", DIGITS),
+    *(
+        not_(
+            person("approver", "approvers", clearance=INTERNAL), action, SECRET, "restricted-is-hidden-above-clearance"
+        )
+        for action in ("ListVersions", "ReadManifest", "DiffVersions", "ApproveVersion", "WithdrawVersion")
+    ),
     may(ADA, "DiffVersions", ADAS, "owners-compare-what-they-own"),
     not_(ADA, "DiffVersions", DIGITS),
     may(APPROVER, "ApproveVersion", CANDIDATE, "approvers-judge-versions"),

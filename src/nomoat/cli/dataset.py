@@ -30,7 +30,7 @@ def dataset() -> None:
 @json_option
 @pass_invocation
 def manifest(invocation: Invocation, name: str, revision: str) -> int:
-    """Print the manifest of a version of NAME: every file, who contributed it, and in which version.
+    """Print every file of a version of NAME, who contributed it, and since which version.
 
     The chain of manifests is computed again here. With --json, what 'nomoat dataset verify' takes.
     """
@@ -54,9 +54,9 @@ def manifest(invocation: Invocation, name: str, revision: str) -> int:
 @json_option
 @pass_invocation
 def verify(invocation: Invocation, file: Path, digest: str) -> int:
-    """Verify a manifest that was saved with --json, offline: every version's digest follows from the one before.
+    """Verify a manifest that was saved with --json, offline.
 
-    That says that nobody changed it since it had this digest. The digest is in the log, in the records of
+    Every version's digest has to follow from the one before. That says that nobody changed it since it had this digest. The digest is in the log, in the records of
     WriteFile and ApproveVersion.
     """
     try:
@@ -85,9 +85,9 @@ def verify(invocation: Invocation, file: Path, digest: str) -> int:
 @json_option
 @pass_invocation
 def diff(invocation: Invocation, name: str, base: str, revision: str) -> None:
-    """Compare a version of NAME with the approved one before it, in figures: what a reviewer looks at first.
+    """Compare a version of NAME with the approved one before it, in figures.
 
-    No row is shown, and no figure finds a backdoor: a few rows that look like all the others change nothing here.
+    What a reviewer should look at comes first. No row is shown, and no figure finds a backdoor: a few rows that look like all the others change nothing here.
     """
     with invocation.session() as session:
         found = session.gateway.diff(_name(name), base, revision)

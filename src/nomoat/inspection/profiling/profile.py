@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final, cast
 
 import duckdb
-from fsspec import AbstractFileSystem
+from fsspec import AbstractFileSystem  # pyright: ignore[reportMissingTypeStubs]  # it has none
 
 from nomoat.core.profile import LONGEST, Profile
 from nomoat.core.verdict import printable
@@ -73,12 +73,11 @@ class _Content(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     cachable = False
 
     def __init__(self, content: BinaryIO, size: int) -> None:
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self._content = content
         self._size = size
 
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BufferedIOBase:
-        del path, mode
+    def _open(self, *_: Any, **__: Any) -> Any:
         return _Lent(self._content)
 
     def info(self, path: str, **_: Any) -> dict[str, object]:
@@ -87,7 +86,7 @@ class _Content(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     def exists(self, path: str, **_: Any) -> bool:
         return path in _PLACE
 
-    def glob(self, path: str, **_: Any) -> list[str]:
+    def glob(self, path: str, *_: Any, **__: Any) -> list[str]:
         return [path]
 
     def modified(self, path: str) -> datetime:

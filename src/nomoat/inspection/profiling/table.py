@@ -20,7 +20,14 @@ from nomoat.core.verdict import printable
 from nomoat.inspection.content import Exhausted
 from nomoat.inspection.profiling.minhash import bands_of
 
-_TYPES: Final = {bool: "boolean", int: "number", float: "number", str: "text", list: "list", dict: "object"}
+_TYPES: Final[Mapping[type[object], str]] = {
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "text",
+    list: "list",
+    dict: "object",
+}
 
 
 class Table:
