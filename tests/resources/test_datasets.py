@@ -17,6 +17,7 @@ from nomoat.core.errors import Conflict, Malformed, NotFound, NotPermitted, TooL
 from nomoat.core.names import RepositoryKind, RepositoryName
 from nomoat.core.operation import ApproveVersion, Change, DiffVersions, ReadManifest, WithdrawVersion
 from nomoat.core.principal import PrincipalKind
+from nomoat.resources.repositories import comparing
 from nomoat.resources.repositories.comparing import Compared, Manifest
 from tests.guard.world import Actor
 from tests.resources.world import Yard, in_yard
@@ -369,3 +370,17 @@ def test_a_chain_holds_what_a_small_model_says_and_no_edit_of_it_stays_unseen(
     assert faults([*links[:place], edited, *links[place + 1 :]]) != []
     if place < len(links) - 1:
         assert faults([*links[:place], *links[place + 1 :]]) != []
+
+
+@in_yard
+async def test_what_there_was_no_time_for_is_named_and_done_the_next_time(
+    there: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reviews = await reviews_of(there)
+    await reviews.publish({"a.csv": texts(30, 1)})
+    monkeypatch.setattr(comparing, "LONGEST_S", -1.0)
+    found = (await reviews.diff()).found
+    assert "no time left; ask again" in found.unprofiled["a.csv"]
+    assert "1 files say nothing of their rows" in found.flags
+    monkeypatch.undo()
+    assert (await reviews.diff()).found.unprofiled == {}

@@ -127,7 +127,8 @@ def _show(name: str, found: Difference) -> None:
             ["column", "before", "after"],
             [(name, *(kind or "none" for kind in kinds)) for name, kinds in found.schema.items()],
         )
-    output.answer(f"\nrows: {found.rows[0]} before, {found.rows[1]} after")
+    output.answer("")
+    output.answer(f"rows: {found.rows[0]} before, {found.rows[1]} after")
     _drifts(found)
     alike = found.near_duplicates
     if _number(alike, "compared"):
