@@ -129,7 +129,7 @@ def test_whatever_the_bytes_there_is_an_answer(process: ScannerProcess, content:
         assert parse_profile(described(found), found.signatures) == found
 
 
-LIES = {
+LIES: dict[str, dict[str, object]] = {
     "a count below nothing": {"rows": -1},
     "a text with an escape": {"format": "\x1b[31m"},
     "no columns": {"columns": None},
