@@ -113,7 +113,7 @@ def test_a_violation_is_found(copy: Path, violation: Violation) -> None:
 
 ONLY = {
     "core": (*sorted(sys.stdlib_module_names), "typing_extensions", "nomoat.core"),
-    "inspection": ("nomoat.core.verdict", "nomoat.inspection"),
+    "inspection": ("nomoat.core.profile", "nomoat.core.verdict", "nomoat.inspection"),
     "client": (
         "nomoat.__version__",
         "nomoat.client",

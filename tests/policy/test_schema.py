@@ -31,13 +31,8 @@ from tests.policy.world import (
 
 GROUPS = {
     "Read": {
-        "DescribeRepository",
-        "ListFiles",
-        "ListCommits",
-        "ListVersions",
-        "DescribeFile",
-        "ReadFile",
-        "ReportLoad",
+        *{"DescribeRepository", "ListFiles", "ListCommits", "ListVersions", "ReadManifest", "DiffVersions"},
+        *{"DescribeFile", "ReadFile", "ReportLoad"},
     },
     "Promote": {"ApproveVersion", "WithdrawVersion", "LowerLabel"},
     "Write": {
@@ -70,6 +65,7 @@ IDENTITY = frozenset({"Identity"})
 LOGS = frozenset({"Log"})
 SUBJECTS = {
     **dict.fromkeys(["Discover", "DescribeRepository", "ListFiles", "ListCommits", "ListVersions"], REPOSITORIES),
+    **dict.fromkeys(["ReadManifest", "DiffVersions"], REPOSITORIES),
     **dict.fromkeys(["CreateRepository", "GrantUpload", "UploadBlob"], REPOSITORIES),
     **dict.fromkeys(["CreateBranch", "DeleteBranch", "CreateTag", "DeleteTag", "DeleteRepository"], REPOSITORIES),
     **dict.fromkeys(["ApproveVersion", "WithdrawVersion", "LowerLabel", "ReportLoad"], REPOSITORIES),

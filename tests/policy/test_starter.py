@@ -141,6 +141,17 @@ EXPECTATIONS = [
     may(APPROVER, "ReadFile", CANDIDATE_WEIGHTS, "approvers-look-at-what-they-judge"),
     not_(APPROVER, "ReadFile", APPROVED_WEIGHTS),
     may(APPROVER, "ListVersions", READER, "approvers-find-versions"),
+    may(APPROVER, "DiffVersions", DIGITS, "approvers-compare-versions"),
+    may(APPROVER, "ReadManifest", DIGITS, "approvers-compare-versions"),
+    not_(ADMINISTRATOR, "DiffVersions", DIGITS),
+    *(
+        not_(
+            person("approver", "approvers", clearance=INTERNAL), action, SECRET, "restricted-is-hidden-above-clearance"
+        )
+        for action in ("ListVersions", "ReadManifest", "DiffVersions", "ApproveVersion", "WithdrawVersion")
+    ),
+    may(ADA, "DiffVersions", ADAS, "owners-compare-what-they-own"),
+    not_(ADA, "DiffVersions", DIGITS),
     may(APPROVER, "ApproveVersion", CANDIDATE, "approvers-judge-versions"),
     not_(APPROVER, "ApproveVersion", CANDIDATE, BOUND_ADMINISTRATION, binding=NONE),
     not_(APPROVER, "ApproveVersion", MINE, "authors-do-not-approve"),
@@ -368,7 +379,15 @@ def test_each_policy_is_needed(name: str) -> None:
 @pytest.mark.parametrize("action", sorted(SUBJECTS))
 def test_administrators_and_auditors_have_no_right_to_data(action: str) -> None:
     tracing = {"Discover", "ReadLineage"}  # names, and which went into which
-    judging = {*tracing, "ListVersions", "ApproveVersion", "WithdrawVersion", "LowerLabel"}
+    judging = {
+        *tracing,
+        "ListVersions",
+        "ReadManifest",
+        "DiffVersions",
+        "ApproveVersion",
+        "WithdrawVersion",
+        "LowerLabel",
+    }
     others = [*([] if action in tracing else [AUDITOR]), *([] if action in judging else [APPROVER])]
     for who in (ADMINISTRATOR, *others):
         for on in (DIGITS, RAW, METRICS, READER, WEIGHTS, ADAS, dataset(), file()):

@@ -60,6 +60,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "UploadBlob": Kind(DATASTORE, 5),
     "WriteFile": Kind(DATASTORE, 5),
     "ListVersions": Kind(DATASTORE, 8),
+    "ReadManifest": Kind(DATASTORE, 1),
+    "DiffVersions": Kind(DATASTORE, 1),
     "ApproveVersion": Kind(ENTITY, 3),
     "WithdrawVersion": Kind(ENTITY, 3),
     "ReadLineage": Kind(DATASTORE, 1),

@@ -45,6 +45,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "declare": {"apply": "nomoat.cli.declare:apply"},
     "decide": {
         "policy": "nomoat.cli.policy:policy",
+        "dataset": "nomoat.cli.dataset:dataset",
         "versions": "nomoat.cli.versions:versions",
         "approve": "nomoat.cli.versions:approve",
         "withdraw": "nomoat.cli.versions:withdraw",

@@ -11,6 +11,7 @@ from typing import Final, TypeVar, cast
 from urllib.parse import urlencode
 
 from nomoat.audit.checkpoint import parse_hash
+from nomoat.client.datasets import DatasetManifest, Difference, read_manifest
 from nomoat.client.errors import Unintelligible
 from nomoat.client.proofs import ProofKey
 from nomoat.client.transport import PATIENCE_S, Answer, Transport
@@ -18,6 +19,7 @@ from nomoat.core.errors import Malformed, Unauthenticated
 from nomoat.core.names import RepositoryName
 
 WAIT_S: Final = 660.0  # a minute more than the gateway lets a report wait
+DIFF_S: Final = 300.0  # a minute of profiling, and what was begun then
 REPLAY_S: Final = 3600.0  # a log of millions of records is decided again at some ten thousand a second
 
 
@@ -343,6 +345,15 @@ class Gateway:
     def loaded(self, repository: RepositoryName, commit: str, files: Mapping[str, str]) -> Answer:
         """Report which files (path → SHA-256 hex) of a version were loaded; returns whether that is verified."""
         return self._transport.call("POST", f"{_versions_of(repository)}/{commit}/load", {"files": dict(files)})
+
+    def manifest(self, dataset: RepositoryName, revision: str) -> DatasetManifest:
+        """Return the manifest of a version of a dataset, unverified."""
+        return read_manifest(self._transport.call("POST", f"/v1/datasets/{dataset}/manifest", {"revision": revision}))
+
+    def diff(self, dataset: RepositoryName, base: str, revision: str) -> Difference:
+        """Compare two versions of a dataset; `base` is '' for the last approved one before."""
+        body = {"base": base, "revision": revision}
+        return Difference(self._transport.call("POST", f"/v1/datasets/{dataset}/diff", body, patience=DIFF_S))
 
 
 def _versions_of(repository: RepositoryName) -> str:

@@ -39,10 +39,19 @@ class FileRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Cap:
+    """The most that one contributor may set between two approved versions: how many files, and bytes of them together."""
+
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
     """A declared dataset or model. `owner_group` or `owner_person` is set, or neither.
 
-    `reviewed` is whether a person has to approve what is published, who did not write it.
+    `reviewed` is whether a person has to approve what is published, who did not write it. `append_only` is whether
+    what an approved version has stays as it is, `cap` what one contributor may set (None: as much as they want).
     """
 
     name: RepositoryName
@@ -52,6 +61,8 @@ class Repository:
     owner_person: str = ""
     files: tuple[FileRule, ...] = ()
     reviewed: bool = False
+    append_only: bool = False
+    cap: Cap | None = None
 
 
 @dataclass(frozen=True, slots=True)

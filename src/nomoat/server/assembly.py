@@ -38,6 +38,7 @@ from nomoat.resources.policies import Policies, former, versions
 from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Writing
+from nomoat.resources.repositories.comparing import Comparing
 from nomoat.resources.repositories.examining import Scan
 from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
@@ -48,6 +49,7 @@ from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
 from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
+from nomoat.server.profiling import MODULE, Profiler
 from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.server.signing import signatory_of
 from nomoat.server.watching import watch
@@ -55,6 +57,8 @@ from nomoat.server.wiring import Resources, connect, glances_of, resolvers_of, r
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
+from nomoat.stores.profiles import Profiles
+from nomoat.stores.rounds import Rounds
 from nomoat.stores.segments import Files
 from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
@@ -88,6 +92,7 @@ class Gateway:
     trial: Trial
     lifecycle: Lifecycle
     tracing: Tracing
+    comparing: Comparing
     browsing: Browsing
     reading: Reading
     writing: Writing
@@ -113,6 +118,7 @@ class _Stores:
     objects: Objects
     subject_keys: StoredSubjectKeys
     chunks: StoredChunks
+    profiles: Profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +149,9 @@ async def open_gateway(
     """
     kek = KeyEncryptionKey.load(configuration.kek)
     state, scanner = State.open(directory / "state.db", kek.derive("state")), ScannerProcess()
-    scan = scan or Scanner(scanner).scan
+    scan, profiler = scan or Scanner(scanner).scan, ScannerProcess(MODULE)
     try:
-        stores = _stores(directory, kek, state)
+        stores = _stores(directory, kek, state, profiler)
         _require_log(directory / "log", stores.subject_keys)
         log = await Log.open(
             directory / "log",
@@ -173,6 +179,7 @@ async def open_gateway(
             await log.close()
     finally:
         scanner.end()
+        profiler.end()
         state.close()
 
 
@@ -217,15 +224,17 @@ def _require_log(directory: Path, keys: StoredSubjectKeys) -> None:
         )
 
 
-def _stores(directory: Path, kek: KeyEncryptionKey, state: State) -> _Stores:
+def _stores(directory: Path, kek: KeyEncryptionKey, state: State, profiler: ScannerProcess) -> _Stores:
+    objects, key = Objects(directory / "objects", kek), kek.derive("profiles")
     return _Stores(
         directory,
         kek.derive("index"),
         KeyStore(directory / "keys", kek),
         state,
-        Objects(directory / "objects", kek),
+        objects,
         StoredSubjectKeys(state, kek),
         StoredChunks(directory / "columns", state, kek),
+        Profiles(state, objects, Profiler(profiler, key).profile, key),
     )
 
 
@@ -284,6 +293,7 @@ def _wire(
         trial=parts.trial,
         lifecycle=parts.lifecycle,
         tracing=parts.tracing,
+        comparing=parts.comparing,
         browsing=parts.browsing,
         reading=parts.reading,
         writing=parts.writing,
@@ -346,6 +356,13 @@ def _resources(
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
         lifecycle=Lifecycle(lambda: declarations.current, catalog, signatures, clock, worse_by_name),
+        comparing=Comparing(
+            lambda: declarations.current,
+            catalog,
+            Rounds(stores.state),
+            stores.profiles,
+            lambda: policies.current.index.files,
+        ),
         browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
         tracing=Tracing(stores.state, lambda: declarations.current, catalog, clock),
         reading=Reading(catalog, stores.objects, signatures, clock),

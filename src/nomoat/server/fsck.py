@@ -37,6 +37,7 @@ from nomoat.audit.segments import (
 from nomoat.audit.stored import StoredTree, read_file
 from nomoat.audit.verification import verify_directory
 from nomoat.core.errors import Corrupt, NoMoatError
+from nomoat.server.chains import Logged, look_at_chains
 from nomoat.server.configuration import Configuration, load_configuration
 from nomoat.server.lock import undisturbed
 from nomoat.server.names import INDEX_FILE, KEYS
@@ -107,11 +108,12 @@ def _examine(directory: Path, configuration: Configuration, kek: KeyEncryptionKe
                 _part(examined, "log", lambda: _look_at_log(examined, directory, configuration, keys))
             if keys is not None and state is not None:
                 subjects = StoredSubjectKeys(state, kek)
-                _part(
+                logged = _part(
                     examined,
                     "records",
                     lambda: _look_at_records(examined, directory, configuration, keys, subjects, state),
                 )
+                _part(examined, "versions", lambda: _look_at_versions(examined, state, logged or Logged()))
             if state is not None:
                 _part(examined, "objects", lambda: _look_at_objects(examined, directory, kek, state, contents=contents))
         finally:
@@ -211,16 +213,17 @@ def _look_at_records(
     keys: dict[str, bytes],
     subjects: StoredSubjectKeys,
     state: State,
-) -> None:
+) -> Logged:
     """Open the content of every record, and compare the state's generation with what the log knows of it."""
     key = NoteSigner(_origin(configuration), keys["log"]).key
     walk = Reader(directory / "log", key, Pseudonyms(keys["pseudonyms"]), subjects).walk()
-    counted, known, size = Counter[str](), 0, _size(directory)
+    counted, known, size, logged = Counter[str](), 0, _size(directory), Logged()
     while records := walk.take(size, most=500):
         for record in records:
             counted[next((word for word in ("damaged", "erased", "forgotten") if word in record), "readable")] += 1
             if "damaged" in record:
                 examined.tell("records", f"record {record['n']}: {record['damaged']}", _RESTORE)
+            logged.take(record)
             generation = record.get("generation")
             if record.get("what") == ADVANCED and isinstance(generation, int):
                 known = max(known, generation)
@@ -229,6 +232,16 @@ def _look_at_records(
         what = f"state.db is an older copy: generation {state.generation}, and the log knows of {known}"
         advice = "put the newest state.db and state.db-wal back, or: nomoat recover DIRECTORY NAME --older-state"
         examined.tell("state", what, advice)
+    return logged
+
+
+def _look_at_versions(examined: Examined, state: State, logged: Logged) -> None:
+    """Work out the chain of every repository's versions again, and compare it with what the log says of it."""
+
+    def look(connection: Connection) -> int:
+        return look_at_chains(connection, logged, lambda what: examined.tell("versions", what, _RESTORE))
+
+    examined.seen["versions"] = f"{state.read(look)} versions"
 
 
 def _look_at_objects(

@@ -7,7 +7,7 @@ can lie about what its own author published, and reach nothing else.
 
 A question comes as a descriptor over standard input, a Unix socket. On it, the child is told the contents' sizes (a
 line of JSON), asks for ranges (`NUMBER OFFSET LENGTH`, a line; it gets exactly so many bytes), and at the end says a
-line of JSON with a report for each.
+line of JSON with a report for each. `serve` is the same for other questions about contents (`nomoat.server.profiler`).
 """
 
 import codecs
@@ -21,6 +21,7 @@ import pkgutil
 import signal
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 from nomoat.core.errors import NoMoatError
@@ -80,10 +81,19 @@ class Ranges(io.RawIOBase):
 
 
 def main() -> int:
-    """Fork a child for each question until the gateway ends; return the exit code."""
+    """Look at contents until the gateway ends; return the exit code."""
+    return serve(_reports, NICENESS)
+
+
+def serve(answer: Callable[[int], Callable[[object], Sequence[object]]], niceness: int) -> int:
+    """Fork a child for each question until the gateway ends; return the exit code.
+
+    `answer` is called in the child with the channel, and prepares what needs files still. What it returns is called
+    when the child is confined, with what the gateway asked, and returns what is said of each content (JSON).
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the gateway ends it, orderly
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
-    os.nice(NICENESS)
+    os.nice(niceness)
     confinement = Confinement()
     for each in pkgutil.iter_modules(encodings.__path__):  # Python loads them where they are first used
         with contextlib.suppress(LookupError):
@@ -96,21 +106,30 @@ def main() -> int:
             if not descriptors:
                 return 0
             if os.fork() == 0:
-                os._exit(_child(descriptors[0], confinement))
+                os._exit(_child(descriptors[0], confinement, answer))
             os.close(descriptors[0])
 
 
-def _child(channel: int, confinement: Confinement) -> int:
+def _child(
+    channel: int, confinement: Confinement, answer: Callable[[int], Callable[[object], Sequence[object]]]
+) -> int:
     try:
+        prepared = answer(channel)
         confinement.enter(keep={channel}, memory=MEMORY, cpu_s=CPU_S)
-        sizes = json.loads(_line(channel))
-        reports = [
-            inspect(io.BufferedReader(Ranges(channel, number, size), _BLOCK), size) for number, size in enumerate(sizes)
-        ]
-        _send(channel, json.dumps([_described(report) for report in reports]).encode() + b"\n")
+        _send(channel, json.dumps(prepared(json.loads(_line(channel)))).encode() + b"\n")
     except BaseException:  # noqa: BLE001 - there is nobody to tell: the gateway sees that the answer is missing
         return 1
     return 0
+
+
+def _reports(channel: int) -> Callable[[object], Sequence[object]]:
+    def reports(sizes: Any) -> Sequence[object]:
+        return [
+            _described(inspect(io.BufferedReader(Ranges(channel, number, size), _BLOCK), size))
+            for number, size in enumerate(sizes)
+        ]
+
+    return reports
 
 
 def _described(report: Report) -> dict[str, object]:

@@ -33,9 +33,13 @@ _log = logging.getLogger("nomoat")
 
 
 class ScannerProcess:
-    """The process that looks at contents. One serves as many gateways as there are in this process."""
+    """The process that looks at contents. One serves as many gateways as there are in this process.
 
-    def __init__(self) -> None:
+    `module` is what it runs, one that serves questions as the scanner does.
+    """
+
+    def __init__(self, module: str = "nomoat.server.scanner") -> None:
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
         self._questions: socket.socket | None = None
         self._starting = threading.Lock()
@@ -61,7 +65,7 @@ class ScannerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             # -P: no module of whatever directory the gateway was started from. No environment: nothing to find.
-            command = [sys.executable, "-P", "-m", "nomoat.server.scanner"]
+            command = [sys.executable, "-P", "-m", self._module]
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={}
             )
@@ -109,16 +113,26 @@ class Scanner:
         return [Report.of(UNSCANNED, [Finding(Verdict.UNSCANNABLE, "scanner.failed", "", why)]) for _ in contents]
 
     async def _asked(self, contents: Sequence[Scannable]) -> list[Report]:
-        channel = await asyncio.to_thread(self._process.ask)
-        reader, writer = await asyncio.open_connection(sock=channel, limit=LONGEST_ANSWER)
-        try:
-            writer.write(json.dumps([content.size for content in contents]).encode() + b"\n")
-            return await _answered(reader, writer, contents)
-        finally:
-            writer.close()  # a child that is still at work ends at its next question, or at its limit of CPU time
+        line = await asked(self._process, [content.size for content in contents], contents)
+        return _reports(line, len(contents))
 
 
-async def _answered(reader: StreamReader, writer: StreamWriter, contents: Sequence[Scannable]) -> list[Report]:
+async def asked(process: ScannerProcess, question: object, contents: Sequence[Scannable]) -> bytes:
+    """Ask about contents (the question is JSON) and return the line that is answered.
+
+    Raises `OSError`, `EOFError` or `ValueError` when there is no proper answer, `Corrupt` or `Unavailable` when a
+    content cannot be read.
+    """
+    channel = await asyncio.to_thread(process.ask)
+    reader, writer = await asyncio.open_connection(sock=channel, limit=LONGEST_ANSWER)
+    try:
+        writer.write(json.dumps(question).encode() + b"\n")
+        return await _answered(reader, writer, contents)
+    finally:
+        writer.close()  # a child that is still at work ends at its next question, or at its limit of CPU time
+
+
+async def _answered(reader: StreamReader, writer: StreamWriter, contents: Sequence[Scannable]) -> bytes:
     """Serve ranges until the answer comes."""
     left = [READ_AGAIN * content.size + LARGEST_READ for content in contents]
     while True:
@@ -126,7 +140,7 @@ async def _answered(reader: StreamReader, writer: StreamWriter, contents: Sequen
         if not line.endswith(b"\n"):
             raise EOFError
         if line.startswith(b"["):
-            return _reports(line, len(contents))
+            return line
         number, offset, length = map(int, line.split())
         if number not in range(len(contents)) or not 0 < length <= LARGEST_READ:
             raise ValueError(number)

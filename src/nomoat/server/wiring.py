@@ -46,6 +46,7 @@ from nomoat.guard.guard import Resolver
 from nomoat.identity import Identity
 from nomoat.protocols.admin import Administration
 from nomoat.protocols.admin.craft import PolicyCraft
+from nomoat.protocols.admin.datasets import DatasetVersionEndpoints
 from nomoat.protocols.admin.evidence import EvidenceEndpoints
 from nomoat.protocols.admin.lineage import LineageEndpoints
 from nomoat.protocols.admin.log import LogEndpoint
@@ -66,6 +67,7 @@ from nomoat.resources.policies import Policies
 from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Resolution, Writing
+from nomoat.resources.repositories.comparing import Comparing
 from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
 from nomoat.resources.trial import Trial
@@ -89,6 +91,7 @@ class Resources:
     catalog: Catalog
     lifecycle: Lifecycle
     tracing: Tracing
+    comparing: Comparing
     browsing: Browsing
     reading: Reading
     writing: Writing
@@ -124,6 +127,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         EraseContent: parts.erasure.resolve,
         **parts.lifecycle.resolvers,
         **parts.tracing.resolvers,
+        **parts.comparing.resolvers,
         ListRepositories: parts.browsing.resolve,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
@@ -174,6 +178,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *EvidenceEndpoints(guard, parts.log, parts.own, parts.evidence.checkpoint, parts.evidence.tile).routes(),
         *VersionEndpoints(guard, parts.lifecycle).routes(),
         *LineageEndpoints(guard, parts.tracing).routes(),
+        *DatasetVersionEndpoints(guard, parts.comparing).routes(),
         *PolicyCraft(guard, parts.policy_reading, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),

@@ -47,6 +47,7 @@ from nomoat.stores.revisions import (
     sent_contents,
     snapshot_of,
 )
+from nomoat.stores.rounds import Limits, require_allowed
 from nomoat.stores.stages import BY_ITSELF, authors, promote, served, set_stage, standing, withdraw
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import branch, repository, tag
@@ -55,6 +56,7 @@ MAIN: Final = "main"  # the branch that a new repository has
 CACHED_FILES: Final = 120_000  # in all cached snapshots together, about 100 MiB
 
 Still: TypeAlias = Callable[[], None]
+_UNLIMITED: Final = Limits()
 
 
 def _always() -> None:
@@ -177,11 +179,13 @@ class Catalog:
         # The commit that names it is followed; until then nothing depends on it.
         return await self._state.write(change, followed=False)
 
-    async def commit(self, name: RepositoryName, draft: Draft, still: Still = _always) -> Committed:
+    async def commit(
+        self, name: RepositoryName, draft: Draft, still: Still = _always, limits: Limits = _UNLIMITED
+    ) -> Committed:
         """Make a draft the head of its branch, all of it or nothing.
 
-        Raises `Conflict` when the branch changed meanwhile, `Malformed` when the draft names a content
-        that its author has not sent.
+        Raises `Conflict` when the branch changed meanwhile or `limits` forbid a change, `TooLarge` when they
+        forbid so much, `Malformed` when the draft names a content that its author has not sent.
         """
 
         def change(connection: Connection) -> tuple[Committed, Stage, Label]:
@@ -189,6 +193,7 @@ class Catalog:
             done, inherited = commit(connection, draft), NOTHING
             stage = stage_of(done.verdicts, reviewed=draft.reviewed)
             if done.changes:
+                require_allowed(connection, draft.repository, done.revision.id, limits)
                 set_stage(connection, done.revision.id, Standing(stage, BY_ITSELF, draft.at, ""))
                 inherited = derive(
                     connection, done.revision, draft.run, lambda found: draft.describe(found, done.files)

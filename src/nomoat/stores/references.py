@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, exists, insert, select
 
 from nomoat.core.errors import Conflict, NotFound
 from nomoat.stores.revisions import Revision, ancestry, read_revision, require_repository
-from nomoat.stores.state.schema import blob, branch, change, repository, revision, stage, tag, upload
+from nomoat.stores.state.schema import blob, branch, change, profile, repository, revision, stage, tag, upload
 from nomoat.stores.streaming import ciphertext_size
 
 SHOWN: Final = 500  # bound parameters in one statement
@@ -125,7 +125,8 @@ def delete_repository(connection: Connection, repository_id: str) -> list[Forgot
         Forgotten(row.id, ciphertext_size(row.size))
         for row in connection.execute(select(blob.c.id, blob.c.size).where(blob.c.repository == repository_id))
     ]
-    connection.execute(delete(upload).where(upload.c.blob.in_(mine)))
+    for table in (upload, profile):
+        connection.execute(delete(table).where(table.c.blob.in_(mine)))
     commits = select(revision.c.id).where(revision.c.repository == repository_id)
     connection.execute(delete(change).where(change.c.revision.in_(commits)))
     connection.execute(delete(stage).where(stage.c.revision.in_(commits)))

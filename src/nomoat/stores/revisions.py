@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, final
 from sqlalchemy import CTE, Connection, Row, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
+from nomoat.core.chain import Changed, hashes_of, manifest_digest
 from nomoat.core.errors import Conflict, Malformed, NotFound
 from nomoat.core.lifecycle import Stage
 from nomoat.core.lineage import Label, Origin, Run
@@ -43,7 +44,10 @@ class StoredFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One commit of the repository with the id `repository`; `at` is Unix seconds."""
+    """One commit of the repository with the id `repository`; `at` is Unix seconds.
+
+    `manifest` is the digest of its manifest.
+    """
 
     id: str
     repository: str
@@ -51,6 +55,7 @@ class Revision:
     title: str
     author: str
     at: float
+    manifest: str
 
 
 @final
@@ -170,7 +175,7 @@ def commit(connection: Connection, draft: Draft) -> Committed:
         changes.update(_signed(connection, draft, draft.signature))
     if not changes:
         return Committed(draft.base.revision, {}, spare)
-    made = _revision(draft, head or "", changes)
+    made = _revision(connection, draft, head or "", changes)
     connection.execute(insert(revision).values(_row(made)))
     connection.execute(
         insert(change),
@@ -207,7 +212,9 @@ def _files(
 
 def begin_history(connection: Connection, repository: str, name: str, author: str, at: float) -> Revision:
     """Make the first, empty commit of a repository and a branch `name` that points to it."""
-    first = Revision(_identify(repository, "", _FIRST, author, at, {}), repository, "", _FIRST, author, at)
+    commit_id = identify(repository, "", _FIRST, author, at, ())
+    manifest = manifest_digest("", commit_id, author, at, ())
+    first = Revision(commit_id, repository, "", _FIRST, author, at, manifest)
     connection.execute(insert(revision).values(_row(first)))
     connection.execute(insert(branch).values(repository=repository, name=name, revision=first.id))
     return first
@@ -358,26 +365,22 @@ def _related(path: str, other: str) -> bool:
     return path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/")
 
 
-def _revision(draft: Draft, parent: str, changes: Mapping[str, StoredFile | None]) -> Revision:
-    identifier = _identify(draft.repository, parent, draft.title, draft.author, draft.at, changes)
-    return Revision(identifier, draft.repository, parent, draft.title, draft.author, draft.at)
+def _revision(connection: Connection, draft: Draft, parent: str, changes: Mapping[str, StoredFile | None]) -> Revision:
+    changed = [
+        Changed(path, file.digest, file.size) if file else Changed(path, "", 0) for path, file in changes.items()
+    ]
+    identifier = identify(draft.repository, parent, draft.title, draft.author, draft.at, changed)
+    before = connection.scalars(select(revision.c.manifest).where(revision.c.id == parent)).one()
+    manifest = manifest_digest(before, identifier, draft.author, draft.at, hashes_of(changed))
+    return Revision(identifier, draft.repository, parent, draft.title, draft.author, draft.at, manifest)
 
 
-def _identify(
-    repository: str, parent: str, title: str, author: str, at: float, changes: Mapping[str, StoredFile | None]
-) -> str:
+def identify(repository: str, parent: str, title: str, author: str, at: float, changes: Iterable[Changed]) -> str:
     """The id of a commit: the first 40 hexadecimal digits of the SHA-256 over everything it says.
 
     It has the form of a git commit id, because clients demand that, and is none.
     """
-    said = [
-        repository,
-        parent,
-        title,
-        author,
-        at,
-        sorted((path, file and file.digest) for path, file in changes.items()),
-    ]
+    said = [repository, parent, title, author, at, sorted((path, digest or None) for path, digest, _ in changes)]
     return hashlib.sha256(b"nomoat-commit-v1\n" + json.dumps(said).encode()).hexdigest()[:40]
 
 
@@ -389,12 +392,13 @@ def _row(made: Revision) -> dict[str, object]:
         "title": made.title,
         "author": made.author,
         "at": made.at,
+        "manifest": made.manifest,
     }
 
 
 def read_revision(row: "Row[tuple[object, ...]]") -> Revision:
     """A row of the table as a revision."""
-    return Revision(row.id, row.repository, row.parent or "", row.title, row.author, row.at)
+    return Revision(row.id, row.repository, row.parent or "", row.title, row.author, row.at, row.manifest)
 
 
 def _stored(row: "Row[tuple[object, ...]]") -> StoredFile:

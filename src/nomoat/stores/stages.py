@@ -7,11 +7,12 @@ transaction that finds its approver among nobody who wrote it since the version 
 from collections.abc import Iterable
 from typing import Final
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from nomoat.core.errors import Conflict, NotFound
 from nomoat.core.lifecycle import Stage, Standing
 from nomoat.stores.revisions import ancestry
+from nomoat.stores.rounds import approved_before
 from nomoat.stores.state.schema import branch, revision, stage
 
 BY_ITSELF: Final = "gateway"
@@ -52,16 +53,10 @@ def served(connection: Connection, repository_id: str, names: Iterable[str] = ()
 
 def authors(connection: Connection, commit: str) -> frozenset[str]:
     """Who wrote a version: the authors of its commits back to the newest approved one before it, which is not asked."""
-    chain = ancestry(commit)
-    newest = select(func.max(stage.c.number)).group_by(stage.c.revision)
-    approved = select(stage.c.revision).where(stage.c.number.in_(newest), stage.c.stage == Stage.APPROVED.value)
-    limit = connection.scalar(
-        select(func.min(chain.c.depth)).where(chain.c.id.in_(approved), chain.c.depth > 0).select_from(chain)
-    )
+    limit = approved_before(connection, commit)
+    chain = ancestry(commit, until=limit or "")
     written = select(revision.c.author).join(chain, chain.c.id == revision.c.id)
-    if limit is not None:
-        written = written.where(chain.c.depth < limit)
-    return frozenset(connection.scalars(written))
+    return frozenset(connection.scalars(written.where(chain.c.id != limit) if limit else written))
 
 
 def promote(connection: Connection, repository_id: str, commit: str, standing_: Standing, *, record: int) -> None:

@@ -20,6 +20,7 @@ from nomoat.core.operation.craft import (
     SimulatePolicy,
     TryPolicy,
 )
+from nomoat.core.operation.datasets import DiffVersions, ReadManifest
 from nomoat.core.operation.evidence import ProveOwnRecord, ProveRecord, ReadEntries
 from nomoat.core.operation.history import (
     CreateBranch,
@@ -56,6 +57,7 @@ __all__ = [
     "DeleteTag",
     "DescribeFile",
     "DescribeRepository",
+    "DiffVersions",
     "Enroll",
     "EraseContent",
     "ExplainRecord",
@@ -80,6 +82,7 @@ __all__ = [
     "ReadFile",
     "ReadLineage",
     "ReadLog",
+    "ReadManifest",
     "ReadPolicy",
     "ReadStatus",
     "RegisterDevice",

@@ -23,6 +23,7 @@ from nomoat.core.names import (
     parse_repository_name,
     parse_subject_name,
 )
+from nomoat.resources.directory.caps import describe_cap, parse_cap
 
 LONGEST_DOCUMENT: Final = 4 << 20  # characters
 Table: TypeAlias = Mapping[str, object]
@@ -31,7 +32,9 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "group": frozenset({"name", "remove"}),
     "person": frozenset({"name", "groups", "clearance", "remove"}),
     "workload": frozenset({"name", "segment", "groups", "clearance", "remove"}),
-    "dataset": frozenset({"name", "classification", "owner", "labels", "files", "review", "remove"}),
+    "dataset": frozenset(
+        {"name", "classification", "owner", "labels", "files", "review", "append_only", "contributor_cap", "remove"}
+    ),
     "model": frozenset({"name", "classification", "owner", "labels", "files", "review", "remove"}),
 }
 _REMOVED: Final[Mapping[str, str]] = dict.fromkeys(
@@ -167,6 +170,7 @@ def _repository(name: RepositoryName, table: Table) -> Repository:
     files = _list(table.get("files", []))
     if files is None:
         raise Malformed("files is a list of tables with path, labels and classification")
+    reviewed = _review(name.kind, table)
     return Repository(
         name=name,
         # A repository whose confidentiality nobody stated is as confidential as there is.
@@ -175,7 +179,9 @@ def _repository(name: RepositoryName, table: Table) -> Repository:
         owner_group=owner if kind == "group" else "",
         owner_person=owner if kind == "person" else "",
         files=tuple(_file_rule(entry) for entry in files),
-        reviewed=_review(name.kind, table),
+        reviewed=reviewed,
+        append_only=_truth(table, "append_only"),
+        cap=parse_cap(table.get("contributor_cap"), reviewed=reviewed),
     )
 
 
@@ -248,9 +254,13 @@ def _level(table: Table, field: str, default: Classification) -> Classification:
 
 
 def _removed(table: Table) -> bool:
-    value = table.get("remove", False)
+    return _truth(table, "remove")
+
+
+def _truth(table: Table, field: str) -> bool:
+    value = table.get(field, False)
     if not isinstance(value, bool):
-        raise Malformed("remove is true or false")
+        raise Malformed(f"{field} is true or false")
     return value
 
 
@@ -293,6 +303,10 @@ def _described(repository: Repository) -> dict[str, object]:
         "files": [_described_rule(rule) for rule in repository.files],
         "review": "required" if repository.reviewed else "none",
     }
+    if repository.name.kind is RepositoryKind.DATASET:
+        described["append_only"] = repository.append_only
+    if repository.cap:
+        described["contributor_cap"] = describe_cap(repository.cap)
     if repository.owner_group or repository.owner_person:
         group = repository.owner_group
         described["owner"] = f"group:{group}" if group else f"person:{repository.owner_person}"

@@ -172,7 +172,12 @@ class Lifecycle:
         )
         now = now._replace(statement=statement)
         await self._catalog.promote(place.created, place.commit, now, permit.receipt.index, permit.check)
-        permit.note(before=standing.stage, checks=", ".join(operation.checks), reason=operation.reason)
+        permit.note(
+            before=standing.stage,
+            manifest=snapshot.revision.manifest,
+            checks=", ".join(operation.checks),
+            reason=operation.reason,
+        )
         return now
 
     async def withdraw(self, permit: Permit[WithdrawVersion]) -> Standing:

@@ -5,7 +5,7 @@ changed a file which the caller may not be told of is withheld: titles name file
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 from nomoat.core.decision import Withhold
@@ -92,4 +92,4 @@ def _existing(place: NamePlace) -> NamePlace:
 
 
 def _untitled(made: Revision) -> Revision:
-    return Revision(made.id, made.repository, made.parent, WITHHELD, made.author, made.at)
+    return replace(made, title=WITHHELD)

@@ -43,6 +43,7 @@ from nomoat.resources.repositories.labels import Version, as_inherited, file_tar
 from nomoat.resources.repositories.listing import at, below
 from nomoat.stores.catalog import Catalog, CreatedRepository, commit_named
 from nomoat.stores.revisions import Revision, Snapshot, StoredFile
+from nomoat.stores.rounds import Limits
 
 MISSING: Final = "Repository not found"
 MOST_CHANGES: Final = 2_000  # files in one commit
@@ -98,6 +99,7 @@ class CommitPlace:
 
     `missing` are paths that it removes and that are not there. Without `head` there is no such branch.
     An `excessive` commit touches more files than may be decided on at once. A `reviewed` one has to be approved.
+    `limits` are what its dataset's declaration says of it.
     """
 
     created: CreatedRepository
@@ -108,6 +110,7 @@ class CommitPlace:
     missing: frozenset[str]
     excessive: bool = False
     reviewed: bool = True
+    limits: Limits = Limits()  # noqa: RUF009 - immutable
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +230,7 @@ class Resolution:
         whole = len(paths) > MOST_CHANGES
         targets = [repository_target(declared)] if whole else [file_target(declared, path) for path in paths]
         place = replace(place, excessive=whole, reviewed=declared.reviewed)
+        place = replace(place, limits=Limits(declared.append_only, declared.cap))
         resolved = self._resolved(operation, tuple(targets), place, declared)
         return replace(resolved, found=any(change.removal and change.folder for change in operation.changes))
 

@@ -35,6 +35,7 @@ from nomoat.resources.repositories.signatures import Signatory, digests_of, is_s
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.objects import Objects
 from nomoat.stores.revisions import Committed, Draft, Moved, SignatureDraft, Snapshot, StoredFile
+from nomoat.stores.rounds import Limits
 
 T = TypeVar("T")
 
@@ -179,7 +180,8 @@ class Writing:
 
         A model's new version is signed as it is committed.
         Raises `NotFound` when there is no such branch or a file to remove is missing, `Conflict` when
-        the branch changed meanwhile or a path would be both file and folder, `Malformed` when the
+        the branch changed meanwhile, a path would be both file and folder or the dataset is append-only, `TooLarge` for
+        more than one contributor may set, `Malformed` when the
         caller has not sent a content that the commit names, `Rejected` for a content that nobody may have.
         """
         resolved = permit.claim(WriteFile)
@@ -213,8 +215,9 @@ class Writing:
             written=frozenset(Label(each.classification, each.labels) for each in resolved.targets),
             describe=partial(self._describe, operation.repository),
         )
-        done = await _to_its_end(self._land(operation.repository, draft, permit.check))
+        done = await _to_its_end(self._land(operation.repository, draft, place.limits, permit.check))
         permit.note(bytes=sum(map(len, contents.values())), commit=done.revision.id, files=str(len(done.changes)))
+        permit.note(manifest=done.revision.manifest)
         return done.revision.id
 
     async def _keep(self, permit: Permit[UploadBlob], repository: str, file: StoredFile) -> None:
@@ -236,22 +239,25 @@ class Writing:
             (report,) = await self._scan([blob.scannable()])
         return report
 
-    async def _land(self, name: RepositoryName, draft: Draft, still: Callable[[], None]) -> Committed:
+    async def _land(self, name: RepositoryName, draft: Draft, limits: Limits, still: Callable[[], None]) -> Committed:
         """Commit a draft; remove the inline contents that are not needed, or that it was refused with."""
         try:
-            done = await (self._sign_and_commit if is_signed(name) else self._catalog.commit)(name, draft, still)
+            land = self._sign_and_commit if is_signed(name) else self._catalog.commit
+            done = await land(name, draft, still, limits)
         except Refused:  # rolled back: nothing refers to them
             await self._remove(file.blob.id for file, _ in draft.inline.values())
             raise
         await self._remove(done.spare)
         return done
 
-    async def _sign_and_commit(self, name: RepositoryName, draft: Draft, still: Callable[[], None]) -> Committed:
+    async def _sign_and_commit(
+        self, name: RepositoryName, draft: Draft, still: Callable[[], None], limits: Limits
+    ) -> Committed:
         """Commit a draft with a signature over all that it leaves; over what others left, when they were faster."""
         for _ in range(_ATTEMPTS):
             signature = await self._signature(name, draft)
             try:
-                return await self._catalog.commit(name, replace(draft, signature=signature), still)
+                return await self._catalog.commit(name, replace(draft, signature=signature), still, limits)
             except Refused as refusal:
                 if signature and signature.content:
                     await self._objects.remove(signature.content[0].blob.id)

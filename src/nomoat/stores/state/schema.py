@@ -189,7 +189,20 @@ upload: Final = Table(
     sqlite_with_rowid=False,
 )
 
-# A commit; its files are those of `parent` with the rows of `change` applied.
+# What is known of the rows of a content (`nomoat.core.profile`): `maker` tells which profiler and key made it,
+# `signatures` has those of some of its rows, one after the other.
+profile: Final = Table(
+    "profile",
+    metadata,
+    Column("blob", Text, _refers_to("blob.id"), primary_key=True),
+    Column("maker", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("signatures", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+
+# A commit; its files are those of `parent` with the rows of `change` applied. `manifest` is the digest of its manifest
+# (`nomoat.core.chain`), which contains the parent's.
 revision: Final = Table(
     "revision",
     metadata,
@@ -199,6 +212,7 @@ revision: Final = Table(
     Column("title", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("at", SECONDS, nullable=False),
+    Column("manifest", Text, nullable=False, server_default=""),
     sqlite_strict=True,
 )
 
