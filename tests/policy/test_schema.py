@@ -27,10 +27,12 @@ from tests.policy.world import (
     identity,
     model,
     person,
+    view,
 )
 
 GROUPS = {
     "Read": {"DescribeRepository", "ListFiles", "ListCommits", "ListVersions", "DescribeFile", "ReadFile"},
+    "Query": {"QueryView"},
     "Promote": {"ApproveVersion", "WithdrawVersion"},
     "Write": {
         "CreateRepository",
@@ -65,6 +67,7 @@ SUBJECTS = {
     **dict.fromkeys(["CreateBranch", "DeleteBranch", "CreateTag", "DeleteTag", "DeleteRepository"], REPOSITORIES),
     **dict.fromkeys(["ApproveVersion", "WithdrawVersion"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
+    "QueryView": {"View"},
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
     **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),
     "ApplyDirectory": {"Directory"},
@@ -76,7 +79,7 @@ SUBJECTS = {
     "ProveOwnRecord": {"LogRecord"},
     "ReadStatus": {"Gateway"},
 }
-THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, RECORDS, GATEWAY)
+THINGS = (dataset(), model(), file(), view(), identity(), directory(), LOG, POLICIES, RECORDS, GATEWAY)
 
 
 def test_every_operation_is_an_action_and_every_action_an_operation() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nomoat.core.names import Classification, RepositoryName
+from nomoat.core.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class FileRule:
 class Repository:
     """A declared dataset or model. `owner_group` or `owner_person` is set, or neither.
 
-    `reviewed` is whether a person has to approve what is published, who did not write it.
+    `reviewed` is whether a person has to approve what is published, who did not write it. `views` are of datasets only.
     """
 
     name: RepositoryName
@@ -52,6 +53,7 @@ class Repository:
     owner_person: str = ""
     files: tuple[FileRule, ...] = ()
     reviewed: bool = False
+    views: tuple[View, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

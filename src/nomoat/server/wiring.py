@@ -52,6 +52,7 @@ from nomoat.protocols.hub.browsing import BrowsingEndpoints
 from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
+from nomoat.protocols.query import QueryEndpoint
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.cards import Cards
 from nomoat.resources.directory import Declarations
@@ -64,6 +65,7 @@ from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Resolution, Writing
 from nomoat.resources.repositories.lifecycle import Lifecycle
+from nomoat.resources.repositories.views import Views
 from nomoat.resources.trial import Trial
 from nomoat.stores.uncommitted import Uncommitted
 from nomoat.stores.unscanned import Unscanned
@@ -86,6 +88,7 @@ class Resources:
     lifecycle: Lifecycle
     browsing: Browsing
     reading: Reading
+    views: Views
     writing: Writing
     references: References
     uncommitted: Uncommitted
@@ -118,6 +121,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ExportLog: parts.log.resolve,
         EraseContent: parts.erasure.resolve,
         **parts.lifecycle.resolvers,
+        **parts.views.resolvers,
         ListRepositories: parts.browsing.resolve,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
@@ -163,6 +167,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *BrowsingEndpoints(guard, parts.browsing).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
+        *QueryEndpoint(guard, parts.views).routes(),
         *DatasetReferences(guard, parts.reading, parts.references).routes(),
         *ModelReferences(guard, parts.reading, parts.references).routes(),
         *ManagementEndpoints(guard, parts.reading, parts.references).routes(),

@@ -15,6 +15,7 @@ from nomoat.core.lifecycle import Stage
 from nomoat.core.names import RepositoryKind
 from nomoat.core.operation import Target
 from nomoat.core.verdict import Verdict
+from nomoat.core.view import View
 
 Facts: TypeAlias = tuple[tuple[str, str | int | bool], ...]
 
@@ -86,6 +87,23 @@ def file_target(
         owner_person=repository.owner_person,
         parents=((_ENTITY[kind], name),),
         facts=_facts(kind, version and version._replace(commit=""), verdict),
+    )
+
+
+def view_target(repository: Repository, name: str, view: View | None, version: Version | None = None) -> Target:
+    """The target for a view by its name; one that is not declared is as confidential as the whole."""
+    commit, whole = version.commit if version else "", str(repository.name)
+    return Target(
+        kind="View",
+        id=f"{repository.name.kind}:{whole}:{name}",
+        name=f"{whole}@{commit[:_SHOWN]}:{name}" if commit else f"{whole}:{name}",
+        version=commit,
+        classification=view.classification if view else repository.classification,
+        labels=view.labels if view else frozenset(),
+        owner_group=repository.owner_group,
+        owner_person=repository.owner_person,
+        parents=((_ENTITY[repository.name.kind], whole),),
+        facts=_facts(repository.name.kind, version and version._replace(commit=""), None),
     )
 
 
