@@ -107,6 +107,7 @@ def _play(scene: story.Scene) -> tuple[list[Row], str]:
     review.malicious(scene)
     review.quarantined(scene)
     story.scientist(scene)
+    story.query(scene)
     for attack in ATTACKS:
         attack(scene)
     rows = _compared(scene)

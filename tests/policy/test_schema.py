@@ -110,7 +110,10 @@ def denies(decision: object) -> bool:
 def test_kinds_of_principals_and_containment_are_those_of_the_schema() -> None:
     assert set(PRINCIPAL_TYPES) == set(PrincipalKind)
     declared = re.findall(r"entity ([\w, ]+?) in \[([\w, ]+)\]", cedar.SCHEMA_TEXT)
-    assert {kind: above for kind, above in declared if above != "Group"} == {"File": "Dataset, Model"}
+    assert {kind: above for kind, above in declared if above != "Group"} == {
+        "File": "Dataset, Model",
+        "View": "Dataset",
+    }
     assert frozenset({"NoMoat::File"}) == CONTAINED
     assert [kind for kind, above in declared if above == "Group"] == ["Person, Workload"]
 

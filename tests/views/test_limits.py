@@ -70,7 +70,7 @@ def with_engine(limits: Limits) -> Callable[[Callable[[Queries], Awaitable[None]
 
             asyncio.run(inside())
 
-        del inner.__wrapped__  # type: ignore[attr-defined]  # pytest would take the parameter for a fixture
+        del inner.__wrapped__  # pytest would take the parameter for a fixture
         return inner
 
     return decorate

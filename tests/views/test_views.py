@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_the_order_of_rows_does_not_tell_which_row_it_was(desk: Desk) -> None:
 
 def test_a_scientist_queries_the_view_and_does_not_read_the_file(desk: Desk) -> None:
     script = f"import huggingface_hub as h; h.hf_hub_download('{DATASET}', 'data/people.parquet', repo_type='dataset')"
-    with desk.scientist.running("exec", "--", "python", "-c", script) as reading:
+    with desk.scientist.running("exec", "--", sys.executable, "-c", script) as reading:
         _, refused = reading.communicate(timeout=60)
     assert reading.returncode != 0
     assert "403" in refused
@@ -71,6 +72,7 @@ def test_who_may_not_is_refused_and_the_sql_is_recorded(desk: Desk, view: str, b
     opening, _ = desk.newest()
     assert opening["decision"] == "deny"
     assert opening["asked"] == {"sql": "SELECT 'marked' FROM masked"}
+    assert why in said.err, said.err
     assert "marked" not in said.out
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import Any
+from typing import cast
 
 import click
 
@@ -33,7 +33,7 @@ def query(invocation: Invocation, dataset: str, sql: str, view: str, revision: s
         raise click.UsageError(error.reason) from None
     require_pyarrow()
     with invocation.session() as session:
-        table: Any = parse_table(session.gateway.query(name, view, sql, revision))
+        table = parse_table(session.gateway.query(name, view, sql, revision))
     columns: Sequence[str] = table.column_names
     rows: Sequence[Sequence[object]] = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     if invocation.as_json:
@@ -50,8 +50,8 @@ def _plain(value: object) -> object:
         return str(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+    if isinstance(value, list):
+        return [_plain(each) for each in cast("list[object]", value)]
     if isinstance(value, dict):
-        return {str(name): _plain(each) for name, each in value.items()}
+        return {str(name): _plain(each) for name, each in cast("dict[object, object]", value).items()}
     return value.hex() if isinstance(value, bytes) else str(value)

@@ -3,15 +3,12 @@
 import os
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, final
+from typing import Self, final
 
 from nomoat.client.profiles import Profile
 from nomoat.client.session import Session
-from nomoat.client.tables import parse_table, require_pyarrow
+from nomoat.client.tables import Table, parse_table, require_pyarrow
 from nomoat.core.names import RepositoryKind, parse_repository_name
-
-if TYPE_CHECKING:
-    import pyarrow
 
 
 @final
@@ -33,8 +30,8 @@ class Connection:
         """Close the connections."""
         self._session.close()
 
-    def query(self, sql: str, *, dataset: str, view: str, revision: str = "main") -> "pyarrow.Table":
-        """Run one SELECT over a view of a dataset, in which the view is a table of that name.
+    def query(self, sql: str, *, dataset: str, view: str, revision: str = "main") -> Table:
+        """Run one SELECT over a view of a dataset, in which the view is a table of that name; a `pyarrow.Table`.
 
         Raises `Refused` for what is refused or has no answer, `Unavailable` when the gateway or pyarrow is missing.
         """

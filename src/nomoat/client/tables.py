@@ -1,13 +1,13 @@
 """Arrow streams from the gateway → tables; pyarrow is needed here and nowhere else at the caller's side."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from nomoat.client.errors import Unintelligible
 from nomoat.core.errors import Unavailable
 
-if TYPE_CHECKING:
-    import pyarrow
+Table: TypeAlias = Any
+"""A `pyarrow.Table`; the package has no types."""
 
 
 def require_pyarrow() -> None:
@@ -18,7 +18,7 @@ def require_pyarrow() -> None:
         raise Unavailable("pyarrow", "it reads the rows and is not installed: pip install 'nomoat[query]'") from None
 
 
-def parse_table(stream: bytes) -> "pyarrow.Table":
+def parse_table(stream: bytes) -> Table:
     """Parse an Arrow stream, every value of it checked. Raises `Unintelligible`."""
     pyarrow: Any = import_module("pyarrow")
     ipc: Any = import_module("pyarrow.ipc")

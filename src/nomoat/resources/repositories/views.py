@@ -67,7 +67,9 @@ class Engine(Protocol):
     Raises `Unanswered`, `TooLarge` or `Unavailable` on entering, before a byte of the answer.
     """
 
-    def answer(self, question: Question, /) -> AbstractAsyncContextManager[Answer]: ...
+    def answer(self, question: Question, /) -> AbstractAsyncContextManager[Answer]:
+        """Run the query; the answer is there for the time of the `async with`."""
+        ...
 
 
 @final
