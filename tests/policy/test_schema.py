@@ -114,7 +114,7 @@ def test_kinds_of_principals_and_containment_are_those_of_the_schema() -> None:
         "File": "Dataset, Model",
         "View": "Dataset",
     }
-    assert frozenset({"NoMoat::File"}) == CONTAINED
+    assert frozenset({"NoMoat::File", "NoMoat::View"}) == CONTAINED
     assert [kind for kind, above in declared if above == "Group"] == ["Person, Workload"]
 
 
