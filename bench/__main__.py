@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import blobs, bound, decision, evidence, listing, records, scanning, service
+from bench import blobs, bound, decision, evidence, listing, records, scanning, service, views
 from bench.measure import Figure, require
 
 
@@ -25,6 +25,7 @@ def main() -> int:
         "bound": bound,
         "listing": listing,
         "scanning": scanning,
+        "views": views,
     }
     for name, room in rooms.items():
         console.print(f"measuring {name} …", style="dim")

@@ -108,6 +108,7 @@ def _play(scene: story.Scene) -> tuple[list[Row], str]:
     review.quarantined(scene)
     tracing.both_ways(scene)
     story.scientist(scene)
+    story.query(scene)
     for attack in ATTACKS:
         attack(scene)
     rows = _compared(scene)

@@ -3,8 +3,9 @@
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from examples.pipeline.gateway import Gateway, Witness
 from examples.pipeline.ledger import Expected, Ledger
@@ -130,6 +131,26 @@ def scientist(scene: Scene) -> None:
     scene.ledger.expect(Expected(after, person, "ReadFile", metrics, "allowed", "scientists-read-metrics"))
     reason = "nobody-reads-above-clearance"
     scene.ledger.expect(Expected(after, person, "DescribeFile", images, "refused", reason))
+
+
+def query(scene: Scene) -> None:
+    """The scientist asks the masked rows instead, and is told nothing of the images either way."""
+    after = scene.line.newest()
+    ask, view = partial(scene.stage.nomoat, "scientist", "query", DATASET), ("--view", "strokes")
+    answer = ask("SELECT label, avg(pixel_28) AS ink FROM strokes GROUP BY label ORDER BY ink DESC", *view)
+    rows = cast("list[tuple[int, float]]", answer["rows"])
+    scene.say(f"scientist: the darkest middle has a {rows[0][0]}, asked of masked rows")
+    person, strokes = "person scientist@*", f"{DATASET}@*:strokes"
+    allowed = (person, "QueryView", strokes, "allowed", "scientists-query-masked-views")
+    scene.ledger.expect(Expected(after, *allowed, ending="complete", also=len(rows) == 10))
+    after = scene.line.newest()
+    try:
+        ask("SELECT * FROM read_parquet('**/*.parquet')", *view)
+        escaped = True
+    except DemoFailed:
+        escaped = False
+    note = "SQL that reads files: none is there"
+    scene.ledger.expect(Expected(after, *allowed, ending="failed", note=note, also=not escaped))
 
 
 def forget_downloads(stage: Stage, who: str) -> None:

@@ -3,4 +3,16 @@
 Start reading at `nomoat/guard/guard.py`: it names the eight steps that every access takes.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nomoat.client.connection import Connection
+
 __version__ = "0.1.0"
+
+
+def connect(profile: str = "") -> "Connection":
+    """Use a log-in profile (of `nomoat login`) for queries over views: `connect().query(sql, dataset=…, view=…)`."""
+    from nomoat.client.connection import connect  # noqa: PLC0415 - every command imports this package
+
+    return connect(profile)

@@ -22,13 +22,16 @@ from nomoat.core.principal import PrincipalKind
 from nomoat.server.assembly import Gateway, open_gateway
 from nomoat.server.configuration import Configuration
 from nomoat.server.initialize import initialize
+from nomoat.server.querying import Queries, QueryProcess
 from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.stores.segments import Files
 
 ADMIN = "admin@acme.example"
 Test = Callable[..., Awaitable[None]]
 SCANNER = ScannerProcess()  # starting one takes longer than most tests
+QUERIES = QueryProcess()
 atexit.register(SCANNER.end)
+atexit.register(QUERIES.end)
 
 
 @dataclass
@@ -135,12 +138,15 @@ async def world(tmp_path: Path) -> AsyncGenerator[World]:
     directory, clock, disk = tmp_path / "gateway", Clock(), HeldDisk()
     configuration = Configuration("acme.example", "127.0.0.1", 0, ("localhost",), tmp_path / "kek")
     made = await initialize(directory, configuration, ADMIN, clock)
-    async with open_gateway(directory, configuration, clock, disk, scan=Scanner(SCANNER).scan) as gateway:
+    queries = Queries(QUERIES)
+    opening = open_gateway(directory, configuration, clock, disk, scan=Scanner(SCANNER).scan, engine=queries)
+    async with opening as gateway:
         there = World(gateway, clock, disk, directory)
         there.admin = await there.joined(PrincipalKind.PERSON, ADMIN, made.code)
         try:
             yield there
         finally:
+            queries.close()
             disk.broken = False
             disk.release()
 

@@ -27,6 +27,7 @@ from tests.policy.world import (
     identity,
     model,
     person,
+    view,
 )
 
 GROUPS = {
@@ -34,6 +35,7 @@ GROUPS = {
         *{"DescribeRepository", "ListFiles", "ListCommits", "ListVersions", "ReadManifest", "DiffVersions"},
         *{"DescribeFile", "ReadFile", "ReportLoad"},
     },
+    "Query": {"QueryView"},
     "Promote": {"ApproveVersion", "WithdrawVersion", "LowerLabel"},
     "Write": {
         "CreateRepository",
@@ -70,6 +72,7 @@ SUBJECTS = {
     **dict.fromkeys(["CreateBranch", "DeleteBranch", "CreateTag", "DeleteTag", "DeleteRepository"], REPOSITORIES),
     **dict.fromkeys(["ApproveVersion", "WithdrawVersion", "LowerLabel", "ReportLoad"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
+    "QueryView": {"View"},
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
     **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),
     "ApplyDirectory": {"Directory"},
@@ -82,7 +85,7 @@ SUBJECTS = {
     "ReadLineage": REPOSITORIES | FILE,
     "ReadStatus": {"Gateway"},
 }
-THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, RECORDS, GATEWAY)
+THINGS = (dataset(), model(), file(), view(), identity(), directory(), LOG, POLICIES, RECORDS, GATEWAY)
 
 
 def test_every_operation_is_an_action_and_every_action_an_operation() -> None:
@@ -113,8 +116,11 @@ def denies(decision: object) -> bool:
 def test_kinds_of_principals_and_containment_are_those_of_the_schema() -> None:
     assert set(PRINCIPAL_TYPES) == set(PrincipalKind)
     declared = re.findall(r"entity ([\w, ]+?) in \[([\w, ]+)\]", cedar.SCHEMA_TEXT)
-    assert {kind: above for kind, above in declared if above != "Group"} == {"File": "Dataset, Model"}
-    assert frozenset({"NoMoat::File"}) == CONTAINED
+    assert {kind: above for kind, above in declared if above != "Group"} == {
+        "File": "Dataset, Model",
+        "View": "Dataset",
+    }
+    assert frozenset({"NoMoat::File", "NoMoat::View"}) == CONTAINED
     assert [kind for kind, above in declared if above == "Group"] == ["Person, Workload"]
 
 

@@ -30,6 +30,7 @@ from tests.policy.world import (
     identity,
     model,
     person,
+    view,
     workload,
 )
 
@@ -66,6 +67,7 @@ MODELLED = model("acme/owned", classification=CONFIDENTIAL, owner_group="ml-engi
 OWNED_DATASET = dataset("acme/owned", classification=CONFIDENTIAL, owner_group="ml-engineers")
 ADAS = model("ada/toy", owner_person="ada")
 ADAS_RECORDS = Target("LogRecord", "records", "record 7", facts=(("subject", "person:ada"),))
+MASKED = view(of=DIGITS, labels=frozenset({"masked"}), classification=INTERNAL)
 SECRET = dataset("acme/secret", classification=RESTRICTED)
 SECRET_FILE = file("a", of=SECRET)
 SECRET_METRICS = file("metrics.json", of=SECRET, labels=frozenset({"metrics"}))
@@ -99,6 +101,7 @@ CANDIDATE, MINE = stood(READER, "candidate"), stood(READER, "candidate", authore
 CANDIDATE_WEIGHTS, APPROVED_WEIGHTS = stood(WEIGHTS, "candidate"), stood(WEIGHTS, "approved")
 WITHDRAWN_WEIGHTS = stood(WEIGHTS, "withdrawn")
 UNAPPROVED, WITHDRAWN = "only-approved-versions-are-read", "withdrawn-versions-are-not-read"
+QUERYING_ABOVE, UNAPPROVED_VIEW = "nobody-queries-above-clearance", "only-approved-versions-are-queried"
 READING_ABOVE = "nobody-reads-above-clearance"
 WRITING_ABOVE = "nobody-writes-above-clearance"
 HIDDEN = "restricted-is-hidden-above-clearance"
@@ -179,6 +182,20 @@ EXPECTATIONS = [
     not_(APPROVER, "LowerLabel", MINE, "authors-do-not-lower-labels"),
     not_(person("approver", "approvers"), "LowerLabel", CANDIDATE, "nobody-lowers-above-clearance"),
     not_(ENGINEER, "LowerLabel", CANDIDATE),
+    # Views
+    may(SCIENTIST, "QueryView", MASKED, "scientists-query-masked-views"),
+    may(SCIENTIST, "QueryView", stood(MASKED, "approved"), "scientists-query-masked-views"),
+    not_(SCIENTIST, "ReadFile", RAW, READING_ABOVE),
+    not_(SCIENTIST, "QueryView", view("plain", of=DIGITS, classification=INTERNAL)),
+    not_(SCIENTIST, "QueryView", MASKED._replace(classification=CONFIDENTIAL), QUERYING_ABOVE),
+    not_(SCIENTIST, "QueryView", stood(MASKED, "candidate"), UNAPPROVED_VIEW),
+    may(SCIENTIST, "QueryView", stood(MASKED, "candidate", authored=True), "scientists-query-masked-views"),
+    not_(SCIENTIST, "QueryView", stood(MASKED, "withdrawn", authored=True), UNAPPROVED_VIEW),
+    may(ENGINEER, "QueryView", view("plain", of=DIGITS), "engineers-query-their-views"),
+    may(ENGINEER, "QueryView", stood(view("plain", of=DIGITS), "candidate"), "engineers-query-their-views"),
+    not_(ENGINEER, "QueryView", view("plain", of=FOREIGN)),
+    not_(TRAIN, "QueryView", MASKED),
+    not_(ADMINISTRATOR, "QueryView", MASKED),
     # Credentials
     not_(ADA, "Whoami", identity("person:ada"), "codes-only-join", binding=CODE),
     not_(INGEST, "WriteFile", RAW, "codes-only-join", binding=CODE),

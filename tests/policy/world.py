@@ -76,6 +76,11 @@ def file(path: str = "data/train.parquet", *, of: Target | None = None, **traits
     return target._replace(**traits)  # type: ignore[arg-type]  # a test's shorthand
 
 
+def view(name: str = "masked", *, of: Target | None = None, **traits: object) -> Target:
+    """A view of a dataset, with the dataset's classification and owner unless said otherwise."""
+    return file(name, of=of)._replace(kind="View", **traits)  # type: ignore[arg-type]  # a test's shorthand
+
+
 def identity(subject: str = "person:ada", kind: str = "person") -> Target:
     return Target("Identity", subject, subject, facts=(("subject_kind", kind), ("subject", subject)))
 

@@ -9,7 +9,7 @@ from nomoat.core.directory import Directory
 from nomoat.core.errors import Malformed, NotFound
 from nomoat.core.names import Classification
 from nomoat.policy import starter_policies
-from nomoat.resources.directory import document
+from nomoat.resources.directory import document, views
 from nomoat.resources.directory.document import describe, merge, parse_declarations
 from tests.resources.world import DIGITS, Yard, in_yard
 
@@ -45,6 +45,7 @@ def test_every_table_and_field_is_there_and_no_other() -> None:
     for kind in KINDS:
         assert fields_of(kind).keys() == document._FIELDS[kind]
     assert section("Rules for files").keys() == document._FILE_FIELDS
+    assert section("Views of a dataset").keys() == views.VIEW_FIELDS | views.COLUMN_FIELDS | views.CONDITION_FIELDS
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -65,8 +65,8 @@ EVIL = b"cos\nsystem\n(S'true'\ntR."
 class Absent(ScannerProcess):
     """A scanner that does not start."""
 
-    def ask(self) -> socket.socket:
-        raise ConnectionError
+    def ask(self, *given: int) -> socket.socket:
+        raise ConnectionError(given)
 
 
 class Parts:

@@ -13,7 +13,7 @@ _CHILD = """
 import mmap, os, resource, signal, socket, threading
 from nomoat.server.confinement import Confinement
 
-made = Confinement()
+made = Confinement({besides})
 channel = int(os.environ["CHANNEL"])
 other = os.open({path!r}, os.O_RDONLY)  # was open before
 if {confined}:
@@ -28,12 +28,12 @@ os._exit(0)
 """
 
 
-def attempt(code: str, tmp_path: Path, *, confined: bool = True, cpu: int = 20) -> tuple[str, int]:
+def attempt(code: str, tmp_path: Path, *, confined: bool = True, cpu: int = 20, besides: str = "") -> tuple[str, int]:
     """Run one line of code in a confined process; what it said, and how it ended."""
     path = tmp_path / "secret"
     path.write_text("secret")
     ours, theirs = socket.socketpair()
-    script = _CHILD.format(attempt=code, path=str(path), confined=confined, cpu=cpu)
+    script = _CHILD.format(attempt=code, path=str(path), confined=confined, cpu=cpu, besides=besides)
     environment = {"CHANNEL": str(theirs.fileno()), "PYTHONPATH": os.pathsep.join(sys.path), "SECRET": str(path)}
     with ours, theirs:
         ended = subprocess.run(
@@ -70,6 +70,21 @@ def test_a_confined_process_cannot(name: str, tmp_path: Path) -> None:
     said, status = attempt(ESCAPES[name], tmp_path)
     assert re.match(r"refused (PermissionError|OSError|RuntimeError|MemoryError|ValueError)", said), said
     assert status == 0
+
+
+THREADS = '"getcwd", threads=True'
+
+
+@pytest.mark.parametrize("name", sorted(ESCAPES.keys() - {"make a thread"}))
+def test_one_that_may_start_threads_can_do_no_more(name: str, tmp_path: Path) -> None:
+    said, status = attempt(ESCAPES[name], tmp_path, besides=THREADS)
+    assert re.match(r"refused (PermissionError|OSError|RuntimeError|MemoryError|ValueError)", said), said
+    assert status == 0
+
+
+def test_one_that_may_start_threads_starts_them(tmp_path: Path) -> None:
+    said, _ = attempt("t = threading.Thread(target=sum, args=([1],)); t.start(); t.join()", tmp_path, besides=THREADS)
+    assert said == "done"
 
 
 _OTHERWISE_REFUSED = {  # by the kernel, for those who are not root; or it would say nothing

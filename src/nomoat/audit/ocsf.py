@@ -46,6 +46,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "DescribeRepository": Kind(DATASTORE, 1),  # Read
     "DescribeFile": Kind(DATASTORE, 1),
     "ReadFile": Kind(DATASTORE, 1),
+    "QueryView": Kind(DATASTORE, 4),  # Query
     "ListRepositories": Kind(DATASTORE, 8),
     "ListFiles": Kind(DATASTORE, 8),  # List
     "ListCommits": Kind(DATASTORE, 8),

@@ -42,6 +42,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "proxy": "nomoat.cli.proxy:proxy",
         "revoke": "nomoat.cli.being:revoke",
     },
+    "query": {"query": "nomoat.cli.query:query"},
     "declare": {"apply": "nomoat.cli.declare:apply"},
     "decide": {
         "policy": "nomoat.cli.policy:policy",

@@ -8,7 +8,7 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar, cast
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from nomoat.audit.checkpoint import parse_hash
 from nomoat.client.datasets import DatasetManifest, Difference, read_manifest
@@ -18,6 +18,7 @@ from nomoat.client.transport import PATIENCE_S, Answer, Transport
 from nomoat.core.errors import Malformed, Unauthenticated
 from nomoat.core.names import RepositoryName
 
+QUERY_S: Final = 400.0  # making the view may take most of it
 WAIT_S: Final = 660.0  # a minute more than the gateway lets a report wait
 DIFF_S: Final = 300.0  # a minute of profiling, and what was begun then
 REPLAY_S: Final = 3600.0  # a log of millions of records is decided again at some ten thousand a second
@@ -354,6 +355,11 @@ class Gateway:
         """Compare two versions of a dataset; `base` is '' for the last approved one before."""
         body = {"base": base, "revision": revision}
         return Difference(self._transport.call("POST", f"/v1/datasets/{dataset}/diff", body, patience=DIFF_S))
+
+    def query(self, repository: RepositoryName, view: str, sql: str, revision: str) -> bytes:
+        """Run SQL over a view of a dataset; returns its rows as an Arrow stream, unparsed."""
+        path = f"/v1/views/{repository}/{quote(view, safe='')}/query"
+        return self._transport.post_bytes(path, {"sql": sql, "revision": revision}, patience=QUERY_S)
 
 
 def _versions_of(repository: RepositoryName) -> str:

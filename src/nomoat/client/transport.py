@@ -23,6 +23,7 @@ from nomoat.core.errors import (
     NotPermitted,
     Refused,
     TooLarge,
+    Unanswered,
     Unauthenticated,
     Unavailable,
 )
@@ -92,7 +93,14 @@ class Transport:
 
     def get_bytes(self, path: str, *, limit: int = LIMIT) -> bytes:
         """GET what is not JSON; raises as `call` does."""
-        status, body, retry = self._exchange("GET", path, None, {}, limit)
+        return self._bytes("GET", path, None, limit, PATIENCE_S)
+
+    def post_bytes(self, path: str, body: Mapping[str, object], *, patience: float, limit: int = LIMIT) -> bytes:
+        """POST for what is not JSON, and wait for it `patience` seconds; raises as `call` does."""
+        return self._bytes("POST", path, body, limit, patience)
+
+    def _bytes(self, method: str, path: str, sent: Mapping[str, object] | None, limit: int, patience: float) -> bytes:
+        status, body, retry = self._exchange(method, path, sent, {}, limit, patience)
         if status != 200:
             if not body.startswith(b"{"):
                 raise NoGateway(f"what answers at {self.url} is no gateway (status {status} for {path})")
@@ -226,6 +234,7 @@ _KINDS: Final[Mapping[int, type[Refused]]] = {
     403: NotPermitted,
     409: Conflict,
     413: TooLarge,
+    422: Unanswered,
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nomoat.core.names import Classification, RepositoryName
+from nomoat.core.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class Repository:
     """A declared dataset or model. `owner_group` or `owner_person` is set, or neither.
 
     `reviewed` is whether a person has to approve what is published, who did not write it. `append_only` is whether
-    what an approved version has stays as it is, `cap` what one contributor may set (None: as much as they want).
+    what an approved version has stays as it is, `cap` what one contributor may set (None: as much as they want). `views`
+    are of datasets only.
     """
 
     name: RepositoryName
@@ -63,6 +65,7 @@ class Repository:
     reviewed: bool = False
     append_only: bool = False
     cap: Cap | None = None
+    views: tuple[View, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

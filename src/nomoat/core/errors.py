@@ -10,6 +10,7 @@
     │   ├── Malformed           the request is not well formed
     │   ├── TooLarge            over a stated limit
     │   ├── Rejected            a content was examined, and is not taken
+    │   ├── Unanswered          a query was run, and there is no answer
     │   └── Conflict            it contradicts the present state
     ├── Unavailable         a dependency failed, so closed; trying again may help
     ├── Disconnected        the client left; nobody is there to be told
@@ -116,6 +117,21 @@ class Rejected(Refused):
     def __init__(self, reason: str, *, rule: str, detail: str = "") -> None:
         super().__init__(reason, detail=detail)
         self.rule = rule
+
+
+class Unanswered(Refused):
+    """A query was run and has no answer.
+
+    `reason` tells the caller why, in words that may quote the data that they may see; `ended` is what the record
+    says instead, so it quotes none.
+    """
+
+    def __init__(self, reason: str, *, ended: str = "") -> None:
+        super().__init__(reason)
+        self.ended = ended
+
+    def __str__(self) -> str:
+        return self.ended or self.reason
 
 
 class Conflict(Refused):

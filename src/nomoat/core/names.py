@@ -46,6 +46,7 @@ _REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9])?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUBJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,126}[A-Za-z0-9])?")
+_VIEW = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?")
 
 
@@ -115,6 +116,13 @@ def parse_subject_name(text: str) -> str:
         raise Malformed(
             "a name has at most 128 letters, digits and '._@+-', and starts and ends with a letter or digit"
         )
+    return text
+
+
+def parse_view_name(text: str) -> str:
+    """Parse a view's name: what SQL takes for a table's without quotes (63 characters)."""
+    if not _VIEW.fullmatch(text):
+        raise Malformed("a view is named with lower-case letters, digits and '_', and begins with a letter")
     return text
 
 

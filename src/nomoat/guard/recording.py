@@ -53,6 +53,8 @@ def opening(
         "context": _context(context),
         "request": {"protocol": presented.protocol, "method": presented.method},
     }
+    if operation.asked:
+        content["asked"] = operation.asked
     if not isinstance(decision, Allow):
         content["why"] = decision.reason
         if decision.detail:

@@ -30,7 +30,11 @@ Facts: TypeAlias = tuple[tuple[str, str | int | bool], ...]
 TRIES: Final = 24  # proposals of one search that Cedar may reject
 PATIENCE_MS: Final = 5_000  # of one search
 ELSEWHERE: Final = "192.0.2.1"  # an address for documentation (RFC 5737)
-RESOURCES: Final = ("Dataset", "Model", "File", "Directory", "PolicySet", "Log", "LogRecord", "Gateway", "Identity")
+RESOURCES: Final = (
+    *("Dataset", "Model", "File", "View", "Directory"),
+    *("PolicySet", "Log", "LogRecord", "Gateway", "Identity"),
+)
+PARENTS: Final[dict[str, tuple[str, ...]]] = {"File": ("Dataset", "Model"), "View": ("Dataset",)}
 FACTS: Final[dict[str, Facts]] = {
     "Directory": (("widens_self", False),),
     "LogRecord": (("subject", ""),),
@@ -148,7 +152,7 @@ def concrete(request: Request, model: Any, address: str) -> Question:
         "Identity": (("subject_kind", words.text(number(request.subject_kind))), ("subject", subject())),
     }
     resource = shape.resource.removeprefix("NoMoat::")
-    if resource in {"Dataset", "Model", "File"} and truth(request.versioned):
+    if resource in {"Dataset", "Model", "File", "View"} and truth(request.versioned):
         stood = (("stage", words.text(number(request.stage))), ("authored", truth(request.authored)))
         examined = resource == "File" and truth(request.examined)
         facts[resource] = (*stood, ("verdict", words.text(number(request.verdict)))) if examined else stood
@@ -193,7 +197,7 @@ def _shapes() -> Iterator[Shape]:
     }
     principals = ((PERSON, PrincipalKind.PERSON), (WORKLOAD, PrincipalKind.WORKLOAD))
     for action, (principal, kind), resource in product(sorted(cedar.groups_of_actions()), principals, RESOURCES):
-        for parent in ("Dataset", "Model") if resource == "File" else ("",):
+        for parent in PARENTS.get(resource, ("",)):
             facts = FACTS.get(resource, ())
             target = Target(resource, "x", "x", parents=((parent, "y"),) if parent else (), facts=facts)
             who = (kind, "a", frozenset[str](), Classification.PUBLIC, "")

@@ -44,12 +44,14 @@ from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
 from nomoat.resources.repositories.provenance import describer
 from nomoat.resources.repositories.signatures import Signatures
+from nomoat.resources.repositories.views import Engine, Views
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
 from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
 from nomoat.server.profiling import MODULE, Profiler
+from nomoat.server.querying import Queries, QueryProcess
 from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.server.signing import signatory_of
 from nomoat.server.watching import watch
@@ -95,6 +97,7 @@ class Gateway:
     comparing: Comparing
     browsing: Browsing
     reading: Reading
+    views: Views
     writing: Writing
     references: References
     uncommitted: Uncommitted
@@ -119,6 +122,15 @@ class _Stores:
     subject_keys: StoredSubjectKeys
     chunks: StoredChunks
     profiles: Profiles
+    key_of: Callable[[str], bytes]  # of a project's pseudonyms
+
+
+@dataclass(frozen=True, slots=True)
+class _Processes:
+    """What other processes do."""
+
+    scan: Scan
+    engine: Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +149,22 @@ async def open_gateway(
     *,
     accept_older: AcceptOlder | None = None,
     scan: Scan | None = None,
+    engine: Engine | None = None,
 ) -> AsyncGenerator[Gateway]:
     """Wire the gateway of a data directory whose lock the caller holds, and close it on the way out.
 
     `files` are the log's calls on the file system (None: the real ones). `accept_older` is called before
     anything else happens, and makes a state acceptable that is older than its log says. `scan` looks at what is
-    published (None: a process of this gateway's, started when there is something to look at).
+    published, `engine` runs queries over views (None: a process of this gateway's, started when there is something to do).
 
     Raises `Unavailable` or `Corrupt` when a part cannot be opened, `Unavailable` also for such a state
     when nobody accepts it.
     """
     kek = KeyEncryptionKey.load(configuration.kek)
-    state, scanner = State.open(directory / "state.db", kek.derive("state")), ScannerProcess()
-    scan, profiler = scan or Scanner(scanner).scan, ScannerProcess(MODULE)
+    state = State.open(directory / "state.db", kek.derive("state"))
+    scanner, profiler, process = ScannerProcess(), ScannerProcess(MODULE), QueryProcess()
+    queries = Queries(process)
+    beside = _Processes(scan or Scanner(scanner).scan, engine or queries)
     try:
         stores = _stores(directory, kek, state, profiler)
         _require_log(directory / "log", stores.subject_keys)
@@ -166,7 +181,7 @@ async def open_gateway(
         )
         try:
             state.follow(log.learn)
-            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock, scan)
+            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock, beside)
             if accept_older is not None:
                 await accept_older(gateway, state)
             await log.learn(state.generation)
@@ -178,6 +193,8 @@ async def open_gateway(
         finally:
             await log.close()
     finally:
+        queries.close()
+        process.end()
         scanner.end()
         profiler.end()
         state.close()
@@ -235,6 +252,7 @@ def _stores(directory: Path, kek: KeyEncryptionKey, state: State, profiler: Scan
         StoredSubjectKeys(state, kek),
         StoredChunks(directory / "columns", state, kek),
         Profiles(state, objects, Profiler(profiler, key).profile, key),
+        lambda project: kek.derive(f"view-pseudonyms/{project}"),
     )
 
 
@@ -249,9 +267,9 @@ def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Prova
 
 
 def _wire(
-    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, scan: Scan
+    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, beside: _Processes
 ) -> Gateway:
-    parts = _resources(configuration, stores, log, provable, clock, scan)
+    parts = _resources(configuration, stores, log, provable, clock, beside)
     resolvers = resolvers_of(parts)
     guard = _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
@@ -296,6 +314,7 @@ def _wire(
         comparing=parts.comparing,
         browsing=parts.browsing,
         reading=parts.reading,
+        views=parts.views,
         writing=parts.writing,
         references=parts.references,
         uncommitted=parts.uncommitted,
@@ -319,7 +338,7 @@ def _guard_class(configuration: Configuration) -> Callable[..., Guard]:
 
 
 def _resources(
-    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, scan: Scan
+    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, beside: _Processes
 ) -> Resources:
     root = stores.keys.load("authority-certificate").decode("ascii")
     trust_domain = TrustDomain(configuration.trust_domain)
@@ -342,7 +361,7 @@ def _resources(
     )
     uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log))
     unscanned = Unscanned(
-        stores.state, stores.objects, scan, worse_by_name, catalog.forget_files, partial(_note_scan, log)
+        stores.state, stores.objects, beside.scan, worse_by_name, catalog.forget_files, partial(_note_scan, log)
     )
     reports = Reports(log, stores.chunks)
     signatures = Signatures(catalog, stores.objects, signatory_of(identity.authority, clock()))
@@ -366,8 +385,9 @@ def _resources(
         browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
         tracing=Tracing(stores.state, lambda: declarations.current, catalog, clock),
         reading=Reading(catalog, stores.objects, signatures, clock),
+        views=Views(lambda: declarations.current, catalog, stores.objects, beside.engine, stores.key_of, clock),
         writing=Writing(
-            *(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
+            *(catalog, stores.objects, identity.capabilities, clock, beside.scan, worse_by_name),
             signatures.signatory,
             describer(configuration.trust_domain, signatures.signatory.signer.sign),
         ),

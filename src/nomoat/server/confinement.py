@@ -23,6 +23,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _SIGKILL: Final = 9
 _AT_EMPTY_PATH: Final = 0x1000
+_CLONE_THREAD: Final = 0x10000
 _FREELY: Final = (
     # what is open
     "read", "write", "readv", "writev", "pread64", "lseek", "close", "fstat", "poll", "ppoll", "select", "pselect6",
@@ -42,16 +43,17 @@ _FREELY: Final = (
 class Confinement:
     """A filter, made once where files can still be opened; `enter` gives up the rest in the process that calls it.
 
-    Raises `Unavailable` when this machine has no libseccomp.
+    `besides` are system calls that it may make besides the usual ones. With `threads`, it may start threads of its
+    own, and still no process. Raises `Unavailable` when this machine has no libseccomp.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *besides: str, threads: bool = False) -> None:
         try:
             # Imported here: it looks for libseccomp at import, and the gateway runs without it, unable to scan.
             pyseccomp = import_module("pyseccomp")
         except (RuntimeError, ImportError, OSError):
             raise Unavailable("confinement", "libseccomp is missing; install it (Debian: libseccomp2)") from None
-        self._filter = _filter(pyseccomp)
+        self._filter = _filter(pyseccomp, [*_FREELY, *besides], threads=threads)
 
     def enter(self, *, keep: Collection[int], memory: int, cpu_s: int) -> None:
         """Keep the descriptors `keep`, `memory` bytes more than there are, `cpu_s` seconds of CPU, and nothing else.
@@ -68,16 +70,20 @@ class Confinement:
             raise Unavailable("confinement", f"this process cannot be confined: {error}") from None
 
 
-def _filter(seccomp: Any) -> Callable[[], None]:
+def _filter(seccomp: Any, freely: Collection[str], *, threads: bool) -> Callable[[], None]:
     """The filter's load, every rule in place. A call that is not listed fails with EPERM."""
     made = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
-    for call in _FREELY:
+    for call in freely:
         made.add_rule(seccomp.ALLOW, call)
     for call, position in (("mmap", 2), ("mprotect", 2)):
         made.add_rule(seccomp.ALLOW, call, seccomp.Arg(position, seccomp.MASKED_EQ, mmap.PROT_EXEC, 0))
     # glibc's fstat is newfstatat of a descriptor with an empty path.
     made.add_rule(seccomp.ALLOW, "newfstatat", seccomp.Arg(3, seccomp.EQ, _AT_EMPTY_PATH))
     made.add_rule(seccomp.ALLOW, "prlimit64", seccomp.Arg(2, seccomp.EQ, 0))  # asking, not setting
+    if threads:
+        made.add_rule(seccomp.ALLOW, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
+        # Its flags lie in memory, where no filter looks; told that there is no such call, glibc takes `clone`.
+        made.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
     load: Callable[[], None] = made.load
     return load
 

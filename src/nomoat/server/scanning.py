@@ -8,16 +8,13 @@ the ranges that it asks for, of the contents in question and of no other.
 import asyncio
 import json
 import logging
-import socket
-import subprocess
-import sys
-import threading
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Sequence
 from typing import Final, cast, final
 
 from nomoat.core.errors import Corrupt, Unavailable
 from nomoat.core.verdict import LONGEST_WHAT, MOST_FINDINGS, Finding, Report, Scannable, Verdict
+from nomoat.server.zygote import Zygote
 
 LONGEST_S: Final = 300.0
 AT_ONCE: Final = 2
@@ -32,56 +29,14 @@ UNSCANNED: Final = ""
 _log = logging.getLogger("nomoat")
 
 
-class ScannerProcess:
+class ScannerProcess(Zygote):
     """The process that looks at contents. One serves as many gateways as there are in this process.
 
     `module` is what it runs, one that serves questions as the scanner does.
     """
 
     def __init__(self, module: str = "nomoat.server.scanner") -> None:
-        self._module = module
-        self._process: subprocess.Popen[bytes] | None = None
-        self._questions: socket.socket | None = None
-        self._starting = threading.Lock()
-
-    def ask(self) -> socket.socket:
-        """Have a child made for one question; the socket to it. Starts the process if need be; raises `OSError`."""
-        with self._starting:
-            if self._questions is None or self._process is None or self._process.poll() is not None:
-                self.end()
-                self._start()
-            ours, theirs = socket.socketpair()
-            with theirs:
-                try:
-                    assert self._questions is not None  # noqa: S101 - started above
-                    socket.send_fds(self._questions, [b"?"], [theirs.fileno()])
-                except OSError:
-                    ours.close()
-                    self.end()
-                    raise
-        return ours
-
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # -P: no module of whatever directory the gateway was started from. No environment: nothing to find.
-            command = [sys.executable, "-P", "-m", self._module]
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={}
-            )
-        self._questions = ours
-        if ours.recv(16) != b"ready\n":
-            raise ConnectionError("the scanner does not start")
-
-    def end(self) -> None:
-        """End the process, if there is one, with whatever it is looking at."""
-        questions, self._questions = self._questions, None
-        process, self._process = self._process, None
-        if questions is not None:
-            questions.close()
-        if process is not None:
-            process.kill()  # it holds nothing that could be lost
-            process.wait()
+        super().__init__(module)
 
 
 @final

@@ -56,6 +56,7 @@ from nomoat.protocols.hub.browsing import BrowsingEndpoints
 from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
+from nomoat.protocols.query import QueryEndpoint
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.cards import Cards
 from nomoat.resources.directory import Declarations
@@ -70,6 +71,7 @@ from nomoat.resources.repositories import Browsing, Catalog, Reading, References
 from nomoat.resources.repositories.comparing import Comparing
 from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
+from nomoat.resources.repositories.views import Views
 from nomoat.resources.trial import Trial
 from nomoat.stores.uncommitted import Uncommitted
 from nomoat.stores.unscanned import Unscanned
@@ -94,6 +96,7 @@ class Resources:
     comparing: Comparing
     browsing: Browsing
     reading: Reading
+    views: Views
     writing: Writing
     references: References
     uncommitted: Uncommitted
@@ -128,6 +131,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         **parts.lifecycle.resolvers,
         **parts.tracing.resolvers,
         **parts.comparing.resolvers,
+        **parts.views.resolvers,
         ListRepositories: parts.browsing.resolve,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
@@ -185,6 +189,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *BrowsingEndpoints(guard, parts.browsing).routes(),
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
+        *QueryEndpoint(guard, parts.views).routes(),
         *DatasetReferences(guard, parts.reading, parts.references).routes(),
         *ModelReferences(guard, parts.reading, parts.references).routes(),
         *ManagementEndpoints(guard, parts.reading, parts.references).routes(),

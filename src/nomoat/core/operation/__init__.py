@@ -41,6 +41,7 @@ from nomoat.core.operation.identity import (
 from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
 from nomoat.core.operation.versions import ApproveVersion, ListVersions, WithdrawVersion
+from nomoat.core.operation.views import QueryView
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "PlanUpload",
     "ProveOwnRecord",
     "ProveRecord",
+    "QueryView",
     "ReadDifferences",
     "ReadEntries",
     "ReadFile",

@@ -37,11 +37,16 @@ class Operation:
         """What was asked for, as a person would write it; for records of what never resolved."""
         return ""
 
+    @property
+    def asked(self) -> Mapping[str, str]:
+        """What else of the caller's own words the record of the decision keeps, sealed as all its content is."""
+        return {}
+
 
 class Target(NamedTuple):
     """One thing that a decision is about.
 
-    `kind` is the Cedar entity type (`Dataset`, `Model`, `File`, `Directory`, `PolicySet`, `Log`,
+    `kind` is the Cedar entity type (`Dataset`, `Model`, `File`, `View`, `Directory`, `PolicySet`, `Log`,
     `Gateway`, `Identity`), `id` the entity's id, `name` what a person calls it, `version` the commit or
     content digest, `parents` (type, id) pairs above it. `facts` are further attributes that the
     schema declares for this kind.

@@ -16,6 +16,7 @@ from nomoat.core.errors import (
     Revoked,
     StepUpRequired,
     TooLarge,
+    Unanswered,
     Unauthenticated,
     Unavailable,
 )
@@ -30,6 +31,7 @@ STATUS: Final[dict[type[NoMoatError], int]] = {
     TooLarge: 413,
     Rejected: 422,
     Conflict: 409,
+    Unanswered: 422,
     Unavailable: 503,
     Corrupt: 500,
     Misuse: 500,

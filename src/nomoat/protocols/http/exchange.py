@@ -6,10 +6,10 @@ one that stops arriving ends. A client that left stops the work (`Disconnected`)
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Final, cast, final
+from typing import Any, Final, TypeVar, cast, final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import orjson
@@ -17,6 +17,8 @@ import orjson
 from nomoat.core.connection import Presented, Proof, Proven
 from nomoat.core.errors import Disconnected, Malformed, TooLarge, Unavailable
 from nomoat.protocols.http.asgi import Receive, Scope, Send
+
+WorkT = TypeVar("WorkT")
 
 LONGEST_PATH: Final = 4096
 MOST_QUERY_FIELDS: Final = 32
@@ -206,6 +208,19 @@ class Exchange:
         if not isinstance(value, dict):
             raise Malformed("the body is not a JSON object")
         return cast("dict[str, object]", value)
+
+    async def attended(self, work: Coroutine[Any, Any, WorkT]) -> WorkT:
+        """Wait for `work` after the body was read; it is cancelled when the client leaves. Raises `Disconnected`."""
+        tasks = working, leaving = asyncio.create_task(work), asyncio.ensure_future(self._receive())
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise Disconnected("the client left")
+            return working.result()
+        finally:
+            for task in (working, leaving):
+                task.cancel()
+            await asyncio.gather(working, leaving, return_exceptions=True)
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the status and headers; the body follows with `part`."""

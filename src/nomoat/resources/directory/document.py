@@ -4,12 +4,11 @@ A document declares what it names and leaves the rest as it is; `remove = true` 
 tables and fields are refused, because a misspelt `classification` must not fall back to a default.
 """
 
-import difflib
 import tomllib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias, cast
+from typing import Final
 
 import orjson
 
@@ -19,23 +18,43 @@ from nomoat.core.names import (
     Classification,
     RepositoryKind,
     RepositoryName,
-    parse_classification,
     parse_repository_name,
     parse_subject_name,
 )
+from nomoat.core.view import View
 from nomoat.resources.directory.caps import describe_cap, parse_cap
+from nomoat.resources.directory.fields import (
+    Table,
+    as_list,
+    as_table,
+    level_of,
+    require_fields,
+    text_of,
+    words_of,
+)
+from nomoat.resources.directory.views import described_view, parse_views
 
 LONGEST_DOCUMENT: Final = 4 << 20  # characters
-Table: TypeAlias = Mapping[str, object]
 
 _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "group": frozenset({"name", "remove"}),
     "person": frozenset({"name", "groups", "clearance", "remove"}),
     "workload": frozenset({"name", "segment", "groups", "clearance", "remove"}),
     "dataset": frozenset(
-        {"name", "classification", "owner", "labels", "files", "review", "append_only", "contributor_cap", "remove"}
+        {
+            "name",
+            "classification",
+            "owner",
+            "labels",
+            "files",
+            "views",
+            "review",
+            "append_only",
+            "contributor_cap",
+            "remove",
+        }
     ),
-    "model": frozenset({"name", "classification", "owner", "labels", "files", "review", "remove"}),
+    "model": frozenset({"name", "classification", "owner", "labels", "files", "views", "review", "remove"}),
 }
 _REMOVED: Final[Mapping[str, str]] = dict.fromkeys(
     RepositoryKind, "nobody reaches it; what it holds is kept, and back when it is declared again"
@@ -71,15 +90,15 @@ def _tables(document: Mapping[str, object]) -> Mapping[str, Sequence[Table]]:
     for kind, value in document.items():
         if kind not in _FIELDS:
             raise Malformed(f"unknown table [[{kind}]]; there are {', '.join(_FIELDS)}")
-        entries = _list(value)
-        tables = [table for entry in entries or () if (table := _table(entry)) is not None]
+        entries = as_list(value)
+        tables = [table for entry in entries or () if (table := as_table(entry)) is not None]
         if entries is None or len(tables) != len(entries):
             raise Malformed(f"write [[{kind}]] with two brackets, once for each {kind}")
         named: set[str] = set()
         for table in tables:
             with _naming(kind, table):
-                _require_fields(table, _FIELDS[kind])
-                name = _text(table, "name")
+                require_fields(table, _FIELDS[kind])
+                name = text_of(table, "name")
                 if name in named:
                     raise Malformed("it is declared twice in one document; keep one of the two")
                 named.add(name)
@@ -96,26 +115,6 @@ def _naming(kind: str, table: Table) -> Generator[None]:
         name = table.get("name")
         said = name if isinstance(name, str) and name.isprintable() else repr(name)
         raise Malformed(f"[[{kind}]] {said if name else 'without a name'!s:.200}: {error.reason}") from None
-
-
-def _require_fields(table: Table, fields: frozenset[str]) -> None:
-    if unknown := set(table) - fields:
-        field = min(unknown)
-        raise Malformed(f"no field {field!r:.80};{_meant(field, fields)} it has {', '.join(sorted(fields))}")
-
-
-def _meant(word: str, words: Iterable[str]) -> str:
-    """A question about a word that is close to one of `words`, or ''."""
-    close = difflib.get_close_matches(word[:80], sorted(words), n=1)
-    return f" did you mean {close[0]!r}?" if close else ""
-
-
-def _list(value: object) -> Sequence[object] | None:
-    return cast("list[object]", value) if isinstance(value, list) else None
-
-
-def _table(value: object) -> Table | None:
-    return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
 def merge(base: Directory, declarations: Mapping[str, Sequence[Table]]) -> Directory:
@@ -140,7 +139,7 @@ def merge(base: Directory, declarations: Mapping[str, Sequence[Table]]) -> Direc
     for kind in RepositoryKind:
         for table in declarations[kind.value]:
             with _naming(kind.value, table):
-                repository = parse_repository_name(kind, _text(table, "name"))
+                repository = parse_repository_name(kind, text_of(table, "name"))
                 if _removed(table):
                     repositories.pop(repository, None)
                 else:
@@ -151,58 +150,66 @@ def merge(base: Directory, declarations: Mapping[str, Sequence[Table]]) -> Direc
 
 
 def _person(table: Table) -> Person:
-    return Person(_name(table), _words(table, "groups"), _level(table, "clearance", Classification.PUBLIC))
+    return Person(_name(table), words_of(table, "groups"), level_of(table, "clearance", Classification.PUBLIC))
 
 
 def _workload(table: Table) -> Workload:
     return Workload(
         _name(table),
-        _text(table, "segment"),
-        _words(table, "groups"),
-        _level(table, "clearance", Classification.PUBLIC),
+        text_of(table, "segment"),
+        words_of(table, "groups"),
+        level_of(table, "clearance", Classification.PUBLIC),
     )
 
 
 def _repository(name: RepositoryName, table: Table) -> Repository:
-    kind, _, owner = _text(table, "owner").partition(":")
+    kind, _, owner = text_of(table, "owner").partition(":")
     if kind not in {"", "group", "person"} or bool(kind) != bool(owner):
         raise Malformed("an owner is written group:NAME or person:NAME")
-    files = _list(table.get("files", []))
+    files = as_list(table.get("files", []))
     if files is None:
         raise Malformed("files is a list of tables with path, labels and classification")
     reviewed = _review(name.kind, table)
     return Repository(
         name=name,
         # A repository whose confidentiality nobody stated is as confidential as there is.
-        classification=_level(table, "classification", Classification.RESTRICTED),
-        labels=_words(table, "labels"),
+        classification=level_of(table, "classification", Classification.RESTRICTED),
+        labels=words_of(table, "labels"),
         owner_group=owner if kind == "group" else "",
         owner_person=owner if kind == "person" else "",
         files=tuple(_file_rule(entry) for entry in files),
         reviewed=reviewed,
         append_only=_truth(table, "append_only"),
         cap=parse_cap(table.get("contributor_cap"), reviewed=reviewed),
+        views=_views(name.kind, table),
     )
 
 
 def _review(kind: RepositoryKind, table: Table) -> bool:
     """Whether versions are reviewed: those of models are unless it says otherwise, for weights are programs."""
-    said = _text(table, "review") or ("required" if kind is RepositoryKind.MODEL else "none")
+    said = text_of(table, "review") or ("required" if kind is RepositoryKind.MODEL else "none")
     if said not in {"required", "none"}:
         raise Malformed('review is "required" or "none"')
     return said == "required"
 
 
+def _views(kind: RepositoryKind, table: Table) -> tuple[View, ...]:
+    """Its views, each as confidential as the whole where it does not say otherwise."""
+    if kind is not RepositoryKind.DATASET and table.get("views"):
+        raise Malformed("a model has no views; a dataset has")
+    return parse_views(table.get("views", []), level_of(table, "classification", Classification.RESTRICTED))
+
+
 def _file_rule(entry: object) -> FileRule:
-    rule = _table(entry)
+    rule = as_table(entry)
     if rule is None:
         raise Malformed("files is a list of tables with path, labels and classification")
-    _require_fields(rule, _FILE_FIELDS)
-    glob = _text(rule, "path")
+    require_fields(rule, _FILE_FIELDS)
+    glob = text_of(rule, "path")
     if not glob or len(glob) > 512 or not glob.isprintable():
         raise Malformed("a file rule needs a path, such as 'metrics.json' or 'data/**'")
-    level = _level(rule, "classification", Classification.PUBLIC) if "classification" in rule else None
-    return FileRule(glob, _words(rule, "labels"), level)
+    level = level_of(rule, "classification", Classification.PUBLIC) if "classification" in rule else None
+    return FileRule(glob, words_of(rule, "labels"), level)
 
 
 def _require_consistent(directory: Directory) -> None:
@@ -222,35 +229,10 @@ def _require_consistent(directory: Directory) -> None:
 
 
 def _name(table: Table) -> str:
-    name = _text(table, "name")
+    name = text_of(table, "name")
     if not name:
         raise Malformed("it needs a name")
     return parse_subject_name(name)
-
-
-def _text(table: Table, field: str) -> str:
-    value = table.get(field, "")
-    if not isinstance(value, str) or len(value) > 512:
-        raise Malformed(f"{field} is a text of at most 512 characters")
-    return value
-
-
-def _words(table: Table, field: str) -> frozenset[str]:
-    value = _list(table.get(field, []))
-    if value is None or len(value) > 64:
-        raise Malformed(f"{field} is a list of at most 64 names")
-    return frozenset(parse_subject_name(word) if isinstance(word, str) else parse_subject_name("") for word in value)
-
-
-def _level(table: Table, field: str, default: Classification) -> Classification:
-    value = table.get(field)
-    if value is None:
-        return default
-    try:
-        return parse_classification(str(value))
-    except Malformed as error:
-        meant = _meant(str(value), [level.name.lower() for level in Classification])
-        raise Malformed(f"{field}: {error.reason}{meant and ';' + meant}") from None
 
 
 def _removed(table: Table) -> bool:
@@ -301,6 +283,7 @@ def _described(repository: Repository) -> dict[str, object]:
         "classification": repository.classification.name.lower(),
         "labels": sorted(repository.labels),
         "files": [_described_rule(rule) for rule in repository.files],
+        "views": [described_view(view) for view in repository.views],
         "review": "required" if repository.reviewed else "none",
     }
     if repository.name.kind is RepositoryKind.DATASET:

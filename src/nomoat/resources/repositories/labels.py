@@ -18,6 +18,7 @@ from nomoat.core.lineage import NOTHING, Label
 from nomoat.core.names import Classification, RepositoryKind
 from nomoat.core.operation import Target
 from nomoat.core.verdict import Verdict
+from nomoat.core.view import View
 
 Facts: TypeAlias = tuple[tuple[str, str | int | bool], ...]
 
@@ -101,6 +102,29 @@ def as_inherited(target: Target, version: Version | None) -> tuple[Target, ...]:
 
 def _inherited(version: Version | None, declared: Classification) -> Classification:
     return max(declared, version.inherited.classification) if version else declared
+
+
+def view_target(repository: Repository, name: str, view: View | None, version: Version | None = None) -> Target:
+    """The target for a view by its name; one that is not declared is as confidential as the whole.
+
+    It is masked for what the dataset is declared to be: what a version inherits beyond that holds for its view, too.
+    """
+    classification = view.classification if view else repository.classification
+    if version is not None and version.inherited.classification > repository.classification:
+        classification = version.inherited.classification
+    commit, whole = version.commit if version else "", str(repository.name)
+    return Target(
+        kind="View",
+        id=f"{repository.name.kind}:{whole}:{name}",
+        name=f"{whole}@{commit[:_SHOWN]}:{name}" if commit else f"{whole}:{name}",
+        version=commit,
+        classification=classification,
+        labels=view.labels if view else frozenset(),
+        owner_group=repository.owner_group,
+        owner_person=repository.owner_person,
+        parents=((_ENTITY[repository.name.kind], whole),),
+        facts=_facts(repository.name.kind, version and version._replace(commit=""), None),
+    )
 
 
 def matches(glob: str, path: str) -> bool:

@@ -1,0 +1,48 @@
+"""A connection for Python programs: `nomoat.connect().query(sql, ...)`."""
+
+import os
+import time
+from types import TracebackType
+from typing import Self, final
+
+from nomoat.client.profiles import Profile
+from nomoat.client.session import Session
+from nomoat.client.tables import Table, parse_table, require_pyarrow
+from nomoat.core.names import RepositoryKind, parse_repository_name
+
+
+@final
+class Connection:
+    """Queries as the subject of a log-in profile. Close it, or use it as a context manager."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def query(self, sql: str, *, dataset: str, view: str, revision: str = "main") -> Table:
+        """Run one SELECT over a view of a dataset, in which the view is a table of that name; a `pyarrow.Table`.
+
+        Raises `Refused` for what is refused or has no answer, `Unavailable` when the gateway or pyarrow is missing.
+        """
+        require_pyarrow()
+        repository = parse_repository_name(RepositoryKind.DATASET, dataset)
+        return parse_table(self._session.gateway.query(repository, view, sql, revision))
+
+
+def connect(profile: str = "") -> Connection:
+    """Use a log-in profile (of `nomoat login`; '': $NOMOAT_PROFILE, or 'default').
+
+    Raises `NotLoggedIn` or `BadProfile`.
+    """
+    return Connection(Session(Profile.named(profile, os.environ), time.time))
