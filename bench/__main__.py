@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import blobs, bound, decision, evidence, listing, records, scanning, service
+from bench import blobs, bound, decision, evidence, listing, metrics, records, scanning, service
 from bench.measure import Figure
 
 
@@ -24,6 +24,7 @@ def main() -> int:
         "bound": bound,
         "listing": listing,
         "scanning": scanning,
+        "metrics": metrics,
     }
     for name, room in rooms.items():
         console.print(f"measuring {name} …", style="dim")

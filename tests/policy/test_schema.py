@@ -44,7 +44,11 @@ GROUPS = {
         "DeleteTag",
     },
     "Remove": {"DeleteRepository"},
-    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
+    "Measure": {"ListMetrics", "ReadMetric"},
+    "Administer": {
+        *{"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
+        "ReopenBudget",
+    },
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
         *{"ExplainRecord", "ProveOwnRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
@@ -64,6 +68,7 @@ SUBJECTS = {
     **dict.fromkeys(["CreateRepository", "GrantUpload", "UploadBlob"], REPOSITORIES),
     **dict.fromkeys(["CreateBranch", "DeleteBranch", "CreateTag", "DeleteTag", "DeleteRepository"], REPOSITORIES),
     **dict.fromkeys(["ApproveVersion", "WithdrawVersion"], REPOSITORIES),
+    **dict.fromkeys(["ListMetrics", "ReadMetric", "ReopenBudget"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
     **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),

@@ -60,6 +60,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "UploadBlob": Kind(DATASTORE, 5),
     "WriteFile": Kind(DATASTORE, 5),
     "ListVersions": Kind(DATASTORE, 8),
+    "ListMetrics": Kind(DATASTORE, 8),
+    "ReadMetric": Kind(DATASTORE, 1),
+    "ReopenBudget": Kind(ENTITY, 3),
     "ApproveVersion": Kind(ENTITY, 3),
     "WithdrawVersion": Kind(ENTITY, 3),
     "Authenticate": Kind(AUTHENTICATION, 1),  # Logon

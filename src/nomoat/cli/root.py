@@ -48,8 +48,14 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "versions": "nomoat.cli.versions:versions",
         "approve": "nomoat.cli.versions:approve",
         "withdraw": "nomoat.cli.versions:withdraw",
+        "reopen-budget": "nomoat.cli.metrics:reopen_budget",
     },
-    "answer": {"audit": "nomoat.cli.audit:audit", "verify": "nomoat.cli.verify:verify"},
+    "answer": {
+        "audit": "nomoat.cli.audit:audit",
+        "verify": "nomoat.cli.verify:verify",
+        "metrics": "nomoat.cli.metrics:metrics",
+        "metric": "nomoat.cli.metrics:metric",
+    },
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nomoat.core.metrics import NOTHING, Budget, Metric
 from nomoat.core.names import Classification, RepositoryName
 
 
@@ -42,7 +43,8 @@ class FileRule:
 class Repository:
     """A declared dataset or model. `owner_group` or `owner_person` is set, or neither.
 
-    `reviewed` is whether a person has to approve what is published, who did not write it.
+    `reviewed` is whether a person has to approve what is published, who did not write it. `metrics` of a dataset
+    may be asked for until `budget` is spent.
     """
 
     name: RepositoryName
@@ -52,6 +54,8 @@ class Repository:
     owner_person: str = ""
     files: tuple[FileRule, ...] = ()
     reviewed: bool = False
+    metrics: tuple[Metric, ...] = ()
+    budget: Budget = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
+from nomoat.resources.metrics.metrics import Metrics
 from nomoat.resources.policies import Policies, former, versions
 from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
@@ -49,10 +50,12 @@ from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
 from nomoat.server.configuration import Configuration
+from nomoat.server.measuring import Measuring
 from nomoat.server.names import INDEX_FILE, log_origin
 from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, resolvers_of, routes_of
+from nomoat.stores.budgets import Budgets
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
@@ -88,6 +91,8 @@ class Gateway:
     own: OwnReceipts
     trial: Trial
     lifecycle: Lifecycle
+    budgets: Budgets
+    metrics: Metrics
     browsing: Browsing
     reading: Reading
     writing: Writing
@@ -142,7 +147,7 @@ async def open_gateway(
     when nobody accepts it.
     """
     kek = KeyEncryptionKey.load(configuration.kek)
-    state, scanner = State.open(directory / "state.db", kek.derive("state")), ScannerProcess()
+    state, scanner, measuring = State.open(directory / "state.db", kek.derive("state")), ScannerProcess(), Measuring()
     scan = scan or Scanner(scanner).scan
     try:
         stores = _stores(directory, kek, state)
@@ -160,7 +165,7 @@ async def open_gateway(
         )
         try:
             state.follow(log.learn)
-            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock, scan)
+            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock, scan, measuring)
             if accept_older is not None:
                 await accept_older(gateway, state)
             await log.learn(state.generation)
@@ -173,6 +178,7 @@ async def open_gateway(
             await log.close()
     finally:
         scanner.end()
+        await measuring.end()
         state.close()
 
 
@@ -240,9 +246,15 @@ def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Prova
 
 
 def _wire(
-    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, scan: Scan
+    configuration: Configuration,
+    stores: _Stores,
+    log: Log,
+    provable: _Provable,
+    clock: Clock,
+    scan: Scan,
+    measuring: Measuring,
 ) -> Gateway:
-    parts = _resources(configuration, stores, log, provable, clock, scan)
+    parts = _resources(configuration, stores, log, provable, clock, scan, measuring)
     resolvers = resolvers_of(parts)
     guard = _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
@@ -282,6 +294,8 @@ def _wire(
         own=parts.own,
         trial=parts.trial,
         lifecycle=parts.lifecycle,
+        budgets=parts.budgets,
+        metrics=parts.metrics,
         browsing=parts.browsing,
         reading=parts.reading,
         writing=parts.writing,
@@ -307,11 +321,17 @@ def _guard_class(configuration: Configuration) -> Callable[..., Guard]:
 
 
 def _resources(
-    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, scan: Scan
+    configuration: Configuration,
+    stores: _Stores,
+    log: Log,
+    provable: _Provable,
+    clock: Clock,
+    scan: Scan,
+    measuring: Measuring,
 ) -> Resources:
     root = stores.keys.load("authority-certificate").decode("ascii")
     trust_domain = TrustDomain(configuration.trust_domain)
-    declarations, catalog = Declarations(stores.state, clock), Catalog(stores.state)
+    declarations, catalog, budgets = Declarations(stores.state, clock), Catalog(stores.state), Budgets(stores.state)
     identity = Identity(
         authority=CertificateAuthority.from_keys(trust_domain, stores.keys.load("authority"), root),
         token_key=stores.keys.load("tokens"),
@@ -343,6 +363,10 @@ def _resources(
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
         lifecycle=Lifecycle(lambda: declarations.current, catalog, clock),
+        budgets=budgets,
+        metrics=Metrics(
+            lambda: declarations.current, catalog, stores.objects, budgets, measuring.tabulate, measuring.noise, clock
+        ),
         browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
         reading=Reading(catalog, stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),

@@ -73,6 +73,7 @@ async def accept_older_state(gateway: Gateway, state: State, now: float) -> None
     said: dict[str, Json] = {"generation": found, "known": known, "by": OPERATOR}
     # INVARIANT (never unseen): until the write that ends everybody, the state stays behind the log.
     await gateway.log.append(system_record("AcceptOlderState", said))
+    await gateway.budgets.hold("an older database took the place of a newer one", now)
     state.overtake(known)
     await gateway.identity.sessions.end_all(now)
 

@@ -21,6 +21,7 @@ import pkgutil
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any, Final, final
 
 from nomoat.core.errors import NoMoatError
@@ -34,7 +35,7 @@ NICENESS: Final = 5
 
 MEMORY: Final = 1 << 30
 CPU_S: Final = 120
-_BLOCK: Final = 256 << 10
+BLOCK: Final = 256 << 10
 
 
 @final
@@ -73,14 +74,14 @@ class Ranges(io.RawIOBase):
         into = memoryview(buffer).cast("B")
         length = max(0, min(len(into), self._size - self._at, LARGEST_READ))
         if length:
-            _send(self._channel, b"%d %d %d\n" % (self._number, self._at, length))
+            send(self._channel, b"%d %d %d\n" % (self._number, self._at, length))
             _receive(self._channel, into[:length])
             self._at += length
         return length
 
 
-def main() -> int:
-    """Fork a child for each question until the gateway ends; return the exit code."""
+def serve(child: Callable[[int, Confinement], int]) -> int:
+    """Fork a child for each question until the gateway ends; return the exit code. `child` answers one, and ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the gateway ends it, orderly
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
     os.nice(NICENESS)
@@ -96,18 +97,18 @@ def main() -> int:
             if not descriptors:
                 return 0
             if os.fork() == 0:
-                os._exit(_child(descriptors[0], confinement))
+                os._exit(child(descriptors[0], confinement))
             os.close(descriptors[0])
 
 
 def _child(channel: int, confinement: Confinement) -> int:
     try:
         confinement.enter(keep={channel}, memory=MEMORY, cpu_s=CPU_S)
-        sizes = json.loads(_line(channel))
+        sizes = json.loads(receive_line(channel))
         reports = [
-            inspect(io.BufferedReader(Ranges(channel, number, size), _BLOCK), size) for number, size in enumerate(sizes)
+            inspect(io.BufferedReader(Ranges(channel, number, size), BLOCK), size) for number, size in enumerate(sizes)
         ]
-        _send(channel, json.dumps([_described(report) for report in reports]).encode() + b"\n")
+        send(channel, json.dumps([_described(report) for report in reports]).encode() + b"\n")
     except BaseException:  # noqa: BLE001 - there is nobody to tell: the gateway sees that the answer is missing
         return 1
     return 0
@@ -117,7 +118,8 @@ def _described(report: Report) -> dict[str, object]:
     return {"format": report.format, "findings": [list(finding) for finding in report.findings]}
 
 
-def _line(channel: int) -> bytes:
+def receive_line(channel: int) -> bytes:
+    """Read a line, byte by byte, so that nothing behind it is taken. Raises `EOFError`."""
     line = bytearray()
     while not line.endswith(b"\n"):
         byte = os.read(channel, 1)
@@ -127,7 +129,8 @@ def _line(channel: int) -> bytes:
     return bytes(line)
 
 
-def _send(channel: int, content: bytes) -> None:
+def send(channel: int, content: bytes) -> None:
+    """Write all of it."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(channel, rest) :]
@@ -143,7 +146,7 @@ def _receive(channel: int, into: memoryview) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(serve(_child))
     except (NoMoatError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

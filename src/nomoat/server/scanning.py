@@ -33,9 +33,13 @@ _log = logging.getLogger("nomoat")
 
 
 class ScannerProcess:
-    """The process that looks at contents. One serves as many gateways as there are in this process."""
+    """The process that looks at contents. One serves as many gateways as there are in this process.
 
-    def __init__(self) -> None:
+    `module` is what runs in it: the scanner, or another one that answers as it does.
+    """
+
+    def __init__(self, module: str = "nomoat.server.scanner") -> None:
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
         self._questions: socket.socket | None = None
         self._starting = threading.Lock()
@@ -61,7 +65,7 @@ class ScannerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             # -P: no module of whatever directory the gateway was started from. No environment: nothing to find.
-            command = [sys.executable, "-P", "-m", "nomoat.server.scanner"]
+            command = [sys.executable, "-P", "-m", self._module]
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env={}
             )
@@ -113,20 +117,23 @@ class Scanner:
         reader, writer = await asyncio.open_connection(sock=channel, limit=LONGEST_ANSWER)
         try:
             writer.write(json.dumps([content.size for content in contents]).encode() + b"\n")
-            return await _answered(reader, writer, contents)
+            return _reports(await serve_ranges(reader, writer, contents), len(contents))
         finally:
             writer.close()  # a child that is still at work ends at its next question, or at its limit of CPU time
 
 
-async def _answered(reader: StreamReader, writer: StreamWriter, contents: Sequence[Scannable]) -> list[Report]:
-    """Serve ranges until the answer comes."""
+async def serve_ranges(reader: StreamReader, writer: StreamWriter, contents: Sequence[Scannable]) -> bytes:
+    """Serve ranges of contents until the answer comes, a line of JSON.
+
+    Raises `EOFError` when none does, `ValueError` for a range that is not there or one too many.
+    """
     left = [READ_AGAIN * content.size + LARGEST_READ for content in contents]
     while True:
         line = await reader.readline()
         if not line.endswith(b"\n"):
             raise EOFError
-        if line.startswith(b"["):
-            return _reports(line, len(contents))
+        if line.startswith((b"[", b"{")):
+            return line
         number, offset, length = map(int, line.split())
         if number not in range(len(contents)) or not 0 < length <= LARGEST_READ:
             raise ValueError(number)

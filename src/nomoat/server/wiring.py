@@ -46,6 +46,7 @@ from nomoat.protocols.admin import Administration
 from nomoat.protocols.admin.craft import PolicyCraft
 from nomoat.protocols.admin.evidence import EvidenceEndpoints
 from nomoat.protocols.admin.log import LogEndpoint
+from nomoat.protocols.admin.metrics import MetricEndpoints
 from nomoat.protocols.admin.versions import VersionEndpoints
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.browsing import BrowsingEndpoints
@@ -59,12 +60,14 @@ from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History
 from nomoat.resources.identities import Identities
 from nomoat.resources.log import LogReading
+from nomoat.resources.metrics.metrics import Metrics
 from nomoat.resources.policies import Policies
 from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Resolution, Writing
 from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.trial import Trial
+from nomoat.stores.budgets import Budgets
 from nomoat.stores.uncommitted import Uncommitted
 from nomoat.stores.unscanned import Unscanned
 
@@ -84,6 +87,8 @@ class Resources:
     identities: Identities
     catalog: Catalog
     lifecycle: Lifecycle
+    budgets: Budgets
+    metrics: Metrics
     browsing: Browsing
     reading: Reading
     writing: Writing
@@ -118,6 +123,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ExportLog: parts.log.resolve,
         EraseContent: parts.erasure.resolve,
         **parts.lifecycle.resolvers,
+        **parts.metrics.resolvers,
         ListRepositories: parts.browsing.resolve,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
@@ -157,6 +163,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *LogEndpoint(guard, parts.log, parts.erasure).routes(),
         *EvidenceEndpoints(guard, parts.log, parts.own, parts.evidence.checkpoint, parts.evidence.tile).routes(),
         *VersionEndpoints(guard, parts.lifecycle).routes(),
+        *MetricEndpoints(guard, parts.metrics).routes(),
         *PolicyCraft(guard, parts.policy_reading, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),

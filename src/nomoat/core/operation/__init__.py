@@ -37,6 +37,7 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
+from nomoat.core.operation.metrics import ListMetrics, ReadMetric, ReopenBudget
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
 from nomoat.core.operation.versions import ApproveVersion, ListVersions, WithdrawVersion
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
@@ -65,6 +66,7 @@ __all__ = [
     "JoinWorkload",
     "ListCommits",
     "ListFiles",
+    "ListMetrics",
     "ListRepositories",
     "ListVersions",
     "OpT",
@@ -77,10 +79,12 @@ __all__ = [
     "ReadEntries",
     "ReadFile",
     "ReadLog",
+    "ReadMetric",
     "ReadPolicy",
     "ReadStatus",
     "RegisterDevice",
     "RenewCertificate",
+    "ReopenBudget",
     "ReportLog",
     "Resolved",
     "Revoke",

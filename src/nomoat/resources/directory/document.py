@@ -23,6 +23,7 @@ from nomoat.core.names import (
     parse_repository_name,
     parse_subject_name,
 )
+from nomoat.resources.directory.metrics import BUDGET_FIELDS, described_metrics, parse_metrics
 
 LONGEST_DOCUMENT: Final = 4 << 20  # characters
 Table: TypeAlias = Mapping[str, object]
@@ -31,8 +32,8 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "group": frozenset({"name", "remove"}),
     "person": frozenset({"name", "groups", "clearance", "remove"}),
     "workload": frozenset({"name", "segment", "groups", "clearance", "remove"}),
-    "dataset": frozenset({"name", "classification", "owner", "labels", "files", "review", "remove"}),
-    "model": frozenset({"name", "classification", "owner", "labels", "files", "review", "remove"}),
+    "dataset": frozenset({"name", "classification", "owner", "labels", "files", "review", "remove"}) | BUDGET_FIELDS,
+    "model": frozenset({"name", "classification", "owner", "labels", "files", "review", "remove"}) | BUDGET_FIELDS,
 }
 _REMOVED: Final[Mapping[str, str]] = dict.fromkeys(
     RepositoryKind, "nobody reaches it; what it holds is kept, and back when it is declared again"
@@ -167,6 +168,9 @@ def _repository(name: RepositoryName, table: Table) -> Repository:
     files = _list(table.get("files", []))
     if files is None:
         raise Malformed("files is a list of tables with path, labels and classification")
+    metrics, budget = parse_metrics(table)
+    if budget.total and name.kind is not RepositoryKind.DATASET:
+        raise Malformed("only a dataset has metrics and a budget")
     return Repository(
         name=name,
         # A repository whose confidentiality nobody stated is as confidential as there is.
@@ -176,6 +180,8 @@ def _repository(name: RepositoryName, table: Table) -> Repository:
         owner_person=owner if kind == "person" else "",
         files=tuple(_file_rule(entry) for entry in files),
         reviewed=_review(name.kind, table),
+        metrics=metrics,
+        budget=budget,
     )
 
 
@@ -292,6 +298,7 @@ def _described(repository: Repository) -> dict[str, object]:
         "labels": sorted(repository.labels),
         "files": [_described_rule(rule) for rule in repository.files],
         "review": "required" if repository.reviewed else "none",
+        **described_metrics(repository.metrics, repository.budget),
     }
     if repository.owner_group or repository.owner_person:
         group = repository.owner_group
