@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from bench.measure import Figure
 from nomoat.core.metrics import MILLION, Budget, Metric, MetricKind
 from nomoat.core.verdict import Scannable
-from nomoat.resources.metrics.answers import answer
+from nomoat.resources.metrics.answers import answer, dump_answer
 from nomoat.resources.metrics.mechanism import Question, parts, shape
-from nomoat.server.measuring import Measuring
+from nomoat.server.apart import Apart
 from nomoat.stores.budgets import Asked, Asker, Budgets
 from nomoat.stores.state import State
 
@@ -38,17 +38,17 @@ async def _measure(directory: Path) -> list[Figure]:
     file = io.BytesIO()
     pq.write_table(table, file)
     content = file.getvalue()
-    state, measuring = State.create(directory / "state.db", bytes(32)), Measuring()
+    state, apart = State.create(directory / "state.db", bytes(32)), Apart()
     try:
         question, found = Question(MEAN, "parquet", alone=True), Scannable(len(content), _reader(content))
-        await measuring.tabulate(question, found)  # starts the process
+        await apart.tabulate(question, found)  # starts the process
         begun = time.perf_counter()
-        numbers = await measuring.tabulate(question, found)
+        numbers = await apart.tabulate(question, found)
         first = (time.perf_counter() - begun) * 1000
-        assert await measuring.noise.learn("k", shape(MEAN), [numbers])
-        spent = [await _release(Budgets(state), measuring, str(each)) for each in range(RELEASES)]
+        assert await apart.noise.learn("k", shape(MEAN), [numbers])
+        spent = [await _release(Budgets(state), apart, str(each)) for each in range(RELEASES)]
     finally:
-        await measuring.end()
+        await apart.end()
         state.close()
     release = statistics.median(spent) * 1000
     return [
@@ -59,13 +59,13 @@ async def _measure(directory: Path) -> list[Figure]:
     ]
 
 
-async def _release(budgets: Budgets, measuring: Measuring, revision: str) -> float:
+async def _release(budgets: Budgets, apart: Apart, revision: str) -> float:
     begun = time.perf_counter()
     number = await budgets.charge(
         Asked("acme/visits", revision, "m"), MEAN.epsilon, BUDGET, Asker("person:a", 0.0, 0), lambda: None
     )
-    made = answer(MEAN, await measuring.noise.release("k", parts(MEAN)))
-    await budgets.conclude(number, made.dump())
+    made = answer(MEAN, await apart.noise.release("k", parts(MEAN)))
+    await budgets.conclude(number, dump_answer(made))
     return time.perf_counter() - begun
 
 

@@ -15,7 +15,7 @@ def budget(scene: Scene) -> None:
     """Two questions are answered, asking one again costs nothing and tells nothing new, and a third is too many."""
     ink = _told(scene, "ink", "cost epsilon 0.5")
     _told(scene, "images-by-digit", "cost epsilon 0.5")
-    again = cast("Mapping[str, object]", scene.stage.nomoat("scientist", "metric", DATASET, "ink"))
+    again = scene.stage.nomoat("scientist", "metric", DATASET, "ink")
     if again["groups"] != ink["groups"] or again["charged"]:
         raise DemoFailed("a metric that was told is not told again as it was")
 
@@ -39,7 +39,7 @@ def budget(scene: Scene) -> None:
 
 def _told(scene: Scene, metric: str, note: str) -> Mapping[str, object]:
     after = scene.line.newest()
-    told = cast("Mapping[str, object]", scene.stage.nomoat("scientist", "metric", DATASET, metric))
+    told = scene.stage.nomoat("scientist", "metric", DATASET, metric)
     scene.ledger.expect(
         Expected(
             *(after, WHO, "ReadMetric", f"{DATASET}@*", "allowed", ALLOWED),

@@ -147,6 +147,17 @@ EXPECTATIONS = [
     not_(ADMINISTRATOR, "ApproveVersion", CANDIDATE),
     may(ENGINEER, "WithdrawVersion", CANDIDATE, "owners-withdraw-what-they-own"),
     not_(ENGINEER, "ApproveVersion", CANDIDATE),
+    # Metrics
+    may(SCIENTIST, "ReadMetric", stood(DIGITS, "approved"), "scientists-read-noisy-metrics", NONE),
+    may(SCIENTIST, "ListMetrics", DIGITS, "scientists-read-noisy-metrics"),
+    may(ENGINEER, "ReadMetric", stood(DIGITS, "approved"), "owners-measure-what-they-own"),
+    may(ADA, "ListMetrics", ADAS, "owners-measure-what-they-own"),
+    not_(SCIENTIST, "ReadMetric", stood(DIGITS, "candidate"), "only-approved-versions-are-measured"),
+    not_(ENGINEER, "ReadMetric", stood(DIGITS, "candidate", authored=True), "only-approved-versions-are-measured"),
+    not_(SCIENTIST, "ReadMetric", stood(SECRET, "approved"), HIDDEN),
+    not_(INGEST, "ReadMetric", stood(DIGITS, "approved")),
+    not_(ADMINISTRATOR, "ReadMetric", stood(DIGITS, "approved")),
+    not_(INGEST, "ListVersions", SECRET, HIDDEN),
     # Credentials
     not_(ADA, "Whoami", identity("person:ada"), "codes-only-join", binding=CODE),
     not_(INGEST, "WriteFile", RAW, "codes-only-join", binding=CODE),

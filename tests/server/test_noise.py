@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nomoat.core.metrics import MILLION, Metric, MetricKind
-from nomoat.resources.metrics.answers import Answer, answer
+from nomoat.resources.metrics.answers import answer, dump_answer, load_answer
 from nomoat.resources.metrics.mechanism import GRID, Drawn, Question, cells, offset, parts, shape, step
 from nomoat.server.releaser import ALPHA, added, noisy
 from nomoat.server.tabulator import tabulate
@@ -87,7 +87,7 @@ def numbers(metric: Metric, found: Files, format_: str = "jsonl") -> tuple[list[
     ]
     made = added(tables, shape(metric))
     assert made is not None, tables
-    return made.count, made.sum
+    return made.counts, made.sums
 
 
 def distance(one: Sequence[int], other: Sequence[int]) -> int:
@@ -203,9 +203,9 @@ def test_what_a_process_that_was_taken_over_answers_is_not_believed(table: objec
 def test_sums_stop_before_they_wrap_around() -> None:
     made = added([[[0, 1 << 80, (1 << 80) * GRID]]], shape(SUM))
     assert made is not None
-    assert made.sum[0] == 1 << 62
-    assert made.count[0] == 1 << 62
-    noisy(made.sum, GRID, MILLION)
+    assert made.sums[0] == 1 << 62
+    assert made.counts[0] == 1 << 62
+    noisy(made.sums, GRID, MILLION)
 
 
 def test_groups_are_withheld_by_their_noisy_count_alone() -> None:
@@ -213,7 +213,7 @@ def test_groups_are_withheld_by_their_noisy_count_alone() -> None:
     made = answer(SUM, (few, many))
     assert [cell.value is None for cell in made.cells] == [True, False]
     assert made.cells[1].value == pytest.approx(20 * 10.0)
-    assert Answer.load(made.dump()) == made
+    assert load_answer(dump_answer(made)) == made
 
 
 def test_a_mean_stays_within_its_bounds_and_says_how_near_it_is() -> None:

@@ -142,9 +142,7 @@ class Model(RuleBasedStateMachine):
 
 
 def test_no_sequence_spends_more_than_there_is() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Model, settings=settings(max_examples=15, stateful_step_count=25, deadline=None)
-    )
+    run_state_machine_as_test(Model, settings=settings(max_examples=15, stateful_step_count=25, deadline=None))
 
 
 def test_a_refusal_says_what_is_left(tmp_path: Path) -> None:

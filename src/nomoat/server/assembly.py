@@ -49,10 +49,9 @@ from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
+from nomoat.server.apart import Apart
 from nomoat.server.configuration import Configuration
-from nomoat.server.measuring import Measuring
 from nomoat.server.names import INDEX_FILE, log_origin
-from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, resolvers_of, routes_of
 from nomoat.stores.budgets import Budgets
@@ -147,8 +146,7 @@ async def open_gateway(
     when nobody accepts it.
     """
     kek = KeyEncryptionKey.load(configuration.kek)
-    state, scanner, measuring = State.open(directory / "state.db", kek.derive("state")), ScannerProcess(), Measuring()
-    scan = scan or Scanner(scanner).scan
+    state, apart = State.open(directory / "state.db", kek.derive("state")), Apart(scan)
     try:
         stores = _stores(directory, kek, state)
         _require_log(directory / "log", stores.subject_keys)
@@ -165,7 +163,7 @@ async def open_gateway(
         )
         try:
             state.follow(log.learn)
-            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock, scan, measuring)
+            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock, apart)
             if accept_older is not None:
                 await accept_older(gateway, state)
             await log.learn(state.generation)
@@ -177,8 +175,7 @@ async def open_gateway(
         finally:
             await log.close()
     finally:
-        scanner.end()
-        await measuring.end()
+        await apart.end()
         state.close()
 
 
@@ -246,15 +243,9 @@ def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Prova
 
 
 def _wire(
-    configuration: Configuration,
-    stores: _Stores,
-    log: Log,
-    provable: _Provable,
-    clock: Clock,
-    scan: Scan,
-    measuring: Measuring,
+    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
 ) -> Gateway:
-    parts = _resources(configuration, stores, log, provable, clock, scan, measuring)
+    parts = _resources(configuration, stores, log, provable, clock, apart)
     resolvers = resolvers_of(parts)
     guard = _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
@@ -321,13 +312,7 @@ def _guard_class(configuration: Configuration) -> Callable[..., Guard]:
 
 
 def _resources(
-    configuration: Configuration,
-    stores: _Stores,
-    log: Log,
-    provable: _Provable,
-    clock: Clock,
-    scan: Scan,
-    measuring: Measuring,
+    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
 ) -> Resources:
     root = stores.keys.load("authority-certificate").decode("ascii")
     trust_domain = TrustDomain(configuration.trust_domain)
@@ -350,7 +335,7 @@ def _resources(
     )
     uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log))
     unscanned = Unscanned(
-        stores.state, stores.objects, scan, worse_by_name, catalog.forget_files, partial(_note_scan, log)
+        stores.state, stores.objects, apart.scan, worse_by_name, catalog.forget_files, partial(_note_scan, log)
     )
     reports = Reports(log, stores.chunks)
     return Resources(
@@ -365,11 +350,11 @@ def _resources(
         lifecycle=Lifecycle(lambda: declarations.current, catalog, clock),
         budgets=budgets,
         metrics=Metrics(
-            lambda: declarations.current, catalog, stores.objects, budgets, measuring.tabulate, measuring.noise, clock
+            lambda: declarations.current, catalog, stores.objects, budgets, apart.tabulate, apart.noise, clock
         ),
         browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
         reading=Reading(catalog, stores.objects),
-        writing=Writing(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
+        writing=Writing(catalog, stores.objects, identity.capabilities, clock, apart.scan, worse_by_name),
         references=References(catalog, uncommitted.discard, clock),
         uncommitted=uncommitted,
         unscanned=unscanned,

@@ -15,14 +15,15 @@ import signal
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final, NamedTuple, cast, final
-
-import opendp.prelude as dp
 
 from nomoat.core.errors import NoMoatError
 from nomoat.core.metrics import MILLION
 from nomoat.resources.metrics.mechanism import LARGEST_SUM
 from nomoat.server.confinement import Confinement
+
+dp: Any = import_module("opendp.prelude")  # its types are partly unknown; what comes from it is typed where it enters
 
 NICENESS: Final = 5
 MEMORY: Final = 2 << 30
@@ -35,8 +36,8 @@ _WIDER: Final = 1 + 2**-40
 class Numbers(NamedTuple):
     """The exact count and sum of each cell."""
 
-    count: list[int]
-    sum: list[int]
+    counts: list[int]
+    sums: list[int]
 
 
 def noisy(values: Sequence[int], sensitivity: int, epsilon: int) -> tuple[list[int], float, float]:
@@ -52,7 +53,7 @@ def noisy(values: Sequence[int], sensitivity: int, epsilon: int) -> tuple[list[i
     while measurement.map(d_in=sensitivity) > most:
         scale *= _WIDER
         measurement = dp.m.make_laplace(*space, scale=scale)
-    accuracy = dp.discrete_laplacian_scale_to_accuracy(scale=scale, alpha=ALPHA)
+    accuracy: float = dp.discrete_laplacian_scale_to_accuracy(scale=scale, alpha=ALPHA)
     return list(measurement(list(values))), scale, accuracy
 
 
@@ -76,8 +77,8 @@ def added(tables: Sequence[object], shape: Mapping[str, int]) -> Numbers | None:
                     return None
             if not 0 <= cell < shape["cells"]:
                 return None
-            numbers.count[cell] += counted
-            numbers.sum[cell] += summed
+            numbers.counts[cell] += counted
+            numbers.sums[cell] += summed
     return Numbers(*([max(-LARGEST_SUM, min(each, LARGEST_SUM)) for each in part] for part in numbers))
 
 
@@ -109,7 +110,10 @@ class Kept:
             case _:
                 self._numbers.move_to_end(key)
                 numbers = self._numbers[key]
-                return [noisy(getattr(numbers, of), reach, epsilon) for of, reach, epsilon in question["parts"]]
+                return [
+                    noisy(numbers.counts if of == "count" else numbers.sums, reach, epsilon)
+                    for of, reach, epsilon in question["parts"]
+                ]
 
 
 def _parsed(table: str) -> object:

@@ -10,7 +10,7 @@ from typing import Final, final
 
 from nomoat.core.errors import Conflict, Corrupt, Unavailable
 from nomoat.core.verdict import Scannable
-from nomoat.resources.metrics.mechanism import Question
+from nomoat.resources.metrics.mechanism import Question, dump_question
 from nomoat.server.scanning import ScannerProcess, serve_ranges
 
 LONGEST_S: Final = 600.0
@@ -51,7 +51,7 @@ class Tabulator:
         channel = await asyncio.to_thread(self._process.ask)
         reader, writer = await asyncio.open_connection(sock=channel, limit=LONGEST_ANSWER)
         try:
-            writer.write(b"%b\n%d\n" % (question.dump(), content.size))
+            writer.write(b"%b\n%d\n" % (dump_question(question), content.size))
             return _said(await serve_ranges(reader, writer, [content]))
         finally:
             writer.close()  # a child that is still at work ends at its next question, or at its limit of CPU time

@@ -15,16 +15,18 @@ import datetime
 import io
 import json
 import sys
-from typing import Any, Final, final
+from importlib import import_module
+from typing import Any, Final, cast, final
 
 import duckdb
-from fsspec import AbstractFileSystem
 
 from nomoat.core.errors import NoMoatError
 from nomoat.core.metrics import Metric, MetricKind
-from nomoat.resources.metrics.mechanism import Question, offset, step
+from nomoat.resources.metrics.mechanism import Question, load_question, offset, step
 from nomoat.server.confinement import Confinement
 from nomoat.server.scanner import BLOCK, Ranges, receive_line, send, serve
+
+fsspec: Any = import_module("fsspec")  # which has no types
 
 MEMORY: Final = 2 << 30
 CPU_S: Final = 300
@@ -44,7 +46,7 @@ _SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
 
 
 @final
-class OneFile(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+class OneFile(fsspec.AbstractFileSystem):  # type: ignore[misc, name-defined]  # no types
     """The one file that there is, as DuckDB asks for files."""
 
     protocol = "nomoat"
@@ -80,10 +82,10 @@ class OneFile(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
         return _WRITTEN
 
 
-def tabulate(question: Question, files: AbstractFileSystem) -> object:
+def tabulate(question: Question, files: object) -> object:
     """Find the numbers of the file: rows of (cell, count, sum), or of (person, cell, value); or what it lacks."""
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
-        connection.register_filesystem(files)
+        connection.register_filesystem(cast("Any", files))
         try:
             found = connection.execute(*statement(question)).fetchmany(MOST_ROWS + 1)
         except duckdb.BinderException:
@@ -163,7 +165,7 @@ def _text(value: str) -> str:
 def _child(channel: int, confinement: Confinement) -> int:
     try:
         confinement.enter(keep={channel}, memory=MEMORY, cpu_s=CPU_S)
-        question, size = Question.load(receive_line(channel)), int(receive_line(channel))
+        question, size = load_question(receive_line(channel)), int(receive_line(channel))
         send(channel, json.dumps(tabulate(question, OneFile(channel, size))).encode() + b"\n")
     except BaseException:  # noqa: BLE001 - there is nobody to tell: the gateway sees that the answer is missing
         return 1

@@ -86,7 +86,7 @@ class Budgets:
             require_left(_spending(connection, asked.dataset, asker.subject), asked.dataset, epsilon, budget)
             row = {**asked._asdict(), "epsilon": epsilon, "answer": "", **asker._asdict()}
             made = insert(metric_release).values(row).returning(metric_release.c.number)
-            number = connection.scalars(made).one()
+            number: int = connection.scalars(made).one()
             connection.execute(insert(metric_share).values(release=number, **asker._asdict()))
             return number
 

@@ -6,7 +6,7 @@ judged on its noisy count; its exact count is not here.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Any
 
 import orjson
 
@@ -42,15 +42,16 @@ class Answer:
     value_scale: float | None
     cells: tuple[Cell, ...]
 
-    def dump(self) -> str:
-        """The answer as JSON, to be kept."""
-        return orjson.dumps(asdict(self)).decode()
 
-    @classmethod
-    def load(cls, text: str) -> "Answer":
-        """The inverse of `dump`."""
-        said = orjson.loads(text)
-        return cls(**{**said, "cells": tuple(Cell(**cast("dict[str, object]", each)) for each in said["cells"])})  # type: ignore[arg-type]
+def dump_answer(answer: Answer) -> str:
+    """An answer as JSON, to be kept."""
+    return orjson.dumps(asdict(answer)).decode()
+
+
+def load_answer(text: str) -> Answer:
+    """The inverse of `dump_answer`."""
+    said: dict[str, Any] = orjson.loads(text)
+    return Answer(**{**said, "cells": tuple(Cell(**each) for each in said["cells"])})
 
 
 def answer(metric: Metric, drawn: Sequence[Drawn]) -> Answer:

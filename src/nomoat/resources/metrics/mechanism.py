@@ -8,7 +8,7 @@ are two datasets of which one has one unit more: a row, or a person with at most
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
@@ -49,22 +49,6 @@ class Question(NamedTuple):
     metric: Metric
     format: str
     alone: bool
-
-    def dump(self) -> bytes:
-        """The question as JSON, for a process that has nothing else."""
-        return orjson.dumps({**asdict(self.metric), "format": self.format, "alone": self.alone})
-
-    @classmethod
-    def load(cls, content: bytes) -> "Question":
-        """The inverse of `dump`."""
-        said = cast("dict[str, object]", orjson.loads(content))
-        format_, alone = str(said.pop("format")), said.pop("alone") is True
-        kind, values = MetricKind(str(said.pop("kind"))), tuple(cast("list[str]", said.pop("values")))
-        low, high = cast("list[float]", said.pop("bounds"))
-        edges = tuple(cast("list[float]", said.pop("edges")))
-        rest = cast("dict[str, str]", said)  # texts and whole numbers, as the fields of `Metric` are
-        metric = Metric(kind=kind, values=values, bounds=(low, high), edges=edges, **rest)  # type: ignore[arg-type]
-        return cls(metric, format_, alone)
 
 
 class Noise(Protocol):
@@ -117,3 +101,18 @@ def shape(metric: Metric) -> dict[str, int]:
     """What the numbers of a file must look like: cells, the largest value of a row, and the rows of a person (0: any)."""
     summed = metric.kind in {MetricKind.SUM, MetricKind.MEAN}
     return {"cells": cells(metric), "most": GRID if summed else 0, "rows": metric.rows if metric.person else 0}
+
+
+def dump_question(question: Question) -> bytes:
+    """A question as JSON, for a process that has nothing else."""
+    return orjson.dumps({**asdict(question.metric), "format": question.format, "alone": question.alone})
+
+
+def load_question(content: bytes) -> Question:
+    """The inverse of `dump_question`."""
+    said: dict[str, Any] = orjson.loads(content)
+    format_, alone = said.pop("format"), said.pop("alone")
+    for several in ("bounds", "edges", "values"):
+        said[several] = tuple(said[several])
+    said["kind"] = MetricKind(said["kind"])
+    return Question(Metric(**said), format_, alone)

@@ -21,12 +21,12 @@ from nomoat.core.directory import Directory, Repository
 from nomoat.core.errors import Conflict, NotFound
 from nomoat.core.metrics import MILLION, Budget, Metric
 from nomoat.core.names import RepositoryName
-from nomoat.core.operation import ListMetrics, Operation, OpT, ReadMetric, ReopenBudget, Resolved
+from nomoat.core.operation import ListMetrics, Operation, OpT, ReadMetric, ReopenBudget, Resolved, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.core.verdict import Scannable
 from nomoat.resources.directory.metrics import described_metric
-from nomoat.resources.metrics.answers import Answer, answer
+from nomoat.resources.metrics.answers import Answer, answer, dump_answer, load_answer
 from nomoat.resources.metrics.mechanism import FORMATS, Noise, Question, parts, shape
 from nomoat.resources.repositories.labels import Version, matches, repository_target
 from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
@@ -130,8 +130,13 @@ class Metrics:
         return self._resolved(operation, BudgetPlace(declared, created, snapshot, metric), version)
 
     def resolve_reopen(self, _: Principal, operation: ReopenBudget) -> Resolved[ReopenBudget]:
-        """Resolve a dataset whose budget is to be opened. Raises `NotFound`."""
-        return self._resolved(operation, BudgetPlace(*self._dataset(operation.repository)), None)
+        """Resolve the opening of a budget: a matter of what is declared, of whatever dataset."""
+        directory = self._directory()
+        target = Target(
+            *("Directory", "directory", str(operation.repository), str(directory.generation)),
+            facts=(("widens_self", False),),
+        )
+        return Resolved(operation, (target,))
 
     def _resolved(self, operation: OpT, place: BudgetPlace, version: Version | None) -> Resolved[OpT]:
         target = repository_target(place.declared, version)
@@ -179,7 +184,7 @@ class Metrics:
         released = self._budgets.find(asked)
         if released is not None:
             charged = await self._budgets.share(released, asked.dataset, budget, asker, permit.check)
-            return Answer.load(released.answer), released.epsilon if charged else 0
+            return load_answer(released.answer), released.epsilon if charged else 0
         # Before any work: who has nothing left makes none.
         require_left(self._budgets.spending(asked.dataset, asker.subject), asked.dataset, metric.epsilon, budget)
         key = f"{place.created.id}/{asked.revision}/{asked.metric}"
@@ -192,13 +197,15 @@ class Metrics:
 
         number = await self._budgets.charge(asked, metric.epsilon, budget, asker, still)
         made = answer(metric, await self._noise.release(key, parts(metric)))
-        await self._budgets.conclude(number, made.dump())
+        await self._budgets.conclude(number, dump_answer(made))
         return made, metric.epsilon
 
     async def reopen(self, permit: Permit[ReopenBudget]) -> Left:
-        """Open a dataset's budget after a restore. Raises `Conflict` when it is open, `Unavailable`."""
-        resolved = permit.claim(ReopenBudget)
-        declared, reason = place_in(resolved, BudgetPlace).declared, resolved.operation.reason
+        """Open a dataset's budget after a restore. Raises `NotFound`, `Conflict` when it is open, `Unavailable`."""
+        operation = permit.claim(ReopenBudget).operation
+        declared, reason = self._directory().repositories.get(operation.repository), operation.reason
+        if declared is None:
+            raise NotFound(MISSING, kind="repository", detail="not declared")
         asker = Asker(permit.principal.subject, self._clock(), permit.receipt.index)
         await self._budgets.reopen(str(declared.name), reason, asker, permit.check)
         permit.note(reason=reason)
