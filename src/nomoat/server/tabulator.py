@@ -46,14 +46,14 @@ _SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
 
 
 @final
-class OneFile(fsspec.AbstractFileSystem):  # type: ignore[misc, name-defined]  # no types
+class OneFile(fsspec.AbstractFileSystem):  # type: ignore[misc]  # no types
     """The one file that there is, as DuckDB asks for files."""
 
     protocol = "nomoat"
     cachable = False
 
     def __init__(self, channel: int, size: int) -> None:
-        super().__init__()
+        fsspec.AbstractFileSystem.__init__(self)
         self._channel = channel
         self._size = size
 

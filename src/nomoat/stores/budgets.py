@@ -118,15 +118,12 @@ class Budgets:
     async def conclude(self, number: int, answer: str) -> None:
         """Keep what a release tells, before anybody is told. Raises `Unavailable`."""
         kept = update(metric_release).where(metric_release.c.number == number).values(answer=answer)
-        await self._state.write(lambda connection: connection.execute(kept).close())
+        # Not followed: without it the metric is drawn, and charged, once more; the charge was.
+        await self._state.write(lambda connection: connection.execute(kept).close(), followed=False)
 
     async def hold(self, reason: str, at: float) -> None:
         """Close the budgets of all datasets: what was spent is not known any more. Raises `Unavailable`."""
-        row = {"dataset": EVERY, "subject": "", "reason": reason, "at": at, "record": 0}
-        # Not followed: an older state is not acceptable yet when it is held, and must not become so by this.
-        await self._state.write(
-            lambda connection: connection.execute(insert(budget_hold).values(row)).close(), followed=False
-        )
+        await self._state.write(lambda connection: close_budgets(connection, reason, at))
 
     async def reopen(self, dataset: str, reason: str, asker: Asker, still: Callable[[], None]) -> None:
         """Open a dataset's budget again, as far as it is known. Raises `Conflict` when it is open, `Unavailable`."""
@@ -138,6 +135,12 @@ class Budgets:
             connection.execute(insert(budget_hold).values(dataset=dataset, reason=reason, **asker._asdict()))
 
         await self._state.write(change)
+
+
+def close_budgets(connection: Connection, reason: str, at: float) -> None:
+    """Close the budgets of all datasets, in a transaction of the caller's."""
+    row = {"dataset": EVERY, "subject": "", "reason": reason, "at": at, "record": 0}
+    connection.execute(insert(budget_hold).values(row))
 
 
 def require_open(spending: Spending, dataset: str) -> None:

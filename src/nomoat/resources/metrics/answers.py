@@ -51,7 +51,8 @@ def dump_answer(answer: Answer) -> str:
 def load_answer(text: str) -> Answer:
     """The inverse of `dump_answer`."""
     said: dict[str, Any] = orjson.loads(text)
-    return Answer(**{**said, "cells": tuple(Cell(**each) for each in said["cells"])})
+    said["cells"] = tuple(Cell(**each) for each in said["cells"])
+    return Answer(**said)
 
 
 def answer(metric: Metric, drawn: Sequence[Drawn]) -> Answer:
