@@ -136,6 +136,43 @@ def test_values_are_clamped_and_what_is_no_number_is_of_no_row(format_: str) -> 
     assert bins[2] in {3, 4}
 
 
+CSV_ROWS = [
+    b"east",
+    b"east,1,a,b,c",
+    b"# east,1,a",
+    b"",
+    b"ea\0st,1",
+    b"e\xe9st",
+    b"ward,days,patient",
+    b"a;b",
+    b"x" * 3_000_000,
+]
+JSON_ROWS = [
+    b"{",
+    b"[1]",
+    b"5",
+    b"null",
+    b'"x"',
+    b'{"ward": {"a": 1}}',
+    b'{"ward": "\xe9"}',
+    b'{"ward": "' + b"x" * 17_000_000,
+]
+
+
+@pytest.mark.parametrize("at", [0, 30, 60])
+@pytest.mark.parametrize(("format_", "rows"), [("csv", CSV_ROWS), ("jsonl", JSON_ROWS)])
+def test_a_row_that_is_none_changes_no_other(format_: str, rows: list[bytes], at: int) -> None:
+    """It may count or not; the question does not fail for it, and every other row counts as before."""
+    wards = ["east", "north", "west"] * 20
+    lines = [b"%b,1,a" % ward.encode() if format_ == "csv" else json.dumps({"ward": ward}).encode() for ward in wards]
+    for odd in rows:
+        given = [*([b"ward,days,patient"] if format_ == "csv" else []), *lines[:at], odd, *lines[at:]]
+        found = tabulate(Question(COUNT, format_, alone=True), Held(b"\n".join(given) + b"\n"))
+        made = added([json.loads(json.dumps(found))], shape(COUNT))
+        assert made is not None, odd[:20]
+        assert distance(made.counts, [20, 20]) <= 1, odd[:20]
+
+
 @pytest.mark.parametrize("metric", [*ROWS, *PERSONS], ids=lambda each: f"{each.kind}-{each.person}")
 def test_opendp_says_that_the_noise_is_worth_the_epsilon(metric: Metric) -> None:
     space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l1_distance(T="i64")

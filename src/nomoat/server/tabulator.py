@@ -11,12 +11,14 @@ On its socket a child is told the question and the size of the file (two lines),
 and at the end says a line of JSON: a list of rows, or what the file lacks.
 """
 
+import csv
 import datetime
 import io
 import json
 import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Final, cast, final
+from typing import Any, Final, final
 
 import duckdb
 
@@ -32,6 +34,8 @@ MEMORY: Final = 2 << 30
 CPU_S: Final = 300
 MOST_ROWS: Final = 1_000_000  # of persons, where they may be in several files
 
+LONGEST_HEADER: Final = 1 << 20  # bytes
+
 _PLACE: Final = "nomoat://0"
 _WRITTEN: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
 # One thread: the confined process can start none. Nothing can be loaded, and nothing is written.
@@ -43,6 +47,9 @@ _SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "temp_directory": "",
 }
 """Settings of DuckDB."""
+
+# Nothing is guessed from the rows: one of them would change what all others mean.
+_STRICT: Final = "auto_detect = false, ignore_errors = true"
 
 
 @final
@@ -82,27 +89,27 @@ class OneFile(fsspec.AbstractFileSystem):  # type: ignore[misc]  # no types
         return _WRITTEN
 
 
-def tabulate(question: Question, files: object) -> object:
+def tabulate(question: Question, files: Any) -> object:
     """Find the numbers of the file: rows of (cell, count, sum), or of (person, cell, value); or what it lacks."""
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
-        connection.register_filesystem(cast("Any", files))
+        connection.register_filesystem(files)
         try:
-            found = connection.execute(*statement(question)).fetchmany(MOST_ROWS + 1)
+            found = connection.execute(*statement(question, header_of(question, files))).fetchmany(MOST_ROWS + 1)
         except duckdb.BinderException:
             return {"lacks": "column"}
-        except (duckdb.Error, UnicodeDecodeError):
+        except (duckdb.Error, ValueError, csv.Error):
             return {"lacks": "table"}
     return {"lacks": "room"} if len(found) > MOST_ROWS else found
 
 
-def statement(question: Question) -> tuple[str, dict[str, Any]]:
-    """The statement that finds the numbers, and the values that it takes."""
+def statement(question: Question, header: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """The statement that finds the numbers, and the values that it takes; `header` has the columns of a CSV file."""
     metric, values = question.metric, dict[str, Any]()
     cell, value = _cell(metric, values), "0"
     if metric.kind in {MetricKind.SUM, MetricKind.MEAN}:
         values |= {"low": metric.bounds[0], "high": metric.bounds[1], "offset": offset(metric), "step": step(metric)}
         value = "CAST(round((least(greatest(number, $low), $high) - $offset) / $step) AS BIGINT)"
-    told = f"SELECT person, {cell} AS cell, {value} AS value FROM ({_rows(question)})"
+    told = f"SELECT person, {cell} AS cell, {value} AS value FROM ({_rows(question, header)})"
     where = " WHERE NOT isnan(number)" if metric.column else ""
     kept = f"SELECT * FROM ({told}{where}) WHERE cell IS NOT NULL AND value IS NOT NULL"
     if metric.person:
@@ -116,7 +123,7 @@ def statement(question: Question) -> tuple[str, dict[str, Any]]:
     return f"SELECT cell, count(*), sum(value) FROM ({kept}) GROUP BY cell", values
 
 
-def _rows(question: Question) -> str:
+def _rows(question: Question, header: Sequence[str]) -> str:
     """The columns that count, as `person`, `of` (its group) and `number`."""
     metric = question.metric
     columns = {"person": metric.person, "of": metric.group, "number": metric.column}
@@ -129,17 +136,33 @@ def _rows(question: Question) -> str:
         f"{expressions[what].format(_quoted(column)) if column else 'NULL'} AS {_quoted(what)}"
         for what, column in columns.items()
     )
-    return f"SELECT {chosen} FROM {_source(question.format, [each for each in columns.values() if each])}"
+    return f"SELECT {chosen} FROM {_source(question.format, [each for each in columns.values() if each], header)}"
 
 
-def _source(format_: str, columns: list[str]) -> str:
+def _source(format_: str, columns: list[str], header: Sequence[str]) -> str:
     if format_ == "parquet":
         return f"read_parquet('{_PLACE}')"
     if format_ == "csv":
-        dialect = "header = true, delim = ',', quote = '\"', escape = '\"', all_varchar = true, null_padding = true"
-        return f"read_csv('{_PLACE}', {dialect}, ignore_errors = true)"
-    names = ", ".join(f"{_text(each)}: 'VARCHAR'" for each in dict.fromkeys(columns)) or "none: 'VARCHAR'"
-    return f"read_json('{_PLACE}', format = 'newline_delimited', columns = {{{names}}}, ignore_errors = true)"
+        dialect = "header = true, delim = ',', quote = '\"', escape = '\"', null_padding = true, strict_mode = false"
+        return f"read_csv('{_PLACE}', columns = {_typed(header)}, {dialect}, parallel = false, {_STRICT})"
+    names = _typed(list(dict.fromkeys(columns)) or ["none"])
+    return f"read_json('{_PLACE}', format = 'newline_delimited', records = true, columns = {names}, {_STRICT})"
+
+
+def _typed(names: Sequence[str]) -> str:
+    return "{" + ", ".join(f"{_text(each)}: 'VARCHAR'" for each in names) + "}"
+
+
+def header_of(question: Question, files: Any) -> list[str]:
+    """The names of a CSV file's columns, in its first line. Raises `ValueError` for ones that are none."""
+    if question.format != "csv":
+        return []
+    with files.open(_PLACE) as file:
+        line: bytes = file.readline(LONGEST_HEADER)
+    names = next(csv.reader([line.decode("utf-8-sig")]), [])
+    if not all(names) or len({name.lower() for name in names}) != len(names) or not line.endswith(b"\n"):
+        raise ValueError(names)
+    return names
 
 
 def _cell(metric: Metric, values: dict[str, Any]) -> str:
