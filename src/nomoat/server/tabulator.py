@@ -159,7 +159,7 @@ def header_of(question: Question, files: Any) -> list[str]:
         return []
     with files.open(_PLACE) as file:
         line: bytes = file.readline(LONGEST_HEADER)
-    names = next(csv.reader([line.decode("utf-8-sig")]), [])
+    names = next(csv.reader([line.decode("utf-8-sig")]), list[str]())
     if not all(names) or len({name.lower() for name in names}) != len(names) or not line.endswith(b"\n"):
         raise ValueError(names)
     return names
