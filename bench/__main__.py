@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import blobs, bound, decision, evidence, listing, records, scanning, service, views
+from bench import blobs, bound, decision, evidence, listing, metrics, records, scanning, service, views
 from bench.measure import Figure, require
 
 
@@ -26,6 +26,7 @@ def main() -> int:
         "listing": listing,
         "scanning": scanning,
         "views": views,
+        "metrics": metrics,
     }
     for name, room in rooms.items():
         console.print(f"measuring {name} …", style="dim")

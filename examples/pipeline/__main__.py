@@ -22,7 +22,7 @@ from typing import Final, cast
 from rich.console import Console
 from rich.text import Text
 
-from examples.pipeline import gateway, proof, review, story, tracing
+from examples.pipeline import gateway, metrics, proof, review, story, tracing
 from examples.pipeline.attacks import ATTACKS
 from examples.pipeline.ledger import Expected, Json, Ledger, Row, draw
 from examples.pipeline.line import Line, other_address
@@ -109,6 +109,7 @@ def _play(scene: story.Scene) -> tuple[list[Row], str]:
     tracing.both_ways(scene)
     story.scientist(scene)
     story.query(scene)
+    metrics.budget(scene)
     for attack in ATTACKS:
         attack(scene)
     rows = _compared(scene)

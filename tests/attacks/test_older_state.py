@@ -210,6 +210,7 @@ def test_an_older_state_is_accepted_on_the_record_and_nobody_in_it_stays_in(tmp_
     with Live(tmp_path / "gateway") as live:
         ann = live.admin()
         ben = live.person(ann, "ben")
+        live.declare(ann, '[[dataset]]\nname = "acme/metered"\nbudget = 1.0\n')
         live.stop()
         yesterday = live.copy("yesterday")
         live.start()
@@ -231,6 +232,9 @@ def test_an_older_state_is_accepted_on_the_record_and_nobody_in_it_stays_in(tmp_
             assert left.nomoat("whoami").code == 1, "a session of the older state came back"
             assert left.nomoat("login").code == 1, "a device of the older state came back"
         assert ann.nomoat("login", live.url, "--code", str(done["code"]), "--replace").code == 0
+        opened = ann.nomoat("reopen-budget", "acme/metered", "--reason", "nothing was told")
+        assert opened.code == 0, opened.err  # so it was closed
+        assert ann.nomoat("reopen-budget", "acme/metered", "--reason", "again").code == 1
         assert "AcceptOlderState" in ann.nomoat("audit", "search", "what AcceptOlderState").out
         live.stop()
         shutil.copyfile(newest / "state.db", live.data / "state.db")

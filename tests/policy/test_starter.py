@@ -196,6 +196,17 @@ EXPECTATIONS = [
     not_(ENGINEER, "QueryView", view("plain", of=FOREIGN)),
     not_(TRAIN, "QueryView", MASKED),
     not_(ADMINISTRATOR, "QueryView", MASKED),
+    # Metrics
+    may(SCIENTIST, "ReadMetric", stood(DIGITS, "approved"), "scientists-read-noisy-metrics", NONE),
+    may(SCIENTIST, "ListMetrics", DIGITS, "scientists-read-noisy-metrics"),
+    may(ENGINEER, "ReadMetric", stood(DIGITS, "approved"), "owners-measure-what-they-own"),
+    may(ADA, "ListMetrics", ADAS, "owners-measure-what-they-own"),
+    not_(SCIENTIST, "ReadMetric", stood(DIGITS, "candidate"), "only-approved-versions-are-measured"),
+    not_(ENGINEER, "ReadMetric", stood(DIGITS, "candidate", authored=True), "only-approved-versions-are-measured"),
+    not_(SCIENTIST, "ReadMetric", stood(SECRET, "approved"), HIDDEN),
+    not_(INGEST, "ReadMetric", stood(DIGITS, "approved")),
+    not_(ADMINISTRATOR, "ReadMetric", stood(DIGITS, "approved")),
+    not_(INGEST, "ListVersions", SECRET, HIDDEN),
     # Credentials
     not_(ADA, "Whoami", identity("person:ada"), "codes-only-join", binding=CODE),
     not_(INGEST, "WriteFile", RAW, "codes-only-join", binding=CODE),

@@ -11,6 +11,7 @@ from nomoat.core.names import Classification
 from nomoat.policy import starter_policies
 from nomoat.resources.directory import document, views
 from nomoat.resources.directory.document import describe, merge, parse_declarations
+from nomoat.resources.directory.metrics import METRIC_FIELDS
 from tests.resources.world import DIGITS, Yard, in_yard
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "declarations.md").read_text("utf-8")
@@ -25,6 +26,7 @@ UNWRITTEN: dict[str, object] = {
     "nobody": None,
     "nobody is capped": None,
     "`false`": False,
+    "none": None,
 }
 
 
@@ -46,6 +48,7 @@ def test_every_table_and_field_is_there_and_no_other() -> None:
         assert fields_of(kind).keys() == document._FIELDS[kind]
     assert section("Rules for files").keys() == document._FILE_FIELDS
     assert section("Views of a dataset").keys() == views.VIEW_FIELDS | views.COLUMN_FIELDS | views.CONDITION_FIELDS
+    assert section("Metrics of a dataset").keys() == METRIC_FIELDS
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -257,7 +257,7 @@ def test_attack_an_older_backup_is_recognised_and_brings_nobody_back(tmp_path: P
         assert "AcceptOlderCopy" in fresh.nomoat("audit", "search", "what AcceptOlderCopy").out
         live.stop()
         shutil.rmtree(live.data)
-        # The newer backup holds what the profile saw, so it is restored without a word.
+        # The newer backup holds what the profile saw, so it is restored without a word. Budgets are closed all the same.
         said = ann.nomoat("restore", str(newer), str(live.data), "--json")
         assert (said.code, said.json()["older"]) == (0, False), said.err
         assert said.json()["records_now"] == ann.nomoat("status", str(live.data), "--json").json()["records"]
@@ -265,6 +265,9 @@ def test_attack_an_older_backup_is_recognised_and_brings_nobody_back(tmp_path: P
         live.start()
         live.follow(ann)
         live.follow(ben)
+        live.declare(ann, '[[dataset]]\nname = "acme/metered"\nbudget = 1.0\n')
+        opened = ann.nomoat("reopen-budget", "acme/metered", "--reason", "nothing was told")
+        assert opened.code == 0, opened.err
         assert ann.nomoat("whoami").code == 0
         assert ben.nomoat("whoami").code in {1, 4}  # 4: to ben, who saw the other history, this one is a contradiction
 

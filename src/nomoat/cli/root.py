@@ -52,11 +52,14 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "withdraw": "nomoat.cli.versions:withdraw",
         "lower": "nomoat.cli.lineage:lower",
         "loaded": "nomoat.cli.lineage:loaded",
+        "reopen-budget": "nomoat.cli.metrics:reopen_budget",
     },
     "answer": {
         "audit": "nomoat.cli.audit:audit",
         "lineage": "nomoat.cli.lineage:lineage",
         "verify": "nomoat.cli.verify:verify",
+        "metrics": "nomoat.cli.metrics:metrics",
+        "metric": "nomoat.cli.metrics:metric",
     },
 }
 

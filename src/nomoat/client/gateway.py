@@ -330,6 +330,10 @@ class Gateway:
         body = {"checks": list(checks), "reason": reason}
         return self._transport.call("POST", f"{_versions_of(repository)}/{commit}/approve", body)
 
+    def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
+        """Call a route whose answer is for another module to parse."""
+        return self._transport.call(method, path, body)
+
     def withdraw(self, repository: RepositoryName, commit: str, reason: str) -> Answer:
         """Withdraw a version, by its whole commit id; returns where it stands now."""
         return self._transport.call("POST", f"{_versions_of(repository)}/{commit}/withdraw", {"reason": reason})

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nomoat.core.metrics import NOTHING, Budget, Metric
 from nomoat.core.names import Classification, RepositoryName
 from nomoat.core.view import View
 
@@ -53,7 +54,7 @@ class Repository:
 
     `reviewed` is whether a person has to approve what is published, who did not write it. `append_only` is whether
     what an approved version has stays as it is, `cap` what one contributor may set (None: as much as they want). `views`
-    are of datasets only.
+    and `metrics` are of datasets only; metrics may be asked for until `budget` is spent.
     """
 
     name: RepositoryName
@@ -66,6 +67,8 @@ class Repository:
     append_only: bool = False
     cap: Cap | None = None
     views: tuple[View, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    budget: Budget = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

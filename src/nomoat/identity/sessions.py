@@ -30,6 +30,10 @@ WORKLOAD_SESSION: Final = 3600  # seconds, from the last renewal on
 T = TypeVar("T")
 
 
+def _nothing(_: Connection) -> None:
+    """What is done besides, where nothing is."""
+
+
 @final
 class Sessions:
     """The registry of `state`, kept durable. Construct it once, before the first request."""
@@ -113,11 +117,14 @@ class Sessions:
         if self._writing:
             await asyncio.wait(self._writing)
 
-    async def end_all(self, now: float) -> None:
-        """End everybody's sessions, devices and unused codes. Raises `Unavailable` when that is not stored."""
+    async def end_all(self, now: float, also: Callable[[Connection], object] = _nothing) -> None:
+        """End everybody's sessions, devices and unused codes, and do `also` in the same transaction.
+
+        Raises `Unavailable` when that is not stored.
+        """
         for kind, name in self.registry.subjects():
             self._mark(Revocable(kind.value), name, now)
-        await self.commit(lambda _: None)
+        await self.commit(also)
 
     async def retain(self, directory: Directory, now: float) -> frozenset[str]:
         """End everything of people and workloads that `directory` does not declare; return the ended ids.

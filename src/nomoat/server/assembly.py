@@ -34,6 +34,7 @@ from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
 from nomoat.resources.log import LogReading
+from nomoat.resources.metrics.metrics import Metrics
 from nomoat.resources.policies import Policies, former, versions
 from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
@@ -48,14 +49,13 @@ from nomoat.resources.repositories.views import Engine, Views
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
+from nomoat.server.apart import Apart
 from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
-from nomoat.server.profiling import MODULE, Profiler
-from nomoat.server.querying import Queries, QueryProcess
-from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.server.signing import signatory_of
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, glances_of, resolvers_of, routes_of
+from nomoat.stores.budgets import Budgets
 from nomoat.stores.chunks import StoredChunks
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
@@ -95,6 +95,8 @@ class Gateway:
     lifecycle: Lifecycle
     tracing: Tracing
     comparing: Comparing
+    budgets: Budgets
+    metrics: Metrics
     browsing: Browsing
     reading: Reading
     views: Views
@@ -126,14 +128,6 @@ class _Stores:
 
 
 @dataclass(frozen=True, slots=True)
-class _Processes:
-    """What other processes do."""
-
-    scan: Scan
-    engine: Engine
-
-
-@dataclass(frozen=True, slots=True)
 class _Provable:
     cosigner: Cosigner
     evidence: Evidence
@@ -161,12 +155,9 @@ async def open_gateway(
     when nobody accepts it.
     """
     kek = KeyEncryptionKey.load(configuration.kek)
-    state = State.open(directory / "state.db", kek.derive("state"))
-    scanner, profiler, process = ScannerProcess(), ScannerProcess(MODULE), QueryProcess()
-    queries = Queries(process)
-    beside = _Processes(scan or Scanner(scanner).scan, engine or queries)
+    state, apart = State.open(directory / "state.db", kek.derive("state")), Apart(scan, engine)
     try:
-        stores = _stores(directory, kek, state, profiler)
+        stores = _stores(directory, kek, state, apart)
         _require_log(directory / "log", stores.subject_keys)
         log = await Log.open(
             directory / "log",
@@ -181,7 +172,7 @@ async def open_gateway(
         )
         try:
             state.follow(log.learn)
-            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock, beside)
+            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock, apart)
             if accept_older is not None:
                 await accept_older(gateway, state)
             await log.learn(state.generation)
@@ -193,10 +184,7 @@ async def open_gateway(
         finally:
             await log.close()
     finally:
-        queries.close()
-        process.end()
-        scanner.end()
-        profiler.end()
+        await apart.end()
         state.close()
 
 
@@ -241,7 +229,7 @@ def _require_log(directory: Path, keys: StoredSubjectKeys) -> None:
         )
 
 
-def _stores(directory: Path, kek: KeyEncryptionKey, state: State, profiler: ScannerProcess) -> _Stores:
+def _stores(directory: Path, kek: KeyEncryptionKey, state: State, apart: Apart) -> _Stores:
     objects, key = Objects(directory / "objects", kek), kek.derive("profiles")
     return _Stores(
         directory,
@@ -251,7 +239,7 @@ def _stores(directory: Path, kek: KeyEncryptionKey, state: State, profiler: Scan
         objects,
         StoredSubjectKeys(state, kek),
         StoredChunks(directory / "columns", state, kek),
-        Profiles(state, objects, Profiler(profiler, key).profile, key),
+        Profiles(state, objects, apart.profiler(key).profile, key),
         lambda project: kek.derive(f"view-pseudonyms/{project}"),
     )
 
@@ -267,9 +255,9 @@ def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Prova
 
 
 def _wire(
-    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, beside: _Processes
+    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
 ) -> Gateway:
-    parts = _resources(configuration, stores, log, provable, clock, beside)
+    parts = _resources(configuration, stores, log, provable, clock, apart)
     resolvers = resolvers_of(parts)
     guard = _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
@@ -312,6 +300,8 @@ def _wire(
         lifecycle=parts.lifecycle,
         tracing=parts.tracing,
         comparing=parts.comparing,
+        budgets=parts.budgets,
+        metrics=parts.metrics,
         browsing=parts.browsing,
         reading=parts.reading,
         views=parts.views,
@@ -338,11 +328,11 @@ def _guard_class(configuration: Configuration) -> Callable[..., Guard]:
 
 
 def _resources(
-    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, beside: _Processes
+    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
 ) -> Resources:
     root = stores.keys.load("authority-certificate").decode("ascii")
     trust_domain = TrustDomain(configuration.trust_domain)
-    declarations, catalog = Declarations(stores.state, clock), Catalog(stores.state)
+    declarations, catalog, budgets = Declarations(stores.state, clock), Catalog(stores.state), Budgets(stores.state)
     identity = Identity(
         authority=CertificateAuthority.from_keys(trust_domain, stores.keys.load("authority"), root),
         token_key=stores.keys.load("tokens"),
@@ -361,7 +351,7 @@ def _resources(
     )
     uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log))
     unscanned = Unscanned(
-        stores.state, stores.objects, beside.scan, worse_by_name, catalog.forget_files, partial(_note_scan, log)
+        stores.state, stores.objects, apart.scan, worse_by_name, catalog.forget_files, partial(_note_scan, log)
     )
     reports = Reports(log, stores.chunks)
     signatures = Signatures(catalog, stores.objects, signatory_of(identity.authority, clock()))
@@ -382,12 +372,16 @@ def _resources(
             stores.profiles,
             lambda: policies.current.index.files,
         ),
+        budgets=budgets,
+        metrics=Metrics(
+            lambda: declarations.current, catalog, stores.objects, budgets, apart.tabulate, apart.noise, clock
+        ),
         browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
         tracing=Tracing(stores.state, lambda: declarations.current, catalog, clock),
         reading=Reading(catalog, stores.objects, signatures, clock),
-        views=Views(lambda: declarations.current, catalog, stores.objects, beside.engine, stores.key_of, clock),
+        views=Views(lambda: declarations.current, catalog, stores.objects, apart.engine, stores.key_of, clock),
         writing=Writing(
-            *(catalog, stores.objects, identity.capabilities, clock, beside.scan, worse_by_name),
+            *(catalog, stores.objects, identity.capabilities, clock, apart.scan, worse_by_name),
             signatures.signatory,
             describer(configuration.trust_domain, signatures.signatory.signer.sign),
         ),

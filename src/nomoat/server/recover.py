@@ -7,6 +7,7 @@ without anybody in it, because whom it knows may have been revoked since.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from nomoat.core.record import Json, system_record
 from nomoat.server.assembly import Clock, Gateway, open_gateway
 from nomoat.server.configuration import Configuration, load_configuration
 from nomoat.server.lock import locked
+from nomoat.stores.budgets import close_budgets
 from nomoat.stores.state import State
 
 ADMINISTRATORS: Final = "administrators"
@@ -74,7 +76,9 @@ async def accept_older_state(gateway: Gateway, state: State, now: float) -> None
     # INVARIANT (never unseen): until the write that ends everybody, the state stays behind the log.
     await gateway.log.append(system_record("AcceptOlderState", said))
     state.overtake(known)
-    await gateway.identity.sessions.end_all(now)
+    # In one transaction: what was told with noise since, and what that cost, is not known either.
+    closing = partial(close_budgets, reason="an older database took the place of a newer one", at=now)
+    await gateway.identity.sessions.end_all(now, closing)
 
 
 def _require_declared(directory: Directory, name: str) -> None:

@@ -232,6 +232,8 @@ async def _conclude(
     try:
         async with open_gateway(directory, configuration, clock) as gateway:
             await gateway.log.append(system_record("AcceptOlderCopy" if known else "Restore", said))
+            # What was told of datasets since the backup is not known, nor what that cost.
+            await gateway.budgets.hold("it was restored from a backup", clock())
             await gateway.reports.clear()  # the database knows of columns; none are in a backup
             if known is not None:
                 await gateway.identity.sessions.end_all(clock())

@@ -22,7 +22,8 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final, final
+from functools import partial
+from typing import Any, Final, TypeAlias, final
 
 from nomoat.core.errors import NoMoatError
 from nomoat.core.verdict import Report
@@ -35,7 +36,10 @@ NICENESS: Final = 5
 
 MEMORY: Final = 1 << 30
 CPU_S: Final = 120
-_BLOCK: Final = 256 << 10
+BLOCK: Final = 256 << 10
+
+Answer: TypeAlias = Callable[[int], Callable[[object], Sequence[object]]]
+"""What a child does before it is confined, given its channel, and then with what it is asked."""
 
 
 @final
@@ -74,7 +78,7 @@ class Ranges(io.RawIOBase):
         into = memoryview(buffer).cast("B")
         length = max(0, min(len(into), self._size - self._at, LARGEST_READ))
         if length:
-            _send(self._channel, b"%d %d %d\n" % (self._number, self._at, length))
+            send(self._channel, b"%d %d %d\n" % (self._number, self._at, length))
             _receive(self._channel, into[:length])
             self._at += length
         return length
@@ -85,12 +89,17 @@ def main() -> int:
     return serve(_reports, NICENESS)
 
 
-def serve(answer: Callable[[int], Callable[[object], Sequence[object]]], niceness: int) -> int:
+def serve(answer: Answer, niceness: int) -> int:
     """Fork a child for each question until the gateway ends; return the exit code.
 
     `answer` is called in the child with the channel, and prepares what needs files still. What it returns is called
     when the child is confined, with what the gateway asked, and returns what is said of each content (JSON).
     """
+    return serve_children(partial(_child, answer), niceness)
+
+
+def serve_children(child: Callable[[int, Confinement], int], niceness: int) -> int:
+    """Fork a child for each question until the gateway ends; return the exit code. `child` answers one, and ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the gateway ends it, orderly
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
     os.nice(niceness)
@@ -106,17 +115,15 @@ def serve(answer: Callable[[int], Callable[[object], Sequence[object]]], nicenes
             if not descriptors:
                 return 0
             if os.fork() == 0:
-                os._exit(_child(descriptors[0], confinement, answer))
+                os._exit(child(descriptors[0], confinement))
             os.close(descriptors[0])
 
 
-def _child(
-    channel: int, confinement: Confinement, answer: Callable[[int], Callable[[object], Sequence[object]]]
-) -> int:
+def _child(answer: Answer, channel: int, confinement: Confinement) -> int:
     try:
         prepared = answer(channel)
         confinement.enter(keep={channel}, memory=MEMORY, cpu_s=CPU_S)
-        _send(channel, json.dumps(prepared(json.loads(_line(channel)))).encode() + b"\n")
+        send(channel, json.dumps(prepared(json.loads(receive_line(channel)))).encode() + b"\n")
     except BaseException:  # noqa: BLE001 - there is nobody to tell: the gateway sees that the answer is missing
         return 1
     return 0
@@ -125,7 +132,7 @@ def _child(
 def _reports(channel: int) -> Callable[[object], Sequence[object]]:
     def reports(sizes: Any) -> Sequence[object]:
         return [
-            _described(inspect(io.BufferedReader(Ranges(channel, number, size), _BLOCK), size))
+            _described(inspect(io.BufferedReader(Ranges(channel, number, size), BLOCK), size))
             for number, size in enumerate(sizes)
         ]
 
@@ -136,7 +143,8 @@ def _described(report: Report) -> dict[str, object]:
     return {"format": report.format, "findings": [list(finding) for finding in report.findings]}
 
 
-def _line(channel: int) -> bytes:
+def receive_line(channel: int) -> bytes:
+    """Read a line, byte by byte, so that nothing behind it is taken. Raises `EOFError`."""
     line = bytearray()
     while not line.endswith(b"\n"):
         byte = os.read(channel, 1)
@@ -146,7 +154,8 @@ def _line(channel: int) -> bytes:
     return bytes(line)
 
 
-def _send(channel: int, content: bytes) -> None:
+def send(channel: int, content: bytes) -> None:
+    """Write all of it."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(channel, rest) :]

@@ -82,19 +82,22 @@ async def asked(process: ScannerProcess, question: object, contents: Sequence[Sc
     reader, writer = await asyncio.open_connection(sock=channel, limit=LONGEST_ANSWER)
     try:
         writer.write(json.dumps(question).encode() + b"\n")
-        return await _answered(reader, writer, contents)
+        return await serve_ranges(reader, writer, contents)
     finally:
         writer.close()  # a child that is still at work ends at its next question, or at its limit of CPU time
 
 
-async def _answered(reader: StreamReader, writer: StreamWriter, contents: Sequence[Scannable]) -> bytes:
-    """Serve ranges until the answer comes."""
+async def serve_ranges(reader: StreamReader, writer: StreamWriter, contents: Sequence[Scannable]) -> bytes:
+    """Serve ranges of contents until the answer comes, a line of JSON.
+
+    Raises `EOFError` when none does, `ValueError` for a range that is not there or one too many.
+    """
     left = [READ_AGAIN * content.size + LARGEST_READ for content in contents]
     while True:
         line = await reader.readline()
         if not line.endswith(b"\n"):
             raise EOFError
-        if line.startswith(b"["):
+        if line.startswith((b"[", b"{")):
             return line
         number, offset, length = map(int, line.split())
         if number not in range(len(contents)) or not 0 < length <= LARGEST_READ:

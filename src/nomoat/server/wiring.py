@@ -50,6 +50,7 @@ from nomoat.protocols.admin.datasets import DatasetVersionEndpoints
 from nomoat.protocols.admin.evidence import EvidenceEndpoints
 from nomoat.protocols.admin.lineage import LineageEndpoints
 from nomoat.protocols.admin.log import LogEndpoint
+from nomoat.protocols.admin.metrics import MetricEndpoints
 from nomoat.protocols.admin.versions import VersionEndpoints
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.browsing import BrowsingEndpoints
@@ -64,6 +65,7 @@ from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History
 from nomoat.resources.identities import Identities
 from nomoat.resources.log import LogReading
+from nomoat.resources.metrics.metrics import Metrics
 from nomoat.resources.policies import Policies
 from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
@@ -73,6 +75,7 @@ from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
 from nomoat.resources.repositories.views import Views
 from nomoat.resources.trial import Trial
+from nomoat.stores.budgets import Budgets
 from nomoat.stores.uncommitted import Uncommitted
 from nomoat.stores.unscanned import Unscanned
 
@@ -94,6 +97,8 @@ class Resources:
     lifecycle: Lifecycle
     tracing: Tracing
     comparing: Comparing
+    budgets: Budgets
+    metrics: Metrics
     browsing: Browsing
     reading: Reading
     views: Views
@@ -132,6 +137,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         **parts.tracing.resolvers,
         **parts.comparing.resolvers,
         **parts.views.resolvers,
+        **parts.metrics.resolvers,
         ListRepositories: parts.browsing.resolve,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
@@ -183,6 +189,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *VersionEndpoints(guard, parts.lifecycle).routes(),
         *LineageEndpoints(guard, parts.tracing).routes(),
         *DatasetVersionEndpoints(guard, parts.comparing).routes(),
+        *MetricEndpoints(guard, parts.metrics).routes(),
         *PolicyCraft(guard, parts.policy_reading, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),

@@ -39,6 +39,7 @@ from nomoat.core.operation.identity import (
     Whoami,
 )
 from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
+from nomoat.core.operation.metrics import ListMetrics, ReadMetric, ReopenBudget
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
 from nomoat.core.operation.versions import ApproveVersion, ListVersions, WithdrawVersion
 from nomoat.core.operation.views import QueryView
@@ -69,6 +70,7 @@ __all__ = [
     "JoinWorkload",
     "ListCommits",
     "ListFiles",
+    "ListMetrics",
     "ListRepositories",
     "ListVersions",
     "LowerLabel",
@@ -85,10 +87,12 @@ __all__ = [
     "ReadLineage",
     "ReadLog",
     "ReadManifest",
+    "ReadMetric",
     "ReadPolicy",
     "ReadStatus",
     "RegisterDevice",
     "RenewCertificate",
+    "ReopenBudget",
     "ReportLoad",
     "ReportLog",
     "Resolved",

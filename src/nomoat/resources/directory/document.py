@@ -32,29 +32,20 @@ from nomoat.resources.directory.fields import (
     text_of,
     words_of,
 )
+from nomoat.resources.directory.metrics import BUDGET_FIELDS, described_metrics, parse_metrics
 from nomoat.resources.directory.views import described_view, parse_views
 
 LONGEST_DOCUMENT: Final = 4 << 20  # characters
 
+_OF_REPOSITORIES: Final = BUDGET_FIELDS | {
+    *{"name", "classification", "owner", "labels", "files", "views", "review", "remove"}
+}
 _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "group": frozenset({"name", "remove"}),
     "person": frozenset({"name", "groups", "clearance", "remove"}),
     "workload": frozenset({"name", "segment", "groups", "clearance", "remove"}),
-    "dataset": frozenset(
-        {
-            "name",
-            "classification",
-            "owner",
-            "labels",
-            "files",
-            "views",
-            "review",
-            "append_only",
-            "contributor_cap",
-            "remove",
-        }
-    ),
-    "model": frozenset({"name", "classification", "owner", "labels", "files", "views", "review", "remove"}),
+    "dataset": _OF_REPOSITORIES | {"append_only", "contributor_cap"},
+    "model": _OF_REPOSITORIES,
 }
 _REMOVED: Final[Mapping[str, str]] = dict.fromkeys(
     RepositoryKind, "nobody reaches it; what it holds is kept, and back when it is declared again"
@@ -170,6 +161,9 @@ def _repository(name: RepositoryName, table: Table) -> Repository:
     if files is None:
         raise Malformed("files is a list of tables with path, labels and classification")
     reviewed = _review(name.kind, table)
+    metrics, budget = parse_metrics(table)
+    if budget.total and name.kind is not RepositoryKind.DATASET:
+        raise Malformed("only a dataset has metrics and a budget")
     return Repository(
         name=name,
         # A repository whose confidentiality nobody stated is as confidential as there is.
@@ -182,6 +176,8 @@ def _repository(name: RepositoryName, table: Table) -> Repository:
         append_only=_truth(table, "append_only"),
         cap=parse_cap(table.get("contributor_cap"), reviewed=reviewed),
         views=_views(name.kind, table),
+        metrics=metrics,
+        budget=budget,
     )
 
 
@@ -285,6 +281,7 @@ def _described(repository: Repository) -> dict[str, object]:
         "files": [_described_rule(rule) for rule in repository.files],
         "views": [described_view(view) for view in repository.views],
         "review": "required" if repository.reviewed else "none",
+        **described_metrics(repository.metrics, repository.budget),
     }
     if repository.name.kind is RepositoryKind.DATASET:
         described["append_only"] = repository.append_only
