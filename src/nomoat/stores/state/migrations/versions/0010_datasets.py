@@ -1,6 +1,6 @@
 """The digest of each version's manifest, chained to the one before it, and what is known of contents' rows.
 
-Revises 0008.
+Revises 0009.
 """
 
 import hashlib
@@ -9,8 +9,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

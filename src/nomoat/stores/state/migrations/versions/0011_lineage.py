@@ -2,14 +2,14 @@
 
 Of versions of before nobody knows what went into them: they inherit nothing.
 
-Revises 0008.
+Revises 0010.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0008"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

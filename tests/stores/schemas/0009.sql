@@ -1,5 +1,6 @@
 CREATE TABLE blob ( id TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL, git_oid TEXT NOT NULL, wrapped_key BLOB NOT NULL, created_at REAL NOT NULL, verdict TEXT DEFAULT 'unscannable' NOT NULL, format TEXT DEFAULT '' NOT NULL, findings TEXT DEFAULT '[]' NOT NULL, CONSTRAINT pk_blob PRIMARY KEY (id), CONSTRAINT uq_blob_repository_digest UNIQUE (repository, digest), CONSTRAINT ck_blob_size CHECK (size >= 0), CONSTRAINT fk_blob_repository FOREIGN KEY(repository) REFERENCES repository (id) DEFERRABLE INITIALLY DEFERRED ) STRICT;
 CREATE TABLE branch ( repository TEXT NOT NULL, name TEXT NOT NULL, revision TEXT NOT NULL, CONSTRAINT pk_branch PRIMARY KEY (repository, name), CONSTRAINT fk_branch_repository FOREIGN KEY(repository) REFERENCES repository (id) DEFERRABLE INITIALLY DEFERRED, CONSTRAINT fk_branch_revision FOREIGN KEY(revision) REFERENCES revision (id) DEFERRABLE INITIALLY DEFERRED ) WITHOUT ROWID, STRICT;
+CREATE TABLE budget_hold ( number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, dataset TEXT NOT NULL, subject TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL, record INTEGER NOT NULL ) STRICT;
 CREATE TABLE change ( revision TEXT NOT NULL, path TEXT NOT NULL, blob TEXT, verdict TEXT DEFAULT 'unscannable' NOT NULL, CONSTRAINT pk_change PRIMARY KEY (revision, path), CONSTRAINT fk_change_revision FOREIGN KEY(revision) REFERENCES revision (id) DEFERRABLE INITIALLY DEFERRED, CONSTRAINT fk_change_blob FOREIGN KEY(blob) REFERENCES blob (id) DEFERRABLE INITIALLY DEFERRED ) WITHOUT ROWID, STRICT;
 CREATE TABLE chunk ( first INTEGER NOT NULL, last INTEGER NOT NULL, oldest TEXT NOT NULL, newest TEXT NOT NULL, wrapped_key BLOB NOT NULL, CONSTRAINT pk_chunk PRIMARY KEY (first) ) STRICT;
 CREATE TABLE code ( hash BLOB NOT NULL, subject_kind TEXT NOT NULL, subject TEXT NOT NULL, expires_at REAL NOT NULL, used_at REAL, session TEXT, CONSTRAINT pk_code PRIMARY KEY (hash), CONSTRAINT fk_code_session FOREIGN KEY(session) REFERENCES session (id) DEFERRABLE INITIALLY DEFERRED ) STRICT;
@@ -7,12 +8,10 @@ CREATE TABLE device ( id TEXT NOT NULL, person TEXT NOT NULL, public_key BLOB NO
 CREATE TABLE directory_version ( generation INTEGER NOT NULL, document TEXT NOT NULL, applied_at REAL NOT NULL, applied_by TEXT NOT NULL, CONSTRAINT pk_directory_version PRIMARY KEY (generation) ) STRICT;
 CREATE TABLE erasure ( pseudonym TEXT NOT NULL, record INTEGER NOT NULL, CONSTRAINT pk_erasure PRIMARY KEY (pseudonym) ) STRICT;
 CREATE TABLE generation ( number INTEGER NOT NULL, CONSTRAINT pk_generation PRIMARY KEY (number) ) STRICT;
-CREATE TABLE label ( number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, revision TEXT NOT NULL, classification INTEGER NOT NULL, labels TEXT NOT NULL, subject TEXT NOT NULL, at REAL NOT NULL, reason TEXT NOT NULL, record INTEGER NOT NULL ) STRICT;
-CREATE TABLE load ( revision TEXT NOT NULL, session TEXT NOT NULL, subject TEXT NOT NULL, digest TEXT NOT NULL, verified INTEGER NOT NULL, at REAL NOT NULL, record INTEGER NOT NULL, CONSTRAINT pk_load PRIMARY KEY (revision, session) ) WITHOUT ROWID, STRICT;
-CREATE TABLE origin ( revision TEXT NOT NULL, repository TEXT NOT NULL, subject TEXT NOT NULL, session TEXT NOT NULL, at REAL NOT NULL, since REAL NOT NULL, upto INTEGER NOT NULL, record INTEGER NOT NULL, statement BLOB NOT NULL, CONSTRAINT pk_origin PRIMARY KEY (revision) ) STRICT;
+CREATE TABLE metric_release ( number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, dataset TEXT NOT NULL, revision TEXT NOT NULL, metric TEXT NOT NULL, epsilon INTEGER NOT NULL, answer TEXT NOT NULL, subject TEXT NOT NULL, at REAL NOT NULL, record INTEGER NOT NULL, CONSTRAINT ck_metric_release_epsilon CHECK (epsilon > 0) ) STRICT;
+CREATE TABLE metric_share ( release INTEGER NOT NULL, subject TEXT NOT NULL, at REAL NOT NULL, record INTEGER NOT NULL, CONSTRAINT pk_metric_share PRIMARY KEY (release, subject), CONSTRAINT fk_metric_share_release FOREIGN KEY(release) REFERENCES metric_release (number) DEFERRABLE INITIALLY DEFERRED ) WITHOUT ROWID, STRICT;
 CREATE TABLE policy_trial ( number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL, files TEXT NOT NULL, begun_at REAL NOT NULL, begun_by TEXT NOT NULL ) STRICT;
 CREATE TABLE policy_version ( number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL, files TEXT NOT NULL, applied_at REAL NOT NULL, applied_by TEXT NOT NULL ) STRICT;
-CREATE TABLE reading ( number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, session TEXT NOT NULL, day INTEGER NOT NULL, revision TEXT NOT NULL, path TEXT NOT NULL, subject TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL, classification INTEGER NOT NULL, labels TEXT NOT NULL, at REAL NOT NULL, record INTEGER NOT NULL, CONSTRAINT uq_reading_session_revision_path_day_classification_labels UNIQUE (session, revision, path, day, classification, labels) ) STRICT;
 CREATE TABLE repository ( id TEXT NOT NULL, kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, created_at REAL NOT NULL, created_by TEXT NOT NULL, CONSTRAINT pk_repository PRIMARY KEY (id), CONSTRAINT uq_repository_kind_namespace_name UNIQUE (kind, namespace, name) ) STRICT;
 CREATE TABLE revision ( id TEXT NOT NULL, repository TEXT NOT NULL, parent TEXT, title TEXT NOT NULL, author TEXT NOT NULL, at REAL NOT NULL, CONSTRAINT pk_revision PRIMARY KEY (id), CONSTRAINT fk_revision_repository FOREIGN KEY(repository) REFERENCES repository (id) DEFERRABLE INITIALLY DEFERRED, CONSTRAINT fk_revision_parent FOREIGN KEY(parent) REFERENCES revision (id) DEFERRABLE INITIALLY DEFERRED ) STRICT;
 CREATE TABLE revocation ( number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, at REAL NOT NULL ) STRICT;
@@ -22,13 +21,10 @@ CREATE TABLE subject_key ( pseudonym TEXT NOT NULL, wrapped_key BLOB NOT NULL, C
 CREATE TABLE tag ( repository TEXT NOT NULL, name TEXT NOT NULL, revision TEXT NOT NULL, message TEXT NOT NULL, author TEXT NOT NULL, at REAL NOT NULL, CONSTRAINT pk_tag PRIMARY KEY (repository, name), CONSTRAINT fk_tag_repository FOREIGN KEY(repository) REFERENCES repository (id) DEFERRABLE INITIALLY DEFERRED, CONSTRAINT fk_tag_revision FOREIGN KEY(revision) REFERENCES revision (id) DEFERRABLE INITIALLY DEFERRED ) WITHOUT ROWID, STRICT;
 CREATE TABLE upload ( blob TEXT NOT NULL, subject TEXT NOT NULL, at REAL NOT NULL, CONSTRAINT pk_upload PRIMARY KEY (blob, subject), CONSTRAINT fk_upload_blob FOREIGN KEY(blob) REFERENCES blob (id) DEFERRABLE INITIALLY DEFERRED ) WITHOUT ROWID, STRICT;
 CREATE INDEX ix_branch_revision ON branch (revision);
+CREATE INDEX ix_budget_hold_dataset ON budget_hold (dataset);
 CREATE INDEX ix_change_blob ON change (blob);
 CREATE INDEX ix_device_person ON device (person);
-CREATE INDEX ix_label_revision ON label (revision);
-CREATE INDEX ix_origin_subject ON origin (subject);
-CREATE INDEX ix_reading_repository_digest ON reading (repository, digest);
-CREATE INDEX ix_reading_revision ON reading (revision);
-CREATE INDEX ix_reading_subject_at ON reading (subject, at);
+CREATE INDEX ix_metric_release_dataset ON metric_release (dataset);
 CREATE INDEX ix_revision_parent ON revision (parent);
 CREATE INDEX ix_revision_repository ON revision (repository);
 CREATE INDEX ix_revocation_kind_name ON revocation (kind, name);
