@@ -17,7 +17,8 @@ from nomoat.core.errors import Conflict, Malformed
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id
 from nomoat.core.verdict import Report, Verdict
 from nomoat.stores.blob import StoredBlob
-from nomoat.stores.catalog import Catalog, CreatedRepository
+from nomoat.stores.catalog import Catalog
+from nomoat.stores.created import CreatedRepository
 from nomoat.stores.revisions import Draft, StoredFile
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import blob

@@ -9,7 +9,8 @@ import click
 
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
-from nomoat.client.gateway import FileFinding, Gateway, StandingVersion
+from nomoat.client.gateway import Gateway
+from nomoat.client.versions import FileFinding, StandingVersion
 from nomoat.core.errors import Malformed, NotFound
 from nomoat.core.lifecycle import Stage
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id, parse_repository_name

@@ -7,14 +7,16 @@ may do what is the gateway's to say, what an answer proves is `session`'s.
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar, cast
+from typing import Final, cast
 from urllib.parse import quote, urlencode
 
 from nomoat.audit.checkpoint import parse_hash
+from nomoat.client.answers import field_of, optional, rows_of
 from nomoat.client.datasets import DatasetManifest, Difference, read_manifest
 from nomoat.client.errors import Unintelligible
 from nomoat.client.proofs import ProofKey
 from nomoat.client.transport import PATIENCE_S, Answer, Transport
+from nomoat.client.versions import StandingVersion, read_versions
 from nomoat.core.errors import Malformed, Unauthenticated
 from nomoat.core.names import RepositoryName
 
@@ -22,9 +24,6 @@ QUERY_S: Final = 400.0  # making the view may take most of it
 WAIT_S: Final = 660.0  # a minute more than the gateway lets a report wait
 DIFF_S: Final = 300.0  # a minute of profiling, and what was begun then
 REPLAY_S: Final = 3600.0  # a log of millions of records is decided again at some ten thousand a second
-
-
-ValueT = TypeVar("ValueT", str, int, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,36 +112,6 @@ class Aggregate:
     missing_since: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileFinding:
-    """The worst thing that a scan found in a file: by which rule, where in it ('' for all of it), and what."""
-
-    path: str
-    verdict: str
-    rule: str
-    where: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class StandingVersion:
-    """A commit of the main branch, and where it stands: since `at`, by whose word and why (Unix seconds, texts).
-
-    `served` says whether it is what the branch means now, `findings` why it is in quarantine.
-    """
-
-    commit: str
-    title: str
-    author: str
-    published: float
-    served: bool
-    stage: str
-    by: str
-    at: float
-    reason: str
-    findings: tuple[FileFinding, ...] = ()
-
-
 class Gateway:
     """The routes of one gateway over one transport."""
 
@@ -186,7 +155,7 @@ class Gateway:
     def consistency(self, old: int, new: int) -> list[bytes]:
         """Return the proof that the log of `new` records extends that of `old`, unverified (hashes)."""
         answer = self._transport.call("GET", f"/v1/consistency?old={old}&new={new}", limit=64 * 1024)
-        if (_field(answer, "old", int), _field(answer, "new", int)) != (old, new):
+        if (field_of(answer, "old", int), field_of(answer, "new", int)) != (old, new):
             raise Unintelligible(f"it gave a proof between other sizes than {old} and {new}")
         steps = answer.get("proof")
         try:
@@ -209,7 +178,7 @@ class Gateway:
     def enroll(self, subject: str) -> tuple[str, int]:
         """Make a one-time code for `person:NAME` or `workload:NAME`; returns it and its life in seconds."""
         answer = self._transport.call("POST", "/v1/enroll", {"subject": subject})
-        return _field(answer, "code", str), _field(answer, "expires_in", int)
+        return field_of(answer, "code", str), field_of(answer, "expires_in", int)
 
     def revoke(self, kind: str, name: str) -> Answer:
         """End a person, workload, device or session; returns what ended."""
@@ -221,22 +190,25 @@ class Gateway:
         answer = self._transport.call("POST", "/v1/directory", body)
         plan = tuple(
             Planned(
-                _field(row, "change", str), _field(row, "kind", str), _field(row, "name", str), _optional(row, "detail")
+                field_of(row, "change", str),
+                field_of(row, "kind", str),
+                field_of(row, "name", str),
+                optional(row, "detail"),
             )
-            for row in _rows(answer, "plan")
+            for row in rows_of(answer, "plan")
         )
-        return DirectoryAnswer(_field(answer, "generation", int), plan, _field(answer, "applied", bool))
+        return DirectoryAnswer(field_of(answer, "generation", int), plan, field_of(answer, "applied", bool))
 
     def apply_policy(self, files: Mapping[str, str], *, dry_run: bool, base: str = "") -> PolicyAnswer:
         """Plan or apply policies; `base` is the digest of the set that the shown plan was made against."""
         body = {"files": dict(files), "dry_run": dry_run, "base": base}
         answer = self._transport.call("POST", "/v1/policy", body)
         plan = tuple(
-            Planned(_field(row, "change", str), "policy", _field(row, "id", str), _field(row, "file", str))
-            for row in _rows(answer, "plan")
+            Planned(field_of(row, "change", str), "policy", field_of(row, "id", str), field_of(row, "file", str))
+            for row in rows_of(answer, "plan")
         )
-        digest, active = _field(answer, "digest", str), _field(answer, "active", str)
-        return PolicyAnswer(digest, active, plan, _field(answer, "applied", bool))
+        digest, active = field_of(answer, "digest", str), field_of(answer, "active", str)
+        return PolicyAnswer(digest, active, plan, field_of(answer, "applied", bool))
 
     def policies(self) -> tuple[HeldPolicies, HeldPolicies | None]:
         """Return the policies in force, and those on trial if there are any."""
@@ -272,20 +244,22 @@ class Gateway:
         """Return a record's receipt and, with `disclose`, its opening (b"" without), both unverified."""
         answer = self._transport.call("POST", "/v1/log/receipt", {"record": number, "disclose": disclose})
         try:
-            opening = b64decode(_optional(answer, "opening"), validate=True)
+            opening = b64decode(optional(answer, "opening"), validate=True)
         except ValueError:
             raise Unintelligible("its answer has no proper 'opening'") from None
-        return _field(answer, "receipt", str).encode(), opening
+        return field_of(answer, "receipt", str).encode(), opening
 
     def own_receipt(self, number: int) -> bytes:
         """Return the receipt of a record of an access of the caller's own, unverified."""
-        return _field(self._transport.call("POST", "/v1/log/receipt/own", {"record": number}), "receipt", str).encode()
+        return field_of(
+            self._transport.call("POST", "/v1/log/receipt/own", {"record": number}), "receipt", str
+        ).encode()
 
     def log(self, query: str, *, after: int = -1, limit: int, scan: bool = False) -> Records:
         """Read records that match `query`: the newest `limit`, or the next ones after index `after`."""
         body: dict[str, object] = {"query": query, "after": after, "limit": limit}
         answer = self._transport.call("POST", "/v1/log", {**body, "scan": True} if scan else body)
-        return Records(tuple(_rows(answer, "records")), _field(answer, "size", int))
+        return Records(tuple(rows_of(answer, "records")), field_of(answer, "size", int))
 
     def export(self, form: str, query: str, *, after: int = -1) -> Iterator[bytes]:
         """Yield every record that matches `query`, after index `after`, in a format (see `nomoat.audit.export`)."""
@@ -296,34 +270,21 @@ class Gateway:
         body = {"by": by, "query": query, "limit": limit, **({"wait": True} if wait else {})}
         answer = self._transport.call("POST", "/v1/log/report", body, patience=WAIT_S if wait else PATIENCE_S)
         return Aggregate(
-            _rows(answer, "rows"),
-            _field(answer, "groups", int),
-            _field(answer, "counted", int),
-            _field(answer, "size", int),
-            _optional(answer, "missing_since"),
+            rows_of(answer, "rows"),
+            field_of(answer, "groups", int),
+            field_of(answer, "counted", int),
+            field_of(answer, "size", int),
+            optional(answer, "missing_since"),
         )
 
     def erase(self, subject: str) -> tuple[str, int]:
         """Destroy what the log says of `person:NAME` or `workload:NAME`; returns its pseudonym and the record."""
         answer = self._transport.call("POST", "/v1/log/erase", {"subject": subject})
-        return _field(answer, "pseudonym", str), _field(answer, "record", int)
+        return field_of(answer, "pseudonym", str), field_of(answer, "record", int)
 
     def versions(self, repository: RepositoryName) -> list[StandingVersion]:
         """Return the versions of a repository's main branch, newest first."""
-        answer = self._transport.call("GET", _versions_of(repository))
-        return [
-            StandingVersion(
-                **{name: _field(row, name, str) for name in ("commit", "title", "author", "stage", "by", "reason")},
-                published=_instant(row, "published"),
-                served=_field(row, "served", bool),
-                at=_instant(row, "at"),
-                findings=tuple(
-                    FileFinding(*(_field(found, name, str) for name in ("path", "verdict", "rule", "where", "what")))
-                    for found in _rows(row, "findings")
-                ),
-            )
-            for row in _rows(answer, "versions")
-        ]
+        return read_versions(self._transport.call("GET", _versions_of(repository)))
 
     def approve(self, repository: RepositoryName, commit: str, checks: Sequence[str], reason: str) -> Answer:
         """Approve a version, by its whole commit id; returns where it stands now."""
@@ -370,62 +331,31 @@ def _versions_of(repository: RepositoryName) -> str:
     return f"/v1/versions/{repository.kind}/{repository}"
 
 
-def _instant(answer: Answer, name: str) -> float:
-    value = answer.get(name)
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise Unintelligible(f"its answer has no proper {name!r}")
-    return value
-
-
 def _held(value: object) -> HeldPolicies:
     row = cast("Answer", value if isinstance(value, dict) else {})
     files, since = row.get("files"), row.get("since")
     texts = cast("dict[str, object]", files if isinstance(files, dict) else {"": None})
     if not all(isinstance(text, str) for text in texts.values()) or not isinstance(since, (int, float)):
         raise Unintelligible("its answer has no proper policies")
-    by, version = _field(row, "by", str), _field(row, "version", int)
-    return HeldPolicies(_field(row, "digest", str), version, since, by, cast("dict[str, str]", texts))
+    by, version = field_of(row, "by", str), field_of(row, "version", int)
+    return HeldPolicies(field_of(row, "digest", str), version, since, by, cast("dict[str, str]", texts))
 
 
 def _issued(answer: Answer) -> Issued:
     return Issued(
-        certificate=_field(answer, "certificate", str),
-        ca=_field(answer, "ca", str),
-        subject=_field(answer, "subject", str),
-        device=_optional(answer, "device"),  # a workload has none
-        session=_field(answer, "session", str),
-        spiffe_id=_field(answer, "spiffe_id", str),
-        trust_domain=_field(answer, "trust_domain", str),
-        log_key=_field(answer, "log_key", str),
-        checkpoint=_field(answer, "checkpoint", str),
+        certificate=field_of(answer, "certificate", str),
+        ca=field_of(answer, "ca", str),
+        subject=field_of(answer, "subject", str),
+        device=optional(answer, "device"),  # a workload has none
+        session=field_of(answer, "session", str),
+        spiffe_id=field_of(answer, "spiffe_id", str),
+        trust_domain=field_of(answer, "trust_domain", str),
+        log_key=field_of(answer, "log_key", str),
+        checkpoint=field_of(answer, "checkpoint", str),
     )
 
 
 def _token(answer: Answer) -> Token:
     return Token(
-        _field(answer, "access_token", str), _field(answer, "expires_in", int), _field(answer, "checkpoint", str)
+        field_of(answer, "access_token", str), field_of(answer, "expires_in", int), field_of(answer, "checkpoint", str)
     )
-
-
-def _field(answer: Answer, name: str, kind: type[ValueT]) -> ValueT:
-    value = answer.get(name)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise Unintelligible(f"its answer has no proper {name!r}")
-    return value
-
-
-def _optional(answer: Answer, name: str) -> str:
-    value = answer.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _rows(answer: Answer, name: str) -> Sequence[Answer]:
-    rows = answer.get(name)
-    if not isinstance(rows, list):
-        raise Unintelligible(f"its answer has no proper {name!r}")
-    checked: list[Answer] = []
-    for row in cast("list[object]", rows):
-        if not isinstance(row, dict):
-            raise Unintelligible(f"its answer has no proper {name!r}")
-        checked.append(cast("dict[str, object]", row))
-    return checked

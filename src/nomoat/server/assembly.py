@@ -18,7 +18,7 @@ from nomoat.audit.log import Log
 from nomoat.audit.prefix import newest_segment
 from nomoat.audit.reading import Reader
 from nomoat.audit.reports import Reports
-from nomoat.core.errors import NoMoatError, Unavailable
+from nomoat.core.errors import Unavailable
 from nomoat.core.operation import Operation, ReadStatus
 from nomoat.core.record import system_record
 from nomoat.guard import Guard
@@ -52,6 +52,7 @@ from nomoat.server.admission import Admission
 from nomoat.server.apart import Apart
 from nomoat.server.configuration import Configuration
 from nomoat.server.names import INDEX_FILE, log_origin
+from nomoat.server.notes import note_removal, note_scan, tell_of_a_failed_scan, tell_of_a_failed_sweep
 from nomoat.server.signing import signatory_of
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, glances_of, resolvers_of, routes_of
@@ -193,8 +194,8 @@ async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
     """Do beside what is served what has to be done from time to time, and conclude at the end."""
     beside = [
         asyncio.create_task(gateway.guard.strangers.run()),
-        asyncio.create_task(gateway.uncommitted.run(_tell_of_a_failed_sweep)),
-        asyncio.create_task(gateway.unscanned.run(_tell_of_a_failed_scan)),
+        asyncio.create_task(gateway.uncommitted.run(tell_of_a_failed_sweep)),
+        asyncio.create_task(gateway.unscanned.run(tell_of_a_failed_scan)),
     ]
     try:
         yield
@@ -349,9 +350,9 @@ def _resources(
         former=lru_cache(maxsize=FORMER)(partial(former, stores.state)),
         versions=partial(versions, stores.state),
     )
-    uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log))
+    uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(note_removal, log))
     unscanned = Unscanned(
-        stores.state, stores.objects, apart.scan, worse_by_name, catalog.forget_files, partial(_note_scan, log)
+        stores.state, stores.objects, apart.scan, worse_by_name, catalog.forget_files, partial(note_scan, log)
     )
     reports = Reports(log, stores.chunks)
     signatures = Signatures(catalog, stores.objects, signatory_of(identity.authority, clock()))
@@ -394,19 +395,3 @@ def _resources(
         erasure=Erasure(log, stores.subject_keys, stores.chunks.drop, [reports.clear]),
         reports=reports,
     )
-
-
-async def _note_removal(log: Log, why: str, contents: int, length: int) -> None:
-    await log.append(system_record("RemoveContents", {"why": why, "contents": contents, "bytes": length}))
-
-
-async def _note_scan(log: Log, verdicts: Mapping[str, int]) -> None:
-    await log.append(system_record("ScanContents", {"verdicts": dict(verdicts)}))
-
-
-def _tell_of_a_failed_scan(error: NoMoatError) -> None:
-    _log.warning("contents that nobody has looked at are not scanned at the moment: %s", error)
-
-
-def _tell_of_a_failed_sweep(error: NoMoatError) -> None:
-    _log.warning("contents that nobody committed are not removed at the moment: %s", error)

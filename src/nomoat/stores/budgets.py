@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from nomoat.core.errors import Conflict
 from nomoat.core.metrics import MILLION, Budget
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import budget_hold, metric_release, metric_share
+from nomoat.stores.state.metrics_schema import budget_hold, metric_release, metric_share
 
 EVERY: Final = ""
 """The dataset of a hold that is for all of them."""

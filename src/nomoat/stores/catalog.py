@@ -6,18 +6,17 @@ follow the state in the order of its commits, in the event loop. It knows no pol
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from secrets import token_hex
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, TypeAlias, final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection
 
-from nomoat.core.errors import Conflict
 from nomoat.core.lifecycle import Stage, Standing, stage_of
 from nomoat.core.lineage import NOTHING, Label
-from nomoat.core.names import CANDIDATE, RepositoryKind, RepositoryName, is_commit_id
+from nomoat.core.names import RepositoryName
 from nomoat.core.verdict import Report
+from nomoat.stores.created import CreatedRepository, commit_named, create, load_created
 from nomoat.stores.held import HeldFile, held_files
 from nomoat.stores.lineage import Lineage, derive
 from nomoat.stores.references import (
@@ -40,7 +39,6 @@ from nomoat.stores.revisions import (
     Revision,
     Snapshot,
     StoredFile,
-    begin_history,
     commit,
     keep_content,
     load_snapshot,
@@ -50,9 +48,7 @@ from nomoat.stores.revisions import (
 from nomoat.stores.rounds import Limits, require_allowed
 from nomoat.stores.stages import BY_ITSELF, authors, promote, served, set_stage, standing, withdraw
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import branch, repository, tag
 
-MAIN: Final = "main"  # the branch that a new repository has
 CACHED_FILES: Final = 120_000  # in all cached snapshots together, about 100 MiB
 
 Still: TypeAlias = Callable[[], None]
@@ -61,21 +57,6 @@ _UNLIMITED: Final = Limits()
 
 def _always() -> None:
     """What nobody can take back."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreatedRepository:
-    """A repository by its immutable id; `created_at` is Unix seconds.
-
-    `branches` and `tags` map names to commit ids, `served` each branch to its newest approved version.
-    """
-
-    id: str
-    name: RepositoryName
-    created_at: float
-    branches: Mapping[str, str]
-    tags: Mapping[str, str] = field(default_factory=dict[str, str])
-    served: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @final
@@ -91,7 +72,7 @@ class Catalog:
 
     def __init__(self, state: State, cached_files: int = CACHED_FILES) -> None:
         self._state = state
-        self._created = state.read(_all)
+        self._created = state.read(load_created)
         self._cached: OrderedDict[str, Snapshot] = OrderedDict()
         self._most = cached_files
         self._room = cached_files  # what is left of it
@@ -163,7 +144,7 @@ class Catalog:
 
         def change(connection: Connection) -> CreatedRepository:
             still()
-            return _create(connection, name, subject, at)
+            return create(connection, name, subject, at)
 
         return await self._state.write(change, self._add)
 
@@ -365,44 +346,6 @@ class Catalog:
             self._room += 1 + len(oldest.paths)
 
 
-def commit_named(of: CreatedRepository, named: str) -> str | None:
-    """The commit id that a branch, a tag or a commit id (of whatever repository) means, or None.
-
-    A branch means its newest approved version, `candidate` the newest one of the main branch in whatever stage.
-    """
-    if named == CANDIDATE:
-        return of.branches.get(MAIN)
-    return of.served.get(named) or of.tags.get(named) or (named if is_commit_id(named) else None)
-
-
 def _changed(before: Mapping[str, str], changes: Mapping[str, str | None]) -> Mapping[str, str]:
     after = {**before, **changes}
     return MappingProxyType({name: commit for name, commit in after.items() if commit is not None})
-
-
-def _all(connection: Connection) -> dict[RepositoryName, CreatedRepository]:
-    branches: dict[str, dict[str, str]] = {}
-    for row in connection.execute(select(branch)):
-        branches.setdefault(row.repository, {})[row.name] = row.revision
-    tags: dict[str, dict[str, str]] = {}
-    for row in connection.execute(select(tag.c.repository, tag.c.name, tag.c.revision)):
-        tags.setdefault(row.repository, {})[row.name] = row.revision
-    created: dict[RepositoryName, CreatedRepository] = {}
-    for row in connection.execute(select(repository)):
-        name = RepositoryName(RepositoryKind(row.kind), row.namespace, row.name)
-        heads, marks = MappingProxyType(branches.get(row.id, {})), MappingProxyType(tags.get(row.id, {}))
-        created[name] = CreatedRepository(row.id, name, row.created_at, heads, marks, served(connection, row.id))
-    return created
-
-
-def _create(connection: Connection, name: RepositoryName, subject: str, at: float) -> CreatedRepository:
-    same = (repository.c.kind == name.kind, repository.c.namespace == name.namespace, repository.c.name == name.name)
-    if connection.scalar(select(repository.c.id).where(*same)) is not None:
-        raise Conflict(f"{name} exists already")
-    identifier = token_hex(16)
-    row = {"kind": name.kind.value, "namespace": name.namespace, "name": name.name}
-    connection.execute(insert(repository).values(id=identifier, **row, created_at=at, created_by=subject))
-    first: Revision = begin_history(connection, identifier, MAIN, subject, at)
-    set_stage(connection, first.id, Standing(Stage.APPROVED, BY_ITSELF, at, ""))
-    main = MappingProxyType({MAIN: first.id})
-    return CreatedRepository(identifier, name, at, main, served=main)

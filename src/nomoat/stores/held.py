@@ -12,7 +12,8 @@ from sqlalchemy import Connection, func, select
 
 from nomoat.core.lifecycle import HELD
 from nomoat.core.verdict import Report, Verdict
-from nomoat.stores.revisions import ancestry, report_of
+from nomoat.stores.reports import report_of
+from nomoat.stores.revisions import ancestry
 from nomoat.stores.state.schema import blob, change
 
 

@@ -18,8 +18,9 @@ from nomoat.core.chain import Changed, hashes_of, manifest_digest
 from nomoat.core.errors import Conflict, Malformed, NotFound
 from nomoat.core.lifecycle import Stage
 from nomoat.core.lineage import Label, Origin, Run
-from nomoat.core.verdict import Finding, Report, Verdict
+from nomoat.core.verdict import Report, Verdict
 from nomoat.stores.blob import StoredBlob
+from nomoat.stores.reports import described, report_of
 from nomoat.stores.state.schema import blob, branch, change, revision, stage, upload
 from nomoat.stores.state.schema import repository as repositories
 
@@ -252,18 +253,6 @@ def keep_content(
     # Who sends it again has sent it now: how long it is kept uncommitted counts from here.
     connection.execute(sent.on_conflict_do_update(index_elements=["blob", "subject"], set_={"at": at}))
     return known is None
-
-
-def described(report: Report) -> dict[str, str]:
-    """A report as the columns of a blob."""
-    findings = json.dumps([list(finding) for finding in report.findings])
-    return {"verdict": report.verdict.value, "format": report.format, "findings": findings}
-
-
-def report_of(row: "Row[tuple[object, ...]]") -> Report:
-    """The inverse of `described`."""
-    findings = [Finding(Verdict(verdict), *rest) for verdict, *rest in json.loads(row.findings)]
-    return Report(Verdict(row.verdict), row.format, tuple(findings))
 
 
 def sent_contents(

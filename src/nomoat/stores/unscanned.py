@@ -15,7 +15,7 @@ from nomoat.core.errors import Corrupt, NoMoatError
 from nomoat.core.verdict import Finding, Report, Scannable, Verdict
 from nomoat.stores.blob import StoredBlob
 from nomoat.stores.objects import Objects
-from nomoat.stores.revisions import described
+from nomoat.stores.reports import described
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import blob, change
 

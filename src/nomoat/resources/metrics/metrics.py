@@ -31,7 +31,8 @@ from nomoat.resources.metrics.mechanism import FORMATS, Noise, Question, parts, 
 from nomoat.resources.repositories.labels import Version, matches, repository_target
 from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
 from nomoat.stores.budgets import Asked, Asker, Budgets, require_left
-from nomoat.stores.catalog import Catalog, CreatedRepository
+from nomoat.stores.catalog import Catalog
+from nomoat.stores.created import CreatedRepository
 from nomoat.stores.objects import Objects
 from nomoat.stores.revisions import Snapshot
 

@@ -16,7 +16,8 @@ from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.labels import Version, repository_target
 from nomoat.resources.repositories.resolution import place_in
-from nomoat.stores.catalog import MAIN, Catalog, CreatedRepository
+from nomoat.stores.catalog import Catalog
+from nomoat.stores.created import MAIN, CreatedRepository
 from nomoat.stores.revisions import Revision
 
 MOST_REPOSITORIES: Final = 10_000

@@ -23,7 +23,8 @@ from nomoat.resources.repositories.alike import Alike, group_alike, named_in, sh
 from nomoat.resources.repositories.drift import Differences, compared
 from nomoat.resources.repositories.labels import Version, repository_target
 from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
-from nomoat.stores.catalog import Catalog, CreatedRepository
+from nomoat.stores.catalog import Catalog
+from nomoat.stores.created import CreatedRepository
 from nomoat.stores.profiles import Profiles
 from nomoat.stores.revisions import Snapshot
 from nomoat.stores.rounds import Rounds

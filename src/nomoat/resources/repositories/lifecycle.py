@@ -23,7 +23,8 @@ from nomoat.resources.repositories.labels import Version, as_inherited, reposito
 from nomoat.resources.repositories.quarantine import Held, Quarantine, quarantine, told
 from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.resources.repositories.signatures import Signatures, is_signed, sign_approval
-from nomoat.stores.catalog import MAIN, Catalog, CreatedRepository
+from nomoat.stores.catalog import Catalog
+from nomoat.stores.created import MAIN, CreatedRepository
 from nomoat.stores.revisions import Revision, Snapshot
 
 MOST_VERSIONS: Final = 200

@@ -23,7 +23,8 @@ from nomoat.core.principal import Principal, PrincipalKind
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.labels import Version, as_inherited, file_target, repository_target
 from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
-from nomoat.stores.catalog import MAIN, Catalog, CreatedRepository
+from nomoat.stores.catalog import Catalog
+from nomoat.stores.created import MAIN, CreatedRepository
 from nomoat.stores.lineage import lowered, named, statement_of, writers
 from nomoat.stores.relatives import Found, Sought, ancestors, descendants, fetched, keep_load, loads
 from nomoat.stores.revisions import Snapshot

@@ -14,7 +14,8 @@ from nomoat.core.operation import CreateBranch, CreateTag, DeleteBranch, DeleteR
 from nomoat.core.permit import Permit
 from nomoat.resources.repositories.alike import shown
 from nomoat.resources.repositories.resolution import HistoryPlace, NamePlace, RepositoryPlace, place_in
-from nomoat.stores.catalog import MAIN, Catalog
+from nomoat.stores.catalog import Catalog
+from nomoat.stores.created import MAIN
 from nomoat.stores.references import Forgotten, TagDraft
 from nomoat.stores.revisions import Revision
 

@@ -41,7 +41,8 @@ from nomoat.core.principal import Principal
 from nomoat.resources.repositories.alike import Alike, Groupings, group_alike, named_in
 from nomoat.resources.repositories.labels import Version, as_inherited, file_target, repository_target
 from nomoat.resources.repositories.listing import at, below
-from nomoat.stores.catalog import Catalog, CreatedRepository, commit_named
+from nomoat.stores.catalog import Catalog
+from nomoat.stores.created import CreatedRepository, commit_named
 from nomoat.stores.revisions import Revision, Snapshot, StoredFile
 from nomoat.stores.rounds import Limits
 

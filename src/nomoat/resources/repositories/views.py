@@ -21,7 +21,8 @@ from nomoat.core.principal import Principal
 from nomoat.core.view import FORMATS, View
 from nomoat.resources.repositories.labels import Version, as_inherited, matches, repository_target, view_target
 from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
-from nomoat.stores.catalog import Catalog, CreatedRepository
+from nomoat.stores.catalog import Catalog
+from nomoat.stores.created import CreatedRepository
 from nomoat.stores.objects import Objects
 from nomoat.stores.revisions import Snapshot, StoredFile
 

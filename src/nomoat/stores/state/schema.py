@@ -37,7 +37,8 @@ UNSCANNED: Final = "unscannable"
 """The verdict of what nobody has looked at: never clean."""
 
 
-def _refers_to(column: str) -> ForeignKey:
+def refers_to(column: str) -> ForeignKey:
+    """A reference that is checked at the end of the transaction."""
     return ForeignKey(column, deferrable=True, initially="DEFERRED")
 
 
@@ -109,7 +110,7 @@ session: Final = Table(
     Column("id", Text, primary_key=True),
     Column("subject_kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
-    Column("device", Text, _refers_to("device.id"), index=True),
+    Column("device", Text, refers_to("device.id"), index=True),
     Column("authenticated_at", SECONDS, nullable=False),
     Column("expires_at", SECONDS, nullable=False),
     Column("revoked_at", SECONDS),
@@ -126,7 +127,7 @@ code: Final = Table(
     Column("subject", Text, nullable=False),
     Column("expires_at", SECONDS, nullable=False),
     Column("used_at", SECONDS),
-    Column("session", Text, _refers_to("session.id")),
+    Column("session", Text, refers_to("session.id")),
     sqlite_strict=True,
 )
 
@@ -164,7 +165,7 @@ blob: Final = Table(
     "blob",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("repository", Text, _refers_to("repository.id"), nullable=False),
+    Column("repository", Text, refers_to("repository.id"), nullable=False),
     Column("digest", Text, nullable=False),
     Column("size", Integer, nullable=False),
     Column("git_oid", Text, nullable=False),
@@ -182,7 +183,7 @@ blob: Final = Table(
 upload: Final = Table(
     "upload",
     metadata,
-    Column("blob", Text, _refers_to("blob.id"), primary_key=True),
+    Column("blob", Text, refers_to("blob.id"), primary_key=True),
     Column("subject", Text, primary_key=True),
     Column("at", SECONDS, nullable=False),
     sqlite_strict=True,
@@ -194,7 +195,7 @@ upload: Final = Table(
 profile: Final = Table(
     "profile",
     metadata,
-    Column("blob", Text, _refers_to("blob.id"), primary_key=True),
+    Column("blob", Text, refers_to("blob.id"), primary_key=True),
     Column("maker", Text, nullable=False),
     Column("document", Text, nullable=False),
     Column("signatures", LargeBinary, nullable=False),
@@ -207,8 +208,8 @@ revision: Final = Table(
     "revision",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("repository", Text, _refers_to("repository.id"), nullable=False, index=True),
-    Column("parent", Text, _refers_to("revision.id"), index=True),
+    Column("repository", Text, refers_to("repository.id"), nullable=False, index=True),
+    Column("parent", Text, refers_to("revision.id"), index=True),
     Column("title", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("at", SECONDS, nullable=False),
@@ -220,9 +221,9 @@ revision: Final = Table(
 change: Final = Table(
     "change",
     metadata,
-    Column("revision", Text, _refers_to("revision.id"), primary_key=True),
+    Column("revision", Text, refers_to("revision.id"), primary_key=True),
     Column("path", Text, primary_key=True),
-    Column("blob", Text, _refers_to("blob.id"), index=True),
+    Column("blob", Text, refers_to("blob.id"), index=True),
     Column("verdict", Text, nullable=False, server_default=UNSCANNED),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -234,7 +235,7 @@ stage: Final = Table(
     "stage",
     metadata,
     Column("number", Integer, primary_key=True),
-    Column("revision", Text, _refers_to("revision.id"), nullable=False, index=True),
+    Column("revision", Text, refers_to("revision.id"), nullable=False, index=True),
     Column("stage", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("at", SECONDS, nullable=False),
@@ -248,9 +249,9 @@ stage: Final = Table(
 branch: Final = Table(
     "branch",
     metadata,
-    Column("repository", Text, _refers_to("repository.id"), primary_key=True),
+    Column("repository", Text, refers_to("repository.id"), primary_key=True),
     Column("name", Text, primary_key=True),
-    Column("revision", Text, _refers_to("revision.id"), nullable=False, index=True),
+    Column("revision", Text, refers_to("revision.id"), nullable=False, index=True),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -259,9 +260,9 @@ branch: Final = Table(
 tag: Final = Table(
     "tag",
     metadata,
-    Column("repository", Text, _refers_to("repository.id"), primary_key=True),
+    Column("repository", Text, refers_to("repository.id"), primary_key=True),
     Column("name", Text, primary_key=True),
-    Column("revision", Text, _refers_to("revision.id"), nullable=False, index=True),
+    Column("revision", Text, refers_to("revision.id"), nullable=False, index=True),
     Column("message", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("at", SECONDS, nullable=False),
@@ -372,52 +373,5 @@ chunk: Final = Table(
     Column("oldest", Text, nullable=False),
     Column("newest", Text, nullable=False),
     Column("wrapped_key", LargeBinary, nullable=False),
-    sqlite_strict=True,
-)
-
-# -- What was told of datasets with noise -----------------------------------------------------------
-
-# A release of a metric: charged (`epsilon`, in millionths) with an empty `answer`, which is filled in before anybody is
-# told. Never removed: a dataset is its name, whatever becomes of the repository.
-metric_release: Final = Table(
-    "metric_release",
-    metadata,
-    Column("number", Integer, primary_key=True),
-    Column("dataset", Text, nullable=False, index=True),
-    Column("revision", Text, nullable=False),
-    Column("metric", Text, nullable=False),
-    Column("epsilon", Integer, nullable=False),
-    Column("answer", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("at", SECONDS, nullable=False),
-    Column("record", Integer, nullable=False),
-    CheckConstraint("epsilon > 0", name="epsilon"),
-    sqlite_autoincrement=True,
-    sqlite_strict=True,
-)
-
-# Who was told of a release, and so has it charged to them.
-metric_share: Final = Table(
-    "metric_share",
-    metadata,
-    Column("release", Integer, _refers_to("metric_release.number"), primary_key=True, autoincrement=False),
-    Column("subject", Text, primary_key=True),
-    Column("at", SECONDS, nullable=False),
-    Column("record", Integer, nullable=False),
-    sqlite_strict=True,
-    sqlite_with_rowid=False,
-)
-
-# What closed all budgets (`dataset` is '') or opened that of one dataset again; the newest row counts.
-budget_hold: Final = Table(
-    "budget_hold",
-    metadata,
-    Column("number", Integer, primary_key=True),
-    Column("dataset", Text, nullable=False, index=True),
-    Column("subject", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("at", SECONDS, nullable=False),
-    Column("record", Integer, nullable=False),
-    sqlite_autoincrement=True,
     sqlite_strict=True,
 )
