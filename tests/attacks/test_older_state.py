@@ -18,7 +18,8 @@ from nomoat.core.errors import Conflict, Revoked, Unauthenticated, Unavailable
 from nomoat.core.operation import JoinWorkload, Whoami
 from nomoat.core.principal import PrincipalKind
 from nomoat.policy.defaults import starter_policies
-from nomoat.server.assembly import Gateway, open_gateway, system_record
+from nomoat.server.assembly import Gateway, open_gateway
+from nomoat.server.records import system_record
 from nomoat.server.configuration import Configuration
 from nomoat.server.recover import recover
 from nomoat.stores.state import State

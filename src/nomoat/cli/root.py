@@ -30,6 +30,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "restore": "nomoat.cli.backups:restore",
         "recover": "nomoat.cli.operate:recover",
         "fsck": "nomoat.cli.fsck:fsck",
+        "keys": "nomoat.cli.keys:keys",
         "witness": "nomoat.cli.witness:witness",
     },
     "be someone": {
@@ -48,6 +49,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "versions": "nomoat.cli.versions:versions",
         "approve": "nomoat.cli.versions:approve",
         "withdraw": "nomoat.cli.versions:withdraw",
+        "shred": "nomoat.cli.versions:shred",
     },
     "answer": {"audit": "nomoat.cli.audit:audit", "verify": "nomoat.cli.verify:verify"},
 }

@@ -133,6 +133,10 @@ class Gateway:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
+    def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
+        """Make one request over this connection, for what has a module of its own."""
+        return self._transport.call(method, path, body)
+
     def register(self, kind: str, code: str, request: str) -> Issued:
         """Turn a one-time code and a signing request (PEM) into a certificate; `kind` is `device` or `workload`."""
         body = {"csr": request}

@@ -18,14 +18,13 @@ from nomoat.audit.log import Log
 from nomoat.audit.prefix import newest_segment
 from nomoat.audit.reading import Reader
 from nomoat.audit.reports import Reports
-from nomoat.core.errors import NoMoatError, Unavailable
+from nomoat.core.errors import Unavailable
 from nomoat.core.operation import (
     ApplyDirectory,
     ApplyPolicy,
     Operation,
     ReadStatus,
 )
-from nomoat.core.record import Json, Record, RecordKind
 from nomoat.guard import Guard
 from nomoat.guard.guard import Resolver
 from nomoat.identity import CertificateAuthority, Identity, TrustDomain
@@ -38,6 +37,7 @@ from nomoat.resources.directory import Declarations
 from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
+from nomoat.resources.keys import Keys
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies, former, versions
 from nomoat.resources.policy_reading import PolicyReading
@@ -45,18 +45,24 @@ from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Writing
 from nomoat.resources.repositories.examining import Scan
 from nomoat.resources.repositories.lifecycle import Lifecycle
+from nomoat.resources.repositories.shredding import Shredder
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
 from nomoat.server.configuration import Configuration
+from nomoat.server.keeping import open_keyring
 from nomoat.server.names import INDEX_FILE, log_origin
+from nomoat.server.records import note_removal, note_rewrapped, note_scan, system_record
 from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, resolvers_of, routes_of
 from nomoat.stores.chunks import StoredChunks
+from nomoat.stores.keyring import Keyring
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
+from nomoat.stores.rewrapping import Rewrapping
 from nomoat.stores.segments import Files
+from nomoat.stores.shredding import Shredding
 from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
 from nomoat.stores.uncommitted import Uncommitted
@@ -88,6 +94,9 @@ class Gateway:
     own: OwnReceipts
     trial: Trial
     lifecycle: Lifecycle
+    shredder: Shredder
+    key_rotation: Keys
+    rewrapping: Rewrapping
     browsing: Browsing
     reading: Reading
     writing: Writing
@@ -108,6 +117,8 @@ AcceptOlder: TypeAlias = Callable[[Gateway, State], Awaitable[None]]
 class _Stores:
     directory: Path
     index_key: bytes
+    keyring: Keyring
+    kek: KeyEncryptionKey
     keys: KeyStore
     state: State
     objects: Objects
@@ -141,11 +152,12 @@ async def open_gateway(
     Raises `Unavailable` or `Corrupt` when a part cannot be opened, `Unavailable` also for such a state
     when nobody accepts it.
     """
-    kek = KeyEncryptionKey.load(configuration.kek)
+    keyring = open_keyring(configuration)
+    kek = keyring.load()
     state, scanner = State.open(directory / "state.db", kek.derive("state")), ScannerProcess()
     scan = scan or Scanner(scanner).scan
     try:
-        stores = _stores(directory, kek, state)
+        stores = _stores(directory, keyring, kek, state)
         _require_log(directory / "log", stores.subject_keys)
         log = await Log.open(
             directory / "log",
@@ -165,6 +177,7 @@ async def open_gateway(
                 await accept_older(gateway, state)
             await log.learn(state.generation)
             await log.append(system_record("Start", {"trust_domain": configuration.trust_domain}))
+            await state.empty_journal()  # a destroyed key may lie in it
             await gateway.uncommitted.remove_strays()
             await gateway.identity.retain()  # a crash may have come between a declaration and its effect here
             async with _kept_up(gateway, state):
@@ -181,8 +194,19 @@ async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
     """Do beside what is served what has to be done from time to time, and conclude at the end."""
     beside = [
         asyncio.create_task(gateway.guard.strangers.run()),
-        asyncio.create_task(gateway.uncommitted.run(_tell_of_a_failed_sweep)),
-        asyncio.create_task(gateway.unscanned.run(_tell_of_a_failed_scan)),
+        asyncio.create_task(
+            gateway.uncommitted.run(
+                partial(_log.warning, "contents that nobody committed are not removed at the moment: %s")
+            )
+        ),
+        asyncio.create_task(
+            gateway.unscanned.run(
+                partial(_log.warning, "contents that nobody has looked at are not scanned at the moment: %s")
+            )
+        ),
+        asyncio.create_task(
+            gateway.rewrapping.run(partial(_log.warning, "keys are not wrapped anew at the moment: %s"))
+        ),
     ]
     try:
         yield
@@ -217,10 +241,12 @@ def _require_log(directory: Path, keys: StoredSubjectKeys) -> None:
         )
 
 
-def _stores(directory: Path, kek: KeyEncryptionKey, state: State) -> _Stores:
+def _stores(directory: Path, keyring: Keyring, kek: KeyEncryptionKey, state: State) -> _Stores:
     return _Stores(
         directory,
         kek.derive("index"),
+        keyring,
+        kek,
         KeyStore(directory / "keys", kek),
         state,
         Objects(directory / "objects", kek),
@@ -282,6 +308,9 @@ def _wire(
         own=parts.own,
         trial=parts.trial,
         lifecycle=parts.lifecycle,
+        shredder=parts.shredder,
+        key_rotation=parts.keys,
+        rewrapping=parts.rewrapping,
         browsing=parts.browsing,
         reading=parts.reading,
         writing=parts.writing,
@@ -328,10 +357,12 @@ def _resources(
         former=lru_cache(maxsize=FORMER)(partial(former, stores.state)),
         versions=partial(versions, stores.state),
     )
-    uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(_note_removal, log))
+    uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(note_removal, log))
     unscanned = Unscanned(
-        stores.state, stores.objects, scan, worse_by_name, catalog.forget_files, partial(_note_scan, log)
+        stores.state, stores.objects, scan, worse_by_name, catalog.forget_files, partial(note_scan, log)
     )
+    rewrapping = Rewrapping(stores.state, stores.keys, stores.kek, partial(note_rewrapped, log))
+    shredding = Shredding(stores.state, catalog, stores.objects, uncommitted.discard)
     reports = Reports(log, stores.chunks)
     return Resources(
         declarations=declarations,
@@ -343,6 +374,9 @@ def _resources(
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
         lifecycle=Lifecycle(lambda: declarations.current, catalog, clock),
+        shredder=Shredder(lambda: declarations.current, catalog, shredding, clock),
+        keys=Keys(stores.keyring, stores.kek, rewrapping),
+        rewrapping=rewrapping,
         browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
         reading=Reading(catalog, stores.objects),
         writing=Writing(catalog, stores.objects, identity.capabilities, clock, scan, worse_by_name),
@@ -355,25 +389,3 @@ def _resources(
         erasure=Erasure(log, stores.subject_keys, stores.chunks.drop, [reports.clear]),
         reports=reports,
     )
-
-
-async def _note_removal(log: Log, why: str, contents: int, length: int) -> None:
-    await log.append(system_record("RemoveContents", {"why": why, "contents": contents, "bytes": length}))
-
-
-async def _note_scan(log: Log, verdicts: Mapping[str, int]) -> None:
-    await log.append(system_record("ScanContents", {"verdicts": dict(verdicts)}))
-
-
-def _tell_of_a_failed_scan(error: NoMoatError) -> None:
-    _log.warning("contents that nobody has looked at are not scanned at the moment: %s", error)
-
-
-def _tell_of_a_failed_sweep(error: NoMoatError) -> None:
-    _log.warning("contents that nobody committed are not removed at the moment: %s", error)
-
-
-def system_record(what: str, content: Mapping[str, Json]) -> Record:
-    """The record of something that the gateway itself did."""
-    body: dict[str, Json] = {"who": {"kind": "system"}, "what": what, **content}
-    return Record(kind=RecordKind.SYSTEM, subject="system", what=what, on="", decision="", content=body, priority=True)

@@ -16,8 +16,9 @@ from nomoat.audit.checkpoint import VerifierKey
 from nomoat.audit.cosigning import Post
 from nomoat.audit.witness import WitnessAnswer
 from nomoat.core.errors import Corrupt, NoMoatError, Unavailable
-from nomoat.server.assembly import Gateway, system_record
+from nomoat.server.assembly import Gateway
 from nomoat.server.configuration import WitnessAddress
+from nomoat.server.records import system_record
 
 INTERVAL_S: Final = 1.0
 TIMEOUT_S: Final = 5.0

@@ -17,9 +17,10 @@ import httpx2
 
 from nomoat.audit.delivery import Cursor, Delivery, Pace, Receiver, cursor_path
 from nomoat.core.errors import NoMoatError, Unavailable
-from nomoat.server.assembly import Gateway, system_record
+from nomoat.server.assembly import Gateway
 from nomoat.server.forwards import Forward, read_token
 from nomoat.server.receivers import TIMEOUT_S, OtlpReceiver, SplunkReceiver
+from nomoat.server.records import system_record
 from nomoat.server.syslog import SyslogReceiver
 
 _log = logging.getLogger("nomoat")

@@ -37,6 +37,7 @@ from nomoat.audit.stored import StoredTree, read_file
 from nomoat.audit.verification import verify_directory
 from nomoat.core.errors import Corrupt, NoMoatError
 from nomoat.server.configuration import Configuration, load_configuration
+from nomoat.server.keeping import open_keyring
 from nomoat.server.lock import undisturbed
 from nomoat.server.names import KEYS
 from nomoat.stores.blob import StoredBlob
@@ -88,7 +89,7 @@ async def examine(directory: Path, *, contents: bool = True) -> Examined:
     Raises `Unavailable` when a gateway uses it, or it is none, or the key-encryption key is not to be had.
     """
     configuration = load_configuration(directory)
-    kek = KeyEncryptionKey.load(configuration.kek)
+    kek = open_keyring(configuration).load()
     with undisturbed(directory):
         return await asyncio.to_thread(_examine, directory, configuration, kek, contents)
 

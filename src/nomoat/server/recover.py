@@ -15,9 +15,10 @@ from nomoat.core.errors import Conflict, NotFound
 from nomoat.core.names import parse_subject_name
 from nomoat.core.principal import PrincipalKind
 from nomoat.core.record import Json
-from nomoat.server.assembly import Clock, Gateway, open_gateway, system_record
+from nomoat.server.assembly import Clock, Gateway, open_gateway
 from nomoat.server.configuration import Configuration, load_configuration
 from nomoat.server.lock import locked
+from nomoat.server.records import system_record
 from nomoat.stores.state import State
 
 ADMINISTRATORS: Final = "administrators"

@@ -23,10 +23,12 @@ from nomoat.audit.report import Fault
 from nomoat.client.verification import Verified, pinned_keys, verify
 from nomoat.core.errors import Conflict, Corrupt, Malformed, NoMoatError, Unavailable
 from nomoat.core.record import Json
-from nomoat.server.assembly import Clock, open_gateway, system_record
+from nomoat.server.assembly import Clock, open_gateway
 from nomoat.server.configuration import FILE, Configuration, WitnessAddress, load_configuration
 from nomoat.server.cosigning import TIMEOUT_S, post_to
+from nomoat.server.keeping import open_keyring
 from nomoat.server.manifest import Manifest, copy_file, load_manifest
+from nomoat.server.records import system_record
 from nomoat.stores.disk import sync_directory
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 
@@ -81,7 +83,7 @@ def restore(
     if kek is not None:
         configuration = replace(configuration, kek=kek.absolute())
     _require_apart(configuration.kek, directory, backup)
-    key = KeyEncryptionKey.load(configuration.kek)
+    key = open_keyring(configuration).load()
     manifest = load_manifest(backup, key)
     unfinished = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
     try:

@@ -17,8 +17,9 @@ from nomoat.audit.retention import Blanking, keep_statement
 from nomoat.audit.segments import list_segments
 from nomoat.core.errors import NoMoatError
 from nomoat.core.record import Json
-from nomoat.server.assembly import Gateway, system_record
+from nomoat.server.assembly import Gateway
 from nomoat.server.forgetting import due_at
+from nomoat.server.records import system_record
 
 INTERVAL_S: Final = 12 * 3600.0
 REST_S: Final = 0.2

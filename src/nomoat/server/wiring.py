@@ -34,6 +34,7 @@ from nomoat.core.operation import (
     RenewCertificate,
     ReportLog,
     Revoke,
+    ShredVersion,
     SimulatePolicy,
     TryPolicy,
     ValidateCard,
@@ -45,6 +46,7 @@ from nomoat.identity import Identity
 from nomoat.protocols.admin import Administration
 from nomoat.protocols.admin.craft import PolicyCraft
 from nomoat.protocols.admin.evidence import EvidenceEndpoints
+from nomoat.protocols.admin.keys import KeyEndpoints
 from nomoat.protocols.admin.log import LogEndpoint
 from nomoat.protocols.admin.versions import VersionEndpoints
 from nomoat.protocols.http.routes import Route
@@ -58,13 +60,16 @@ from nomoat.resources.directory import Declarations
 from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History
 from nomoat.resources.identities import Identities
+from nomoat.resources.keys import Keys
 from nomoat.resources.log import LogReading
 from nomoat.resources.policies import Policies
 from nomoat.resources.policy_reading import PolicyReading
 from nomoat.resources.receipts import OwnReceipts
 from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Resolution, Writing
 from nomoat.resources.repositories.lifecycle import Lifecycle
+from nomoat.resources.repositories.shredding import Shredder
 from nomoat.resources.trial import Trial
+from nomoat.stores.rewrapping import Rewrapping
 from nomoat.stores.uncommitted import Uncommitted
 from nomoat.stores.unscanned import Unscanned
 
@@ -84,6 +89,9 @@ class Resources:
     identities: Identities
     catalog: Catalog
     lifecycle: Lifecycle
+    shredder: Shredder
+    keys: Keys
+    rewrapping: Rewrapping
     browsing: Browsing
     reading: Reading
     writing: Writing
@@ -118,6 +126,8 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ExportLog: parts.log.resolve,
         EraseContent: parts.erasure.resolve,
         **parts.lifecycle.resolvers,
+        ShredVersion: parts.shredder.resolve,
+        **parts.keys.resolvers,
         ListRepositories: parts.browsing.resolve,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
@@ -146,6 +156,7 @@ def connect(parts: Resources, guard: Guard) -> None:
     parts.declarations.listen(end_the_undeclared)
     parts.policies.listen(guard.reexamine)
     parts.lifecycle.listen(guard.leases.end_version)
+    parts.shredder.listen(guard.leases.end_version)
     parts.identity.sessions.listen(lambda sessions: guard.end_sessions(sessions, "the session was revoked"))
 
 
@@ -156,7 +167,8 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
         *LogEndpoint(guard, parts.log, parts.erasure).routes(),
         *EvidenceEndpoints(guard, parts.log, parts.own, parts.evidence.checkpoint, parts.evidence.tile).routes(),
-        *VersionEndpoints(guard, parts.lifecycle).routes(),
+        *VersionEndpoints(guard, parts.lifecycle, parts.shredder).routes(),
+        *KeyEndpoints(guard, parts.keys).routes(),
         *PolicyCraft(guard, parts.policy_reading, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),

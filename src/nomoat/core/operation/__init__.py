@@ -37,8 +37,9 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
+from nomoat.core.operation.keys import ReadKeys, RotateKeys
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
-from nomoat.core.operation.versions import ApproveVersion, ListVersions, WithdrawVersion
+from nomoat.core.operation.versions import ApproveVersion, ListVersions, ShredVersion, WithdrawVersion
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "ReadDifferences",
     "ReadEntries",
     "ReadFile",
+    "ReadKeys",
     "ReadLog",
     "ReadPolicy",
     "ReadStatus",
@@ -84,6 +86,8 @@ __all__ = [
     "ReportLog",
     "Resolved",
     "Revoke",
+    "RotateKeys",
+    "ShredVersion",
     "SimulatePolicy",
     "Target",
     "TryPolicy",

@@ -13,6 +13,7 @@ from typing import NamedTuple, final
 
 from nomoat.core.decision import Withhold
 from nomoat.core.errors import Misuse, NotFound
+from nomoat.core.lifecycle import Stage
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import DescribeFile, DescribeRepository, ListFiles, Operation, ReadFile
 from nomoat.core.permit import Permit
@@ -168,15 +169,24 @@ def _shown(permit: Permit[Operation], place: RepositoryPlace) -> Sequence[str]:
 def _snapshot(place: RepositoryPlace) -> Snapshot:
     if place.snapshot is None:
         raise NotFound("Revision not found", kind="revision")
+    _require_kept(place.snapshot.stage)
     return place.snapshot
 
 
 def _file(place: FilePlace) -> FoundFile:
     if not place.commit:
         raise NotFound("Revision not found", kind="revision")
+    _require_kept(place.stage)
     if place.file is None:
         raise _no_entry(place.path, place.commit)
     return FoundFile(place.path, place.commit, place.file)
+
+
+def _require_kept(stage: Stage | None) -> None:
+    if stage is Stage.SHREDDED:
+        raise NotFound(
+            "This version was shredded: its contents are gone for good; ask for another one", kind="revision"
+        )
 
 
 def _no_entry(path: str, commit: str) -> NotFound:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, final
 
 from nomoat.core.directory import Directory, Repository
 from nomoat.core.errors import Malformed, Misuse, NotFound
+from nomoat.core.lifecycle import Stage
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import (
     Change,
@@ -81,12 +82,13 @@ class HistoryPlace(NamedTuple):
 
 
 class FilePlace(NamedTuple):
-    """A file at a revision. No `commit`: no such revision; no `file`: it does not have the file."""
+    """A file at a revision, and where that stands. No `commit`: no such revision; no `file`: it does not have it."""
 
     repository: str
     path: str
     commit: str
     file: StoredFile | None
+    stage: Stage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +285,9 @@ class Resolution:
         commit = snapshot.revision.id if snapshot else ""
         file = snapshot.files.get(path) if snapshot else None
         target = file_target(declared, path, _version(snapshot, who), file.verdict if file else None)
-        return self._resolved(operation, (target,), FilePlace(created.id, path, commit, file), declared)
+        return self._resolved(
+            operation, (target,), FilePlace(created.id, path, commit, file, snapshot and snapshot.stage), declared
+        )
 
     def _destination(self, operation: OpT, name: RepositoryName) -> Resolved[OpT]:
         declared, created = self._repository(name)
