@@ -44,12 +44,22 @@ GROUPS = {
         "DeleteTag",
     },
     "Remove": {"DeleteRepository"},
-    "Administer": {"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
+    "Administer": {
+        "Enroll",
+        "Revoke",
+        "ApplyDirectory",
+        "ApplyPolicy",
+        "TryPolicy",
+        "ReadPolicy",
+        "ReadStatus",
+        "ReadKeys",
+        "RotateKeys",
+    },
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
         *{"ExplainRecord", "ProveOwnRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
     },
-    "Erase": {"EraseContent"},
+    "Erase": {"EraseContent", "ShredVersion"},
     "Identify": {
         *{"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
         *{"ValidateCard", "ListRepositories"},
@@ -63,7 +73,7 @@ SUBJECTS = {
     **dict.fromkeys(["Discover", "DescribeRepository", "ListFiles", "ListCommits", "ListVersions"], REPOSITORIES),
     **dict.fromkeys(["CreateRepository", "GrantUpload", "UploadBlob"], REPOSITORIES),
     **dict.fromkeys(["CreateBranch", "DeleteBranch", "CreateTag", "DeleteTag", "DeleteRepository"], REPOSITORIES),
-    **dict.fromkeys(["ApproveVersion", "WithdrawVersion"], REPOSITORIES),
+    **dict.fromkeys(["ApproveVersion", "WithdrawVersion", "ShredVersion"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
     **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),
@@ -74,7 +84,7 @@ SUBJECTS = {
     **dict.fromkeys(GROUPS["Audit"], LOGS),
     "ExplainRecord": {"LogRecord"},
     "ProveOwnRecord": {"LogRecord"},
-    "ReadStatus": {"Gateway"},
+    **dict.fromkeys(["ReadStatus", "ReadKeys", "RotateKeys"], {"Gateway"}),
 }
 THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, RECORDS, GATEWAY)
 

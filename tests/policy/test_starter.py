@@ -245,6 +245,12 @@ EXPECTATIONS = [
     not_(ADMINISTRATOR, "Enroll", identity("person:ada"), BOUND_ADMINISTRATION, binding=NONE),
     not_(ADMINISTRATOR, "ReadLog", LOG),
     may(ADMINISTRATOR, "ReadStatus", GATEWAY, "administrators-administer"),
+    may(ADMINISTRATOR, "RotateKeys", GATEWAY, "administrators-administer"),
+    may(ADMINISTRATOR, "ShredVersion", CANDIDATE, "administrators-shred-versions"),
+    not_(ADMINISTRATOR, "ShredVersion", CANDIDATE, BOUND_ADMINISTRATION, binding=NONE),
+    not_(APPROVER, "ShredVersion", CANDIDATE),
+    not_(ENGINEER, "ShredVersion", CANDIDATE),
+    not_(PROMETHEUS, "ReadKeys", GATEWAY),
     may(PROMETHEUS, "ReadStatus", GATEWAY, "monitoring-reads-the-status"),
     not_(PROMETHEUS, "ReadStatus", GATEWAY, BOUND_ADMINISTRATION, binding=NONE),
     not_(PROMETHEUS, "ReadLog", LOG),
@@ -347,7 +353,8 @@ def test_each_policy_is_needed(name: str) -> None:
 @pytest.mark.parametrize("action", sorted(SUBJECTS))
 def test_administrators_and_auditors_have_no_right_to_data(action: str) -> None:
     judging = {"Discover", "ListVersions", "ApproveVersion", "WithdrawVersion"}
-    for who in (ADMINISTRATOR, AUDITOR, *([] if action in judging else [APPROVER])):
+    administrators = [] if action == "ShredVersion" else [ADMINISTRATOR]  # who destroys has nothing of it
+    for who in (*administrators, AUDITOR, *([] if action in judging else [APPROVER])):
         for on in (DIGITS, RAW, METRICS, READER, WEIGHTS, ADAS, dataset(), file()):
             for binding in Binding:
                 assert not isinstance(ask(STARTER, who, action, on, given=context(binding)), Allow)

@@ -210,10 +210,13 @@ class KeyStore:
         write_over(self._path(name), self._kek.wrap(self.load(name), purpose=f"key/{name}"), f"the key {name}")
         return True
 
-    def versions(self) -> Mapping[str, int]:
-        """Which version of the key-encryption key wrapped each key that there is. Raises `OSError`, `Corrupt`."""
-        paths = sorted(self._directory.glob("*.key"))
-        return {path.stem: version_of(_read_private(path)) for path in paths if path.name[0] != "."}
+    def versions(self) -> Mapping[str, bytes]:
+        """What begins each key that there is: `version_of` tells which version wrapped it. Raises `Unavailable`."""
+        try:
+            paths = sorted(path for path in self._directory.glob("*.key") if path.name[0] != ".")
+            return {path.stem: _read_private(path) for path in paths}
+        except OSError as error:
+            raise Unavailable("keys", f"the keys cannot be read: {error.strerror}") from error
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):

@@ -80,8 +80,8 @@ class Rewrapping:
         self._waiting = asyncio.Event()
 
     def counts(self) -> Mapping[int, int]:
-        """How many keys each version wraps. Raises `Unavailable`; to be called in a thread."""
-        counted = Counter(self._keys.versions().values())
+        """How many keys each version wraps, 0 for what none does. Raises `Unavailable`; to be called in a thread."""
+        counted = Counter(map(_version, self._keys.versions().values()))
         for kept in _TABLES:
             header = func.substr(kept.table.c.wrapped_key, 1, _HEADER)
             first = func.substr(kept.table.c.wrapped_key, 1, 1) == literal(header_of(1), LargeBinary)
@@ -90,7 +90,7 @@ class Rewrapping:
                 old = connection.scalar(select(func.count()).select_from(kept.table).where(first))
                 counted.update({1: old or 0})
                 later = select(header, func.count()).where(~first).group_by(header)
-                counted.update({version_of(form): count for form, count in connection.execute(later)})
+                counted.update({_version(form): count for form, count in connection.execute(later)})
 
             self._state.read(read)
         return {version: count for version, count in sorted(counted.items()) if count}
@@ -125,8 +125,11 @@ class Rewrapping:
                         failed += len(page) - len(anew)
                         done += await self._replace(kept, anew)
                         await asyncio.sleep(self._pause)
-                for name in self._keys.versions():
-                    done += await asyncio.to_thread(self._keys.rewrap, name)
+                for name in await asyncio.to_thread(self._keys.versions):
+                    try:
+                        done += await asyncio.to_thread(self._keys.rewrap, name)
+                    except Corrupt:
+                        failed += 1
             finally:
                 if done:
                     await self._note(self._kek.newest, done)
@@ -164,3 +167,10 @@ class Rewrapping:
 
         # Nothing is decided on it, and an older copy is as good while the older version is kept.
         return await self._state.write(replace, followed=False)
+
+
+def _version(wrapped: bytes) -> int:
+    try:
+        return version_of(wrapped)
+    except Corrupt:
+        return 0
