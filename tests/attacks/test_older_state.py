@@ -19,8 +19,8 @@ from nomoat.core.operation import JoinWorkload, Whoami
 from nomoat.core.principal import PrincipalKind
 from nomoat.policy.defaults import starter_policies
 from nomoat.server.assembly import Gateway, open_gateway
-from nomoat.server.records import system_record
 from nomoat.server.configuration import Configuration
+from nomoat.server.records import system_record
 from nomoat.server.recover import recover
 from nomoat.stores.state import State
 from tests.attacks.test_overtaken import Turn

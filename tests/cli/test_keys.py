@@ -14,7 +14,6 @@ from nomoat.server.keeping import parse_keys
 from tests.cli.live import Caller, Live
 from tests.cli.test_versions import CREATE, PUBLISH
 
-
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "guides" / "keys.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -55,7 +54,7 @@ def left(found: Mapping[str, object]) -> dict[object, object]:
 
 def test_the_commands_of_the_guide_run_and_do_what_it_says(live: Live, admin: Caller, leaked: Leaked) -> None:
     commits = [leaked.publish("a.txt", f"text {number}") for number in range(6)]
-    first, second = commits[0], commits[1]
+    pairs = iter(zip(commits[::2], commits[1::2], strict=True))
     places = {"DIRECTORY": str(live.data)}
     ran = 0
     for line in COMMANDS:
@@ -63,7 +62,9 @@ def test_the_commands_of_the_guide_run_and_do_what_it_says(live: Live, admin: Ca
         assert program == "nomoat"
         if "adopt" in words:
             continue  # with a service to adopt it: tests/stores/kms
-        given = [{**places, "COMMIT": first, "OTHER": second}.get(word, word) for word in words]
+        if "shred" in words:
+            places["COMMIT"], places["OTHER"] = next(pairs)
+        given = [places.get(word, word) for word in words]
         offline = "destroy" in words
         if offline:
             assert admin.nomoat(*given).code == 3  # a gateway uses it
@@ -71,13 +72,13 @@ def test_the_commands_of_the_guide_run_and_do_what_it_says(live: Live, admin: Ca
         said = admin.nomoat(*given)
         if offline:
             live.start()
+            for caller in (admin, leaked.train, leaked.judge):
+                live.follow(caller)
         assert said.code == 0, (line, said.out, said.err)
         ran += 1
-        if "shred" in words:
-            first, second = commits[commits.index(second) + 1 :][:2]
     assert ran == len(COMMANDS) - 1
     now = admin.nomoat("keys", "status", "--json").json()
-    assert (now["newest"], now["left"], left(now).keys()) == (2, 0, {2})
+    assert (now["newest"], now["left"], list(left(now))) == (2, 0, [2])
     stages = [version["stage"] for version in leaked.versions()]
     assert stages.count("shredded") == 4
 

@@ -69,6 +69,7 @@ REPOSITORIES = frozenset({"Dataset", "Model"})
 FILE = frozenset({"File"})
 IDENTITY = frozenset({"Identity"})
 LOGS = frozenset({"Log"})
+GATEWAYS = frozenset({"Gateway"})
 SUBJECTS = {
     **dict.fromkeys(["Discover", "DescribeRepository", "ListFiles", "ListCommits", "ListVersions"], REPOSITORIES),
     **dict.fromkeys(["CreateRepository", "GrantUpload", "UploadBlob"], REPOSITORIES),
@@ -84,7 +85,7 @@ SUBJECTS = {
     **dict.fromkeys(GROUPS["Audit"], LOGS),
     "ExplainRecord": {"LogRecord"},
     "ProveOwnRecord": {"LogRecord"},
-    **dict.fromkeys(["ReadStatus", "ReadKeys", "RotateKeys"], {"Gateway"}),
+    **dict.fromkeys(["ReadStatus", "ReadKeys", "RotateKeys"], GATEWAYS),
 }
 THINGS = (dataset(), model(), file(), identity(), directory(), LOG, POLICIES, RECORDS, GATEWAY)
 

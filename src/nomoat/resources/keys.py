@@ -6,7 +6,7 @@ Rules: a key is never told. A rotation is made durable before anything is wrappe
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar, final
+from typing import Any, TypeVar, final
 
 from nomoat.core.operation import Operation, ReadKeys, Resolved, RotateKeys, Target
 from nomoat.core.permit import Permit
@@ -46,7 +46,7 @@ class Keys:
         self._rotating = asyncio.Lock()
 
     @property
-    def resolvers(self) -> Mapping[type[Operation], Callable[[Principal, KeysT], Resolved[KeysT]]]:
+    def resolvers(self) -> Mapping[type[Operation], Callable[[Principal, Any], Resolved[Any]]]:
         """The resolver of each operation."""
         return {ReadKeys: self.resolve, RotateKeys: self.resolve}
 

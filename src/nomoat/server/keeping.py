@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from nomoat.core.errors import Malformed, Unavailable
 from nomoat.stores.keyring import Keyring
-from nomoat.stores.kms import KeyManagement
 from nomoat.stores.kms.local import LocalFile
+from nomoat.stores.kms.port import KeyManagement
 
 if TYPE_CHECKING:
     from nomoat.server.configuration import Configuration

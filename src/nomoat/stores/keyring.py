@@ -18,8 +18,8 @@ from typing import Final, cast, final
 
 from nomoat.core.errors import Conflict, Corrupt, NotFound, Unavailable
 from nomoat.stores.keys import KEY_SIZE, KeyEncryptionKey, parse_key, read_key_file, write_over
-from nomoat.stores.kms import KeyManagement
 from nomoat.stores.kms.local import LocalFile
+from nomoat.stores.kms.port import KeyManagement
 
 _MARK: Final = b"nomoat-keyring-1\n"
 

@@ -18,7 +18,7 @@ from nomoat.server.configuration import Configuration
 from nomoat.server.keeping import KeySettings, open_keyring, parse_keys
 from nomoat.stores.keyring import Keyring
 from nomoat.stores.keys import KeyEncryptionKey
-from nomoat.stores.kms import KeyManagement
+from nomoat.stores.kms.port import KeyManagement
 from tests.stores.kms.transit import TOKEN, Transit, transit
 
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")

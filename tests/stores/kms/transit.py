@@ -48,8 +48,6 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._transit(body)
 
-    do_PUT = do_POST
-
     def _transit(self, body: dict[str, str]) -> None:
         bound = base64.b64decode(body["associated_data"])
         if self.path == "/v1/transit/encrypt/gateway":

@@ -6,14 +6,14 @@ https://docs.aws.amazon.com/kms/latest/developerguide/encrypt_context.html
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, final
+from typing import Any, ClassVar, Final, cast, final
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+import boto3  # pyright: ignore[reportMissingTypeStubs]
+from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
+from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
 from nomoat.core.errors import Unavailable
-from nomoat.stores.kms import unavailable
+from nomoat.stores.kms.port import unavailable
 
 _CONFIG: Final = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
 _DENIED: Final = frozenset({"AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"})
@@ -30,7 +30,7 @@ class AwsKms:
         self._key = settings["key"]
         self._where = f"AWS KMS in {settings['region']}"
         try:
-            self._client: Any = boto3.client(
+            self._client: Any = cast("Any", boto3).client(
                 "kms", region_name=settings["region"], endpoint_url=settings.get("endpoint"), config=_CONFIG
             )
         except (BotoCoreError, ValueError) as error:
@@ -49,7 +49,7 @@ class AwsKms:
             # The key is named for decrypting, too: otherwise anybody's key would do that the credentials may use.
             answer = getattr(self._client, verb)(KeyId=self._key, **asked)
         except ClientError as error:
-            raise self._refused(verb, str(error.response.get("Error", {}).get("Code", ""))) from error
+            raise self._refused(verb, str(cast("Any", error).response.get("Error", {}).get("Code", ""))) from error
         except BotoCoreError as error:
             advice = "see that it can be reached and that credentials are found, and start again"
             raise unavailable(self._where, f"did not answer ({type(error).__name__})", advice) from error

@@ -7,7 +7,7 @@ PKCS#11 3.0, section 2.13.3 (AES-GCM).
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, cast, final
@@ -17,7 +17,7 @@ from pkcs11 import GCMParams, KeyType, Mechanism, ObjectClass
 
 from nomoat.core.errors import Unavailable
 from nomoat.stores.keys import KEY_SIZE, read_secret
-from nomoat.stores.kms import unavailable
+from nomoat.stores.kms.port import unavailable
 
 _NONCE_SIZE: Final = 12
 _TAG_SIZE: Final = 16
@@ -55,7 +55,7 @@ class Pkcs11Token:
                 raise unavailable(self._where, f"did not decrypt ({type(error).__name__})", advice) from error
 
     @contextmanager
-    def _key(self) -> Iterator[Any]:
+    def _key(self) -> Generator[Any]:
         settings = self._settings
         pin = self._pin()
         try:

@@ -18,7 +18,7 @@ from hvac.exceptions import Forbidden, InvalidRequest, VaultError
 
 from nomoat.core.errors import Unavailable
 from nomoat.stores.keys import read_secret
-from nomoat.stores.kms import unavailable
+from nomoat.stores.kms.port import unavailable
 
 TIMEOUT_S: Final = 10
 
