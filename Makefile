@@ -74,7 +74,11 @@ setup: $(DEVELOPS)
 demo: $(RUNS)
 	@$(PY) -m examples.pipeline $(ARGS)
 
+# A token of PKCS#11 in software, for the tests of the key management: Debian's, where one may install it.
 test: $(DEVELOPS)
+	@command -v softhsm2-util >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && echo '· installing softhsm2' && apt-get install -qq --no-install-recommends softhsm2 >/dev/null; } \
+	  || echo 'without softhsm2 the tests of PKCS#11 are left out (on Debian: apt install softhsm2)' >&2
 	@$(PY) -m pytest $(ARGS)
 
 bench: $(DEVELOPS)

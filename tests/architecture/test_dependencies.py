@@ -23,6 +23,7 @@ PINNED = re.compile(
 MODULES = {
     "opentelemetry-sdk": "opentelemetry",
     "prometheus-client": "prometheus_client",
+    "python-pkcs11": "pkcs11",
     "pyyaml": "yaml",
     "typing-extensions": "typing_extensions",
 }

@@ -52,14 +52,14 @@ GROUPS = {
     "Measure": {"ListMetrics", "ReadMetric"},
     "Administer": {
         *{"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
-        "ReopenBudget",
+        *{"ReopenBudget", "ReadKeys", "RotateKeys"},
     },
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
         *{"ExplainRecord", "ProveOwnRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
         "ReadLineage",
     },
-    "Erase": {"EraseContent"},
+    "Erase": {"EraseContent", "ShredVersion"},
     "Identify": {
         *{"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
         *{"ValidateCard", "ListRepositories"},
@@ -69,6 +69,7 @@ REPOSITORIES = frozenset({"Dataset", "Model"})
 FILE = frozenset({"File"})
 IDENTITY = frozenset({"Identity"})
 LOGS = frozenset({"Log"})
+GATEWAYS = frozenset({"Gateway"})
 SUBJECTS = {
     **dict.fromkeys(["Discover", "DescribeRepository", "ListFiles", "ListCommits", "ListVersions"], REPOSITORIES),
     **dict.fromkeys(["ReadManifest", "DiffVersions"], REPOSITORIES),
@@ -76,6 +77,7 @@ SUBJECTS = {
     **dict.fromkeys(["CreateBranch", "DeleteBranch", "CreateTag", "DeleteTag", "DeleteRepository"], REPOSITORIES),
     **dict.fromkeys(["ApproveVersion", "WithdrawVersion", "LowerLabel", "ReportLoad"], REPOSITORIES),
     **dict.fromkeys(["ListMetrics", "ReadMetric"], REPOSITORIES),
+    **dict.fromkeys(["ShredVersion"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
     "QueryView": {"View"},
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
@@ -89,7 +91,7 @@ SUBJECTS = {
     "ExplainRecord": {"LogRecord"},
     "ProveOwnRecord": {"LogRecord"},
     "ReadLineage": REPOSITORIES | FILE,
-    "ReadStatus": {"Gateway"},
+    **dict.fromkeys(["ReadStatus", "ReadKeys", "RotateKeys"], GATEWAYS),
 }
 THINGS = (dataset(), model(), file(), view(), identity(), directory(), LOG, POLICIES, RECORDS, GATEWAY)
 

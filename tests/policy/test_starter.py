@@ -305,6 +305,12 @@ EXPECTATIONS = [
     not_(ADMINISTRATOR, "Enroll", identity("person:ada"), BOUND_ADMINISTRATION, binding=NONE),
     not_(ADMINISTRATOR, "ReadLog", LOG),
     may(ADMINISTRATOR, "ReadStatus", GATEWAY, "administrators-administer"),
+    may(ADMINISTRATOR, "RotateKeys", GATEWAY, "administrators-administer"),
+    may(ADMINISTRATOR, "ShredVersion", CANDIDATE, "administrators-shred-versions"),
+    not_(ADMINISTRATOR, "ShredVersion", CANDIDATE, BOUND_ADMINISTRATION, binding=NONE),
+    not_(APPROVER, "ShredVersion", CANDIDATE),
+    not_(ENGINEER, "ShredVersion", CANDIDATE),
+    not_(PROMETHEUS, "ReadKeys", GATEWAY),
     may(PROMETHEUS, "ReadStatus", GATEWAY, "monitoring-reads-the-status"),
     not_(PROMETHEUS, "ReadStatus", GATEWAY, BOUND_ADMINISTRATION, binding=NONE),
     not_(PROMETHEUS, "ReadLog", LOG),
@@ -417,7 +423,8 @@ def test_administrators_and_auditors_have_no_right_to_data(action: str) -> None:
         "LowerLabel",
     }
     others = [*([] if action in tracing else [AUDITOR]), *([] if action in judging else [APPROVER])]
-    for who in (ADMINISTRATOR, *others):
+    administrators = [] if action in {"Discover", "ShredVersion"} else [ADMINISTRATOR]  # who destroys has nothing of it
+    for who in (*administrators, *others):
         for on in (DIGITS, RAW, METRICS, READER, WEIGHTS, ADAS, dataset(), file()):
             for binding in Binding:
                 assert not isinstance(ask(STARTER, who, action, on, given=context(binding)), Allow)

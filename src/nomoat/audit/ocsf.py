@@ -71,6 +71,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "ReadLineage": Kind(DATASTORE, 1),
     "LowerLabel": Kind(ENTITY, 3),
     "ReportLoad": Kind(DATASTORE, 1),
+    "ShredVersion": Kind(ENTITY, 4),  # Delete
+    "RotateKeys": Kind(ENTITY, 3),
     "Authenticate": Kind(AUTHENTICATION, 1),  # Logon
     "RegisterDevice": Kind(AUTHENTICATION, 1),
     "JoinWorkload": Kind(AUTHENTICATION, 1),
@@ -88,7 +90,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ("ReadLog", "ReportLog", "ExportLog", "ReadEntries", "ProveRecord", "ProveOwnRecord"), Kind(API, 2)
     ),
     **dict.fromkeys(("ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"), Kind(API, 2)),
-    **dict.fromkeys(("ReadStatus", "ReadPolicy"), Kind(API, 2)),
+    **dict.fromkeys(("ReadStatus", "ReadPolicy", "ReadKeys"), Kind(API, 2)),
 }
 """What each action is. An action that is missing here is API Activity: Other."""
 

@@ -38,6 +38,8 @@ SYSTEM_ACTIONS: Final = frozenset(
             "ForwardRefused",
             "AcceptOlderCopy",
             "Restore",
+            "RewrapKeys",
+            "DestroyKey",
         ),
     }
 )

@@ -30,6 +30,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "restore": "nomoat.cli.backups:restore",
         "recover": "nomoat.cli.operate:recover",
         "fsck": "nomoat.cli.fsck:fsck",
+        "keys": "nomoat.cli.keys:keys",
         "witness": "nomoat.cli.witness:witness",
     },
     "be someone": {
@@ -50,6 +51,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "versions": "nomoat.cli.versions:versions",
         "approve": "nomoat.cli.versions:approve",
         "withdraw": "nomoat.cli.versions:withdraw",
+        "shred": "nomoat.cli.versions:shred",
         "lower": "nomoat.cli.lineage:lower",
         "loaded": "nomoat.cli.lineage:loaded",
         "reopen-budget": "nomoat.cli.metrics:reopen_budget",

@@ -1,4 +1,4 @@
-"""`versions`, `approve`, `withdraw`: where the versions of a model or dataset stand, and a person's word on one."""
+"""`versions`, `approve`, `withdraw`, `shred`: where the versions of a model or dataset stand, and a person's word on one."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ import click
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.client.gateway import Gateway
+from nomoat.client.keys import shred as shred_version
 from nomoat.client.versions import FileFinding, StandingVersion
 from nomoat.core.errors import Malformed, NotFound
 from nomoat.core.lifecycle import Stage
@@ -106,8 +107,52 @@ def withdraw(invocation: Invocation, repository: str, commit: str, dataset: bool
         output.answer(f"withdrew {name} {whole}")
 
 
+@click.command()
+@click.argument("repository")
+@click.argument("commit")
+@dataset_option
+@click.option("--also", metavar="COMMIT", multiple=True, help="A version that shares contents with it, and goes too.")
+@click.option("--keep-shared", is_flag=True, help="Keep the contents that other versions have, too.")
+@click.option("--reason", metavar="TEXT", required=True, help="Why, for whoever asks later.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@profile_option
+@json_option
+@pass_invocation
+def shred(
+    invocation: Invocation,
+    repository: str,
+    commit: str,
+    dataset: bool,
+    also: tuple[str, ...],
+    keep_shared: bool,
+    reason: str,
+    yes: bool,
+) -> None:
+    """Destroy the contents of a version of REPOSITORY for good, copies of its blobs included.
+
+    COMMIT is its id, or the first 8 or more characters of it. The keys of its contents are destroyed: without them
+    no copy of a blob, in a backup or elsewhere, is of use to anybody. Running downloads are cut. Contents that other
+    versions have, too, are a refusal that names them: shred these with it (--also), or keep what they share
+    (--keep-shared). Copies of the gateway's database from before still have the keys.
+    """
+    name = repository_named(repository, dataset=dataset)
+    invocation.confirm(f"What {name} has at {commit} will be gone for good. Go on?", yes=yes)
+    with invocation.session() as session:
+        gateway = session.gateway
+        whole, others = whole_commit(gateway, name, commit), [whole_commit(gateway, name, each) for each in also]
+        done = shred_version(gateway, name, whole, reason, others, keep_shared=keep_shared)
+    if invocation.as_json:
+        output.document({"repository": str(name), "kind": name.kind, "commit": whole, "also": others, **done})
+        return
+    output.answer(f"shredded {name} {whole}: {done['contents']} contents are gone, {done['kept']} stay with others")
+    output.say(
+        "  next   nomoat keys rotate, and destroy the old version: copies of the database from before still have"
+    )
+    output.say("         the keys of these contents, wrapped by it")
+
+
 def _row(version: StandingVersion) -> Sequence[str]:
-    judged = version.stage in {Stage.APPROVED, Stage.WITHDRAWN}
+    judged = version.stage in {Stage.APPROVED, Stage.WITHDRAWN, Stage.SHREDDED}
     return (
         version.commit[:SHOWN],
         version.stage,

@@ -118,6 +118,10 @@ class Gateway:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
+    def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
+        """Make one request over this connection, for what has a module of its own."""
+        return self._transport.call(method, path, body)
+
     def register(self, kind: str, code: str, request: str) -> Issued:
         """Turn a one-time code and a signing request (PEM) into a certificate; `kind` is `device` or `workload`."""
         body = {"csr": request}
@@ -290,10 +294,6 @@ class Gateway:
         """Approve a version, by its whole commit id; returns where it stands now."""
         body = {"checks": list(checks), "reason": reason}
         return self._transport.call("POST", f"{_versions_of(repository)}/{commit}/approve", body)
-
-    def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
-        """Call a route whose answer is for another module to parse."""
-        return self._transport.call(method, path, body)
 
     def withdraw(self, repository: RepositoryName, commit: str, reason: str) -> Answer:
         """Withdraw a version, by its whole commit id; returns where it stands now."""

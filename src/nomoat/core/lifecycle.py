@@ -1,7 +1,7 @@
 """Stages of a version: who may have it depends on where it stands.
 
     quarantined ─► candidate ─► approved ─► withdrawn
-         └──────────────────────────┴───────────┘
+         └──────────────────────────┴───────────┘        (from any of them, for good) ─► shredded
 
 A version is a commit. What is published begins as a candidate, or in quarantine when something in it may not be had
 without a person's word; where nobody has to review (`review = "none"`), a candidate is approved as it is published, and
@@ -25,6 +25,7 @@ class Stage(StrEnum):
     CANDIDATE = "candidate"
     APPROVED = "approved"
     WITHDRAWN = "withdrawn"
+    SHREDDED = "shredded"
 
 
 class Standing(NamedTuple):

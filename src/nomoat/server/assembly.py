@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from nomoat.audit.entries import Pseudonyms
 from nomoat.audit.evidence import Evidence
 from nomoat.audit.index import Index
 from nomoat.audit.log import Log
-from nomoat.audit.prefix import newest_segment
 from nomoat.audit.reading import Reader
 from nomoat.audit.reports import Reports
 from nomoat.core.errors import Unavailable
@@ -33,6 +31,7 @@ from nomoat.resources.directory import Declarations
 from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
+from nomoat.resources.keys import Keys
 from nomoat.resources.log import LogReading
 from nomoat.resources.metrics.metrics import Metrics
 from nomoat.resources.policies import Policies, former, versions
@@ -44,6 +43,7 @@ from nomoat.resources.repositories.examining import Scan
 from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
 from nomoat.resources.repositories.provenance import describer
+from nomoat.resources.repositories.shredding import Shredder
 from nomoat.resources.repositories.signatures import Signatures
 from nomoat.resources.repositories.views import Engine, Views
 from nomoat.resources.status import Status
@@ -51,24 +51,23 @@ from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
 from nomoat.server.apart import Apart
 from nomoat.server.configuration import Configuration
+from nomoat.server.keeping import open_keyring
 from nomoat.server.names import INDEX_FILE, log_origin
-from nomoat.server.notes import note_removal, note_scan, tell_of_a_failed_scan, tell_of_a_failed_sweep
+from nomoat.server.notes import note_removal, note_rewrapped, note_scan, tell_of_failed
 from nomoat.server.signing import signatory_of
+from nomoat.server.storage import Stores, require_log, stores_of
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, glances_of, resolvers_of, routes_of
 from nomoat.stores.budgets import Budgets
-from nomoat.stores.chunks import StoredChunks
-from nomoat.stores.keys import KeyEncryptionKey, KeyStore
-from nomoat.stores.objects import Objects
-from nomoat.stores.profiles import Profiles
+from nomoat.stores.keys import KeyStore
+from nomoat.stores.rewrapping import Rewrapping
 from nomoat.stores.rounds import Rounds
 from nomoat.stores.segments import Files
+from nomoat.stores.shredding import Shredding
 from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
 from nomoat.stores.uncommitted import Uncommitted
 from nomoat.stores.unscanned import Unscanned
-
-_log = logging.getLogger("nomoat")
 
 FORMER = 16  # sets of policies that were in force and are kept compiled
 
@@ -98,6 +97,9 @@ class Gateway:
     comparing: Comparing
     budgets: Budgets
     metrics: Metrics
+    shredder: Shredder
+    key_rotation: Keys
+    rewrapping: Rewrapping
     browsing: Browsing
     reading: Reading
     views: Views
@@ -113,19 +115,6 @@ class Gateway:
 
 
 AcceptOlder: TypeAlias = Callable[[Gateway, State], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Stores:
-    directory: Path
-    index_key: bytes
-    keys: KeyStore
-    state: State
-    objects: Objects
-    subject_keys: StoredSubjectKeys
-    chunks: StoredChunks
-    profiles: Profiles
-    key_of: Callable[[str], bytes]  # of a project's pseudonyms
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +144,12 @@ async def open_gateway(
     Raises `Unavailable` or `Corrupt` when a part cannot be opened, `Unavailable` also for such a state
     when nobody accepts it.
     """
-    kek = KeyEncryptionKey.load(configuration.kek)
+    keyring = open_keyring(configuration)
+    kek = keyring.load()
     state, apart = State.open(directory / "state.db", kek.derive("state")), Apart(scan, engine)
     try:
-        stores = _stores(directory, kek, state, apart)
-        _require_log(directory / "log", stores.subject_keys)
+        stores = stores_of(directory, keyring, kek, state, apart)
+        require_log(directory / "log", stores.subject_keys)
         log = await Log.open(
             directory / "log",
             signing_key=stores.keys.load("log"),
@@ -178,6 +168,7 @@ async def open_gateway(
                 await accept_older(gateway, state)
             await log.learn(state.generation)
             await log.append(system_record("Start", {"trust_domain": configuration.trust_domain}))
+            await state.empty_journal()  # a destroyed key may lie in it
             await gateway.uncommitted.remove_strays()
             await gateway.identity.retain()  # a crash may have come between a declaration and its effect here
             async with _kept_up(gateway, state):
@@ -194,8 +185,9 @@ async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
     """Do beside what is served what has to be done from time to time, and conclude at the end."""
     beside = [
         asyncio.create_task(gateway.guard.strangers.run()),
-        asyncio.create_task(gateway.uncommitted.run(tell_of_a_failed_sweep)),
-        asyncio.create_task(gateway.unscanned.run(tell_of_a_failed_scan)),
+        asyncio.create_task(gateway.uncommitted.run(tell_of_failed("contents that nobody committed are not removed"))),
+        asyncio.create_task(gateway.unscanned.run(tell_of_failed("contents that nobody looked at are not scanned"))),
+        asyncio.create_task(gateway.rewrapping.run(tell_of_failed("keys are not wrapped anew"))),
     ]
     try:
         yield
@@ -220,32 +212,7 @@ async def _conclude(gateway: Gateway, state: State) -> None:
     gateway.log.post(system_record("Stop", {}))
 
 
-def _require_log(directory: Path, keys: StoredSubjectKeys) -> None:
-    """Let a log begin only where none was: one that is lost, or not mounted, is not replaced by an empty one."""
-    if not newest_segment(directory) and keys.any():
-        raise Unavailable(
-            "log",
-            "it is gone, and the database knows that there was one: put the log directory back, or restore the "
-            "newest backup: nomoat restore",
-        )
-
-
-def _stores(directory: Path, kek: KeyEncryptionKey, state: State, apart: Apart) -> _Stores:
-    objects, key = Objects(directory / "objects", kek), kek.derive("profiles")
-    return _Stores(
-        directory,
-        kek.derive("index"),
-        KeyStore(directory / "keys", kek),
-        state,
-        objects,
-        StoredSubjectKeys(state, kek),
-        StoredChunks(directory / "columns", state, kek),
-        Profiles(state, objects, apart.profiler(key).profile, key),
-        lambda project: kek.derive(f"view-pseudonyms/{project}"),
-    )
-
-
-def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Provable:
+def _provable(configuration: Configuration, stores: Stores, log: Log) -> _Provable:
     """What makes the log evidence for others, and what finds things in it."""
     directory, keys = stores.directory / "log", stores.subject_keys
     reader = Reader(directory, log.verifier_key, Pseudonyms(stores.keys.load("pseudonyms")), keys)
@@ -256,7 +223,7 @@ def _provable(configuration: Configuration, stores: _Stores, log: Log) -> _Prova
 
 
 def _wire(
-    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
+    configuration: Configuration, stores: Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
 ) -> Gateway:
     parts = _resources(configuration, stores, log, provable, clock, apart)
     resolvers = resolvers_of(parts)
@@ -303,6 +270,9 @@ def _wire(
         comparing=parts.comparing,
         budgets=parts.budgets,
         metrics=parts.metrics,
+        shredder=parts.shredder,
+        key_rotation=parts.keys,
+        rewrapping=parts.rewrapping,
         browsing=parts.browsing,
         reading=parts.reading,
         views=parts.views,
@@ -329,7 +299,7 @@ def _guard_class(configuration: Configuration) -> Callable[..., Guard]:
 
 
 def _resources(
-    configuration: Configuration, stores: _Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
+    configuration: Configuration, stores: Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
 ) -> Resources:
     root = stores.keys.load("authority-certificate").decode("ascii")
     trust_domain = TrustDomain(configuration.trust_domain)
@@ -354,6 +324,8 @@ def _resources(
     unscanned = Unscanned(
         stores.state, stores.objects, apart.scan, worse_by_name, catalog.forget_files, partial(note_scan, log)
     )
+    rewrapping = Rewrapping(stores.state, stores.keys, stores.kek, partial(note_rewrapped, log))
+    shredding = Shredding(stores.state, catalog, stores.objects, uncommitted.discard)
     reports = Reports(log, stores.chunks)
     signatures = Signatures(catalog, stores.objects, signatory_of(identity.authority, clock()))
     return Resources(
@@ -373,6 +345,9 @@ def _resources(
             stores.profiles,
             lambda: policies.current.index.files,
         ),
+        shredder=Shredder(lambda: declarations.current, catalog, shredding, clock),
+        keys=Keys(stores.keyring, stores.kek, rewrapping),
+        rewrapping=rewrapping,
         budgets=budgets,
         metrics=Metrics(
             lambda: declarations.current, catalog, stores.objects, budgets, apart.tabulate, apart.noise, clock

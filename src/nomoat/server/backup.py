@@ -24,6 +24,7 @@ from nomoat.audit.prefix import Prefix, newest_segment, signed_prefix
 from nomoat.audit.segments import CHECKPOINT_FILE, WITNESSED_FILE
 from nomoat.core.errors import Conflict, Corrupt, Malformed, Unavailable
 from nomoat.server.configuration import FILE, Configuration, load_configuration
+from nomoat.server.keeping import open_keyring
 from nomoat.server.manifest import Copied, Manifest, copy_file, hash_file, load_manifest, make_folder
 from nomoat.server.names import KEYS
 from nomoat.stores.disk import sync_directory
@@ -59,7 +60,7 @@ def back_up(directory: Path, destination: Path, now: float, since: Path | None =
     something cannot be read or written, `Corrupt` when the directory is not what was written.
     """
     configuration = load_configuration(directory)
-    kek = KeyEncryptionKey.load(configuration.kek)
+    kek = open_keyring(configuration).load()
     _require_free(directory, destination, configuration)
     earlier = _Earlier(since, load_manifest(since, kek).files if since is not None else {})
     unfinished = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}")

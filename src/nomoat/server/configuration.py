@@ -21,6 +21,7 @@ from nomoat.identity.tokens import TOKEN_LIFE
 from nomoat.server.admission import Limits
 from nomoat.server.forgetting import parse_retention
 from nomoat.server.forwards import Forward, parse_forwards
+from nomoat.server.keeping import KeySettings, parse_keys
 
 FILE: Final = "nomoat.toml"
 USUAL_LIMITS: Final = Limits()
@@ -51,7 +52,7 @@ class Configuration:
     how long access tokens live, in seconds. `origins` are further addresses (`https://HOST[:PORT]`) by
     which clients reach this gateway, where something in between maps its port: DPoP proofs name one.
     `forwards` are who is sent the log, `retention` after how many days what records say is forgotten, by
-    action or group of actions.
+    action or group of actions. `keys` is who keeps the key-encryption key.
     `limits` bound the connections; `traces` is where OpenTelemetry traces go over OTLP ('' for nowhere).
     """
 
@@ -77,6 +78,7 @@ class Configuration:
 
     forwards: tuple[Forward, ...] = ()
     retention: Mapping[str, int] = field(default_factory=dict[str, int])
+    keys: KeySettings = field(default_factory=KeySettings)
 
     def dump(self) -> str:
         """The text of `nomoat.toml` for this configuration (JSON strings are TOML basic strings)."""
@@ -112,7 +114,7 @@ class Configuration:
             lines += forward.dump()
         if self.retention:
             lines += ["", "[retention]", *(f"{name} = {days}" for name, days in sorted(self.retention.items()))]
-        return lines
+        return lines + self.keys.dump()
 
 
 _REQUIRED: Final = frozenset({"trust_domain", "listen", "hosts", "kek"})
@@ -120,7 +122,7 @@ _LIMITS: Final = tuple(limit.name for limit in fields(Limits))
 _OPTIONAL: Final = frozenset(
     {
         *{"enforcer", "witness", "witness_key", "witnesses", "witness_quorum", "token_lifetime_s", "origins"},
-        *{"forward", "retention", "traces"},
+        *{"forward", "retention", "traces", "keys"},
         *_LIMITS,
     }
 )
@@ -189,6 +191,7 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
         raise Malformed(f"{FILE} lacks the field {min(missing)!r}")
     hosts = _hosts(table.pop("hosts"))
     retention = parse_retention(table.pop("retention", {}))
+    keys = parse_keys(table.pop("keys", {"kms": "local"}))
     forwards = parse_forwards(table.pop("forward", []), directory)
     token_lifetime = table.pop("token_lifetime_s", TOKEN_LIFE)
     if type(token_lifetime) is not int or not SHORTEST_TOKEN_LIFE <= token_lifetime <= TOKEN_LIFE:
@@ -217,6 +220,7 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
         witness_quorum=quorum,
         forwards=forwards,
         retention=retention,
+        keys=keys,
         limits=limits,
         traces=_parse_url(texts.get("traces", "")),
     )

@@ -28,6 +28,7 @@ from nomoat.audit.prefix import Prefix, signed_prefix
 from nomoat.audit.segments import CHECKPOINT_FILE, WITNESSED_FILE
 from nomoat.core.errors import Corrupt, Malformed, NoMoatError, Unavailable
 from nomoat.server.configuration import FILE, Configuration, load_configuration
+from nomoat.server.keeping import open_keyring
 from nomoat.server.listening import listen
 from nomoat.server.lock import is_locked
 from nomoat.server.names import KEYS
@@ -132,7 +133,7 @@ class Doctor:
     def _kek(self, configuration: Configuration) -> KeyEncryptionKey | None:
         path = configuration.kek
         try:
-            kek = KeyEncryptionKey.load(path)
+            kek = open_keyring(configuration).load()
         except NoMoatError as error:
             self.findings.append(_failed("key-encryption key", error))
             return None

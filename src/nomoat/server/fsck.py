@@ -39,6 +39,7 @@ from nomoat.audit.verification import verify_directory
 from nomoat.core.errors import Corrupt, NoMoatError
 from nomoat.server.chains import Logged, look_at_chains
 from nomoat.server.configuration import Configuration, load_configuration
+from nomoat.server.keeping import open_keyring
 from nomoat.server.lock import undisturbed
 from nomoat.server.names import INDEX_FILE, KEYS
 from nomoat.stores.blob import StoredBlob
@@ -92,7 +93,7 @@ async def examine(directory: Path, *, contents: bool = True) -> Examined:
     Raises `Unavailable` when a gateway uses it, or it is none, or the key-encryption key is not to be had.
     """
     configuration = load_configuration(directory)
-    kek = KeyEncryptionKey.load(configuration.kek)
+    kek = open_keyring(configuration).load()
     with undisturbed(directory):
         return await asyncio.to_thread(_examine, directory, configuration, kek, contents)
 

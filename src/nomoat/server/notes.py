@@ -1,7 +1,7 @@
 """What the gateway itself notes in its log, and tells its operator, of what it does beside what is served."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from nomoat.audit.log import Log
 from nomoat.core.errors import NoMoatError
@@ -11,20 +11,20 @@ _log = logging.getLogger("nomoat")
 
 
 async def note_removal(log: Log, why: str, contents: int, length: int) -> None:
-    """Record why and how many contents are removed, and how many bytes that frees."""
+    """Record why and how many contents are removed from the disk, and how many bytes that frees."""
     await log.append(system_record("RemoveContents", {"why": why, "contents": contents, "bytes": length}))
 
 
 async def note_scan(log: Log, verdicts: Mapping[str, int]) -> None:
-    """Record how many contents were looked at later, by verdict."""
+    """Record that contents were scanned which nobody had looked at, by verdict."""
     await log.append(system_record("ScanContents", {"verdicts": dict(verdicts)}))
 
 
-def tell_of_a_failed_scan(error: NoMoatError) -> None:
-    """Say that contents wait for a scan."""
-    _log.warning("contents that nobody has looked at are not scanned at the moment: %s", error)
+async def note_rewrapped(log: Log, version: int, keys: int) -> None:
+    """Record that keys were wrapped anew."""
+    await log.append(system_record("RewrapKeys", {"version": version, "keys": keys}))
 
 
-def tell_of_a_failed_sweep(error: NoMoatError) -> None:
-    """Say that uncommitted contents stay."""
-    _log.warning("contents that nobody committed are not removed at the moment: %s", error)
+def tell_of_failed(what: str) -> Callable[[NoMoatError], None]:
+    """Return what tells the operator why something is not done for now."""
+    return lambda error: _log.warning("%s at the moment: %s", what, error)

@@ -27,6 +27,7 @@ from nomoat.core.record import Json, system_record
 from nomoat.server.assembly import Clock, open_gateway
 from nomoat.server.configuration import FILE, Configuration, WitnessAddress, load_configuration
 from nomoat.server.cosigning import TIMEOUT_S, post_to
+from nomoat.server.keeping import open_keyring
 from nomoat.server.manifest import Manifest, copy_file, load_manifest
 from nomoat.stores.disk import sync_directory
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
@@ -83,7 +84,7 @@ def restore(
     if kek is not None:
         configuration = replace(configuration, kek=kek.absolute())
     _require_apart(configuration.kek, directory, backup)
-    key = KeyEncryptionKey.load(configuration.kek)
+    key = open_keyring(configuration).load()
     manifest = load_manifest(backup, key)
     unfinished = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
     try:

@@ -18,6 +18,7 @@ from typing import Final
 from nomoat.audit.checkpoint import VerifierKey
 from nomoat.audit.entries import Pseudonyms
 from nomoat.server.configuration import load_configuration
+from nomoat.server.keeping import open_keyring
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
@@ -59,7 +60,7 @@ def opened(directory: Path, niceness: int) -> Generator[Opened]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the gateway ends it, orderly
     os.nice(niceness)
     configuration = load_configuration(directory)
-    kek = KeyEncryptionKey.load(configuration.kek)
+    kek = open_keyring(configuration).load()
     state = State.open(directory / "state.db", kek.derive("state"))
     try:
         pseudonyms = Pseudonyms(KeyStore(directory / "keys", kek).load("pseudonyms"))

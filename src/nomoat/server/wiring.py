@@ -36,6 +36,7 @@ from nomoat.core.operation import (
     RenewCertificate,
     ReportLog,
     Revoke,
+    ShredVersion,
     SimulatePolicy,
     TryPolicy,
     ValidateCard,
@@ -48,6 +49,7 @@ from nomoat.protocols.admin import Administration
 from nomoat.protocols.admin.craft import PolicyCraft
 from nomoat.protocols.admin.datasets import DatasetVersionEndpoints
 from nomoat.protocols.admin.evidence import EvidenceEndpoints
+from nomoat.protocols.admin.keys import KeyEndpoints
 from nomoat.protocols.admin.lineage import LineageEndpoints
 from nomoat.protocols.admin.log import LogEndpoint
 from nomoat.protocols.admin.metrics import MetricEndpoints
@@ -64,6 +66,7 @@ from nomoat.resources.directory import Declarations
 from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History
 from nomoat.resources.identities import Identities
+from nomoat.resources.keys import Keys
 from nomoat.resources.log import LogReading
 from nomoat.resources.metrics.metrics import Metrics
 from nomoat.resources.policies import Policies
@@ -73,9 +76,11 @@ from nomoat.resources.repositories import Browsing, Catalog, Reading, References
 from nomoat.resources.repositories.comparing import Comparing
 from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
+from nomoat.resources.repositories.shredding import Shredder
 from nomoat.resources.repositories.views import Views
 from nomoat.resources.trial import Trial
 from nomoat.stores.budgets import Budgets
+from nomoat.stores.rewrapping import Rewrapping
 from nomoat.stores.uncommitted import Uncommitted
 from nomoat.stores.unscanned import Unscanned
 
@@ -99,6 +104,9 @@ class Resources:
     comparing: Comparing
     budgets: Budgets
     metrics: Metrics
+    shredder: Shredder
+    keys: Keys
+    rewrapping: Rewrapping
     browsing: Browsing
     reading: Reading
     views: Views
@@ -138,6 +146,8 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         **parts.comparing.resolvers,
         **parts.views.resolvers,
         **parts.metrics.resolvers,
+        ShredVersion: parts.shredder.resolve,
+        **parts.keys.resolvers,
         ListRepositories: parts.browsing.resolve,
         **Resolution(
             lambda: parts.declarations.current, parts.catalog, lambda: parts.policies.current.index.files
@@ -176,6 +186,7 @@ def connect(parts: Resources, guard: Guard) -> None:
     parts.declarations.listen(end_the_undeclared)
     parts.policies.listen(guard.reexamine)
     parts.lifecycle.listen(guard.leases.end_version)
+    parts.shredder.listen(guard.leases.end_version)
     parts.identity.sessions.listen(lambda sessions: guard.end_sessions(sessions, "the session was revoked"))
 
 
@@ -186,10 +197,11 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *Administration(guard, parts.declarations, parts.policies, parts.identities).routes(),
         *LogEndpoint(guard, parts.log, parts.erasure).routes(),
         *EvidenceEndpoints(guard, parts.log, parts.own, parts.evidence.checkpoint, parts.evidence.tile).routes(),
-        *VersionEndpoints(guard, parts.lifecycle).routes(),
         *LineageEndpoints(guard, parts.tracing).routes(),
         *DatasetVersionEndpoints(guard, parts.comparing).routes(),
         *MetricEndpoints(guard, parts.metrics).routes(),
+        *VersionEndpoints(guard, parts.lifecycle, parts.shredder).routes(),
+        *KeyEndpoints(guard, parts.keys).routes(),
         *PolicyCraft(guard, parts.policy_reading, parts.history, parts.trial).routes(),
         *IdentityEndpoints(guard, parts.identities, root, log.checkpoint, log.consistency).routes(),
         *HubEndpoints(guard, parts.writing, Cards(), parts.identities.whoami).routes(),

@@ -194,7 +194,7 @@ class Catalog:
             promote(connection, of.id, commit_id, standing, record=record)
             return served(connection, of.id)
 
-        await self._state.write(change, lambda now: self._restage(of, commit_id, standing.stage, now))
+        await self._state.write(change, lambda now: self.restage(of, commit_id, standing.stage, now))
 
     async def withdraw(
         self, of: CreatedRepository, commit_id: str, standing: Standing, record: int, still: Still = _always
@@ -206,7 +206,7 @@ class Catalog:
             withdraw(connection, of.id, commit_id, standing, record=record)
             return served(connection, of.id)
 
-        await self._state.write(change, lambda now: self._restage(of, commit_id, standing.stage, now))
+        await self._state.write(change, lambda now: self.restage(of, commit_id, standing.stage, now))
 
     def stage(self, commit_id: str) -> Stage:
         """Where a version stands. Raises `NotFound` when there is none, `Unavailable` when the state fails."""
@@ -304,7 +304,7 @@ class Catalog:
             served=_changed(before.served, served),
         )
 
-    def _restage(self, of: CreatedRepository, commit_id: str, stage: Stage, now: Mapping[str, str]) -> None:
+    def restage(self, of: CreatedRepository, commit_id: str, stage: Stage, now: Mapping[str, str]) -> None:
         """Follow a version to its new stage."""
         self._created[of.name] = replace(self._created[of.name], served=MappingProxyType(dict(now)))
         cached = self._cached.get(commit_id)

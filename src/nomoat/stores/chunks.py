@@ -67,7 +67,7 @@ class StoredChunks:
             raise Corrupt(name) from None
         except OSError as error:
             raise Unavailable("columns", f"a chunk cannot be read ({error.strerror})") from error
-        key = self._kek.unwrap(one.wrapped_key, purpose=_purpose(one.first))
+        key = self._kek.unwrap(one.wrapped_key, purpose=purpose_of_chunk(one.first))
         try:
             return AESGCM(key).decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], _bound(one.first, one.last))
         except (InvalidTag, ValueError):
@@ -83,7 +83,7 @@ class StoredChunks:
         key, nonce = secrets.token_bytes(KEY_SIZE), os.urandom(_NONCE_SIZE)
         sealed = nonce + AESGCM(key).encrypt(nonce, content, _bound(first, last))
         row = {"first": first, "last": last, "oldest": times[0], "newest": times[1]}
-        wrapped = self._kek.wrap(key, purpose=_purpose(first))
+        wrapped = self._kek.wrap(key, purpose=purpose_of_chunk(first))
 
         def keep(connection: Connection) -> None:
             if still():
@@ -122,7 +122,8 @@ class StoredChunks:
         return self._directory / f"{first:012d}.chunk"
 
 
-def _purpose(first: int) -> str:
+def purpose_of_chunk(first: int) -> str:
+    """What the key of the chunk that begins with record `first` is wrapped for."""
     return f"columns from {first}"
 
 

@@ -19,7 +19,7 @@ import os
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -83,7 +83,7 @@ class Objects:
         if size > MAX_SIZE:
             raise TooLarge(f"a content has at most {MAX_SIZE} bytes")
         blob_id = secrets.token_hex(16)
-        binding = _binding(repository, digest, blob_id)
+        binding = binding_of(repository, digest, blob_id)
         with guarded():
             disk = os.statvfs(self._root)
         if ciphertext_size(size) > disk.f_bavail * disk.f_frsize:
@@ -132,7 +132,7 @@ class Objects:
         if opener is not None and opener.header == header:
             self._openers.move_to_end(kept)
             return opener
-        binding = _binding(repository, digest, stored.id)
+        binding = binding_of(repository, digest, stored.id)
         try:
             key = self._kek.unwrap(stored.wrapped_key, purpose=binding)
             opener = Opener(key, binding.encode(), header, stored.size)
@@ -153,6 +153,11 @@ class Objects:
         except OSError as error:
             raise unavailable(error) from error
         return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def forget(self, blob_ids: Collection[str]) -> None:
+        """Forget the keys of contents that were destroyed, which are kept in memory. Removes no blob."""
+        for kept in [each for each in self._openers if each[2].id in blob_ids]:
+            del self._openers[kept]
 
     async def remove(self, blob_id: str) -> None:
         """Remove a blob; it is no error when there is none. Raises `Unavailable` when the disk fails."""
@@ -323,8 +328,8 @@ class Upload:
                 path.unlink()
 
 
-def _binding(repository: str, digest: str, blob_id: str) -> str:
-    """What a data key is for. The last two parts have fixed forms, so no two triples have the same binding."""
+def binding_of(repository: str, digest: str, blob_id: str) -> str:
+    """What a data key is wrapped for. The last two parts have fixed forms, so no two triples have the same binding."""
     return f"nomoat-blob-v1/{repository}/{parse_digest(digest)}/{blob_id}"
 
 

@@ -62,8 +62,9 @@ def authors(connection: Connection, commit: str) -> frozenset[str]:
 def promote(connection: Connection, repository_id: str, commit: str, standing_: Standing, *, record: int) -> None:
     """Approve a version. Raises `Conflict` when it is approved, or when its approver is one of its authors."""
     _require_of(connection, repository_id, commit)
-    if standing(connection, commit).stage is Stage.APPROVED:
+    if (now := standing(connection, commit).stage) is Stage.APPROVED:
         raise Conflict("this version is approved already")
+    _require_kept(now)
     if standing_.subject in authors(connection, commit):
         raise Conflict("who wrote a version does not approve it; another person has to")
     set_stage(connection, commit, standing_, record=record)
@@ -72,9 +73,15 @@ def promote(connection: Connection, repository_id: str, commit: str, standing_: 
 def withdraw(connection: Connection, repository_id: str, commit: str, standing_: Standing, *, record: int) -> None:
     """Withdraw a version, whatever its stage. Raises `Conflict` when it is withdrawn."""
     _require_of(connection, repository_id, commit)
-    if standing(connection, commit).stage is Stage.WITHDRAWN:
+    if (now := standing(connection, commit).stage) is Stage.WITHDRAWN:
         raise Conflict("this version is withdrawn already")
+    _require_kept(now)
     set_stage(connection, commit, standing_, record=record)
+
+
+def _require_kept(now: Stage) -> None:
+    if now is Stage.SHREDDED:
+        raise Conflict("this version was shredded: its contents are gone for good")
 
 
 def _require_of(connection: Connection, repository_id: str, commit: str) -> None:

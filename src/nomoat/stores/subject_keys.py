@@ -37,14 +37,14 @@ class StoredSubjectKeys:
         Raises `Unavailable` when the state fails, `Corrupt` when the key does not unwrap.
         """
         wrapped = self._state.read(lambda connection: _wrapped(connection, pseudonym))
-        return None if wrapped is None else self._kek.unwrap(wrapped, purpose=_purpose(pseudonym))
+        return None if wrapped is None else self._kek.unwrap(wrapped, purpose=purpose_of_subject(pseudonym))
 
     async def create(self, pseudonym: str) -> bytes:
         """Make the key, durably, and return it; return the one there is, if there is one.
 
         Raises as `find` does.
         """
-        candidate = self._kek.wrap(secrets.token_bytes(KEY_SIZE), purpose=_purpose(pseudonym))
+        candidate = self._kek.wrap(secrets.token_bytes(KEY_SIZE), purpose=purpose_of_subject(pseudonym))
 
         def keep(connection: Connection) -> bytes:
             row = {"pseudonym": pseudonym, "wrapped_key": candidate}
@@ -53,7 +53,7 @@ class StoredSubjectKeys:
 
         # The log waits for this key, so this cannot wait for the log.
         kept = await self._state.write(keep, followed=False)
-        return self._kek.unwrap(kept, purpose=_purpose(pseudonym))
+        return self._kek.unwrap(kept, purpose=purpose_of_subject(pseudonym))
 
     def any(self) -> bool:
         """Whether anything was ever sealed: there is a key, or a tombstone of one. Raises `Unavailable`."""
@@ -128,7 +128,7 @@ class SeenSubjectKeys:
     def find(self, pseudonym: str) -> bytes | None:
         """Return the key of 32 bytes, or None when there is none. Raises as `StoredSubjectKeys.find` does."""
         wrapped = self._look.find_wrapped_key(pseudonym)
-        return None if wrapped is None else self._kek.unwrap(wrapped, purpose=_purpose(pseudonym))
+        return None if wrapped is None else self._kek.unwrap(wrapped, purpose=purpose_of_subject(pseudonym))
 
     def erased(self, pseudonym: str) -> int | None:
         """Return the number of the record that erased the subject's content, or None. Raises `Unavailable`."""
@@ -151,5 +151,6 @@ def _tombstone(pseudonym: str, record: int) -> Insert:
     return stone.on_conflict_do_update(index_elements=["pseudonym"], set_={"record": record})
 
 
-def _purpose(pseudonym: str) -> str:
+def purpose_of_subject(pseudonym: str) -> str:
+    """What the key of a subject's content is wrapped for."""
     return f"log content of {pseudonym}"

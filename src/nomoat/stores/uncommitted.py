@@ -93,10 +93,10 @@ class Uncommitted:
                 await asyncio.sleep(self._pause)
         return removed
 
-    def discard(self, forgotten: Sequence[Forgotten]) -> None:
-        """Remove soon what a deleted repository had, and the state has forgotten with it."""
+    def discard(self, forgotten: Sequence[Forgotten], why: str = DELETED) -> None:
+        """Remove soon what the state has forgotten: with its repository, or for another reason `why`."""
         if forgotten:
-            self._unrecorded.setdefault(DELETED, []).extend(forgotten)
+            self._unrecorded.setdefault(why, []).extend(forgotten)
             self._waiting.set()
 
     async def run(self, failed: Callable[[NoMoatError], None], interval: float = EVERY_S) -> None:

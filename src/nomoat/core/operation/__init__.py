@@ -38,10 +38,11 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
+from nomoat.core.operation.keys import ReadKeys, RotateKeys
 from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
 from nomoat.core.operation.metrics import ListMetrics, ReadMetric, ReopenBudget
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
-from nomoat.core.operation.versions import ApproveVersion, ListVersions, WithdrawVersion
+from nomoat.core.operation.versions import ApproveVersion, ListVersions, ShredVersion, WithdrawVersion
 from nomoat.core.operation.views import QueryView
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 
@@ -84,6 +85,7 @@ __all__ = [
     "ReadDifferences",
     "ReadEntries",
     "ReadFile",
+    "ReadKeys",
     "ReadLineage",
     "ReadLog",
     "ReadManifest",
@@ -97,6 +99,8 @@ __all__ = [
     "ReportLog",
     "Resolved",
     "Revoke",
+    "RotateKeys",
+    "ShredVersion",
     "SimulatePolicy",
     "Target",
     "TryPolicy",

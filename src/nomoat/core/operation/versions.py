@@ -35,6 +35,25 @@ class ApproveVersion(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class ShredVersion(Operation):
+    """Destroy the keys of a version's contents for good, so that no copy of them is of use to anybody.
+
+    `also` are the versions that may go with it, because they share contents with it; what further versions share
+    is a refusal, unless `keep_shared`: then these contents stay.
+    """
+
+    repository: RepositoryName
+    commit: str
+    reason: str
+    also: tuple[str, ...] = ()
+    keep_shared: bool = False
+
+    @property
+    def requested(self) -> str:
+        return f"{self.repository}@{self.commit}"
+
+
+@dataclass(frozen=True, slots=True)
 class WithdrawVersion(Operation):
     """Serve a version (by its commit id) no more, running downloads included."""
 

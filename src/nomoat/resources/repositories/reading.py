@@ -14,6 +14,7 @@ from typing import NamedTuple, final
 
 from nomoat.core.decision import Withhold
 from nomoat.core.errors import Misuse, NotFound
+from nomoat.core.lifecycle import Stage
 from nomoat.core.lineage import Label, Read
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import DescribeFile, DescribeRepository, ListFiles, Operation, ReadFile
@@ -186,6 +187,7 @@ def _shown(permit: Permit[Operation], place: RepositoryPlace) -> Sequence[str]:
 def _snapshot(place: RepositoryPlace) -> Snapshot:
     if place.snapshot is None:
         raise NotFound("Revision not found", kind="revision")
+    _require_kept(place.snapshot.stage)
     return place.snapshot
 
 
@@ -193,9 +195,17 @@ def _file(place: FilePlace) -> tuple[Snapshot, FoundFile]:
     if place.snapshot is None:
         raise NotFound("Revision not found", kind="revision")
     commit = place.snapshot.revision.id
+    _require_kept(place.snapshot.stage)
     if place.file is None:
         raise _no_entry(place.path, commit)
     return place.snapshot, FoundFile(place.path, commit, place.file)
+
+
+def _require_kept(stage: Stage | None) -> None:
+    if stage is Stage.SHREDDED:
+        raise NotFound(
+            "This version was shredded: its contents are gone for good; ask for another one", kind="revision"
+        )
 
 
 def _no_entry(path: str, commit: str) -> NotFound:

@@ -1,0 +1,1 @@
+"""Key management: what wraps the key-encryption key itself; `port.py` says what each of these does."""
