@@ -99,7 +99,7 @@ def test_a_refusal_names_who_shares_and_what_to_do(leaked: Leaked, admin: Caller
     refused = leaked.judge.nomoat("shred", MODEL, first, "--reason", "x", "--yes")
     assert refused.code == 1
     done = admin.nomoat("shred", MODEL, first, "--keep-shared", "--reason", "x", "--yes", "--json").json()
-    assert (done["contents"], done["commit"]) == (0, first)
+    assert (done["contents"], done["commit"]) == (1, first)  # its signature: that of no other
 
 
 def test_a_status_is_a_table_and_nothing_of_a_key(admin: Caller) -> None:
