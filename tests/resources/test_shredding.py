@@ -7,13 +7,14 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from sqlalchemy import func, select
 
+from nomoat.attestation.model_signature import FILE_NAME
 from nomoat.core.errors import Conflict, NotFound, NotPermitted, Revoked
 from nomoat.core.lifecycle import Stage
 from nomoat.core.operation import ApproveVersion, ReadFile, ShredVersion
 from nomoat.core.principal import PrincipalKind
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state.look import look_at_state
-from nomoat.stores.state.schema import blob
+from nomoat.stores.state.schema import blob, change
 from tests.guard.world import Actor
 from tests.resources.test_lifecycle import DECLARED, WEIGHTS
 from tests.resources.world import Yard, in_yard
@@ -42,7 +43,17 @@ class Shelf:
     async def shred(self, commit: str, *also: str, keep: bool = False, by: Actor | None = None) -> int:
         operation = ShredVersion(WEIGHTS, commit, "asked for", also, keep)
         async with self.there.guard.admit((by or self.there.world.admin).present(), operation) as permit:
-            return len((await self.there.world.gateway.shredder.shred(permit)).forgotten)
+            gone = len((await self.there.world.gateway.shredder.shred(permit)).forgotten)
+        return gone - len({commit, *also})  # each version's signature is its own
+
+    def blob_of(self, path: str, commit: str) -> Path:
+        """The file on the disk that holds what a version has at a path."""
+        created = self.there.catalog.find(WEIGHTS)
+        assert created
+        snapshot = self.there.catalog.snapshot(created, commit)
+        assert snapshot
+        stored = snapshot.files[path].blob.id
+        return self.there.world.directory / "objects" / stored[:2] / stored
 
     async def read(self, path: str, revision: str) -> bytes:
         return await self.there.read(WEIGHTS, path, by=self.there.train, revision=revision)
@@ -52,7 +63,14 @@ class Shelf:
 
     async def blobs(self) -> int:
         return self.there.world.gateway.uncommitted._state.read(
-            lambda connection: connection.scalar(select(func.count()).select_from(blob)) or 0
+            lambda connection: (
+                connection.scalar(
+                    select(func.count(blob.c.id.distinct()))
+                    .join(change, change.c.blob == blob.c.id)
+                    .where(change.c.path != FILE_NAME)
+                )
+                or 0
+            )
         )
 
 
@@ -156,7 +174,7 @@ async def test_the_branch_means_the_version_before_and_running_downloads_are_cut
 async def test_it_is_on_record_and_the_blobs_are_removed(there: Yard) -> None:
     shelf = await Shelf.of(there)
     first = await shelf.publish(a=b"one")
-    (held,) = [path for path in (there.world.directory / "objects").rglob("*") if path.is_file()]
+    held = shelf.blob_of("a", first)
     await shelf.shred(first)
     await there.world.gateway.uncommitted.sweep()
     assert not held.exists()
@@ -201,7 +219,7 @@ def decrypted(path: Path, key: bytes) -> bytes:
 async def test_a_backup_of_the_blobs_alone_is_of_no_use_afterwards(there: Yard) -> None:
     shelf = await Shelf.of(there)
     first = await shelf.publish(a=b"one")
-    (held,) = [path for path in (there.world.directory / "objects").rglob("*") if path.is_file()]
+    held = shelf.blob_of("a", first)
     copy = held.read_bytes()
     await shelf.shred(first)
     await there.world.gateway.uncommitted.sweep()

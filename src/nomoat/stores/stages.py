@@ -64,7 +64,7 @@ def promote(connection: Connection, repository_id: str, commit: str, standing_: 
     _require_of(connection, repository_id, commit)
     if (now := standing(connection, commit).stage) is Stage.APPROVED:
         raise Conflict("this version is approved already")
-    _require_kept(now)
+    require_kept(now)
     if standing_.subject in authors(connection, commit):
         raise Conflict("who wrote a version does not approve it; another person has to")
     set_stage(connection, commit, standing_, record=record)
@@ -75,11 +75,12 @@ def withdraw(connection: Connection, repository_id: str, commit: str, standing_:
     _require_of(connection, repository_id, commit)
     if (now := standing(connection, commit).stage) is Stage.WITHDRAWN:
         raise Conflict("this version is withdrawn already")
-    _require_kept(now)
+    require_kept(now)
     set_stage(connection, commit, standing_, record=record)
 
 
-def _require_kept(now: Stage) -> None:
+def require_kept(now: Stage) -> None:
+    """Raise `Conflict` for a version whose contents were destroyed."""
     if now is Stage.SHREDDED:
         raise Conflict("this version was shredded: its contents are gone for good")
 

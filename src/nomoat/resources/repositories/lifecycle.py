@@ -26,6 +26,7 @@ from nomoat.resources.repositories.signatures import Signatures, is_signed, sign
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import MAIN, CreatedRepository
 from nomoat.stores.revisions import Revision, Snapshot
+from nomoat.stores.stages import require_kept
 
 MOST_VERSIONS: Final = 200
 MOST_HELD: Final = 50
@@ -162,6 +163,7 @@ class Lifecycle:
             raise NotPermitted("who wrote a version does not approve it; another person has to")
         if standing.stage is Stage.QUARANTINED and not operation.reason:
             raise Conflict("this version is in quarantine: say why it may be had all the same (--reason)")
+        require_kept(standing.stage)
         if not snapshot.files:
             raise Conflict("this version has no files: there is nothing to approve")
         if is_signed(place.created.name):
