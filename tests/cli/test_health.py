@@ -15,6 +15,7 @@ from nomoat.core.operation import ReadStatus
 from nomoat.server.configuration import load_configuration
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state.engine import open_engine
+from nomoat.stores.state.look import known_schemas
 from tests.cli.live import Caller, Live, Said
 
 
@@ -54,7 +55,7 @@ def test_a_healthy_directory_is_called_that_and_not_changed(stopped: Live) -> No
         code, found = doctor(stopped)
         assert (code, {health for health, _ in found.values()}) == (0, {"good"})
         said = stopped.operator.nomoat("status", str(stopped.data), "--json").json()
-        assert (said["running"], said["healthy"], said["schema"]) == (True, True, "0008")
+        assert (said["running"], said["healthy"], said["schema"]) == (True, True, known_schemas()[0])
         assert isinstance(said["records"], int)
     finally:
         assert stopped.stop() == 0

@@ -93,8 +93,8 @@ def test_nobody_but_an_auditor_explains_the_records_of_others(sue: Caller, appro
 def test_an_auditor_explains_also_their_own_refusal_of_what_they_may_not_discover(boss: Caller, there: Live) -> None:
     auditor = there.person(boss, "vera", 'groups = ["auditors"]\nclearance = "internal"')
     blind = there.person(boss, "nell", "groups = []")
-    filler = there.workload(boss, "filler", 'segment = "ingestion"\nclearance = "internal"')
-    made = "from huggingface_hub import HfApi; HfApi().create_repo('acme/plain', repo_type='dataset', exist_ok=True)"
+    filler = there.workload(boss, "filler", 'segment = "ingestion"\nclearance = "restricted"')
+    made = "from huggingface_hub import HfApi; HfApi().create_repo('acme/secret', repo_type='dataset', exist_ok=True)"
     assert filler.nomoat("exec", "--", sys.executable, "-c", made).code == 0
     for who, lines in ((auditor, True), (blind, False)):
         number = unseen(who, boss)
@@ -105,9 +105,9 @@ def test_an_auditor_explains_also_their_own_refusal_of_what_they_may_not_discove
 
 def unseen(who: Caller, boss: Caller) -> str:
     """The number of the record of a refused read of a repository that they may not know of."""
-    script = "from huggingface_hub import HfApi; HfApi().dataset_info('acme/plain')"
+    script = "from huggingface_hub import HfApi; HfApi().dataset_info('acme/secret')"
     assert who.nomoat("exec", "--", sys.executable, "-c", script).code == 1
-    found = boss.nomoat("audit", "search", "on acme/plain what DescribeRepository refused", "--json").json()
+    found = boss.nomoat("audit", "search", "on acme/secret what DescribeRepository refused", "--json").json()
     return str(cast("list[dict[str, object]]", found["records"])[-1]["n"])
 
 

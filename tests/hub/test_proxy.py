@@ -24,17 +24,25 @@ def ingest(live: Live) -> Iterator[Through]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def auditor(live: Live) -> str:
+    """A workload that reads what is restricted and publishes nothing: what the others publish came of nothing restricted."""
+    live.declare('[[workload]]\nname = "auditor"\nsegment = "ingestion"\nclearance = "restricted"\n')
+    live.join("workload:auditor")
+    return "auditor"
+
+
 def put(proxy: Through, files: dict[str, bytes]) -> None:
     with proxy.http() as client:
         answer = client.post("/api/datasets/acme/digits/commit/main", content="".join(commit_lines(files)))
         assert answer.status_code == 200, answer.text
 
 
-def test_restricted_data_is_for_a_bound_credential_and_this_is_one(live: Live, ingest: Through) -> None:
+def test_restricted_data_is_for_a_bound_credential_and_this_is_one(live: Live, auditor: str) -> None:
     target = "/datasets/acme/secrets/resolve/main/data.csv"
-    with live.http("ingest") as bearer:
+    with live.http(auditor) as bearer:
         assert bearer.get(target).status_code == 404
-    with ingest.http() as client:
+    with through(live, auditor) as proxy, proxy.http() as client:
         assert client.get(target).content == b"1"
 
 
@@ -110,8 +118,8 @@ def test_many_at_a_time(ingest: Through) -> None:
         assert set().union(*threads.map(read, range(16))) == {b"many"}
 
 
-def test_the_certificate_can_be_lent_instead(live: Live) -> None:
-    with through(live, "ingest", by_certificate=True) as proxy, proxy.http() as client:
+def test_the_certificate_can_be_lent_instead(live: Live, auditor: str) -> None:
+    with through(live, auditor, by_certificate=True) as proxy, proxy.http() as client:
         assert client.get("/v1/whoami").json()["binding"] == "mtls"
         assert client.get("/datasets/acme/secrets/resolve/main/data.csv").content == b"1"
 

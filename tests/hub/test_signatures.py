@@ -1,4 +1,4 @@
-"""A signed model, published and downloaded by a stock client in both of its ways, and verified as it lies there."""
+"""A model that the gateway signed, downloaded by a stock client in both of its ways, and verified as it lies there."""
 
 import json
 from pathlib import Path
@@ -29,12 +29,16 @@ def test_a_snapshot_verifies_as_the_stock_client_leaves_it(live: Live) -> None:
     cache, local = map(Path, json.loads(live.done("train", DOWNLOAD)))
     assert (cache / "config.json").is_symlink()
     assert (local / ".cache" / "huggingface" / "download").is_dir()
-    caller = Caller(live.root / "nobody")
-    demanded = ["--key", str(write_public(live.root / "key.pem", key)), "--json"]
+    caller = Caller(live.root / "home")
+    demanded = ["--profile", live.profiles["train"].name, "--json"]  # signed by the gateway that it is logged in to
+    sent = ["--key", str(write_public(live.root / "key.pem", key)), "--json"]
     for snapshot in (cache, local):
         said = caller.nomoat("verify", str(snapshot), *demanded)
         assert said.code == 0, said.out
         assert said.json()["files"] == len(CONTENTS)
+        assert said.json()["publisher"] == "workload:train"
+        said = caller.nomoat("verify", str(snapshot), *sent)
+        assert (said.code, said.json()["reason"]) == (4, "signer"), "what was sent as a signature is replaced"
         (snapshot / "model.safetensors").unlink()
         (snapshot / "model.safetensors").write_bytes(b"others")
         said = caller.nomoat("verify", str(snapshot), *demanded)

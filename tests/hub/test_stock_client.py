@@ -112,7 +112,7 @@ def test_a_model_is_published_and_a_gitignore_obeyed(way: Way) -> None:
         HfApi().create_repo(os.environ["REPOSITORY"] + "-reader")
         HfApi().upload_folder(folder_path=folder, repo_id=os.environ["REPOSITORY"] + "-reader")
         info = HfApi().model_info(os.environ["REPOSITORY"] + "-reader")
-        assert {s.rfilename for s in info.siblings} == {".gitignore", "config.json", "model.safetensors"}
+        assert {s.rfilename for s in info.siblings} == {".gitignore", "config.json", "model.safetensors", "model.sig"}
         """,
     )
 

@@ -123,7 +123,9 @@ def view_target(repository: Repository, name: str, view: View | None, version: V
         owner_group=repository.owner_group,
         owner_person=repository.owner_person,
         parents=((_ENTITY[repository.name.kind], whole),),
-        facts=_facts(repository.name.kind, version and version._replace(commit=""), None),
+        facts=_facts(
+            repository.name.kind, version.stage if version else None, version is not None and version.authored, None
+        ),
     )
 
 
