@@ -227,22 +227,7 @@ def _wire(
 ) -> Gateway:
     parts = _resources(configuration, stores, log, provable, clock, apart)
     resolvers = resolvers_of(parts)
-    guard = _guard_class(configuration)(
-        authenticator=parts.identity.authenticator,
-        resolvers=resolvers,
-        glances=glances_of(parts),
-        policies=lambda: parts.policies.current,
-        candidate=lambda: parts.trial.candidate,
-        epoch=lambda: (
-            parts.identity.sessions.generation,
-            parts.declarations.current.generation,
-            parts.policies.current.digest,
-            parts.catalog.generation,
-            parts.catalog.lineage.generation,
-        ),
-        log=log,
-        clock=clock,
-    )
+    guard = _guard(configuration, parts, resolvers, log, clock)
     connect(parts, guard)
     admission = Admission(configuration.limits, guard.strangers.count)
     status = Status(watch(configuration, log, stores.state, guard, admission, clock))
@@ -288,6 +273,31 @@ def _wire(
     )
 
 
+def _guard(
+    configuration: Configuration,
+    parts: Resources,
+    resolvers: Mapping[type[Operation], Resolver[Any]],
+    log: Log,
+    clock: Clock,
+) -> Guard:
+    return _guard_class(configuration)(
+        authenticator=parts.identity.authenticator,
+        resolvers=resolvers,
+        glances=glances_of(parts),
+        policies=lambda: parts.policies.current,
+        candidate=lambda: parts.trial.candidate,
+        epoch=lambda: (
+            parts.identity.sessions.generation,
+            parts.declarations.current.generation,
+            parts.policies.current.digest,
+            parts.catalog.generation,
+            parts.catalog.lineage.generation,
+        ),
+        log=log,
+        clock=clock,
+    )
+
+
 def _guard_class(configuration: Configuration) -> Callable[..., Guard]:
     """The guard, or the one that tells OpenTelemetry of its steps: then, and only then, is that loaded."""
     if not configuration.traces:
@@ -298,13 +308,10 @@ def _guard_class(configuration: Configuration) -> Callable[..., Guard]:
     return partial(TracedGuard, open_tracer(configuration.traces))
 
 
-def _resources(
-    configuration: Configuration, stores: Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
-) -> Resources:
+def _identity(configuration: Configuration, stores: Stores, declarations: Declarations, clock: Clock) -> Identity:
     root = stores.keys.load("authority-certificate").decode("ascii")
     trust_domain = TrustDomain(configuration.trust_domain)
-    declarations, catalog, budgets = Declarations(stores.state, clock), Catalog(stores.state), Budgets(stores.state)
-    identity = Identity(
+    return Identity(
         authority=CertificateAuthority.from_keys(trust_domain, stores.keys.load("authority"), root),
         token_key=stores.keys.load("tokens"),
         state=stores.state,
@@ -312,6 +319,13 @@ def _resources(
         clock=clock,
         token_life=configuration.token_lifetime_s,
     )
+
+
+def _resources(
+    configuration: Configuration, stores: Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
+) -> Resources:
+    declarations, catalog, budgets = Declarations(stores.state, clock), Catalog(stores.state), Budgets(stores.state)
+    identity = _identity(configuration, stores, declarations, clock)
     policies = Policies(stores.state, clock)
     trial = Trial(stores.state, lambda: policies.current, clock)
     sets = PolicySets(
@@ -339,10 +353,7 @@ def _resources(
         catalog=catalog,
         lifecycle=Lifecycle(lambda: declarations.current, catalog, signatures, clock, worse_by_name),
         comparing=Comparing(
-            lambda: declarations.current,
-            catalog,
-            Rounds(stores.state),
-            stores.profiles,
+            *(lambda: declarations.current, catalog, Rounds(stores.state), stores.profiles),
             lambda: policies.current.index.files,
         ),
         shredder=Shredder(lambda: declarations.current, catalog, shredding, clock),
