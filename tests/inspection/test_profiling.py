@@ -2,11 +2,14 @@
 
 import asyncio
 import base64
+import io
 import json
 import random
 import string
+import threading
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any, cast
 
 import duckdb
 import pytest
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 from nomoat.core.profile import BANDS, MOST_SIGNED, Profile, described, length_of, parse_profile, step_of
 from nomoat.core.verdict import Scannable
 from nomoat.inspection.profiling.minhash import bands_of
+from nomoat.inspection.profiling.profile import connect, profile
 from nomoat.server.profiling import MODULE, Profiler
 from nomoat.server.scanning import ScannerProcess
 
@@ -60,6 +64,21 @@ def test_the_rows_of_a_parquet_file_are_counted_and_its_columns_known(process: S
     assert len(signed) == MOST_SIGNED
     assert len({each.row for each in signed}) == MOST_SIGNED
     assert all(len(each.bands) == BANDS and each.row < 3000 for each in signed)
+
+
+def test_one_thread_reads_the_content(tmp_path: Path) -> None:
+    """Several would move its place under each other, and read what they did not ask for."""
+    readers: set[int] = set()
+
+    class Watched(io.BytesIO):
+        def readinto(self, buffer: Any, /) -> int:
+            readers.add(threading.get_ident())
+            return super().readinto(buffer)
+
+    content = parquet(tmp_path, "SELECT range AS n, range % 2 AS label FROM range(500000)")
+    with connect() as database:
+        found = profile(cast("io.RawIOBase", Watched(content)), len(content), KEY, database)
+    assert (found.rows, readers) == (500_000, {threading.get_ident()})
 
 
 def test_of_a_large_parquet_file_a_random_part_is_examined_and_every_row_counted(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import tempfile
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from nomoat.attestation.provenance import parse_provenance
-from nomoat.attestation.statement import parse_statement
+from nomoat.attestation.manifest import Manifest
+from nomoat.attestation.provenance import verify_provenance
+from nomoat.attestation.signer import gateway_signer, verify_signature
 from nomoat.core.errors import Conflict, NotFound, NotPermitted, Refused
 from nomoat.core.lineage import RUN_S, Label, Load
 from nomoat.core.names import Classification, RepositoryKind, RepositoryName
@@ -169,8 +171,12 @@ async def test_a_claimed_provenance_changes_nothing_and_the_statement_says_what_
     files = {"weights.txt": b"1", "provenance.json": claimed, "README.md": b"---\ndatasets: [acme/open]\n---\n"}
     commit = await there.write(CHAT, files, by=there.train)
     assert at.label(commit) == Label(CONFIDENTIAL)
-    statement = parse_statement((await at.lineage(CHAT)).statement)
-    provenance = parse_provenance(statement)
+    bundle = (await at.lineage(CHAT)).statement
+    trusted = there.world.gateway.lifecycle._signatures.signatory.trusted
+    made = Manifest.of((path, sha256(content).hexdigest()) for path, content in files.items())
+    signer, provenance = verify_provenance(bundle, trusted, made, int(there.world.clock()))
+    assert signer.spiffe_id == gateway_signer("acme.example")
+    _, statement = verify_signature(bundle, trusted, int(there.world.clock()))
     digits = await there.head(DIGITS)
     (dependency,) = provenance.dependencies
     assert dependency.uri == f"nomoat://acme.example/datasets/acme/digits@{digits}"

@@ -41,6 +41,7 @@ _WRITTEN: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
 # One thread: the confined process can start none. Nothing can be loaded, and nothing is written.
 _SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": 1,
+    "async_threads": 0,
     "memory_limit": "1GiB",
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,

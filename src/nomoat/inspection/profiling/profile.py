@@ -59,7 +59,13 @@ def profile(raw: io.RawIOBase, size: int, key: bytes, database: "duckdb.DuckDBPy
 
 def connect() -> "duckdb.DuckDBPyConnection":
     """A database in memory for one content: no thread, no temporary file, no extension."""
-    connection = duckdb.connect(":memory:", config={"threads": 1, "memory_limit": _MEMORY})
+    # Threads of its own for reading would move the one content's place under each other.
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 1,
+        "async_threads": 0,
+        "memory_limit": _MEMORY,
+    }
+    connection = duckdb.connect(":memory:", config=settings)
     connection.execute("SET temp_directory = ''")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")
