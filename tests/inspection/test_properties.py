@@ -93,6 +93,12 @@ def test_a_changed_pickle_that_reaches_for_a_bad_global_is_never_clean(data: byt
         assert report.verdict is Verdict.REFUSED, report
 
 
+def test_what_was_reached_for_before_too_large_a_memo_is_told() -> None:
+    data = b"cos\nsystem\nrS'touch nomoat-marker'\ntR."
+    assert still_bad(data)
+    assert inspect(io.BytesIO(data), len(data)).verdict is Verdict.REFUSED
+
+
 @pytest.mark.parametrize("data", [EVIL, calls("os", "system", protocol=0), calls("os", "system", protocol=2)])
 def test_no_beginning_of_a_bad_pickle_is_clean(data: bytes) -> None:
     assert still_bad(data)

@@ -11,7 +11,7 @@ from typing import Final, Protocol, cast
 import picklescan.scanner  # pyright: ignore[reportMissingTypeStubs]
 
 from nomoat.core.verdict import Verdict
-from nomoat.inspection.content import Bytes, Inspection, Malformed, Part
+from nomoat.inspection.content import Bytes, Exhausted, Inspection, Malformed, Part
 from nomoat.inspection.opcodes import Reader
 from nomoat.inspection.pickles import Followed, Interpreter, names_something
 from nomoat.inspection.values import Global, tuple_of
@@ -66,10 +66,15 @@ def seems_pickle(content: Bytes, inspection: Inspection) -> bool:
         interpreter.follow()
     except Malformed:
         ended = False
+    except Exhausted:
+        if not _is_dangerous(aside):
+            raise
     followed = interpreter.followed
-    named = bool(followed.named)
-    dangerous = any(each.verdict is Verdict.REFUSED and names_something(each) is not False for each in aside.found)
-    return (named and (ended or followed.called > 0)) or dangerous
+    return (bool(followed.named) and (ended or followed.called > 0)) or _is_dangerous(aside)
+
+
+def _is_dangerous(inspection: Inspection) -> bool:
+    return any(each.verdict is Verdict.REFUSED and names_something(each) is not False for each in inspection.found)
 
 
 def _second_opinion(content: Bytes, size: int, inspection: Inspection) -> None:
