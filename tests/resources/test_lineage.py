@@ -18,7 +18,15 @@ from nomoat.attestation.signer import gateway_signer, verify_signature
 from nomoat.core.errors import Conflict, NotFound, NotPermitted, Refused
 from nomoat.core.lineage import RUN_S, Label, Load
 from nomoat.core.names import Classification, RepositoryKind, RepositoryName
-from nomoat.core.operation import DeleteRepository, LowerLabel, ReadFile, ReadLineage, ReportLoad
+from nomoat.core.operation import (
+    DeleteRepository,
+    DiffVersions,
+    LowerLabel,
+    ReadFile,
+    ReadLineage,
+    ReadManifest,
+    ReportLoad,
+)
 from nomoat.core.principal import PrincipalKind
 from nomoat.resources.repositories.lineage import Told
 from tests.guard.world import Actor
@@ -161,6 +169,30 @@ async def test_who_keeps_a_dataset_makes_it_no_stricter_unless_they_copy_into_th
     low = await there.low_ingestion()
     with pytest.raises(NotPermitted, match="nobody-reads-above-clearance"):
         await there.read(DIGITS, "open/copy.csv", by=low)
+
+
+@in_yard
+async def test_what_a_version_inherits_decides_who_is_told_what_it_holds(there: Yard) -> None:
+    at = await house(there)
+    await there.world.declare('[[person]]\nname = "paul"\ngroups = ["data-engineers"]\nclearance = "internal"\n')
+    paul = await at.joins(PERSON, "paul")
+
+    async def told(who: Actor, revision: str, base: str) -> tuple[set[str], int, set[str], int]:
+        async with there.guard.admit(who.present(), ReadManifest(COPY, revision)) as permit:
+            manifest = await at.gateway.comparing.read_manifest(permit)
+        async with there.guard.admit(who.present(), DiffVersions(COPY, base, revision)) as permit:
+            differ = await at.gateway.comparing.diff_versions(permit)
+        return set(manifest.files), manifest.withheld, set(differ.found.added), differ.withheld
+
+    before = await there.write(COPY, {"own.csv": b"4"})
+    await there.read(DIGITS, "train.csv")
+    after = await there.write(COPY, {"copied.csv": b"1,2,3"})
+    both = {"own.csv", "copied.csv"}
+    assert (await told(at.emil, after, before))[:2] == (both, 0)
+    assert (await told(paul, before, before))[:2] == ({"own.csv"}, 0)
+    assert await told(paul, after, before) == (set(), 2, set(), 2)
+    # Whichever of the two is the newer one, as each of them.
+    assert (await told(paul, before, after))[3] == 2
 
 
 @in_yard

@@ -9,6 +9,7 @@ from nomoat.core.metrics import MILLION
 from nomoat.core.operation import DeleteRepository, ListMetrics, ReadMetric, ReopenBudget
 from nomoat.core.principal import PrincipalKind
 from tests.resources.metered import COUNT, FILES, MEAN, VISITS, Failing, Metered, in_metered
+from tests.resources.world import SECRETS
 
 
 @in_metered
@@ -171,3 +172,14 @@ async def test_what_is_not_there_costs_nothing(there: Metered) -> None:
     with pytest.raises((Conflict, Unavailable)):
         await there.ask()
     assert there.spent()[0] == 0
+
+
+@in_metered
+async def test_what_a_version_inherits_decides_who_measures_it(there: Metered) -> None:
+    open_to_all = (await there.ask()).commit
+    await there.yard.write(SECRETS, {"rows.csv": b"1"})
+    await there.yard.read(SECRETS, "rows.csv")
+    await there.yard.write(VISITS, {"data/b.csv": b"ward,days\neast,1\n"})
+    with pytest.raises(NotPermitted, match="restricted-is-hidden-above-clearance"):
+        await there.ask()
+    assert (await there.ask(revision=open_to_all)).charged == 0

@@ -28,7 +28,7 @@ from nomoat.core.verdict import Scannable
 from nomoat.resources.directory.metrics import described_metric
 from nomoat.resources.metrics.answers import Answer, answer, dump_answer, load_answer
 from nomoat.resources.metrics.mechanism import FORMATS, Noise, Question, parts, shape
-from nomoat.resources.repositories.labels import Version, matches, repository_target
+from nomoat.resources.repositories.labels import Version, as_inherited, matches, repository_target
 from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
 from nomoat.stores.budgets import Asked, Asker, Budgets, require_left
 from nomoat.stores.catalog import Catalog
@@ -127,7 +127,7 @@ class Metrics:
         version = None
         if snapshot is not None:
             made = snapshot.revision
-            version = Version(made.id, snapshot.stage, made.author == who.subject)
+            version = Version(made.id, snapshot.stage, made.author == who.subject, self._catalog.lineage.label(made.id))
         return self._resolved(operation, BudgetPlace(declared, created, snapshot, metric), version)
 
     def resolve_reopen(self, _: Principal, operation: ReopenBudget) -> Resolved[ReopenBudget]:
@@ -140,8 +140,8 @@ class Metrics:
         return Resolved(operation, (target,))
 
     def _resolved(self, operation: OpT, place: BudgetPlace, version: Version | None) -> Resolved[OpT]:
-        target = repository_target(place.declared, version)
-        return Resolved(operation, (target,), {"place": place}, repository_target(place.declared), MISSING)
+        targets = as_inherited(repository_target(place.declared, version), version)
+        return Resolved(operation, targets, {"place": place}, repository_target(place.declared), MISSING)
 
     def _dataset(self, name: RepositoryName) -> tuple[Repository, CreatedRepository]:
         declared, created = self._directory().repositories.get(name), self._catalog.find(name)

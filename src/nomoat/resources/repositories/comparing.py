@@ -21,7 +21,7 @@ from nomoat.core.principal import Principal
 from nomoat.core.profile import Profile
 from nomoat.resources.repositories.alike import Alike, group_alike, named_in, shown
 from nomoat.resources.repositories.drift import Differences, compared
-from nomoat.resources.repositories.labels import Version, repository_target
+from nomoat.resources.repositories.labels import Version, as_inherited, repository_target
 from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import CreatedRepository
@@ -120,18 +120,25 @@ class Comparing:
                 repository_target(declared),
                 MISSING,
             )
-        version = _version(after, who)
+        version = self._version(after, who)
         before = self._before(created, after, base)
         paths = {*after.files, *(before.files if before else ())}
         if past:
             paths.update(change.path for link in self._rounds.links(after.revision.id) for change in link.changes)
-        # Every path is decided as one of the newer version: what an approver judges they may also compare.
-        alike = group_alike(declared, sorted(paths), named_in(declared, self._named()), version, after.files)
-        targets = [repository_target(declared, version)]
+        targets = as_inherited(repository_target(declared, version), version)
+        other = self._version(before, who) if before else version
         if base and before is not None:
-            targets.append(repository_target(declared, _version(before, who)))
+            targets += as_inherited(repository_target(declared, other), other)
+        # Every path is decided as one of the newer version: what an approver judges they may also compare. It is as
+        # confidential as what either version inherits.
+        both = version._replace(inherited=version.inherited.join(other.inherited))
+        alike = group_alike(declared, sorted(paths), named_in(declared, self._named()), both, after.files)
         place = {"place": ComparedPlace(created, before, after, alike)}
-        return Resolved(operation, tuple(targets), place, repository_target(declared), MISSING, alike.targets)
+        return Resolved(operation, targets, place, repository_target(declared), MISSING, alike.targets)
+
+    def _version(self, snapshot: Snapshot, who: Principal) -> Version:
+        made = snapshot.revision
+        return Version(made.id, snapshot.stage, made.author == who.subject, self._catalog.lineage.label(made.id))
 
     def _before(self, created: CreatedRepository, after: Snapshot, base: str | None) -> Snapshot | None:
         if base is None:
@@ -198,7 +205,3 @@ def _existing(snapshot: Snapshot | None) -> Snapshot:
     if snapshot is None:
         raise NotFound("Revision not found", kind="revision")
     return snapshot
-
-
-def _version(snapshot: Snapshot, who: Principal) -> Version:
-    return Version(snapshot.revision.id, snapshot.stage, snapshot.revision.author == who.subject)

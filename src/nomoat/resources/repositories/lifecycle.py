@@ -113,7 +113,7 @@ class Lifecycle:
         versions = self._catalog.versions(created, created.branches.get(MAIN, ""), MOST_VERSIONS)
         held = any(standing.stage is Stage.QUARANTINED for _, standing in versions)
         files = self._catalog.held_files([made.id for made, _ in versions] if held else [], MOST_HELD)
-        found = quarantine(declared, versions, files, who, self._judge)
+        found = quarantine(declared, versions, files, who, self._judge, self._catalog.lineage.label)
         return replace(resolved, coordinates={"place": ListingPlace(created, versions, found)}, parts=found.parts)
 
     def resolve_approve(self, who: Principal, operation: ApproveVersion) -> Resolved[ApproveVersion]:
