@@ -29,7 +29,7 @@ from nomoat.resources.directory.metrics import described_metric
 from nomoat.resources.metrics.answers import Answer, answer, dump_answer, load_answer
 from nomoat.resources.metrics.mechanism import FORMATS, Noise, Question, parts, shape
 from nomoat.resources.repositories.labels import Version, as_inherited, matches, repository_target
-from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
+from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.stores.budgets import Asked, Asker, Budgets, require_left
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import CreatedRepository
@@ -144,10 +144,7 @@ class Metrics:
         return Resolved(operation, targets, {"place": place}, repository_target(place.declared), MISSING)
 
     def _dataset(self, name: RepositoryName) -> tuple[Repository, CreatedRepository]:
-        declared, created = self._directory().repositories.get(name), self._catalog.find(name)
-        if declared is None or created is None:
-            raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
-        return declared, created
+        return existing(self._directory, self._catalog, name)
 
     # -- Serving ------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from nomoat.core.profile import Profile
 from nomoat.resources.repositories.alike import Alike, group_alike, named_in, shown
 from nomoat.resources.repositories.drift import Differences, compared
 from nomoat.resources.repositories.labels import Version, as_inherited, repository_target
-from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
+from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import CreatedRepository
 from nomoat.stores.profiles import Profiles
@@ -108,9 +108,7 @@ class Comparing:
         *,
         past: bool = False,
     ) -> Resolved[OpT]:
-        declared, created = self._directory().repositories.get(name), self._catalog.find(name)
-        if declared is None or created is None:
-            raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
+        declared, created = existing(self._directory, self._catalog, name)
         after = self._catalog.snapshot(created, revision)
         if after is None:
             return Resolved(

@@ -22,7 +22,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.labels import Version, as_inherited, file_target, repository_target
-from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
+from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import MAIN, CreatedRepository
 from nomoat.stores.lineage import lowered, named, statement_of, writers
@@ -164,9 +164,7 @@ class Tracing:
         return Resolved(operation, targets, {"place": place}, self._discovery(operation.repository), MISSING)
 
     def _find(self, name: RepositoryName, revision: str) -> tuple[CreatedRepository, Snapshot | None]:
-        declared, created = self._directory().repositories.get(name), self._catalog.find(name)
-        if declared is None or created is None:
-            raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
+        _, created = existing(self._directory, self._catalog, name)
         return created, self._catalog.snapshot(created, revision)
 
     def _version(self, snapshot: Snapshot | None, *, authored: bool) -> Version | None:

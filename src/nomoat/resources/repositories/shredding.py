@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, final
 
 from nomoat.core.directory import Directory
-from nomoat.core.errors import Malformed, NotFound
+from nomoat.core.errors import Malformed
 from nomoat.core.lifecycle import Stage, Standing
 from nomoat.core.operation import Resolved, ShredVersion
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.repositories.labels import repository_target
-from nomoat.resources.repositories.resolution import MISSING, place_in
+from nomoat.resources.repositories.resolution import MISSING, existing, place_in
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import CreatedRepository
 from nomoat.stores.shredding import Shredded, Shredding
@@ -53,9 +53,7 @@ class Shredder:
     def resolve(self, _: Principal, operation: ShredVersion) -> Resolved[ShredVersion]:
         """Resolve a version, and those that may go with it. Raises `NotFound`, `Malformed` for too many."""
         name = operation.repository
-        declared, created = self._directory().repositories.get(name), self._catalog.find(name)
-        if declared is None or created is None:
-            raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
+        declared, created = existing(self._directory, self._catalog, name)
         if len(operation.also) > MOST_ALSO:
             raise Malformed(f"at most {MOST_ALSO} versions go with one")
         place = ShredPlace(created, tuple(dict.fromkeys((operation.commit, *operation.also))))

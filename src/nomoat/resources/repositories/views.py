@@ -20,7 +20,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.core.view import FORMATS, View
 from nomoat.resources.repositories.labels import Version, as_inherited, matches, repository_target, view_target
-from nomoat.resources.repositories.resolution import MISSING, Resolver, place_in
+from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import CreatedRepository
 from nomoat.stores.objects import Objects
@@ -103,9 +103,7 @@ class Views:
     def resolve_query(self, who: Principal, operation: QueryView) -> Resolved[QueryView]:
         """Resolve a view of a revision. Raises `NotFound` when there is no such repository."""
         name = operation.repository
-        declared, created = self._directory().repositories.get(name), self._catalog.find(name)
-        if declared is None or created is None:
-            raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
+        declared, created = existing(self._directory, self._catalog, name)
         snapshot = self._catalog.snapshot(created, operation.revision)
         version = None
         if snapshot is not None:
