@@ -226,8 +226,9 @@ def test_a_key_file_of_another_trust_domain_does_not_load(tmp_path: Path) -> Non
 
 def test_a_missing_or_shared_key_file_is_refused(tmp_path: Path) -> None:
     keys = KeyStore(tmp_path, KEK)
-    with pytest.raises(Unavailable, match="missing"):
-        keys.load("log")
+    for use in (keys.load, keys.rewrap):
+        with pytest.raises(Unavailable, match="missing"):
+            use("log")
     keys.create("log", CANARY)
     (tmp_path / "log.key").chmod(0o644)
     with pytest.raises(Unavailable, match="chmod 600"):

@@ -194,12 +194,14 @@ async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
     finally:
         for task in beside:
             task.cancel()
-        for task in beside:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        ended = await asyncio.gather(*beside, return_exceptions=True)
         await _conclude(gateway, state)
         await asyncio.to_thread(gateway.guard.let_go)
         gateway.index.close()
+        # Told only now: the log is concluded whatever became of them.
+        for error in ended:
+            if error is not None and not isinstance(error, asyncio.CancelledError):
+                raise error
 
 
 async def _conclude(gateway: Gateway, state: State) -> None:

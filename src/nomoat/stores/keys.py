@@ -193,12 +193,7 @@ class KeyStore:
         Raises `Unavailable` when it is missing or unreadable, `Corrupt` when it was changed, belongs
         to another name, or was wrapped by another key-encryption key.
         """
-        try:
-            wrapped = _read_private(self._path(name))
-        except FileNotFoundError:
-            raise Unavailable("keys", f"the key {name} is missing from the data directory: restore it") from None
-        except OSError as error:
-            raise Unavailable("keys", f"the key {name} cannot be read: {error.strerror}") from error
+        wrapped = self._read(name)
         try:
             return self._kek.unwrap(wrapped, purpose=f"key/{name}")
         except Corrupt:
@@ -206,7 +201,7 @@ class KeyStore:
 
     def rewrap(self, name: str) -> bool:
         """Wrap the key `name` by the newest version, if it is not yet; return whether it was not. Raises as `load`."""
-        if version_of(_read_private(self._path(name))) == self._kek.newest:
+        if version_of(self._read(name)) == self._kek.newest:
             return False
         write_over(self._path(name), self._kek.wrap(self.load(name), purpose=f"key/{name}"), f"the key {name}")
         return True
@@ -218,6 +213,14 @@ class KeyStore:
             return {path.stem: _read_private(path) for path in paths}
         except OSError as error:
             raise Unavailable("keys", f"the keys cannot be read: {error.strerror}") from error
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return _read_private(self._path(name))
+        except FileNotFoundError:
+            raise Unavailable("keys", f"the key {name} is missing from the data directory: restore it") from None
+        except OSError as error:
+            raise Unavailable("keys", f"the key {name} cannot be read: {error.strerror}") from error
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
