@@ -95,7 +95,7 @@ def test_our_statement_is_its_own_but_for_what_it_ignores(tmp_path: Path) -> Non
     bundle = signed_by_it(tmp_path, "key", "--private_key", write_key(tmp_path / "key.pem", key))
     _, theirs = verify_signature(bundle, Trusted(keys=(key.public_key(),)), NOW)
     ours = describe_model("digits", manifest_of(PLAIN))
-    assert parse_model(theirs) == parse_model(ours) == ("digits", manifest_of(PLAIN), "")
+    assert parse_model(theirs) == parse_model(ours) == ("digits", manifest_of(PLAIN), None)
     assert theirs.subjects == ours.subjects
     assert theirs.predicate["resources"] == ours.predicate["resources"]
     serialization = theirs.predicate["serialization"]

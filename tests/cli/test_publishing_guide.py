@@ -54,7 +54,7 @@ def test_the_commands_of_the_guide_run(
         else:
             stages.append((versions()[0]["stage"], versions()[0]["served"]))
     candidate, approved, withdrawn = ("candidate", False), ("approved", True), ("withdrawn", False)
-    assert stages == [candidate, candidate, candidate, *[approved] * 4, withdrawn, approved]
+    assert stages == [candidate, candidate, candidate, *[approved] * 4, withdrawn, approved, candidate]
 
 
 def logged_in(live: Live, admin: Caller, who: str) -> Caller:

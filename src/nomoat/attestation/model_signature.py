@@ -11,7 +11,7 @@ from typing import Final
 from cryptography import x509
 
 from nomoat.attestation.errors import FilesDiffer, NotVerified, Reason
-from nomoat.attestation.fields import Fields
+from nomoat.attestation.fields import Fields, encode_time
 from nomoat.attestation.keys import PrivateKey
 from nomoat.attestation.manifest import FILES_LIMIT, ROOT, Manifest
 from nomoat.attestation.signer import Signer, Trusted, verify_signature
@@ -21,19 +21,32 @@ from nomoat.core.errors import Malformed
 
 PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
 FILE_NAME: Final = "model.sig"
+PUBLISHER_FILE_NAME: Final = "publisher.sig"
+"""Where the publisher's own signature lies, beside the gateway's: it is over all files but these two."""
 PUBLISHER: Final = "nomoat_publisher"
-"""A field of our own: who the signer says had the model signed."""
+PUBLISHER_ID: Final = "nomoat_publisherId"
+PUBLISHED_AT: Final = "nomoat_publishedAt"
+"""Fields of our own: who the signer says had the model signed, and when."""
 IGNORED_LIMIT: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Publisher:
+    """Who had a model signed, as its signer knows: `subject` as in the log; the SPIFFE ID, and when (Unix seconds)."""
+
+    subject: str
+    spiffe_id: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class SignedModel:
-    """A model whose signature verified: who signed, what they called it, its files, and for whom ('' for nobody else)."""
+    """A model whose signature verified: who signed, what they called it, its files, and for whom (None: nobody else)."""
 
     signer: Signer
     name: str
     manifest: Manifest
-    publisher: str = ""
+    publisher: Publisher | None = None
 
     def require_files(self, files: Mapping[str, str]) -> None:
         """Raise `FilesDiffer` unless `files` (path → SHA-256 hex) are exactly those that were signed."""
@@ -41,16 +54,19 @@ class SignedModel:
             raise FilesDiffer(differences)
 
 
-def describe_model(name: str, manifest: Manifest, publisher: str = "") -> Statement:
+def describe_model(name: str, manifest: Manifest, publisher: Publisher | None = None) -> Statement:
     """Return the statement that a model, called `name`, has exactly these files, and who published it if that is known."""
     resources = [{"name": path, "algorithm": "sha256", "digest": digest} for path, digest in manifest.files]
     serialization = {"method": "files", "hash_type": "sha256", "allow_symlinks": False}
     subject = Resource(name, digest={ROOT: manifest.root})
-    named = {PUBLISHER: publisher} if publisher else {}
-    return Statement((subject,), PREDICATE_TYPE, {"serialization": serialization, "resources": resources, **named})
+    predicate: dict[str, object] = {"serialization": serialization, "resources": resources}
+    if publisher is not None:
+        predicate |= {PUBLISHER: publisher.subject, PUBLISHER_ID: publisher.spiffe_id}
+        predicate[PUBLISHED_AT] = encode_time(publisher.at)
+    return Statement((subject,), PREDICATE_TYPE, predicate)
 
 
-def parse_model(statement: Statement) -> tuple[str, Manifest, str]:
+def parse_model(statement: Statement) -> tuple[str, Manifest, Publisher | None]:
     """Return a model's name, files and publisher. Raises `Malformed`, `TooLarge`, and `NotVerified` for a wrong root digest."""
     predicate = statement.require(PREDICATE_TYPE)
     serialization = predicate.object("serialization")
@@ -68,7 +84,11 @@ def parse_model(statement: Statement) -> tuple[str, Manifest, str]:
     subject = statement.only_subject()
     if subject.digest.get(ROOT) != manifest.root:
         raise NotVerified("the root digest of the signature is not that of the files it lists", Reason.STATEMENT)
-    return subject.name, manifest, predicate.text(PUBLISHER) if PUBLISHER in predicate else ""
+    return subject.name, manifest, _publisher(predicate) if PUBLISHER in predicate else None
+
+
+def _publisher(predicate: Fields) -> Publisher:
+    return Publisher(predicate.text(PUBLISHER), predicate.text(PUBLISHER_ID), predicate.time(PUBLISHED_AT))
 
 
 def sign_model(name: str, manifest: Manifest, key: PrivateKey, certificates: Sequence[x509.Certificate] = ()) -> bytes:

@@ -3,7 +3,8 @@
 Rules: a certificate is judged at the time that is given, the log's, and never now: a signature does not go bad
 because its certificate has ended since. Every certificate of a bundle is part of the path that was verified, so
 none is carried unread. Paths are built by `cryptography` (RFC 5280); a certificate whose extended key usages do
-not list code signing signs nothing here, so what a workload has for TLS is no signer.
+not list code signing signs nothing here, so what a workload has for TLS is no signer: but of what its holder signs in
+its own name, where nobody but that SPIFFE ID is asked for.
 """
 
 from collections.abc import Sequence
@@ -13,14 +14,14 @@ from typing import Final, NoReturn
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 from nomoat.attestation.bundle import Bundle, parse_bundle
 from nomoat.attestation.errors import NotVerified, Reason
 from nomoat.attestation.keys import PublicKey, key_id, require_public_key
 from nomoat.attestation.statement import Statement, parse_statement
-from nomoat.core.errors import Malformed
+from nomoat.core.errors import Malformed, Misuse
 
 LATEST: Final = 253402300799  # Unix seconds: the year 9999 ends
 
@@ -39,12 +40,21 @@ _UNPARSED: Final = (
 class Trusted:
     """Whose signatures count: keys, and certificates of authorities.
 
-    `spiffe_id`, if it is not '', is the one SPIFFE ID whose certificate counts; then no bare key does.
+    `spiffe_id`, if it is not '', is the one SPIFFE ID whose certificate counts; then no bare key does. `usage` is what a
+    certificate has to be for: code signing, or what an SVID is for where its own holder signs (`of_svid`).
     """
 
     keys: tuple[PublicKey, ...] = ()
     authorities: tuple[x509.Certificate, ...] = ()
     spiffe_id: str = ""
+    usage: ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING
+
+    @staticmethod
+    def of_svid(authorities: tuple[x509.Certificate, ...], spiffe_id: str) -> "Trusted":
+        """That the holder of an X.509-SVID of these authorities, for this SPIFFE ID and no other, signs in its own name."""
+        if not spiffe_id:
+            raise Misuse("whose SVID it has to be")
+        return Trusted(authorities=authorities, spiffe_id=spiffe_id, usage=ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +127,7 @@ def _by_certificate(bundle: Bundle, trusted: Trusted, at: int) -> tuple[PublicKe
     if not signer.not_before <= at <= signer.not_after:
         times = f"{_day(signer.not_before)} to {_day(signer.not_after)}"
         raise NotVerified(f"the signer's certificate was valid from {times}, and not at {_day(at)}", Reason.EXPIRED)
-    _require_signing(extensions)
+    _require_signing(extensions, trusted.usage)
     _require_path(leaf, others, trusted.authorities, at)
     return key, signer
 
@@ -141,7 +151,7 @@ def _spiffe_id(extensions: x509.Extensions) -> str:
     return found[0] if found and found[0].startswith("spiffe://") and found[0].isprintable() else ""
 
 
-def _require_signing(extensions: x509.Extensions) -> None:
+def _require_signing(extensions: x509.Extensions, wanted: ObjectIdentifier) -> None:
     try:
         usage = extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
@@ -152,8 +162,9 @@ def _require_signing(extensions: x509.Extensions) -> None:
         match each.value:
             case x509.BasicConstraints(ca=True):
                 _refuse("it was signed with the certificate of an authority")
-            case x509.ExtendedKeyUsage() as purposes if ExtendedKeyUsageOID.CODE_SIGNING not in purposes:
-                _refuse("the signer's certificate is for something else (its extended key usages lack code signing)")
+            case x509.ExtendedKeyUsage() as purposes if wanted not in purposes:
+                lacking = "code signing" if wanted == ExtendedKeyUsageOID.CODE_SIGNING else "client authentication"
+                _refuse(f"the signer's certificate is for something else (its extended key usages lack {lacking})")
             case _:
                 pass
 

@@ -43,6 +43,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "proxy": "nomoat.cli.proxy:proxy",
         "revoke": "nomoat.cli.being:revoke",
     },
+    "publish": {"publish": "nomoat.cli.publish:publish"},
     "query": {"query": "nomoat.cli.query:query"},
     "declare": {"apply": "nomoat.cli.declare:apply"},
     "decide": {

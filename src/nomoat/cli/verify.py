@@ -1,27 +1,21 @@
 """`verify`: whether a downloaded model is the one that was signed."""
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from nomoat.attestation.errors import FilesDiffer, NotVerified, Reason
 from nomoat.attestation.model_signature import FILE_NAME
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import ExitCode
+from nomoat.cli.reading import reading
 from nomoat.client.signatures import Demand, VerifiedSnapshot, demand, verify_snapshot
-from nomoat.client.snapshots import SnapshotFile
 from nomoat.core.errors import Malformed
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SHOWN_DIFFERENCES = 20
-
-Watch = Callable[[Sequence[SnapshotFile]], Callable[[int], None]]
 
 
 class Instant(click.ParamType[int]):
@@ -50,6 +44,7 @@ class Instant(click.ParamType[int]):
 @click.option(
     "--at", metavar="TIME", type=Instant(), help="When the certificate has to have been valid [default: now]."
 )
+@click.option("--publisher-signed", is_flag=True, help="Demand that its publisher signed it, too (nomoat publish).")
 @profile_option
 @json_option
 @pass_invocation
@@ -61,6 +56,7 @@ def verify(
     ca: Path | None,
     identity: str,
     at: int | None,
+    publisher_signed: bool,
 ) -> int:
     """Verify offline that DIRECTORY is, file for file, a model that was signed.
 
@@ -73,28 +69,15 @@ def verify(
         raise click.UsageError(error.reason) from None
     judged = int(invocation.clock()) if at is None else at
     try:
-        with _progress(shown=not invocation.as_json) as watch:
+        with reading(shown=not invocation.as_json) as watch:
             done = verify_snapshot(directory, signature or directory / FILE_NAME, demanded, judged, watch)
+        if publisher_signed and done.publisher is None:
+            raise NotVerified("its publisher did not sign it", Reason.UNSIGNED)
     except NotVerified as error:
         _tell(error, as_json=invocation.as_json)
         return ExitCode.VERIFICATION_FAILED
     _print(done, demanded, judged, as_json=invocation.as_json)
     return ExitCode.DONE
-
-
-@contextmanager
-def _progress(*, shown: bool) -> Generator[Watch]:
-    """Show on a terminal (standard error) how much has been read."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
-
-        def watch(files: Sequence[SnapshotFile]) -> Callable[[int], None]:
-            total = sum(file.size for file in files)
-            task = progress.add_task(f"reading {output.counted(len(files), 'file')}", total=total)
-            return lambda count: progress.advance(task, count)
-
-        yield watch
 
 
 def _tell(error: NotVerified, *, as_json: bool) -> None:
@@ -131,7 +114,9 @@ def _print(done: VerifiedSnapshot, demanded: Demand, at: int, *, as_json: bool) 
             {
                 "verified": True,
                 "name": model.name,
-                "publisher": model.publisher or None,
+                "publisher": model.publisher.subject if model.publisher else None,
+                "publisher_signed": done.publisher is not None,
+                "publisher_key": done.publisher.key_id if done.publisher else None,
                 "signer": {name: value or None for name, value in named.items()},
                 "trusted": demanded.source,
                 "at": judged,
@@ -145,7 +130,7 @@ def _print(done: VerifiedSnapshot, demanded: Demand, at: int, *, as_json: bool) 
     output.facts(
         [
             ("model", model.name),
-            *([("published by", model.publisher)] if model.publisher else []),
+            *([("published by", _publisher(done))] if model.publisher else []),
             ("signed by", str(signer)),
             ("trusted", demanded.source),
             ("root digest", f"sha256:{model.manifest.root}"),
@@ -153,3 +138,13 @@ def _print(done: VerifiedSnapshot, demanded: Demand, at: int, *, as_json: bool) 
     )
     counted = output.counted(done.files, "file")
     output.answer(f"model verified: {counted}, {done.size} bytes, each as it was signed, and none besides")
+
+
+def _publisher(done: VerifiedSnapshot) -> str:
+    said = done.model.publisher
+    if said is None:
+        return ""
+    at = datetime.fromtimestamp(said.at, UTC).isoformat(timespec="minutes")
+    return f"{said.subject}, {at}" + (
+        f", who signed it too (key {done.publisher.key_id[:12]}…)" if done.publisher else ""
+    )

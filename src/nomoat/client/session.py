@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from nomoat.attestation.signer import parse_certificates
+from nomoat.attestation.signing import StatementSigner
 from nomoat.audit.checkpoint import parse_verifier_key, verify_checkpoint
 from nomoat.audit.receipt import parse_opening, verify_opening, verify_receipt
 from nomoat.client import credentials
@@ -70,6 +72,13 @@ class Session:
             self._present(context)
             self._transport = Transport(self.identity.url, context)
         return Gateway(self._transport)
+
+    def signer(self) -> StatementSigner:
+        """Who signs as this profile: its key, with a certificate that is not about to expire."""
+        self._compare()
+        if self.renewal_due <= self._clock():
+            self._renew_in_time()
+        return StatementSigner(self._key, parse_certificates(self.profile.require("certificate.pem"))[:1])
 
     @property
     def renewal_due(self) -> float:

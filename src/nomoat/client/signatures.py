@@ -9,13 +9,14 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from nomoat.attestation.bundle import BUNDLE_LIMIT
 from nomoat.attestation.errors import NotVerified, Reason
 from nomoat.attestation.keys import parse_public_key
-from nomoat.attestation.model_signature import SignedModel, verify_model
-from nomoat.attestation.signer import Trusted, gateway_signer, parse_certificates
+from nomoat.attestation.model_signature import PUBLISHER_FILE_NAME, SignedModel, verify_bundle, verify_model
+from nomoat.attestation.signer import Signer, Trusted, gateway_signer, parse_certificates
 from nomoat.client.profiles import Profile
 from nomoat.client.snapshots import SnapshotFile, hash_file, list_snapshot
 from nomoat.core.errors import Malformed, TooLarge
@@ -31,11 +32,15 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSnapshot:
-    """A directory that holds exactly what was signed, and how many files and bytes that is."""
+    """A directory that holds exactly what was signed, and how many files and bytes that is.
+
+    `publisher` is who signed it besides, as whom the signer names its publisher (None: nobody).
+    """
 
     model: SignedModel
     files: int
     size: int
+    publisher: Signer | None = None
 
 
 def demand(profile: Profile, *, key: Path | None, authority: Path | None, spiffe_id: str) -> Demand:
@@ -68,6 +73,8 @@ def verify_snapshot(
 ) -> VerifiedSnapshot:
     """Verify that the files of `directory` are those that `signature` (a file) signs, as of `at` (Unix seconds).
 
+    Where the gateway signed and the publisher's own signature is among the files, that has to hold, too, as of when the
+    gateway says that they published it.
     `watch` is told which files will be read, and returns what hears of each piece (bytes). Raises `NotVerified`
     for whatever does not hold, `OSError` for what cannot be read.
     """
@@ -77,8 +84,28 @@ def verify_snapshot(
         raise NotVerified(error.reason, Reason.MALFORMED) from None
     files = list_snapshot(directory, signature)
     note = watch(files)
-    model.require_files({file.path: hash_file(file, note) for file in files})
-    return VerifiedSnapshot(model, len(files), sum(file.size for file in files))
+    digests = {file.path: hash_file(file, note) for file in files}
+    model.require_files(digests)
+    publisher = _verify_publisher(directory / PUBLISHER_FILE_NAME, model, digests, demanded.trusted)
+    return VerifiedSnapshot(model, len(files), sum(file.size for file in files), publisher)
+
+
+def _verify_publisher(signature: Path, model: SignedModel, digests: dict[str, str], trusted: Trusted) -> Signer | None:
+    """Who besides the gateway signed a model that it signed: its publisher. Raises `NotVerified`."""
+    said, domain = model.publisher, model.signer.spiffe_id.removeprefix("spiffe://").partition("/")[0]
+    others = {path: digest for path, digest in digests.items() if path != PUBLISHER_FILE_NAME}
+    if said is None or len(others) == len(digests) or model.signer.spiffe_id != gateway_signer(domain):
+        return None
+    bundle = _read(signature)
+    if sha256(bundle).hexdigest() != digests[PUBLISHER_FILE_NAME]:
+        raise NotVerified(f"{PUBLISHER_FILE_NAME} changed while it was read", Reason.FILES)
+    own = Trusted.of_svid(trusted.authorities, said.spiffe_id)
+    try:
+        return verify_bundle(bundle, own, others, said.at).signer
+    except (Malformed, TooLarge) as error:
+        raise NotVerified(f"{PUBLISHER_FILE_NAME}: {error.reason}", Reason.MALFORMED) from None
+    except NotVerified as error:
+        raise NotVerified(f"{PUBLISHER_FILE_NAME}: {error.sentence}", error.reason) from None
 
 
 def _read(signature: Path) -> bytes:

@@ -147,13 +147,17 @@ def concrete(request: Request, model: Any, address: str) -> Question:
     clearance = Classification(number(request.clearance))
     who = (kind, words.text(number(request.name)), groups, clearance, words.text(number(request.segment)))
     facts: dict[str, Facts] = {
-        "Directory": (("widens_self", truth(request.widens)),),
+        "Directory": (("widens_self", truth(request.truths["widens_self"])),),
         "LogRecord": (("subject", subject()),),
         "Identity": (("subject_kind", words.text(number(request.subject_kind))), ("subject", subject())),
     }
     resource = shape.resource.removeprefix("NoMoat::")
     if resource in {"Dataset", "Model", "File", "View"} and truth(request.versioned):
-        stood = (("stage", words.text(number(request.stage))), ("authored", truth(request.authored)))
+        told = ("authored", "publisher_signed") if shape.repository_kind == "model" else ("authored",)
+        stood: Facts = (
+            ("stage", words.text(number(request.stage))),
+            *((name, truth(request.truths[name])) for name in told),
+        )
         examined = resource == "File" and truth(request.examined)
         facts[resource] = (*stood, ("verdict", words.text(number(request.verdict)))) if examined else stood
     name = words.text(number(request.resource))

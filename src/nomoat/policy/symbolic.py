@@ -138,10 +138,8 @@ class Translation:
                 return self._has(str(variable), name)
             case {"is": {"left": {"Var": str(variable)}, "entity_type": str(kind)}}:
                 return z3.BoolVal(kind == _type(self._request, variable))
-            case {".": {"left": {"Var": "resource"}, "attr": "widens_self"}}:
-                return self._request.widens
-            case {".": {"left": {"Var": "resource"}, "attr": "authored"}}:
-                return self._request.authored
+            case {".": {"left": {"Var": "resource"}, "attr": str(name)}} if name in self._request.truths:
+                return self._request.truths[name]
             case _:
                 return self._compared(node)
 
@@ -187,6 +185,8 @@ class Translation:
             return request.owned_by_person
         if (variable, name) in {("resource", "stage"), ("resource", "authored")}:
             return request.versioned
+        if (variable, name) == ("resource", "publisher_signed"):
+            return self._z3.And(request.versioned, self._z3.BoolVal(request.shape.repository_kind == "model"))
         if (variable, name) == ("resource", "verdict"):
             return request.examined
         raise Outside("has")

@@ -28,7 +28,7 @@ from nomoat.core.verdict import Scannable
 from nomoat.resources.directory.metrics import described_metric
 from nomoat.resources.metrics.answers import Answer, answer, dump_answer, load_answer
 from nomoat.resources.metrics.mechanism import FORMATS, Noise, Question, parts, shape
-from nomoat.resources.repositories.labels import Version, as_inherited, matches, repository_target
+from nomoat.resources.repositories.labels import Version, as_inherited, matches, repository_target, version_of
 from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.stores.budgets import Asked, Asker, Budgets, require_left
 from nomoat.stores.catalog import Catalog
@@ -126,8 +126,7 @@ class Metrics:
         metric = next((each for each in declared.metrics if each.name == operation.metric), None)
         version = None
         if snapshot is not None:
-            made = snapshot.revision
-            version = Version(made.id, snapshot.stage, made.author == who.subject, self._catalog.lineage.label(made.id))
+            version = version_of(snapshot, who, self._catalog.lineage.label(snapshot.revision.id))
         return self._resolved(operation, BudgetPlace(declared, created, snapshot, metric), version)
 
     def resolve_reopen(self, _: Principal, operation: ReopenBudget) -> Resolved[ReopenBudget]:

@@ -21,7 +21,7 @@ from nomoat.core.principal import Principal
 from nomoat.core.profile import Profile
 from nomoat.resources.repositories.alike import Alike, group_alike, named_in, shown
 from nomoat.resources.repositories.drift import Differences, compared
-from nomoat.resources.repositories.labels import Version, as_inherited, repository_target
+from nomoat.resources.repositories.labels import Version, as_inherited, repository_target, version_of
 from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import CreatedRepository
@@ -135,8 +135,7 @@ class Comparing:
         return Resolved(operation, targets, place, repository_target(declared), MISSING, alike.targets)
 
     def _version(self, snapshot: Snapshot, who: Principal) -> Version:
-        made = snapshot.revision
-        return Version(made.id, snapshot.stage, made.author == who.subject, self._catalog.lineage.label(made.id))
+        return version_of(snapshot, who, self._catalog.lineage.label(snapshot.revision.id))
 
     def _before(self, created: CreatedRepository, after: Snapshot, base: str | None) -> Snapshot | None:
         if base is None:

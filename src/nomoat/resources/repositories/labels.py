@@ -12,13 +12,16 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
+from nomoat.attestation.model_signature import PUBLISHER_FILE_NAME
 from nomoat.core.directory import Repository
 from nomoat.core.lifecycle import Stage
 from nomoat.core.lineage import NOTHING, Label
 from nomoat.core.names import Classification, RepositoryKind
 from nomoat.core.operation import Target
+from nomoat.core.principal import Principal
 from nomoat.core.verdict import Verdict
 from nomoat.core.view import View
+from nomoat.stores.revisions import Snapshot
 
 Facts: TypeAlias = tuple[tuple[str, str | int | bool], ...]
 
@@ -30,20 +33,41 @@ class Version(NamedTuple):
     """What a target says of the commit that it is about.
 
     `stage` is where it stands (None: that does not matter), `authored` whether the caller wrote it, `inherited` the label
-    that it has from what its run read.
+    that it has from what its run read. `publisher_signed` is whether its publisher's own signature is over it (None: that was not
+    looked up).
     """
 
     commit: str
     stage: Stage | None
     authored: bool
     inherited: Label = NOTHING
+    publisher_signed: bool | None = None
 
 
-@lru_cache(maxsize=256)
-def _facts(kind: RepositoryKind, stage: Stage | None, authored: bool, verdict: Verdict | None) -> Facts:
+def version_of(snapshot: Snapshot, who: Principal, inherited: Label) -> Version:
+    """What a target says of a revision, to somebody who may have written it."""
+    made = snapshot.revision
+    return Version(
+        made.id, snapshot.stage, made.author == who.subject, inherited, PUBLISHER_FILE_NAME in snapshot.files
+    )
+
+
+@lru_cache(maxsize=512)
+def _facts(
+    kind: RepositoryKind, stage: Stage | None, authored: bool, signed: bool | None, verdict: Verdict | None
+) -> Facts:
     of_version: Facts = (("stage", stage.value), ("authored", authored)) if stage else ()
+    of_signature: Facts = ()
+    if stage and signed is not None and kind is RepositoryKind.MODEL:  # a dataset may have any file of that name
+        of_signature = (("publisher_signed", signed),)
     of_content: Facts = (("verdict", verdict.value),) if verdict else ()
-    return (("repository_kind", kind.value), *of_version, *of_content)
+    return (("repository_kind", kind.value), *of_version, *of_signature, *of_content)
+
+
+def _facts_of(kind: RepositoryKind, version: Version | None, verdict: Verdict | None = None) -> Facts:
+    if version is None:
+        return _facts(kind, None, authored=False, signed=None, verdict=verdict)
+    return _facts(kind, version.stage, version.authored, version.publisher_signed, verdict)
 
 
 def repository_target(repository: Repository, version: Version | None = None) -> Target:
@@ -59,7 +83,7 @@ def repository_target(repository: Repository, version: Version | None = None) ->
         labels=repository.labels,
         owner_group=repository.owner_group,
         owner_person=repository.owner_person,
-        facts=_facts(name.kind, version.stage if version else None, version is not None and version.authored, None),
+        facts=_facts_of(name.kind, version),
     )
 
 
@@ -89,7 +113,7 @@ def file_target(
         owner_group=repository.owner_group,
         owner_person=repository.owner_person,
         parents=((_ENTITY[kind], name),),
-        facts=_facts(kind, version.stage if version else None, version is not None and version.authored, verdict),
+        facts=_facts_of(kind, version, verdict),
     )
 
 
@@ -123,9 +147,7 @@ def view_target(repository: Repository, name: str, view: View | None, version: V
         owner_group=repository.owner_group,
         owner_person=repository.owner_person,
         parents=((_ENTITY[repository.name.kind], whole),),
-        facts=_facts(
-            repository.name.kind, version.stage if version else None, version is not None and version.authored, None
-        ),
+        facts=_facts_of(repository.name.kind, version),
     )
 
 

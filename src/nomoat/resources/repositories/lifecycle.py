@@ -19,7 +19,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.examining import Judge
-from nomoat.resources.repositories.labels import Version, as_inherited, repository_target
+from nomoat.resources.repositories.labels import as_inherited, repository_target, version_of
 from nomoat.resources.repositories.quarantine import Held, Quarantine, quarantine, told
 from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.resources.repositories.signatures import Signatures, is_signed, sign_approval
@@ -130,8 +130,8 @@ class Lifecycle:
         version, standing = None, None
         if snapshot is not None and who is not None:
             standing, authors = self._catalog.standing(commit), self._catalog.authors(commit)
-            inherited = self._catalog.lineage.label(commit)
-            version = Version(commit, standing.stage, who.subject in authors, inherited)
+            seen = version_of(snapshot, who, self._catalog.lineage.label(commit))
+            version = seen._replace(stage=standing.stage, authored=who.subject in authors)
         place = VersionPlace(created, commit, standing, snapshot)
         targets = as_inherited(repository_target(declared, version), version)
         return Resolved(operation, targets, {"place": place}, repository_target(declared), MISSING)

@@ -21,7 +21,7 @@ from nomoat.core.operation import LowerLabel, Operation, ReadLineage, ReportLoad
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
 from nomoat.resources.repositories.alike import withheld_parts
-from nomoat.resources.repositories.labels import Version, as_inherited, file_target, repository_target
+from nomoat.resources.repositories.labels import Version, as_inherited, file_target, repository_target, version_of
 from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import MAIN, CreatedRepository
@@ -148,7 +148,8 @@ class Tracing:
         authored = snapshot is not None and who.subject in self._state.read(
             lambda connection: writers(connection, operation.commit)
         )
-        version = self._version(snapshot, authored=authored)
+        version = self._version(snapshot, who)
+        version = version and version._replace(authored=authored)
         declared = self._directory().repositories[operation.repository]
         targets = as_inherited(repository_target(declared, version), version)
         place = LabelPlace(snapshot, inherited)
@@ -157,7 +158,7 @@ class Tracing:
     def resolve_load(self, who: Principal, operation: ReportLoad) -> Resolved[ReportLoad]:
         """Resolve the version that was loaded. Raises `NotFound`."""
         _, snapshot = self._find(operation.repository, operation.commit if is_commit_id(operation.commit) else "")
-        version = self._version(snapshot, authored=snapshot is not None and snapshot.revision.author == who.subject)
+        version = self._version(snapshot, who)
         declared = self._directory().repositories[operation.repository]
         targets = as_inherited(repository_target(declared, version), version)
         place = LoadPlace(snapshot)
@@ -167,16 +168,15 @@ class Tracing:
         _, created = existing(self._directory, self._catalog, name)
         return created, self._catalog.snapshot(created, revision)
 
-    def _version(self, snapshot: Snapshot | None, *, authored: bool) -> Version | None:
+    def _version(self, snapshot: Snapshot | None, who: Principal) -> Version | None:
         if snapshot is None:
             return None
-        commit = snapshot.revision.id
-        return Version(commit, snapshot.stage, authored, self._catalog.lineage.label(commit))
+        return version_of(snapshot, who, self._catalog.lineage.label(snapshot.revision.id))
 
     def _targets(self, who: Principal, operation: ReadLineage, snapshot: Snapshot | None) -> tuple[Target, ...]:
         """The version, and the file that is asked for: whether it is there is told by what came of it."""
         declared = self._directory().repositories[operation.repository]
-        version = self._version(snapshot, authored=snapshot is not None and snapshot.revision.author == who.subject)
+        version = self._version(snapshot, who)
         targets = as_inherited(repository_target(declared, version), version)
         if not operation.path:
             return targets

@@ -39,7 +39,7 @@ from nomoat.core.operation import (
 )
 from nomoat.core.principal import Principal
 from nomoat.resources.repositories.alike import Alike, Groupings, group_alike, named_in
-from nomoat.resources.repositories.labels import Version, as_inherited, file_target, repository_target
+from nomoat.resources.repositories.labels import Version, as_inherited, file_target, repository_target, version_of
 from nomoat.resources.repositories.listing import at, below
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import CreatedRepository, commit_named
@@ -330,8 +330,7 @@ class Resolution:
         """What a target says of a revision; `who` is the caller, who may have written it."""
         if snapshot is None:
             return None
-        made = snapshot.revision
-        return Version(made.id, snapshot.stage, made.author == who.subject, self._catalog.lineage.label(made.id))
+        return version_of(snapshot, who, self._catalog.lineage.label(snapshot.revision.id))
 
 
 def _require_consistent(changes: tuple[Change, ...]) -> None:

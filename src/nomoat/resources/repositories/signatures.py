@@ -17,7 +17,7 @@ from cryptography import x509
 
 from nomoat.attestation.errors import NotVerified, Reason
 from nomoat.attestation.manifest import Manifest
-from nomoat.attestation.model_signature import FILE_NAME, describe_model, verify_bundle
+from nomoat.attestation.model_signature import FILE_NAME, Publisher, describe_model, verify_bundle
 from nomoat.attestation.signer import Trusted, gateway_signer
 from nomoat.attestation.signing import StatementSigner
 from nomoat.attestation.statement import Resource
@@ -65,7 +65,7 @@ def digests_of(files: Mapping[str, StoredFile]) -> dict[str, str]:
     return {path: file.digest for path, file in files.items() if path != FILE_NAME}
 
 
-def sign_version(by: Signatory, name: RepositoryName, files: Mapping[str, str], publisher: str) -> bytes:
+def sign_version(by: Signatory, name: RepositoryName, files: Mapping[str, str], publisher: Publisher) -> bytes:
     """Sign the files (path → SHA-256, hex) of a version, and who published it; return the bundle.
 
     Raises `Malformed`, `TooLarge`.

@@ -19,7 +19,7 @@ from nomoat.core.operation import Operation, QueryView, Resolved
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.core.view import FORMATS, View
-from nomoat.resources.repositories.labels import Version, as_inherited, matches, repository_target, view_target
+from nomoat.resources.repositories.labels import as_inherited, matches, repository_target, version_of, view_target
 from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import CreatedRepository
@@ -107,9 +107,8 @@ class Views:
         snapshot = self._catalog.snapshot(created, operation.revision)
         version = None
         if snapshot is not None:
-            made, inherited = snapshot.revision, self._catalog.lineage.label(snapshot.revision.id)
-            beyond = inherited._replace(labels=inherited.labels - declared.labels)
-            version = Version(made.id, snapshot.stage, made.author == who.subject, beyond)
+            inherited = self._catalog.lineage.label(snapshot.revision.id)
+            version = version_of(snapshot, who, inherited._replace(labels=inherited.labels - declared.labels))
         view = next((view for view in declared.views if view.name == operation.view), None)
         targets = as_inherited(view_target(declared, operation.view, view, version), version)
         place = ViewPlace(created, snapshot, view, Label(targets[0].classification, targets[0].labels))

@@ -8,22 +8,24 @@ file of it was decided on its own labels before.
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar, final
 
-from nomoat.attestation.model_signature import FILE_NAME
+from nomoat.attestation.model_signature import PUBLISHER_FILE_NAME
+from nomoat.attestation.signer import Signer
 from nomoat.core.errors import Conflict, Corrupt, NotFound, Refused, TooLarge, Unavailable
 from nomoat.core.lineage import Label
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
 from nomoat.core.permit import Permit
-from nomoat.core.verdict import Report, Verdict
+from nomoat.core.verdict import Report
 from nomoat.identity.capabilities import Capabilities
 from nomoat.resources.repositories.examining import Judge, Scan, in_memory, require_acceptable
 from nomoat.resources.repositories.listing import at, below
 from nomoat.resources.repositories.provenance import Describe
+from nomoat.resources.repositories.publishing import Publishing, store_content, without_signature
 from nomoat.resources.repositories.resolution import (
     MOST_CHANGES,
     CommitPlace,
@@ -31,10 +33,10 @@ from nomoat.resources.repositories.resolution import (
     RepositoryPlace,
     place_in,
 )
-from nomoat.resources.repositories.signatures import Signatory, digests_of, is_signed, sign_version
+from nomoat.resources.repositories.signatures import Signatory, is_signed
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.objects import Objects
-from nomoat.stores.revisions import Committed, Draft, Moved, SignatureDraft, Snapshot, StoredFile
+from nomoat.stores.revisions import Committed, Draft, Moved, Snapshot, StoredFile
 from nomoat.stores.rounds import Limits
 
 T = TypeVar("T")
@@ -123,7 +125,7 @@ class Writing:
         self._clock = clock
         self._scan = scan
         self._judge = judge
-        self._signatory = signatory
+        self._publishing = Publishing(catalog, objects, signatory)
         self._describe = describe
 
     async def create_repository(self, permit: Permit[CreateRepository]) -> None:
@@ -187,7 +189,7 @@ class Writing:
         resolved = permit.claim(WriteFile)
         operation, place = resolved.operation, place_in(resolved, CommitPlace)
         if is_signed(operation.repository):
-            place = _without_signature(place)
+            place = without_signature(place)
         head = _require_possible(place, operation.parent)
         author, at_ = permit.principal.subject, self._clock()
         contents = {change.path: change.content for change in place.files.values() if change.content is not None}
@@ -215,9 +217,13 @@ class Writing:
             written=frozenset(Label(each.classification, each.labels) for each in resolved.targets),
             describe=partial(self._describe, operation.repository),
         )
-        done = await _to_its_end(self._land(operation.repository, draft, place.limits, permit.check))
+        publisher = permit.principal.identifier
+        landing = self._land(operation.repository, draft, publisher, place.limits, permit.check)
+        done, signer = await _to_its_end(landing)
         permit.note(bytes=sum(map(len, contents.values())), commit=done.revision.id, files=str(len(done.changes)))
         permit.note(manifest=done.revision.manifest)
+        if signer is not None:
+            permit.note(publisher_key=signer.key_id)
         return done.revision.id
 
     async def _keep(self, permit: Permit[UploadBlob], repository: str, file: StoredFile) -> None:
@@ -239,48 +245,35 @@ class Writing:
             (report,) = await self._scan([blob.scannable()])
         return report
 
-    async def _land(self, name: RepositoryName, draft: Draft, limits: Limits, still: Callable[[], None]) -> Committed:
+    async def _land(
+        self, name: RepositoryName, draft: Draft, publisher: str, limits: Limits, still: Callable[[], None]
+    ) -> tuple[Committed, Signer | None]:
         """Commit a draft; remove the inline contents that are not needed, or that it was refused with."""
         try:
-            land = self._sign_and_commit if is_signed(name) else self._catalog.commit
-            done = await land(name, draft, still, limits)
+            if is_signed(name):
+                done, signer = await self._sign_and_commit(name, draft, publisher, limits, still)
+            else:
+                done, signer = await self._catalog.commit(name, draft, still, limits), None
         except Refused:  # rolled back: nothing refers to them
             await self._remove(file.blob.id for file, _ in draft.inline.values())
             raise
         await self._remove(done.spare)
-        return done
+        return done, signer
 
     async def _sign_and_commit(
-        self, name: RepositoryName, draft: Draft, still: Callable[[], None], limits: Limits
-    ) -> Committed:
-        """Commit a draft with a signature over all that it leaves; over what others left, when they were faster."""
+        self, name: RepositoryName, draft: Draft, publisher: str, limits: Limits, still: Callable[[], None]
+    ) -> tuple[Committed, Signer | None]:
+        """Commit a draft with signatures over all that it leaves; over what others left, when they were faster."""
         for _ in range(_ATTEMPTS):
-            signature = await self._signature(name, draft)
+            signed, signer = await self._publishing.sign(name, draft, publisher)
             try:
-                return await self._catalog.commit(name, replace(draft, signature=signature), still, limits)
+                return await self._catalog.commit(name, signed, still, limits), signer
             except Refused as refusal:
-                if signature and signature.content:
-                    await self._objects.remove(signature.content[0].blob.id)
+                if signed.signature and signed.signature.content:
+                    await self._objects.remove(signed.signature.content[0].blob.id)
                 if not isinstance(refusal, Moved):
                     raise
         raise Conflict("the branch changes all the time; try again")
-
-    async def _signature(self, name: RepositoryName, draft: Draft) -> SignatureDraft | None:
-        """Sign what a draft makes of the branch as it is now; None where that changes nothing."""
-        created = self._catalog.find(name)
-        head = self._catalog.head(created, draft.branch) if created else None
-        if head is None:
-            return None  # the state says so, too
-        before = digests_of(head.files)
-        after = {path: digest for path, digest in before.items() if path not in draft.removed}
-        after.update({path: digest for path, (digest, _) in draft.files.items()})
-        if after == before and (FILE_NAME in head.files or not after):
-            return None
-        if not after:
-            return SignatureDraft(head.revision.id, FILE_NAME, None)
-        content = await asyncio.to_thread(sign_version, self._signatory, name, after, draft.author)
-        file = await self._store_one(draft.repository, hashlib.sha256(content).hexdigest(), content)
-        return SignatureDraft(head.revision.id, FILE_NAME, (file, Report(Verdict.CLEAN, "json")))
 
     async def _store(
         self, repository: str, author: str, paths: Mapping[str, str], contents: Mapping[str, bytes]
@@ -299,7 +292,7 @@ class Writing:
 
         async def store(digest: str) -> None:
             async with limit:
-                stored[digest] = await self._store_one(repository, digest, contents[paths[digest]])
+                stored[digest] = await store_content(self._objects, repository, digest, contents[paths[digest]])
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -313,12 +306,6 @@ class Writing:
             raise
         return {digest: (file, reports[digest]) for digest, file in stored.items()}
 
-    async def _store_one(self, repository: str, digest: str, content: bytes) -> StoredFile:
-        with self._objects.begin(repository, digest, len(content)) as upload:
-            upload.write(content)
-            blob = await upload.finish()
-        return StoredFile(digest, len(content), _git_oid(content), blob)
-
     async def _remove(self, blobs: Iterable[str]) -> None:
         for blob in blobs:
             await self._objects.remove(blob)
@@ -327,19 +314,6 @@ class Writing:
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Wait for work that cleans up after itself, and goes on to do so when whoever waits is cut."""
     return await asyncio.shield(asyncio.ensure_future(work))
-
-
-def _without_signature(place: CommitPlace) -> CommitPlace:
-    """A commit to a model without what it does to the signature, which is made anew. Raises `Conflict`."""
-    if any(path.startswith(f"{FILE_NAME}/") for path in place.files):
-        raise Conflict(f"{FILE_NAME} is the model's signature, and no folder")
-    signature = {FILE_NAME}
-    return replace(
-        place,
-        files={path: change for path, change in place.files.items() if path != FILE_NAME},
-        removed=place.removed - signature,
-        missing=place.missing - signature,
-    )
 
 
 def _require_possible(place: CommitPlace, parent: str) -> Snapshot:
@@ -375,9 +349,5 @@ def _head(snapshot: Snapshot | None) -> Snapshot:
 
 def _comes_inline(path: str, size: int) -> bool:
     name = PurePosixPath(path).name
-    return size == 0 or (size <= INLINE_LIMIT and (PurePosixPath(path).suffix or name).lower() in _TEXTS)
-
-
-def _git_oid(content: bytes) -> str:
-    """The git object id of a content: clients know an inline file by it. It protects nothing."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    texts = path == PUBLISHER_FILE_NAME or (PurePosixPath(path).suffix or name).lower() in _TEXTS
+    return size == 0 or (size <= INLINE_LIMIT and texts)
