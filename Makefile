@@ -1,7 +1,7 @@
 # NoMoat on a fresh machine: Python 3.11 or newer, git and make; Node with npm for `make check` only.
 #
 #   make demo     set up, run the example pipeline through a live gateway, attack it, verify the log
-#   make test     set up and run the tests           (make test ARGS='-k ranges' for some of them)
+#   make test     set up and run the tests, as many processes as cores   (make test ARGS='-n 0 -k ranges' for a few)
 #   make check    format, lint, mypy, pyright, import contracts
 #   make bench    measure against the targets; writes bench/latest.json
 #   make lock     resolve the pinned requirements    (make lock UPGRADE=1 for newer releases)
@@ -74,14 +74,22 @@ setup: $(DEVELOPS)
 demo: $(RUNS)
 	@$(PY) -m examples.pipeline $(ARGS)
 
-# A token of PKCS#11 in software, for the tests of the key management: Debian's, where one may install it.
+# debian(command, package, what is missed without it): a package of Debian, where one may install it.
+define debian
+	@command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && echo '· installing $(2)' && apt-get install -qq --no-install-recommends $(2) >/dev/null; } \
+	  || echo 'without $(2) $(3) (on Debian: apt install $(2))' >&2
+endef
+
+# A process has whole files, so that what a module sets up is set up once, and takes them in order, so that no long file
+# is left for the end. What ARGS says comes later and wins: -n 0 runs them all in this process.
 test: $(DEVELOPS)
-	@command -v softhsm2-util >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	  && echo '· installing softhsm2' && apt-get install -qq --no-install-recommends softhsm2 >/dev/null; } \
-	  || echo 'without softhsm2 the tests of PKCS#11 are left out (on Debian: apt install softhsm2)' >&2
-	@$(PY) -m pytest $(ARGS)
+	$(call debian,softhsm2-util,softhsm2,the tests of PKCS#11 are left out)
+	@$(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(DEVELOPS)
+	$(call debian,wrk,wrk,there are no figures)
+	$(call debian,curl,curl,there are no figures)
 	@$(PY) -m bench $(ARGS)
 
 # -- checking ---------------------------------------------------------------------------------------

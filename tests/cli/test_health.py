@@ -37,11 +37,21 @@ def doctor(live: Live, *, ahead: float = 0.0) -> tuple[int, dict[str, tuple[str,
     return said.code, found
 
 
-@pytest.fixture
-def stopped(tmp_path: Path) -> Live:
-    live = Live(tmp_path / "gateway")
-    with live:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Live, Path]:
+    """A gateway that ran and was stopped, and a copy of all that is its, as it was then."""
+    root = tmp_path_factory.mktemp("made")
+    with Live(root / "gateway") as live:
         live.admin()
+    return live, Path(shutil.copytree(live.root, root / "copy"))
+
+
+@pytest.fixture
+def stopped(made: tuple[Live, Path]) -> Live:
+    """The gateway as it was when it was stopped, whatever was done to it since."""
+    live, copy = made
+    shutil.rmtree(live.root)
+    shutil.copytree(copy, live.root)
     return live
 
 

@@ -69,11 +69,14 @@ def administrator(live: Live) -> Caller:
     return Caller(live.root / "ann")
 
 
-def aged(live: Live, name: str) -> Caller:
-    """A person whose log-in is too old already."""
-    person = live.person(administrator(live), name, INTERNAL)
+@pytest.fixture(scope="module")
+def aged(guarded: Live) -> dict[str, Caller]:
+    """A person for each test whose log-in is too old already: they have grown old together."""
+    admin = administrator(guarded)
+    names = ("reader", "sleeper", "certified", "recorded", "maker", "bounded", "outsider", "first", "hasty")
+    people = {name: guarded.person(admin, name, INTERNAL) for name in names}
     time.sleep(AGE + 1.5)
-    return person
+    return people
 
 
 def decisions(live: Live, name: str) -> list[str]:
@@ -83,8 +86,8 @@ def decisions(live: Live, name: str) -> list[str]:
     return [record["decision"] for record in records]
 
 
-def test_a_download_waits_for_a_new_log_in_and_completes(guarded: Live) -> None:
-    person = aged(guarded, "reader")
+def test_a_download_waits_for_a_new_log_in_and_completes(aged: dict[str, Caller]) -> None:
+    person = aged["reader"]
     with person.running("exec", "--", sys.executable, "-c", DOWNLOADS) as process:
         # Longer than a stock client waits for an answer in silence (10 s).
         time.sleep(14)
@@ -98,8 +101,8 @@ def test_a_download_waits_for_a_new_log_in_and_completes(guarded: Live) -> None:
     assert f"at most {AGE} seconds old" in err
 
 
-def test_nobody_logs_in_and_the_client_sees_why(guarded: Live) -> None:
-    person = aged(guarded, "sleeper")
+def test_nobody_logs_in_and_the_client_sees_why(aged: dict[str, Caller]) -> None:
+    person = aged["sleeper"]
     begun = time.monotonic()
     with person.running("exec", "--hold", "2", "--", sys.executable, "-c", DOWNLOADS) as process:
         _, err = process.communicate(timeout=60)
@@ -126,8 +129,10 @@ def test_an_ended_session_is_waited_for_as_well(guarded: Live) -> None:
     assert answer.json()["session"] != session
 
 
-def test_what_is_lent_as_a_certificate_waits_and_goes_on_with_the_new_one(guarded: Live) -> None:
-    admin, person = administrator(guarded), aged(guarded, "certified")
+def test_what_is_lent_as_a_certificate_waits_and_goes_on_with_the_new_one(
+    guarded: Live, aged: dict[str, Caller]
+) -> None:
+    admin, person = administrator(guarded), aged["certified"]
     with person.running("proxy", "--certificate", "--json") as process, ThreadPoolExecutor(1) as pool:
         running = Running(process)
         waiting = pool.submit(running.get, FILE)
@@ -168,8 +173,8 @@ def test_no_more_than_so_many_requests_wait_and_a_further_one_is_answered_at_onc
     assert statuses == [200] * MOST + [403] * more
 
 
-def test_a_request_that_waited_is_made_once_more_and_both_are_on_record(guarded: Live) -> None:
-    person = aged(guarded, "recorded")
+def test_a_request_that_waited_is_made_once_more_and_both_are_on_record(guarded: Live, aged: dict[str, Caller]) -> None:
+    person = aged["recorded"]
     with person.running("proxy", "--json") as process, ThreadPoolExecutor(1) as pool:
         running = Running(process)
         waiting = pool.submit(running.get, FILE)
@@ -182,9 +187,9 @@ def test_a_request_that_waited_is_made_once_more_and_both_are_on_record(guarded:
     assert sum("refused" in line for line in lines) == 1
 
 
-def test_a_body_that_was_read_before_the_decision_is_sent_again(guarded: Live) -> None:
+def test_a_body_that_was_read_before_the_decision_is_sent_again(guarded: Live, aged: dict[str, Caller]) -> None:
     guarded.declare(administrator(guarded), '[[dataset]]\nname = "acme/made"\nclassification = "internal"')
-    person = aged(guarded, "maker")
+    person = aged["maker"]
     body = json.dumps({"type": "dataset", "organization": "acme", "name": "made", "x": "x" * 600_000}).encode()
     with person.running("proxy", "--json") as process, ThreadPoolExecutor(1) as pool:
         running = Running(process)
@@ -196,8 +201,8 @@ def test_a_body_that_was_read_before_the_decision_is_sent_again(guarded: Live) -
     assert answer.status_code == 200, answer.text
 
 
-def test_what_waits_is_bounded_in_time_and_gets_the_first_answer(guarded: Live) -> None:
-    person = aged(guarded, "bounded")
+def test_what_waits_is_bounded_in_time_and_gets_the_first_answer(aged: dict[str, Caller]) -> None:
+    person = aged["bounded"]
     with person.running("proxy", "--json", "--hold", "1") as process:
         answer = Running(process).get(FILE)
     assert answer.status_code == 401
@@ -205,8 +210,8 @@ def test_what_waits_is_bounded_in_time_and_gets_the_first_answer(guarded: Live) 
     assert f'max_age="{AGE}"' in answer.headers["www-authenticate"]
 
 
-def test_attack_who_would_be_denied_anyway_does_not_wait(guarded: Live) -> None:
-    person = aged(guarded, "outsider")
+def test_attack_who_would_be_denied_anyway_does_not_wait(aged: dict[str, Caller]) -> None:
+    person = aged["outsider"]
     with person.running("proxy", "--json") as process:
         begun = time.monotonic()
         answer = Running(process).get(FILE)
@@ -215,9 +220,9 @@ def test_attack_who_would_be_denied_anyway_does_not_wait(guarded: Live) -> None:
     assert time.monotonic() - begun < 5
 
 
-def test_attack_a_waiting_request_goes_on_as_somebody_else(guarded: Live) -> None:
+def test_attack_a_waiting_request_goes_on_as_somebody_else(guarded: Live, aged: dict[str, Caller]) -> None:
     """Another profile's log-in wakes nothing; one that takes this profile over gets nothing of what waits."""
-    admin, person = administrator(guarded), aged(guarded, "first")
+    admin, person = administrator(guarded), aged["first"]
     other = guarded.person(admin, "second", INTERNAL)
     with person.running("proxy", "--json", "--hold", "8") as process, ThreadPoolExecutor(1) as pool:
         running = Running(process)
@@ -234,8 +239,8 @@ def test_attack_a_waiting_request_goes_on_as_somebody_else(guarded: Live) -> Non
     assert "ReadFile" not in said.out
 
 
-def test_a_client_that_leaves_waits_no_longer(guarded: Live) -> None:
-    person = aged(guarded, "hasty")
+def test_a_client_that_leaves_waits_no_longer(guarded: Live, aged: dict[str, Caller]) -> None:
+    person = aged["hasty"]
     with person.running("proxy", "--json") as process:
         running = Running(process)
         asked = [

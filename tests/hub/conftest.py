@@ -1,6 +1,8 @@
 """One live gateway for all tests of this room; each works on paths of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 
@@ -26,11 +28,17 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def ways(live: Live) -> Iterator[Callable[[str], Way]]:
+    """Each way to the gateway by its name, opened once: a process that is given one file after another comes back to it."""
+    with ExitStack() as opened:
+        yield cache(lambda name: opened.enter_context(way_of(live, name)))
+
+
 @pytest.fixture(scope="session", params=["direct", "proxy"])
-def taken(live: Live, request: pytest.FixtureRequest) -> Iterator[Way]:
+def taken(ways: Callable[[str], Way], request: pytest.FixtureRequest) -> Way:
     """Each way to the gateway, one after the other."""
-    with way_of(live, request.param) as way:
-        yield way
+    return ways(request.param)
 
 
 @pytest.fixture

@@ -182,7 +182,9 @@ class Broken(io.BytesIO):
 
 
 @pytest.mark.parametrize(
-    ("file", "rule"), [(Broken(), "content.unreadable"), (io.BytesIO(b"short"), "content.malformed")], ids=str
+    ("file", "rule"),
+    [(Broken(), "content.unreadable"), (io.BytesIO(b"short"), "content.malformed")],
+    ids=["broken", "short"],
 )
 def test_a_content_that_cannot_be_read_is_not_clean(file: BinaryIO, rule: str) -> None:
     report = inspect(file, 1000)

@@ -291,6 +291,12 @@ def test_attack_an_action_on_another_kind_of_target() -> None:
 
 # -- shapes and sizes ------------------------------------------------------------------------
 
+
+def shown(fields: dict[str, object]) -> str:
+    """The name of a case, the same in every process: sets in order."""
+    return str({name: sorted(each) if isinstance(each, frozenset) else each for name, each in fields.items()})[:40]
+
+
 MISSHAPEN_PRINCIPALS: list[dict[str, object]] = [
     {"name": ""},
     {"name": None},
@@ -318,7 +324,7 @@ MISSHAPEN_PRINCIPALS: list[dict[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize("fields", MISSHAPEN_PRINCIPALS, ids=lambda fields: str(fields)[:40])
+@pytest.mark.parametrize("fields", MISSHAPEN_PRINCIPALS, ids=shown)
 def test_attack_a_principal_of_a_wrong_shape_or_size(fields: dict[str, object]) -> None:
     snapshot = compiled(EVERYTHING)
     sane = person("ada", "admins", clearance=Classification.RESTRICTED)
@@ -357,7 +363,7 @@ MISSHAPEN_TARGETS: list[dict[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize("fields", MISSHAPEN_TARGETS, ids=lambda fields: str(fields)[:40])
+@pytest.mark.parametrize("fields", MISSHAPEN_TARGETS, ids=shown)
 def test_attack_a_target_of_a_wrong_shape_or_size(fields: dict[str, object]) -> None:
     snapshot = compiled(EVERYTHING)
     sane = file(classification=Classification.INTERNAL)

@@ -74,6 +74,6 @@ def test_double_stars_stand_for_any_number_of_segments(before: list[str], betwee
 
 
 def test_no_path_makes_matching_slow() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert not matches("/".join(["**", "*a*a*a*b"] * 40), "/".join(["aaaaaa"] * 70))
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

@@ -312,6 +312,8 @@ async def _again(place: Prepared, directory: Path) -> AsyncGenerator[Yard]:
 TABLE = [(rotating, step) for step in ("sync", "rename", "transaction")] + [(shredding, step) for step in STEPS]
 
 
+# Python 3.12 and newer warn of it. The child runs an event loop of its own and nothing of the parent's threads.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("scenario", "step"), TABLE)
 def test_a_crash_at_any_step_is_gone_on_with(

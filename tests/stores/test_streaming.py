@@ -205,7 +205,11 @@ def test_a_flipped_bit_in_the_header_opens_nothing(bit: int) -> None:
         unseal(bytes(flipped), SIZE)
 
 
-@pytest.mark.parametrize("header", [b"", bytes(HEADER_SIZE), SEALED[: HEADER_SIZE - 1], SEALED[: HEADER_SIZE + 1]])
+@pytest.mark.parametrize(
+    "header",
+    [b"", bytes(HEADER_SIZE), SEALED[: HEADER_SIZE - 1], SEALED[: HEADER_SIZE + 1]],
+    ids=["none", "zeros", "short", "long"],
+)
 def test_what_is_no_header_is_refused(header: bytes) -> None:
     with pytest.raises(Corrupt):
         Opener(KEY, BINDING, header, SIZE)
