@@ -277,10 +277,10 @@ class Writing:
         if after == before and (FILE_NAME in head.files or not after):
             return None
         if not after:
-            return SignatureDraft(head.revision.id, FILE_NAME, None)
+            return SignatureDraft(head.revision.id, FILE_NAME, after, None)
         content = await asyncio.to_thread(sign_version, self._signatory, name, after, draft.author)
         file = await self._store_one(draft.repository, hashlib.sha256(content).hexdigest(), content)
-        return SignatureDraft(head.revision.id, FILE_NAME, (file, Report(Verdict.CLEAN, "json")))
+        return SignatureDraft(head.revision.id, FILE_NAME, after, (file, Report(Verdict.CLEAN, "json")))
 
     async def _store(
         self, repository: str, author: str, paths: Mapping[str, str], contents: Mapping[str, bytes]
