@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import blobs, bound, decision, evidence, listing, metrics, records, scanning, service, views
+from bench import blobs, bound, decision, evidence, listing, metrics, records, scanning, service, signing, views
 from bench.measure import Figure, require
 
 
@@ -25,6 +25,7 @@ def main() -> int:
         "bound": bound,
         "listing": listing,
         "scanning": scanning,
+        "signing": signing,
         "views": views,
         "metrics": metrics,
     }

@@ -1,4 +1,7 @@
-"""The bare handler to compare with: the same server and TLS, and nothing between request and answer."""
+"""What to compare with: the same server and TLS, and nothing between request and answer.
+
+`PUT /DIGEST/SIZE` stores the body as the gateway stores contents (hashed, encrypted, synced), and that is all it does.
+"""
 
 import datetime
 import ipaddress
@@ -6,6 +9,7 @@ import ssl
 import sys
 import tempfile
 from pathlib import Path
+from typing import final
 
 import uvicorn
 from cryptography import x509
@@ -13,13 +17,39 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from nomoat.protocols.http.asgi import Receive, Scope, Send
+from nomoat.stores.keys import KeyEncryptionKey
+from nomoat.stores.objects import Objects
 
 BODY = b'{"accuracy": 0.97}'
 HEADERS = [(b"content-type", b"application/octet-stream"), (b"content-length", str(len(BODY)).encode())]
 
 
-async def application(_scope: Scope, _receive: Receive, send: Send) -> None:
-    """Answer everything with the small file."""
+@final
+class Bare:
+    """Answers everything with the small file, and stores what is put."""
+
+    def __init__(self, directory: Path) -> None:
+        self._objects = Objects(directory / "objects", KeyEncryptionKey.create(directory / "kek"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["method"] == "PUT":
+            digest, size = scope["path"].strip("/").split("/")
+            await self._store(receive, digest, int(size))
+        await answer(send)
+
+    async def _store(self, receive: Receive, digest: str, size: int) -> None:
+        with self._objects.begin("bare", digest, size) as upload:
+            more = True
+            while more:
+                message = await receive()
+                upload.write(message.get("body", b""))
+                more = message.get("more_body", False)
+            await upload.finish()
+
+
+async def answer(send: Send) -> None:
+    """Send the small file."""
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": BODY})
 
@@ -49,7 +79,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         chain, key = certificate(Path(name))
         config = uvicorn.Config(
-            application,
+            Bare(Path(name)),
             host="127.0.0.1",
             port=port,
             http="httptools",

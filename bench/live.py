@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -204,15 +205,30 @@ def wrk(server: Process, url: str, authorization: str, *, connections: int, seco
     return int(found[1]), spent / int(found[1]) * 1e6
 
 
-def round_trips(url: str, requests: Iterable[bytes], end: bytes) -> list[float]:
-    """Seconds of each request, one after the other on one connection; an answer is over when `end` was read."""
+@contextmanager
+def connected(url: str) -> Iterator[socket.socket]:
+    """Connect to a server of ours, over TLS if its URL says so."""
     parts = urlsplit(url)
-    times: list[float] = []
     with socket.create_connection((parts.hostname, parts.port)) as plain, ExitStack() as stack:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        channel = plain
         if parts.scheme == "https":
-            channel = stack.enter_context(ssl._create_unverified_context().wrap_socket(plain))  # noqa: S323, SLF001
+            yield stack.enter_context(ssl._create_unverified_context().wrap_socket(plain))  # noqa: S323, SLF001
+        else:
+            yield plain
+
+
+def post(url: str, body: bytes, token: str, content_type: str) -> bytes:
+    """Post to a server of ours and return what it answers."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type}
+    request = urllib.request.Request(url, data=body, headers=headers)
+    with urllib.request.urlopen(request, context=ssl._create_unverified_context()) as answer:  # noqa: S323, SLF001 - loopback, ours
+        return bytes(answer.read())
+
+
+def round_trips(url: str, requests: Iterable[bytes], end: bytes) -> list[float]:
+    """Seconds of each request, one after the other on one connection; an answer is over when `end` was read."""
+    times: list[float] = []
+    with connected(url) as channel:
         for request in requests:
             begun = time.perf_counter()
             channel.sendall(request)

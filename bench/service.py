@@ -13,7 +13,7 @@ import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.live import LARGE, Prepared, Process, free_port, prepare, round_trips, running, wrk
+from bench.live import LARGE, Prepared, Process, free_port, post, prepare, round_trips, running, wrk
 from bench.measure import Figure, percentile, require
 
 SMALL = "/datasets/acme/bench/resolve/main/metrics.json"
@@ -149,14 +149,14 @@ def _memory(gateway: Process, prepared: Prepared, directory: Path, idle: int) ->
         "objects": [{"oid": oid, "size": UPLOAD}],
     }
     url = f"{gateway.url}/datasets/acme/bench.git/info/lfs/objects/batch"
-    answer = _post(url, json.dumps(batch).encode(), prepared.token, "application/vnd.git-lfs+json")
+    answer = post(url, json.dumps(batch).encode(), prepared.token, "application/vnd.git-lfs+json")
     href = json.loads(answer)["objects"][0]["actions"]["upload"]["href"]
     subprocess.run(["curl", "-sSfk", "-T", str(source), href], check=True, stdout=subprocess.DEVNULL)
     up = gateway.memory("VmHWM") - idle
     header = json.dumps({"key": "header", "value": {"summary": "2 GB"}})
     entry = json.dumps({"key": "lfsFile", "value": {"path": "two.bin", "algo": "sha256", "oid": oid, "size": UPLOAD}})
     commit = f"{gateway.url}/api/datasets/acme/bench/commit/main"
-    _post(commit, f"{header}\n{entry}\n".encode(), prepared.token, "application/x-ndjson")
+    post(commit, f"{header}\n{entry}\n".encode(), prepared.token, "application/x-ndjson")
     gateway.forget_peak()
     subprocess.run(_curl(f"{gateway.url}/datasets/acme/bench/resolve/main/two.bin", prepared.token), check=True)
     down = gateway.memory("VmHWM") - idle
@@ -164,10 +164,3 @@ def _memory(gateway: Process, prepared: Prepared, directory: Path, idle: int) ->
         Figure("memory above idle, 2 GB up", up / 2**20, "MiB", "at most", 64),
         Figure("memory above idle, 2 GB down", down / 2**20, "MiB", "at most", 64),
     ]
-
-
-def _post(url: str, body: bytes, token: str, content_type: str) -> bytes:
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type}
-    request = urllib.request.Request(url, data=body, headers=headers)
-    with urllib.request.urlopen(request, context=ssl._create_unverified_context()) as answer:  # noqa: S323, SLF001 - loopback, ours
-        return bytes(answer.read())

@@ -19,7 +19,7 @@ from nomoat.audit.query import parse_query
 from nomoat.audit.reading import Reader
 from nomoat.audit.segments import list_segments
 from nomoat.core.errors import Corrupt
-from nomoat.core.record import Json, Receipt, Record, RecordKind
+from nomoat.core.record import REFUSED, Json, Receipt, Record, RecordKind
 from nomoat.stores.postings import Damaged, Postings
 from tests.audit.attacks import flip
 from tests.audit.world import FAST, ORIGIN, MemoryKeys, World, outcome
@@ -87,7 +87,8 @@ async def write(world: World, count: int, seed: int = 1) -> int:
             open_accesses += receipts
             chance.shuffle(open_accesses)
             for receipt in open_accesses[: chance.randrange(200, 280)]:
-                log.post(outcome(receipt, chance.choice(["complete", "cut"]), PEOPLE[0]))
+                ending = chance.choice(["complete", "complete", "cut", REFUSED])
+                log.post(outcome(receipt, ending, PEOPLE[0], "deny" if ending == REFUSED else ""))
             open_accesses = open_accesses[280:] if len(open_accesses) > 280 else []
         await log._commit.drain()
         return log.size
@@ -109,6 +110,8 @@ def queries() -> list[str]:
         "",
         "allowed",
         "refused",
+        "allowed refused",
+        "refused what ReadFile on acme/d1 since 100s",
         "on acme/d1",
         "on acme",
         "on acme/d",

@@ -68,6 +68,25 @@ def test_words_of_a_query(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_was_allowed_and_then_refused_is_found_by_either_word(tmp_path: Path) -> None:
+    world = World(tmp_path / "log")
+
+    async def run() -> None:
+        log = await world.open(settings=SMALL)
+        refused = await log.append(opening("person:ann"))
+        log.post(outcome(refused, "refused", "person:ann", "deny"))
+        await log.append(opening("person:bob"))
+        await log.append(opening("person:ann", decision="deny"))
+        await log._commit.drain()
+        assert len(await log.read("allowed what ReadFile")) == 2
+        assert len(await log.read("refused")) == 2
+        (found,) = await log.read("allowed refused")
+        assert found["n"] == refused.index
+        await log.close()
+
+    asyncio.run(run())
+
+
 def test_a_readable_record(tmp_path: Path) -> None:
     world = World(tmp_path / "log")
 

@@ -99,8 +99,10 @@ def opening(
     return Record(RecordKind.OPENING, subject, "ReadFile", on, decision, readable)
 
 
-def outcome(receipt: Receipt, ending: str = "complete", subject: str = "person:scientist") -> Record:
-    return Record(RecordKind.OUTCOME, subject, "ReadFile", "", "", {"outcome": ending}, of=receipt.index)
+def outcome(
+    receipt: Receipt, ending: str = "complete", subject: str = "person:scientist", decision: str = ""
+) -> Record:
+    return Record(RecordKind.OUTCOME, subject, "ReadFile", "", decision, {"outcome": ending}, of=receipt.index)
 
 
 class FaultyFiles(Files):

@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state.engine import open_engine
 from nomoat.stores.state.look import known_schemas
 from tests.cli.live import Caller, Live, Said
+from tests.stores.kms.transit import TOKEN, transit
 
 
 def content(directory: Path) -> dict[str, bytes]:
@@ -69,6 +71,54 @@ def test_a_healthy_directory_is_called_that_and_not_changed(stopped: Live) -> No
         assert isinstance(said["records"], int)
     finally:
         assert stopped.stop() == 0
+
+
+VIEWED = """
+[[dataset]]
+name = "acme/visits"
+[[dataset.views]]
+name = "masked"
+classification = "internal"
+files = ["*.parquet"]
+columns = [{ name = "v" }]
+"""
+
+
+def test_packages_that_the_declaration_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Live(tmp_path / "gateway") as live:
+        admin = live.admin()
+        monkeypatch.setitem(sys.modules, "pyarrow", None)  # as it is where it was not installed
+        assert doctor(live)[1]["packages"] == ("good", "")
+        live.declare(admin, VIEWED)
+        code, found = doctor(live)
+        monkeypatch.undo()
+        assert doctor(live)[1]["packages"] == ("good", "")
+    health, advice = found["packages"]
+    assert (code, health, "nomoat[query]" in advice) == (0, "advice", True)
+
+
+def test_key_management_that_is_configured(stopped: Live, tmp_path: Path) -> None:
+    assert "key management" not in doctor(stopped)[1]
+    (token := tmp_path / "token").write_text(TOKEN)
+    token.chmod(0o600)
+    with transit() as service:
+        kept = f'\n[keys]\nkms = "vault"\nurl = "{service.url}"\nkey = "gateway"\ntoken_file = "{token}"\n'
+        configuration = stopped.data / "nomoat.toml"
+        configuration.write_text(configuration.read_text() + kept)
+        adopted = stopped.operator.nomoat("keys", "adopt", str(stopped.data))
+        assert adopted.code == 0, adopted
+        code, found = doctor(stopped)
+        assert (code, found["key management"]) == (0, ("good", ""))
+        service.refused = "encrypt"  # the policy of its token allows decrypting alone
+        code, found = doctor(stopped)
+        health, advice = found["key management"]
+        assert (code, health, "update on transit/encrypt" in advice) == (0, "advice", True)
+        service.fault = 503
+        code, found = doctor(stopped)
+        health, advice = found["key management"]
+        assert (code, health, "unseal it" in advice) == (3, "bad", True)
+    code, found = doctor(stopped)
+    assert (code, found["key management"][0]) == (3, "bad")
 
 
 def kek_of(live: Live) -> Path:

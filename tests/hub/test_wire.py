@@ -458,7 +458,7 @@ def test_a_flipped_byte_is_cut_off_before_it_leaves_and_the_log_says_so(live: Li
     stored[30] ^= 1
     blob.write_bytes(stored)
     clean = live.raw("ingest", "GET", f"{FILES}/flipped.bin")
-    assert (clean.status, b"failed verification" in clean.body) == (500, True)
+    assert (clean.status, b"failed verification" in clean.body, b"nomoat fsck" in clean.body) == (500, True, True)
     wait_until(lambda: len(outcomes(live, "flipped.bin")) == 2)  # an outcome is queued, not awaited
     for outcome in outcomes(live, "flipped.bin"):
         assert outcome["outcome"] == "failed"

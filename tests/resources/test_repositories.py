@@ -38,7 +38,18 @@ from nomoat.core.operation import (
 from nomoat.resources.repositories.resolution import MISSING, MOST_CHANGES
 from nomoat.server.assembly import open_gateway
 from tests.guard.world import Actor
-from tests.resources.world import DIGITS, READER, SECRETS, UNDECLARED, Yard, body_of, digest_of, in_yard, yard
+from tests.resources.world import (
+    DECLARATION,
+    DIGITS,
+    READER,
+    SECRETS,
+    UNDECLARED,
+    Yard,
+    body_of,
+    digest_of,
+    in_yard,
+    yard,
+)
 
 BIG = bytes(range(256)) * 1024  # four segments
 OPEN = '[[dataset]]\nname = "acme/digits"\nclassification = "internal"\n'
@@ -210,6 +221,18 @@ async def test_a_revocation_in_mid_download_ends_it_before_the_next_part(there: 
     with pytest.raises(Revoked):
         await task
     assert len(got) == received < 4
+
+
+@in_yard
+async def test_what_is_declared_of_a_file_holds_for_the_next_who_reads_it(there: Yard) -> None:
+    await there.write(DIGITS, {"metrics.json": b"old"})
+    assert await there.read(DIGITS, "metrics.json", by=there.scientist) == b"old"
+    stricter = DECLARATION.replace('labels = ["metrics"], classification = "internal"', 'labels = ["metrics"]')
+    await there.world.declare(stricter)
+    with pytest.raises(NotPermitted):
+        await there.read(DIGITS, "metrics.json", by=there.scientist)
+    await there.world.declare(DECLARATION)
+    assert await there.read(DIGITS, "metrics.json", by=there.scientist) == b"old"
 
 
 # -- races ------------------------------------------------------------------------------------------

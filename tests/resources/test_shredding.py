@@ -1,7 +1,9 @@
 """Shredding a version: what is gone, what stays, who hears of it, and that a crash in the middle is gone on with."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -10,14 +12,18 @@ from sqlalchemy import func, select
 from nomoat.attestation.model_signature import FILE_NAME
 from nomoat.core.errors import Conflict, NotFound, NotPermitted, Revoked
 from nomoat.core.lifecycle import Stage
-from nomoat.core.operation import ApproveVersion, ReadFile, ShredVersion
+from nomoat.core.operation import ApproveVersion, Change, ReadFile, ShredVersion, WriteFile
 from nomoat.core.principal import PrincipalKind
+from nomoat.core.verdict import Report, Verdict
 from nomoat.stores.keys import KeyEncryptionKey
+from nomoat.stores.revisions import Draft, Moved, SignatureDraft
 from nomoat.stores.state.look import look_at_state
 from nomoat.stores.state.schema import blob, change
 from tests.guard.world import Actor
 from tests.resources.test_lifecycle import DECLARED, WEIGHTS
 from tests.resources.world import Yard, in_yard
+
+Files: TypeAlias = dict[str, bytes]
 
 
 class Shelf:
@@ -232,6 +238,47 @@ async def test_a_backup_of_the_blobs_alone_is_of_no_use_afterwards(there: Yard) 
         KeyEncryptionKey.load(there.world.directory.parent / "kek").derive("state"),
     ) as look:
         assert look.blobs() == []
+
+
+@in_yard
+@pytest.mark.parametrize("more", [{}, {"b": b"new"}], ids=["nothing else", "another file"])
+async def test_a_commit_that_was_decided_on_what_is_shredded_meanwhile_is_refused(there: Yard, more: Files) -> None:
+    shelf = await Shelf.of(there)
+    first = await shelf.publish(a=b"one", b=b"both")
+    files = {"a": b"one", **more}  # the one as it is already
+    operation = WriteFile(WEIGHTS, "main", tuple(Change(path, content) for path, content in files.items()), "again")
+
+    async def write(*, shredding: bool) -> str:
+        async with there.guard.admit(there.train.present(), operation) as permit:
+            if shredding:
+                await shelf.shred(first)
+            return await there.writing.write_file(permit)
+
+    with pytest.raises(Conflict, match="shredded meanwhile"):
+        await write(shredding=True)
+    again = await write(shredding=False)
+    assert {path: await shelf.read(path, again) for path in files} == files
+    assert again != first
+
+
+@in_yard
+async def test_a_signature_over_what_is_shredded_before_the_commit_is_not_kept(there: Yard) -> None:
+    shelf = await Shelf.of(there)
+    first, second = await shelf.publish(a=b"one", c=b"three"), await shelf.publish(b=b"two")
+    created = there.catalog.find(WEIGHTS)
+    assert created
+    base, head = [there.catalog.snapshot(created, commit) for commit in (first, second)]
+    assert base
+    assert head
+    over = {path: file.digest for path, file in head.files.items() if path not in {FILE_NAME, "c"}}
+    signature = SignatureDraft(second, FILE_NAME, over, (base.files[FILE_NAME], Report(Verdict.CLEAN, "json")))
+    removing = Draft(created.id, "main", base, False, "", "workload:train", 1.0, {}, removed=frozenset({"c"}))
+    await shelf.shred(second, keep=True)
+    with pytest.raises(Moved):
+        await there.catalog.commit(WEIGHTS, replace(removing, signature=signature))
+    left = replace(signature, over={"a": over["a"]})
+    done = await there.catalog.commit(WEIGHTS, replace(removing, signature=left))
+    assert set(done.files) == {"a", FILE_NAME}
 
 
 @in_yard

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select, update
 
-from nomoat.core.chain import hashes_of, manifest_digest
+from nomoat.core.chain import hashes_of, identify, manifest_digest
 from nomoat.server.configuration import load_configuration
 from nomoat.server.fsck import examine
 from nomoat.stores.keys import KeyEncryptionKey
-from nomoat.stores.revisions import identify
 from nomoat.stores.rounds import links
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import branch, change, revision, stage

@@ -21,7 +21,7 @@ _ROW: Final = {column.name: "BIGINT" if column.numeric else "VARCHAR" for column
 
 def connect() -> duckdb.DuckDBPyConnection:
     """Return an empty database in memory that loads nothing from elsewhere and spills nowhere."""
-    connection = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": MEMORY})
+    connection = duckdb.connect(":memory:", config={"threads": 2, "async_threads": 0, "memory_limit": MEMORY})
     connection.execute("SET temp_directory = ''")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")

@@ -213,9 +213,9 @@ class GroupCommit:
             self._ending = False
             self._busy = True
             self._writer.submit(self._tail.roll, self._rolled)
-        for waiter, receipt in batch.receipts():
+        for place, waiter in enumerate(batch.waiters):  # nobody waits for how an access ended
             if waiter is not None:
-                self._acknowledge(waiter, receipt)
+                self._acknowledge(waiter, Receipt(batch.first + place, batch.leaves[place]))
         # Those waiters go on in the next turn of the loop; how their accesses end still gets into the next
         # batch. Half as many batches are written, and a turn is short beside what each of them costs.
         if self._pending and not self._soon:

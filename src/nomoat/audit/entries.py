@@ -246,6 +246,8 @@ def _commit(salt: bytes, content: bytes) -> str:
 
 def _session(content: Mapping[str, Json]) -> str:
     who = content.get("who")
+    if who is None:
+        return ""
     # A dict nearly always; asking that first saves the slow check of an abstract class.
     session = who.get("session") if isinstance(who, (dict, Mapping)) else None
     return session if isinstance(session, str) else ""

@@ -5,6 +5,7 @@ index does not have yet is read from the log's end; without an index the log its
 is damaged is as none, until it is made anew.
 """
 
+import heapq
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from threading import Lock
 from typing import Final, final
 
 from nomoat.audit.frames import Place, Segments, frames_from
-from nomoat.audit.indexing import BLOCK, ERASED
+from nomoat.audit.indexing import BLOCK, ERASED, NEWEST_TERMS, TERMS
 from nomoat.audit.query import Query
 from nomoat.audit.reading import Reader, Search, parse_sealed
 from nomoat.audit.segments import Frame, FrameKind
@@ -89,11 +90,14 @@ class Index:
         if query.record is not None:
             return self._one(postings, search, query.record, sizes)
         found = self._behind(search, indexed, size, limit)[::-1]
-        for block, place in self._candidates(postings, query, after, indexed):
+        ended = self._ended(postings, search, query, after, indexed)
+        candidates = heapq.merge(ended, self._candidates(postings, query, after, indexed), key=_newest_first)
+        number = size
+        for block, place in candidates:
             if len(found) >= limit:
                 break
-            number = block.id * BLOCK + place
-            if (record := self._look(postings, search, block, number)) is not None:
+            before, number = number, block.id * BLOCK + place
+            if number != before and (record := self._look(postings, search, block, number)) is not None:
                 found.append(record)
         return found[::-1]
 
@@ -152,6 +156,30 @@ class Index:
                 # A time is of the second: what lies in the same one is for the record to say.
                 if times[place] + 1 >= query.since and (until is None or times[place] <= until):
                     yield block, place
+
+    def _ended(
+        self, postings: Postings, search: Search, query: Query, after: int, indexed: int
+    ) -> list[tuple[BlockRow, int]]:
+        """The block and place of every record that may match by how it ended, newest first."""
+        found = {of for of, outcome in search.outcomes.items() if outcome.fields["decision"] in query.decisions}
+        for term in self._terms.ended(query):
+            for number, _, latest in postings.blocks():
+                if (number + 1) * BLOCK <= after + 1:
+                    break
+                if latest + 1 < query.since:
+                    continue
+                block = self._lines(postings, number)
+                for place in postings.places(number, term):
+                    if place < len(block.offsets):
+                        found.add(self._opening(block, number * BLOCK + place))
+        numbers = sorted((number for number in found if after < number < indexed), reverse=True)
+        return [(self._lines(postings, number // BLOCK), number % BLOCK) for number in numbers]
+
+    def _opening(self, block: BlockRow, number: int) -> int:
+        """The number of what an outcome ends."""
+        (frame,) = self._segments.records(number, 1, self._place(block, number))
+        of = parse_sealed(frame).fields.get("of")
+        return of if isinstance(of, int) else -1
 
     def _matching(self, postings: Postings, query: Query, after: int) -> Iterator[tuple[int, "array[int] | list[int]"]]:
         """Yield the blocks with the places that have all terms, newest first."""
@@ -215,4 +243,10 @@ class Index:
             postings = self._open[1]
         if postings.fact(ERASED) != str(self._erased()):
             raise Damaged("content was erased since it was made")
+        if postings.fact(TERMS) != NEWEST_TERMS:
+            raise Damaged("it was made by another version")
         return postings
+
+
+def _newest_first(candidate: tuple[BlockRow, int]) -> int:
+    return -(candidate[0].id * BLOCK + candidate[1])

@@ -33,6 +33,9 @@ BLOCK: Final = 1 << 13
 """Records of a block; places in one fit two bytes."""
 ERASED: Final = "erased"
 """The fact that says which erasure or forgetting was the newest when the index was begun."""
+TERMS: Final = "terms"
+"""The fact that says which terms records have in it; an index of an earlier version has fewer."""
+NEWEST_TERMS: Final = "2"
 _CACHED_KEYS: Final = 8192
 _NOBODY: Final[dict[str, Json]] = {}
 
@@ -158,13 +161,16 @@ class Indexer:
                 raise
             return postings
         postings = Postings.create(self._path, self._key)
-        postings.save(Changes({"origin": self._origin, ERASED: str(self._erased), "size": "0"}, (), (), ()))
+        facts = {"origin": self._origin, TERMS: NEWEST_TERMS, ERASED: str(self._erased), "size": "0"}
+        postings.save(Changes(facts, (), (), ()))
         return postings
 
     def _resume(self, postings: Postings) -> None:
         """Go on after the last full block. Raises `Damaged` when it is not an index of this very log."""
         if postings.fact("origin") != self._origin:
             raise Damaged("it is of another log")
+        if postings.fact(TERMS) != NEWEST_TERMS:
+            raise Damaged("it was made by another version")
         if postings.fact(ERASED) != str(self._erased):
             raise Damaged("content was erased since it was made")
         full = 0
@@ -226,6 +232,8 @@ class Indexer:
                 block.outcomes[of - block.first] = number - of
             else:
                 self._late.append((of, number))
+            for places in block.columns(self._terms.of_ending(str(fields["decision"]))):
+                places.append(place)
         else:
             self._describe(block, place, fields, frame.body)
         self.size += 1

@@ -3,7 +3,7 @@
     on NAME           the thing (acme/digits, acme/digits:metrics.json), in any version, and what is in it
     by KIND|NAME      person, workload, unauthenticated, system; ann@acme.example; person:ann@acme.example
     what ACTION       ReadFile, Revoke, …
-    allowed, refused  the decision
+    allowed, refused  the decision; `refused` finds what was allowed, too, and whose content was then refused
     label NAME        a label of the thing
     session ID        one session
     since AGE|TIME    90s, 15m, 12h, 7d, 4w; or 2026-11-22, 2026-11-22T19:31Z
@@ -85,12 +85,15 @@ class Query:
         """`until` in the same way; without one, what sorts behind every time."""
         return "~" if self.until is None else _written(self.until)
 
-    def matches_entry(self, number: int, what: str, decision: str) -> bool:
-        """Whether what stands in the leaf entry may match; the rest needs the content."""
+    def matches_entry(self, number: int, what: str, decision: str, ended: str = "") -> bool:
+        """Whether what stands in the leaf entry may match; the rest needs the content.
+
+        `ended` is the decision of the entry of its outcome: `deny` where a content was refused.
+        """
         return (
             (self.record is None or number == self.record)
             and all(word == what for word in self.what)
-            and all(word == decision for word in self.decisions)
+            and all(word in {decision, ended} for word in self.decisions)
         )
 
     def matches_content(self, record: ReadableRecord) -> bool:

@@ -160,7 +160,8 @@ class Search:
         # Times of one fixed width sort as text.
         if not self._since <= str(fields["at"]) <= self._until:
             return None
-        if not self._query.matches_entry(number, str(fields["what"]), str(fields["decision"])):
+        ended = "" if outcome is None else str(outcome.fields["decision"])
+        if not self._query.matches_entry(number, str(fields["what"]), str(fields["decision"]), ended):
             return None
         record = self.readable(sealed)
         if not self._query.matches_content(record):

@@ -3,7 +3,8 @@
 Rules: pure. A term is 64 bits of HMAC-SHA256 over a word of the filter language and what it asks for, under a
 key of the index, so that the file holds no name and nobody can try names out on it. Two words may share a
 term: whoever uses one looks at the record as well. What `asked` returns must be among a
-record's terms whenever `Query` matches it; a test holds the two together.
+record's terms whenever `Query` matches it by what it says, and what `ended` returns among those of its outcome
+when it matches by that; a test holds them together.
 """
 
 import hmac
@@ -39,6 +40,10 @@ class Terms:
         """Return the terms of an action and its decision, and that of every record."""
         return [self.every, self.term("what", what), self.term("decision", decision)]
 
+    def of_ending(self, decision: str) -> list[int]:
+        """Return the terms of an outcome: of a decision, where it has one."""
+        return [self.term("ended", decision)] if decision else []
+
     def of_who(self, who: Mapping[str, Json]) -> list[int]:
         """Return the terms of who it was."""
         kind, name = who.get("kind"), who.get("name")
@@ -58,6 +63,10 @@ class Terms:
         words = {"on": query.on, "by": query.by, "what": query.what, "decision": query.decisions}
         words |= {"label": query.labels, "session": query.sessions}
         return [self.term(word, value) for word, values in words.items() for value in values] or [self.every]
+
+    def ended(self, query: Query) -> list[int]:
+        """Return the terms one of which an outcome has, if the query matches its opening only with it."""
+        return [self.term("ended", value) for value in query.decisions]
 
 
 def _parts(name: str) -> Iterator[str]:

@@ -9,7 +9,8 @@ import click
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import ExitCode
-from nomoat.server.doctor import Doctor, Finding, Health
+from nomoat.server.doctor import Doctor
+from nomoat.server.findings import Finding, Health
 
 DATA = click.Path(exists=True, file_okay=False, path_type=Path)
 WORDS: Final = {Health.GOOD: "ok", Health.ADVICE: "advice", Health.BAD: "BAD", Health.DAMAGED: "DAMAGED"}

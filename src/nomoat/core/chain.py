@@ -29,6 +29,15 @@ class Changed(NamedTuple):
         return hashlib.sha256(_CHANGE + json.dumps([*self]).encode()).hexdigest()
 
 
+def identify(repository: str, parent: str, title: str, author: str, at: float, changes: Iterable[Changed]) -> str:
+    """The id of a commit: the first 40 hexadecimal digits of the SHA-256 over everything it says.
+
+    It has the form of a git commit id, because clients demand that, and is none.
+    """
+    said = [repository, parent, title, author, at, sorted((path, digest or None) for path, digest, _ in changes)]
+    return hashlib.sha256(b"nomoat-commit-v1\n" + json.dumps(said).encode()).hexdigest()[:40]
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """One version: its commit, who made it and when (Unix seconds).

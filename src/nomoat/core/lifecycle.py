@@ -27,6 +27,8 @@ class Stage(StrEnum):
     WITHDRAWN = "withdrawn"
     SHREDDED = "shredded"
 
+    __hash__ = str.__hash__  # hashed for every request, as `Classification` is
+
 
 class Standing(NamedTuple):
     """Where a version stands, since when (Unix seconds), by whose word and why.

@@ -6,6 +6,7 @@ repairs: what is not exactly a name is refused.
 
 import re
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from nomoat.core.errors import Malformed
@@ -61,6 +62,7 @@ class RepositoryName(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+@lru_cache(maxsize=4096)
 def parse_repository_name(kind: RepositoryKind, text: str) -> RepositoryName:
     """Parse `namespace/name` by the Hub's rules (96 characters each, no `--`, no `..`)."""
     namespace, slash, name = text.partition("/")
@@ -76,7 +78,8 @@ def parse_path(text: str) -> str:
     """
     if not text or len(text.encode("utf-8", "surrogatepass")) > 512 or not text.isprintable() or "\\" in text:
         raise Malformed("a file's path is at most 512 bytes of printable characters without a backslash")
-    if any(part in {"", ".", ".."} or part.lower() == ".git" for part in text.split("/")):
+    parts = text.lower().split("/")
+    if "" in parts or "." in parts or ".." in parts or ".git" in parts:
         raise Malformed("a file's path has no empty, '.', '..' or '.git' segment")
     return text
 

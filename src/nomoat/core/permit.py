@@ -73,8 +73,9 @@ class Permit(Generic[OpT_co]):
             raise Misuse(f"a permit for {resolved.operation.action} was claimed as {kind.__name__}")
         if self._claimed:
             raise Misuse("a permit was claimed twice")
-        if not all(isinstance(obligation, applied) for obligation in self.allow.obligations):
-            raise Misuse(f"{kind.__name__} does not apply an obligation of its permit")
+        for obligation in self.allow.obligations:
+            if not isinstance(obligation, applied):
+                raise Misuse(f"{kind.__name__} does not apply an obligation of its permit")
         self.check()
         self._claimed = True
         return resolved  # type: ignore[return-value]  # narrowed by the check of the operation's type above

@@ -7,7 +7,9 @@ of a process that read hostile bytes: `parse_profile` takes nothing on trust.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
+
+from nomoat.core import claims
 
 MOST_COLUMNS: Final = 512
 MOST_VALUES: Final = 64
@@ -94,51 +96,29 @@ def described(profile: Profile) -> dict[str, object]:
 
 def parse_profile(answer: object, signatures: bytes) -> Profile:
     """The inverse of `described`. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
-    said = _table(answer)
-    columns = said["columns"]
-    if not isinstance(columns, list) or len(cast("list[object]", columns)) > MOST_COLUMNS:
-        raise ValueError("columns")
+    said = claims.table(answer)
+    columns = claims.items(said["columns"], MOST_COLUMNS)
     if len(signatures) % _SIGNATURE or len(signatures) > MOST_SIGNED * _SIGNATURE:
         raise ValueError("signatures")
     return Profile(
-        _text(said["format"]),
-        _count(said["rows"]),
-        _count(said["looked"]),
-        dict(map(_column, cast("list[object]", columns))),
+        claims.text(said["format"], LONGEST),
+        claims.count(said["rows"]),
+        claims.count(said["looked"]),
+        dict(map(_column, columns)),
         signatures,
-        _text(said["why"], 2 * LONGEST),
+        claims.text(said["why"], 2 * LONGEST),
     )
 
 
 def _column(answer: object) -> tuple[str, Column]:
-    if not isinstance(answer, list):
-        raise TypeError("column")
-    name, kind, missing, values, lengths = cast("list[object]", answer)
+    name, kind, missing, values, lengths = claims.items(answer, 5)
     counts = None if values is None else _counts(values)
     steps = {int(step): number for step, number in _counts(lengths, 256).items()}
-    return _text(name), Column(_text(kind), _count(missing), counts, steps)
+    return claims.text(name, LONGEST), Column(claims.text(kind, LONGEST), claims.count(missing), counts, steps)
 
 
 def _counts(answer: object, most: int = MOST_VALUES) -> dict[str, int]:
-    said = _table(answer)
+    said = claims.table(answer)
     if len(said) > most:
         raise ValueError("values")
-    return {_text(value): _count(number) for value, number in said.items()}
-
-
-def _table(answer: object) -> dict[str, object]:
-    if not isinstance(answer, dict):
-        raise TypeError("no object")
-    return cast("dict[str, object]", answer)
-
-
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
-        raise ValueError("no count")
-    return value
-
-
-def _text(value: object, longest: int = LONGEST) -> str:
-    if not isinstance(value, str) or len(value) > longest or not value.isprintable():
-        raise ValueError("no text")
-    return value
+    return {claims.text(value, LONGEST): claims.count(number) for value, number in said.items()}

@@ -22,6 +22,8 @@ class Verdict(StrEnum):
     UNSCANNABLE = "unscannable"
     REFUSED = "refused"
 
+    __hash__ = str.__hash__  # hashed for every request, as `Classification` is
+
     @property
     def severity(self) -> int:
         """The place in the order, 0 for `CLEAN`."""

@@ -133,10 +133,11 @@ def _outcome(
     """`size` in bytes served or stored."""
     content: dict[str, Json] = {"outcome": ending, "bytes": size, "ms": round(seconds * 1000)}
     refused = ending == REFUSED
-    told = {name: fact for name, fact in facts.items() if refused and name in {"why", "rule"}}
-    content |= told  # where a refusal says it
-    if others := {name: fact for name, fact in facts.items() if name not in told}:
-        content["facts"] = others
+    if facts:
+        told = {name: fact for name, fact in facts.items() if refused and name in {"why", "rule"}}
+        content |= told  # where a refusal says it
+        if others := {name: fact for name, fact in facts.items() if name not in told}:
+            content["facts"] = others
     decision = "deny" if refused else ""
     return Record(RecordKind.OUTCOME, subject, action, on="", decision=decision, content=content, of=receipt.index)
 

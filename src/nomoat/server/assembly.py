@@ -282,6 +282,9 @@ def _guard(
     log: Log,
     clock: Clock,
 ) -> Guard:
+    # The epoch is asked for three times in each request: what it is of is looked up once.
+    sessions, declarations, policies = parts.identity.sessions, parts.declarations, parts.policies
+    catalog, lineage = parts.catalog, parts.catalog.lineage
     return _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
         resolvers=resolvers,
@@ -289,11 +292,11 @@ def _guard(
         policies=lambda: parts.policies.current,
         candidate=lambda: parts.trial.candidate,
         epoch=lambda: (
-            parts.identity.sessions.generation,
-            parts.declarations.current.generation,
-            parts.policies.current.digest,
-            parts.catalog.generation,
-            parts.catalog.lineage.generation,
+            sessions.generation,
+            declarations.current.generation,
+            policies.current.digest,
+            catalog.generation,
+            lineage.generation,
         ),
         log=log,
         clock=clock,

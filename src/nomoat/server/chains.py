@@ -10,11 +10,10 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from nomoat.core.chain import Changed, hashes_of, manifest_digest
+from nomoat.core.chain import Changed, hashes_of, identify, manifest_digest
 from nomoat.core.lifecycle import Stage
 from nomoat.core.operation import ApproveVersion
 from nomoat.core.record import Json
-from nomoat.stores.revisions import identify
 from nomoat.stores.state.schema import blob, change, revision, stage
 
 Tell = Callable[[str], None]

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -28,10 +27,12 @@ from nomoat.audit.prefix import Prefix, signed_prefix
 from nomoat.audit.segments import CHECKPOINT_FILE, WITNESSED_FILE
 from nomoat.core.errors import Corrupt, Malformed, NoMoatError, Unavailable
 from nomoat.server.configuration import FILE, Configuration, load_configuration
+from nomoat.server.findings import Finding, Health
 from nomoat.server.keeping import open_keyring
 from nomoat.server.listening import listen
 from nomoat.server.lock import is_locked
 from nomoat.server.names import KEYS
+from nomoat.server.needs import KEY_MANAGEMENT, PACKAGES, key_management, packages, parted
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.state.look import known_schemas, look_at_state
 from nomoat.stores.subject_keys import SeenSubjectKeys
@@ -41,25 +42,6 @@ AUTHORITY_WARNING_S: Final = 90 * 86400
 CLOCK_TOLERANCE_S: Final = 5
 PUBLIC: Final = ("log.vkey", "ca.pem")  # what `nomoat init` makes in public/
 MOST_NAMED: Final = 3  # files named one by one
-
-
-class Health(StrEnum):
-    """What a check found."""
-
-    GOOD = "good"
-    ADVICE = "advice"  # it serves; something is better done soon
-    BAD = "bad"  # it does not serve, or not for long
-    DAMAGED = "damaged"  # it is not what was written
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: what of, how it is, in words, and what to do ('' when nothing)."""
-
-    check: str
-    health: Health
-    said: str
-    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +86,8 @@ class Doctor:
             return
         self._add("certificates", lambda: _authority(keys.load("authority-certificate"), self._now))
         key = NoteSigner(f"{configuration.trust_domain}/log", keys.load("log")).key
-        self._add("state and log", lambda: self._state_and_log(configuration, kek, key))
+        if self._add("state and log", lambda: self._state_and_log(configuration, kek, key)):
+            self._add(PACKAGES, lambda: packages(configuration, self._directory / "state.db", kek))
 
     def _add(self, check: str, examine: Callable[[], Iterator[Finding]]) -> bool:
         """Run a check; return whether nothing bad came of it."""
@@ -133,10 +116,11 @@ class Doctor:
     def _kek(self, configuration: Configuration) -> KeyEncryptionKey | None:
         path = configuration.kek
         try:
-            kek = open_keyring(configuration).load()
+            kek = (keyring := open_keyring(configuration)).load()
         except NoMoatError as error:
             self.findings.append(_failed("key-encryption key", error))
             return None
+        self._add(KEY_MANAGEMENT, lambda: key_management(keyring))
         if path.resolve().is_relative_to(self._directory.resolve()):
             advice = f"move it out of {self._directory}, and name the new place in {FILE}: kek = …"
             said = f"{path} lies inside the data directory: a copy of that reads everything"
@@ -178,6 +162,8 @@ def _failed(check: str, error: NoMoatError) -> Finding:
     if isinstance(error, Corrupt):
         advice = "keep it as it is, have it looked at (nomoat audit verify), and restore the newest backup"
         return Finding(check, Health.DAMAGED, str(error), advice)
+    if isinstance(error, Unavailable) and error.part == "kms":
+        return Finding(KEY_MANAGEMENT, Health.BAD, *parted(error))
     reason = error.reason if isinstance(error, (Unavailable, Malformed)) else str(error)
     for colon in (": ", ". "):  # a reason that says itself what to do
         said, found, advice = reason.partition(colon)

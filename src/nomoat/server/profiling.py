@@ -6,13 +6,13 @@ answer is a profile that says so.
 
 import asyncio
 import base64
-import json
-from typing import Final, cast, final
+from typing import Final, final
 
+from nomoat.core import claims
 from nomoat.core.errors import Corrupt, Unavailable
 from nomoat.core.profile import LONGEST, Profile, parse_profile
 from nomoat.core.verdict import Scannable
-from nomoat.server.scanning import ScannerProcess, asked
+from nomoat.server.scanning import LONGEST_ANSWER, ScannerProcess, asked
 
 MODULE: Final = "nomoat.server.profiler"
 UNPROFILED: Final = ""  # the format of what nobody looked at: somebody will
@@ -44,9 +44,6 @@ class Profiler:
 
     async def _asked(self, content: Scannable) -> Profile:
         line = await asked(self._process, {"size": content.size, "key": self._key.hex()}, [content])
-        answers = json.loads(line)
-        (answer,) = cast("list[dict[str, object]]", answers)
-        signatures = answer["signatures"]
-        if not isinstance(signatures, str):
-            raise TypeError
+        (answer,) = map(claims.table, claims.items(claims.parse(line), 1))
+        signatures = claims.text(answer["signatures"], LONGEST_ANSWER)
         return parse_profile(answer, base64.b64decode(signatures, validate=True))

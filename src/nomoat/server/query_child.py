@@ -12,8 +12,9 @@ import signal
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, cast, final
+from typing import Any, Final, final
 
+from nomoat.core import claims
 from nomoat.server.zygote import Zygote
 
 LONGEST_LINE: Final = 64 << 10
@@ -47,10 +48,7 @@ class Child:
                 raise ValueError("a line without an end")
         line, _, rest = bytes(self._ahead).partition(b"\n")
         self._ahead = bytearray(rest)
-        found: object = json.loads(line)
-        if not isinstance(found, dict):
-            raise TypeError("no object")
-        return cast("dict[str, Any]", found)
+        return claims.table(claims.parse(line))
 
     async def parts(self, size: int) -> AsyncIterator[bytes]:
         """Receive so many bytes. Raises `EOFError`."""

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import Any, Final, TypeAlias, final
 from weakref import WeakValueDictionary
 
+from nomoat.core import claims
 from nomoat.core.errors import TooLarge, Unanswered, Unavailable
 from nomoat.core.view import View
 from nomoat.resources.repositories.views import Answer, Question
@@ -177,7 +178,7 @@ class Queries:
                             await asyncio.sleep(0)  # large files must not starve small requests
                 said = await child.line()
                 if "failed" in said:
-                    raise _broken(_text(said["failed"]))
+                    raise _broken(claims.shown(said["failed"], LONGEST_SAID))
                 return await _kept(child, _counted(said, 1 << 62, limits.view)[1])
         except TimeoutError:
             why = f"making the view took longer than {limits.view_s:g} s"
@@ -219,7 +220,7 @@ def _broken(why: str) -> Unanswered:
 
 def _unanswered(said: Mapping[str, Any]) -> Unanswered:
     try:
-        ending, why = Ending(said["ending"]), _text(said["said"])
+        ending, why = Ending(said["ending"]), claims.shown(said["said"], LONGEST_SAID)
     except (ValueError, TypeError, KeyError):
         ending, why = Ending.SQL, "the query failed"
     return Unanswered(why, ended=ending)
@@ -231,10 +232,3 @@ def _counted(said: Mapping[str, Any], most_rows: int, most_bytes: int) -> tuple[
     if type(rows) is not int or type(size) is not int or not (0 <= rows <= most_rows and 0 < size <= most_bytes):
         raise Unanswered("the answer is larger than an answer may be", ended=Ending.BYTES)
     return rows, size
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    line = " ".join(value.split())
-    return "".join(each if each.isprintable() else "?" for each in line)[:LONGEST_SAID]

@@ -11,14 +11,16 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, Final, cast, final
+from typing import Any, Final, final
 
+from nomoat.core import claims
 from nomoat.core.errors import Unavailable
 from nomoat.resources.metrics.mechanism import Drawn, Part
 from nomoat.server.subprocesses import end
 
 LONGEST_S: Final = 60.0
 LONGEST_ANSWER: Final = 4 << 20
+MOST_VALUES: Final = 1 << 20
 
 
 @final
@@ -41,8 +43,10 @@ class Releaser:
     async def release(self, key: str, parts: Sequence[Part]) -> Sequence[Drawn]:
         """Draw noise once for each part."""
         answer = await self._ask({"do": "release", "key": key, "parts": [list(part) for part in parts]})
-        drawn = cast("list[tuple[list[int], float, float]]", answer)
-        return [Drawn(tuple(values), scale, accuracy) for values, scale, accuracy in drawn]
+        try:
+            return list(map(_drawn, claims.items(answer, len(parts))))
+        except ValueError:
+            raise Unavailable("metrics", "the process that draws noise answered something else") from None
 
     async def _ask(self, question: Mapping[str, Any]) -> object:
         async with self._turn:
@@ -91,4 +95,10 @@ async def _line(process: Process) -> object:
     line = await process.stdout.readline()
     if not line.endswith(b"\n"):
         raise EOFError
-    return json.loads(line)
+    return claims.parse(line)
+
+
+def _drawn(answer: object) -> Drawn:
+    values, scale, accuracy = claims.items(answer, 3)
+    numbers = claims.items(values, MOST_VALUES)
+    return Drawn(tuple(map(claims.whole, numbers)), claims.number(scale), claims.number(accuracy))

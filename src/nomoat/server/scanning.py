@@ -10,8 +10,9 @@ import json
 import logging
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Sequence
-from typing import Final, cast, final
+from typing import Final, final
 
+from nomoat.core import claims
 from nomoat.core.errors import Corrupt, Unavailable
 from nomoat.core.verdict import LONGEST_WHAT, MOST_FINDINGS, Finding, Report, Scannable, Verdict
 from nomoat.server.zygote import Zygote
@@ -112,30 +113,18 @@ async def serve_ranges(reader: StreamReader, writer: StreamWriter, contents: Seq
 
 
 def _reports(line: bytes, count: int) -> list[Report]:
-    answers = json.loads(line)
-    if not isinstance(answers, list) or len(cast("list[object]", answers)) != count:
+    answers = claims.items(claims.parse(line), count)
+    if len(answers) != count:
         raise ValueError(count)
-    return [_report(answer) for answer in cast("list[object]", answers)]
+    return [_report(answer) for answer in answers]
 
 
 def _report(answer: object) -> Report:
-    if not isinstance(answer, dict):
-        raise TypeError
-    said = cast("dict[str, object]", answer)
-    findings = said["findings"]
-    if not isinstance(findings, list) or len(cast("list[object]", findings)) > MOST_FINDINGS:
-        raise ValueError
-    return Report.of(_text(said["format"]), map(_finding, cast("list[object]", findings)))
+    said = claims.table(answer)
+    findings = claims.items(said["findings"], MOST_FINDINGS)
+    return Report.of(claims.text(said["format"], LONGEST_WHAT), map(_finding, findings))
 
 
 def _finding(answer: object) -> Finding:
-    if not isinstance(answer, list):
-        raise TypeError
-    verdict, rule, where, what = map(_text, cast("list[object]", answer))
+    verdict, rule, where, what = [claims.text(each, LONGEST_WHAT) for each in claims.items(answer, 4)]
     return Finding(Verdict(verdict), rule, where, what)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST_WHAT or not value.isprintable():
-        raise TypeError
-    return value

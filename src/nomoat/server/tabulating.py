@@ -5,9 +5,9 @@ Rules: what comes back is a claim of a process that read hostile bytes. It is no
 """
 
 import asyncio
-import json
 from typing import Final, final
 
+from nomoat.core import claims
 from nomoat.core.errors import Conflict, Corrupt, Unavailable
 from nomoat.core.verdict import Scannable
 from nomoat.resources.metrics.mechanism import Question, dump_question
@@ -61,4 +61,4 @@ def _said(line: bytes) -> bytes:
     """The answer, unread; what a file lacks is raised as `Conflict`."""
     if not line.startswith(b"{"):
         return line
-    raise Conflict(_LACKS[json.loads(line)["lacks"]])
+    raise Conflict(_LACKS[claims.text(claims.table(claims.parse(line))["lacks"], len("column"))])

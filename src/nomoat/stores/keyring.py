@@ -10,6 +10,7 @@ wrapped by the newest version.
 
 import base64
 import binascii
+import hmac
 import json
 import secrets
 from collections.abc import Mapping
@@ -39,6 +40,12 @@ class Keyring:
         Raises `Unavailable`, saying what to do, when the file is not to be had or is none, or key management fails.
         """
         return self._parsed(read_key_file(self.path), self.kms)
+
+    def probe(self) -> None:
+        """Have key management wrap and unwrap a key that nothing uses. Raises `Unavailable`, saying what to do."""
+        key, context = secrets.token_bytes(KEY_SIZE), self._context(0)
+        if not hmac.compare_digest(self.kms.unwrap(self.kms.wrap(key, context), context), key):
+            raise Unavailable("kms", f"{self.kms.name} does not return the key that it wrapped: look at its log")
 
     def rotate(self, kek: KeyEncryptionKey) -> int:
         """Make a new version, durably, and have `kek` wrap with it from then on; return its number.

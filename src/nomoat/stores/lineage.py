@@ -8,7 +8,6 @@ among nobody who wrote it, or what it came of.
 
 import asyncio
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias, final
@@ -38,14 +37,15 @@ class Lineage:
     """What is kept of what went into what.
 
     Labels of versions are in memory whole: most versions inherit nothing, and have none. They follow the state in the
-    order of its commits. `known` bounds how many readings are remembered. `generation` moves when a label is lowered.
+    order of its commits. `known` bounds how many readings are remembered: one that is forgotten is stored again, which
+    changes nothing. `generation` moves when a label is lowered.
     """
 
     def __init__(self, state: State, known: int = KNOWN) -> None:
         self._state = state
         self._labels = state.read(_labels)
         self._most = known
-        self._known: OrderedDict[_Key, None] = OrderedDict()
+        self._known: dict[_Key, None] = {}  # the oldest first
         self._pending: dict[_Key, Read] = {}
         self._turn = asyncio.Lock()
         self.generation = 0
@@ -68,7 +68,6 @@ class Lineage:
         """
         key = (read.session, read.commit, read.path, int(read.at // DAY_S), read.label)
         if key in self._known:
-            self._known.move_to_end(key)
             return
         self._pending[key] = read
         try:
@@ -86,7 +85,7 @@ class Lineage:
             self._pending.pop(key, None)
             self._known[key] = None
         while len(self._known) > self._most:
-            self._known.popitem(last=False)
+            del self._known[next(iter(self._known))]
 
     async def lower(self, of: Revision, lowered: Lowered, record: int, still: Still) -> None:
         """Let a version inherit a weaker label.

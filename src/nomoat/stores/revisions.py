@@ -5,8 +5,6 @@ A commit names contents of its own repository only, and only such that its autho
 whoever just knows a digest, from a listing or another repository, cannot give it a path of theirs.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, final
@@ -14,7 +12,7 @@ from typing import Final, NamedTuple, final
 from sqlalchemy import CTE, Connection, Row, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
-from nomoat.core.chain import Changed, hashes_of, manifest_digest
+from nomoat.core.chain import Changed, hashes_of, identify, manifest_digest
 from nomoat.core.errors import Conflict, Malformed, NotFound
 from nomoat.core.lifecycle import Stage
 from nomoat.core.lineage import Label, Origin, Run
@@ -78,11 +76,12 @@ class Moved(Conflict):
 class SignatureDraft:
     """What is signed of all that a draft makes of the commit `head`: it becomes the file `path`.
 
-    `content` is None where there is nothing to sign: then there is no such file.
+    `over` has all that is signed (path → SHA-256, hex). `content` is None where there is nothing to sign: then there is no such file.
     """
 
     head: str
     path: str
+    over: Mapping[str, str]
     content: tuple[StoredFile, Report] | None
 
 
@@ -149,7 +148,7 @@ def commit(connection: Connection, draft: Draft) -> Committed:
     """Make a draft the head of its branch.
 
     Raises `Conflict` when the branch is another one by now in what the draft touches (or at all, when
-    it is strict), `Moved` when it is in anything and the draft is signed, `Malformed` when its author has not sent a
+    it is strict), or what it was decided on was shredded, `Moved` when it is in anything and the draft is signed, `Malformed` when its author has not sent a
     content that it names.
     """
     head = connection.scalar(
@@ -157,6 +156,7 @@ def commit(connection: Connection, draft: Draft) -> Committed:
     )
     if head != draft.base.revision.id:
         _require_apart(connection, draft, head or "")
+    _require_kept(connection, draft.base)
     if draft.signature is not None and draft.signature.head != head:
         raise Moved(_MOVED)
     spare = [
@@ -190,7 +190,10 @@ def commit(connection: Connection, draft: Draft) -> Committed:
     )
     if moved.rowcount != 1:
         raise Conflict(_MOVED)
-    return Committed(made, changes, spare, _files(connection, draft, head or "", changes))
+    files, signed = _files(connection, draft, head or "", changes), draft.signature
+    if signed and signed.over != {path: file.digest for path, file in files.items() if path != signed.path}:
+        raise Moved(_MOVED)  # what was shredded since is not there any more
+    return Committed(made, changes, spare, files)
 
 
 def _signed(connection: Connection, draft: Draft, signature: SignatureDraft) -> dict[str, StoredFile | None]:
@@ -290,8 +293,7 @@ def load_snapshot(connection: Connection, repository: str, commit_id: str) -> Sn
                         digest, size, git_oid, StoredBlob(identifier, size, wrapped_key), _VERDICTS[verdict]
                     )
                 files[path] = stored
-    newest = select(stage.c.stage).where(stage.c.revision == commit_id).order_by(stage.c.number.desc()).limit(1)
-    return snapshot_of(read_revision(row), files, Stage(connection.scalars(newest).one()))
+    return snapshot_of(read_revision(row), files, _stage(connection, commit_id))
 
 
 def snapshot_of(made: Revision, files: Mapping[str, StoredFile | None], stage: Stage) -> Snapshot:
@@ -304,6 +306,18 @@ _STORED: Final = (blob.c.id, blob.c.digest, blob.c.size, blob.c.git_oid, blob.c.
 _VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _FIRST: Final = "Create the repository"
 _MOVED: Final = "the branch changed meanwhile; look at what is new and commit again"
+_SHREDDED: Final = "the version before this one was shredded meanwhile; look at what is left and commit again"
+
+
+def _stage(connection: Connection, commit_id: str) -> Stage:
+    newest = select(stage.c.stage).where(stage.c.revision == commit_id).order_by(stage.c.number.desc()).limit(1)
+    return Stage(connection.scalars(newest).one())
+
+
+def _require_kept(connection: Connection, base: Snapshot) -> None:
+    """Raise `Conflict` when a version was shredded since it was loaded: its files are not what they were."""
+    if base.stage is not Stage.SHREDDED and _stage(connection, base.revision.id) is Stage.SHREDDED:
+        raise Conflict(_SHREDDED)
 
 
 def _judged(content: tuple[StoredFile, Report], path: str, judge: Callable[[str, Report], Report]) -> StoredFile:
@@ -362,15 +376,6 @@ def _revision(connection: Connection, draft: Draft, parent: str, changes: Mappin
     before = connection.scalars(select(revision.c.manifest).where(revision.c.id == parent)).one()
     manifest = manifest_digest(before, identifier, draft.author, draft.at, hashes_of(changed))
     return Revision(identifier, draft.repository, parent, draft.title, draft.author, draft.at, manifest)
-
-
-def identify(repository: str, parent: str, title: str, author: str, at: float, changes: Iterable[Changed]) -> str:
-    """The id of a commit: the first 40 hexadecimal digits of the SHA-256 over everything it says.
-
-    It has the form of a git commit id, because clients demand that, and is none.
-    """
-    said = [repository, parent, title, author, at, sorted((path, digest or None) for path, digest, _ in changes)]
-    return hashlib.sha256(b"nomoat-commit-v1\n" + json.dumps(said).encode()).hexdigest()[:40]
 
 
 def _row(made: Revision) -> dict[str, object]:

@@ -19,13 +19,14 @@ PREFIX = "vault:v1:"
 
 
 class Transit(ThreadingHTTPServer):
-    """One mount with one key. `fault` is an HTTP status that every request is answered with, or None."""
+    """One mount with one key. `fault` is an HTTP status that every request is answered with, or None, `refused` a verb that is refused."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.key = AESGCM(os.urandom(32))
         self.fault: int | None = None
         self.garbled = False
+        self.refused = ""
         self.asked: list[str] = []
 
     @property
@@ -41,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(self.path)
         if self.server.fault:
             self._answer(self.server.fault, {"errors": ["Vault is sealed"]})
-        elif self.headers["X-Vault-Token"] != TOKEN:
+        elif self.headers["X-Vault-Token"] != TOKEN or self.path.split("/")[3] == self.server.refused:
             self._answer(403, {"errors": ["permission denied"]})
         elif self.server.garbled:
             self._answer(200, {"data": {"other": 1}})

@@ -5,7 +5,8 @@ right now, by immutable ids. Every class here has an action of the same name in 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Generic, NamedTuple
 
 from typing_extensions import TypeVar
@@ -68,8 +69,7 @@ OpT = TypeVar("OpT", bound=Operation)
 OpT_co = TypeVar("OpT_co", bound=Operation, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved(Generic[OpT_co]):
+class Resolved(NamedTuple, Generic[OpT_co]):
     """An operation and what its names meant at one instant.
 
     `targets` has at least one target and every one of them must be allowed. `parts` stand for what
@@ -82,7 +82,7 @@ class Resolved(Generic[OpT_co]):
 
     operation: OpT_co
     targets: tuple[Target, ...]
-    coordinates: Mapping[str, object] = field(default_factory=dict[str, object])
+    coordinates: Mapping[str, object] = MappingProxyType({})
     discovery: Target | None = None
     missing: str = ""
     parts: tuple[Target, ...] = ()

@@ -39,11 +39,16 @@ def parse_presented(
 
     Raises `Malformed` for repeated, oversized, unknown or contradicting credentials.
     """
-    values = [value for name, value in headers if name == b"authorization"]
+    values: list[bytes] = []
+    proofs: list[bytes] = []
+    for name, value in headers:
+        if name == b"authorization":
+            values.append(value)
+        elif name == b"dpop":
+            proofs.append(value)
     if len(values) > 1:
         raise Malformed("send one Authorization header, not several")
     credential = parse_credential(values[0]) if values else None
-    proofs = [value for name, value in headers if name == b"dpop"]
     if proofs:
         credential = _with_proof(credential, proofs, path)
     return Presented(connection, credential, protocol, method)

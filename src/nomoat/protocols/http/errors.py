@@ -39,6 +39,7 @@ STATUS: Final[dict[type[NoMoatError], int]] = {
 }
 
 
+_DAMAGED: Final = "Tell whoever runs the gateway: nomoat fsck says more there."
 # What is wrong with a proof; everything else is wrong with the token.
 _ERRORS: Final = {
     "use-nonce": "use_dpop_nonce",
@@ -66,7 +67,7 @@ def sentence(error: NoMoatError) -> str:
         case Unavailable():
             return f"unavailable: {error.part}: {error.reason}; nothing was served."
         case Corrupt():
-            return f"refused: {error.what} failed verification; nothing of it was served."
+            return f"refused: {error.what} failed verification; nothing of it was served. {_DAMAGED}"
         case _:
             return "internal error; nothing was served"
 

@@ -125,7 +125,8 @@ class Exchange:
 
     def present(self, presented: Presented) -> None:
         """Set who the request is from."""
-        self.presented = presented._replace(admitted=self._records.append)
+        connection, credential, protocol, method, _ = presented  # `_replace` costs three times as much
+        self.presented = Presented(connection, credential, protocol, method, self._records.append)
 
     @property
     def record(self) -> int | None:

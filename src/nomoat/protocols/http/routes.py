@@ -89,8 +89,10 @@ class _Node:
         if literal is not None and (found := literal.find(method, segments, at + 1, values)):
             return found
         for suffix, slashes, node in self.placeholders:
-            if first.endswith(suffix):
-                value = first.removesuffix(suffix) if slashes else _single(first, suffix)
+            if not suffix or first.endswith(suffix):
+                value = first[: -len(suffix)] if suffix else first
+                if not slashes and "/" in value:  # an attempt to cross the segment
+                    raise Malformed("an encoded slash does not belong in this part of the path")
                 found = node.find(method, segments, at + 1, (*values, value))
                 if found:
                     return found
@@ -102,11 +104,3 @@ class _Node:
         found: tuple[Route, tuple[str, ...]] | None, values: tuple[str, ...]
     ) -> tuple[Route, Mapping[str, str]] | None:
         return (found[0], dict(zip(found[1], values, strict=True))) if found else None
-
-
-def _single(segment: str, suffix: str) -> str:
-    """A placeholder's value: an encoded slash inside one segment is an attempt to cross it."""
-    value = segment.removesuffix(suffix) if suffix else segment
-    if "/" in value:
-        raise Malformed("an encoded slash does not belong in this part of the path")
-    return value

@@ -6,7 +6,7 @@ served no more before the one who withdrew it is answered: running downloads are
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, final
 
 from nomoat.core.decision import Withhold
@@ -114,7 +114,7 @@ class Lifecycle:
         held = any(standing.stage is Stage.QUARANTINED for _, standing in versions)
         files = self._catalog.held_files([made.id for made, _ in versions] if held else [], MOST_HELD)
         found = quarantine(declared, versions, files, who, self._judge, self._catalog.lineage.label)
-        return replace(resolved, coordinates={"place": ListingPlace(created, versions, found)}, parts=found.parts)
+        return resolved._replace(coordinates={"place": ListingPlace(created, versions, found)}, parts=found.parts)
 
     def resolve_approve(self, who: Principal, operation: ApproveVersion) -> Resolved[ApproveVersion]:
         """Resolve a version, and whether the caller had a part in it. Raises `NotFound`."""

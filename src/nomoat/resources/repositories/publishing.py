@@ -62,11 +62,11 @@ class Publishing:
         self, name: RepositoryName, draft: Draft, publisher: str, head: str, files: Mapping[str, str]
     ) -> SignatureDraft:
         if not files:
-            return SignatureDraft(head, FILE_NAME, None)
+            return SignatureDraft(head, FILE_NAME, files, None)
         said = Publisher(draft.author, publisher, int(draft.at))
         content = await asyncio.to_thread(sign_version, self._signatory, name, files, said)
         file = await store_content(self._objects, draft.repository, hashlib.sha256(content).hexdigest(), content)
-        return SignatureDraft(head, FILE_NAME, (file, Report(Verdict.CLEAN, "json")))
+        return SignatureDraft(head, FILE_NAME, files, (file, Report(Verdict.CLEAN, "json")))
 
     async def _publisher(self, draft: Draft, publisher: str, files: Mapping[str, str]) -> Signer:
         """Who signed exactly `files`: the one who publishes them. Raises `Malformed`."""

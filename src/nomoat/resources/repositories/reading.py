@@ -6,18 +6,17 @@ stored before its first byte: what is published later inherits its label. Who is
 allowed to read a path hears whether it is there; nobody else does.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 from nomoat.core.decision import Withhold
 from nomoat.core.errors import Misuse, NotFound
 from nomoat.core.lifecycle import Stage
 from nomoat.core.lineage import Label, Read
 from nomoat.core.names import RepositoryName
-from nomoat.core.operation import DescribeFile, DescribeRepository, ListFiles, Operation, ReadFile
+from nomoat.core.operation import DescribeFile, DescribeRepository, ListFiles, Operation, ReadFile, Resolved
 from nomoat.core.permit import Permit
 from nomoat.resources.repositories.alike import shown
 from nomoat.resources.repositories.listing import Listing, below
@@ -113,16 +112,17 @@ class Reading:
         """Describe one file. Raises `NotFound` when there is no such revision or file."""
         return _file(place_in(permit.claim(DescribeFile), FilePlace))[1]
 
-    @asynccontextmanager
-    async def read_file(self, permit: Permit[ReadFile]) -> AsyncGenerator[Content]:
-        """Open a file's content for the time of the `with`.
+    def read_file(self, permit: Permit[ReadFile]) -> "Opening":
+        """Open a file's content for the time of an `async with`.
 
         Of a model, the version's signature and all of the file are verified first, unless they were and have not
         changed. Raises `NotFound` when there is no such revision or file, `NotPermitted` for a model that is not signed,
         `Corrupt` when what is stored does not verify: here, or at the first part that does not; `Unavailable` when it
         cannot be stored who reads it.
         """
-        resolved = permit.claim(ReadFile)
+        return Opening(self._open(permit, permit.claim(ReadFile)))
+
+    async def _open(self, permit: Permit[ReadFile], resolved: Resolved[ReadFile]) -> tuple[Content, Blob | None]:
         place, operation = place_in(resolved, FilePlace), resolved.operation
         snapshot, found = _file(place)
         if is_signed(place.name):
@@ -133,14 +133,32 @@ class Reading:
         span = _span(operation.first, operation.last, size) if ranged else (0, size - 1)
         if span is None:
             permit.note(range="not satisfiable")
-            yield Content(found, 0, -1, ranged, None)
-            return
+            return Content(found, 0, -1, ranged, None), None
         if ranged:
             permit.note(range=f"{span[0]}-{span[1]}")
         repository = snapshot.revision.repository
         await self._catalog.lineage.note(_noted(permit, repository, found, place.label, self._clock()))
-        with self._objects.open(found.file.blob, repository, found.file.digest) as blob:
-            yield Content(found, *span, ranged, _checked(permit, blob, *span))
+        blob = self._objects.open(found.file.blob, repository, found.file.digest)
+        return Content(found, *span, ranged, _checked(permit, blob, *span)), blob
+
+
+@final
+class Opening:
+    """A file's content, open for the time of an `async with`. Every download makes one, so it is no generator."""
+
+    __slots__ = ("_blob", "_opening")
+
+    def __init__(self, opening: Coroutine[Any, Any, tuple[Content, Blob | None]]) -> None:
+        self._opening = opening
+        self._blob: Blob | None = None
+
+    async def __aenter__(self) -> Content:
+        content, self._blob = await self._opening
+        return content
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._blob is not None:
+            self._blob.close()
 
 
 def _noted(permit: Permit[Operation], repository: str, found: FoundFile, label: Label, at: float) -> Read:

@@ -38,6 +38,7 @@ from nomoat.core.operation import (
     WriteFile,
 )
 from nomoat.core.principal import Principal
+from nomoat.core.verdict import Verdict
 from nomoat.resources.repositories.alike import Alike, Groupings, group_alike, named_in
 from nomoat.resources.repositories.labels import Version, as_inherited, file_target, repository_target, version_of
 from nomoat.resources.repositories.listing import at, below
@@ -48,9 +49,11 @@ from nomoat.stores.rounds import Limits
 
 MISSING: Final = "Repository not found"
 MOST_CHANGES: Final = 2_000  # files in one commit
+KEPT_FILES: Final = 8_192  # files whose targets are kept, about 1 KiB each
 MOST_COMMITS: Final = 50  # in one page of a history, as the Hub has it
 
 Place = TypeVar("Place")
+_Asked: TypeAlias = tuple[RepositoryName, str, Version | None, Verdict | None]
 Resolver: TypeAlias = Callable[[Principal, Any], Resolved[Any]]
 
 
@@ -156,6 +159,7 @@ class Resolution:
         self._named = named
         self._group = Groupings(named)
         self._discoveries: dict[RepositoryName, tuple[Repository, Target]] = {}
+        self._files: dict[_Asked, tuple[Repository, tuple[Target, ...], Label]] = {}
 
     @property
     def resolvers(self) -> Mapping[type[Operation], Resolver]:
@@ -233,7 +237,7 @@ class Resolution:
         place = replace(place, excessive=whole, reviewed=declared.reviewed)
         place = replace(place, limits=Limits(declared.append_only, declared.cap))
         resolved = self._resolved(operation, tuple(targets), place, declared)
-        return replace(resolved, found=any(change.removal and change.folder for change in operation.changes))
+        return resolved._replace(found=any(change.removal and change.folder for change in operation.changes))
 
     def list_commits(self, who: Principal, operation: ListCommits) -> Resolved[ListCommits]:
         """Resolve one page of a history, with the files that it is about. Raises `NotFound`."""
@@ -249,7 +253,7 @@ class Resolution:
         following = found[MOST_COMMITS][0].id if len(found) > MOST_COMMITS else ""
         place = HistoryPlace(tuple((made, tuple(changed)) for made, changed in page), alike, following)
         targets = as_inherited(repository_target(declared, version), version)
-        return replace(self._resolved(operation, targets, place, declared), parts=alike.targets)
+        return self._resolved(operation, targets, place, declared)._replace(parts=alike.targets)
 
     def create_branch(self, who: Principal, operation: CreateBranch) -> Resolved[CreateBranch]:
         """Resolve where a new branch begins. Raises `NotFound` when there is no such repository."""
@@ -295,16 +299,30 @@ class Resolution:
         targets = as_inherited(repository_target(declared, version), version)
         alike = self._group(declared, snapshot, version) if snapshot and version else None
         resolved = self._resolved(operation, targets, RepositoryPlace(created, snapshot, alike), declared)
-        return replace(resolved, parts=alike.targets) if alike else resolved
+        return resolved._replace(parts=alike.targets) if alike else resolved
 
     def _file(self, who: Principal, operation: OpT, name: RepositoryName, revision: str, path: str) -> Resolved[OpT]:
         declared, created = self._repository(name)
         snapshot = self._catalog.snapshot(created, revision)
         file = snapshot.files.get(path) if snapshot else None
         version = self._version(snapshot, who)
-        targets = as_inherited(file_target(declared, path, version, file.verdict if file else None), version)
-        label = Label(targets[0].classification, targets[0].labels)
+        targets, label = self._file_targets(declared, path, version, file.verdict if file else None)
         return self._resolved(operation, targets, FilePlace(name, path, snapshot, file, label), declared)
+
+    def _file_targets(
+        self, declared: Repository, path: str, version: Version | None, verdict: Verdict | None
+    ) -> tuple[tuple[Target, ...], Label]:
+        """The targets of a file and its label; kept, because files are read again and again."""
+        asked = (declared.name, path, version, verdict)
+        kept = self._files.get(asked)
+        # INVARIANT (same): what is kept was made of this very declaration, and of all else that it is made of.
+        if kept is None or kept[0] is not declared:
+            targets = as_inherited(file_target(declared, path, version, verdict), version)
+            kept = declared, targets, Label(targets[0].classification, targets[0].labels)
+            if len(self._files) >= KEPT_FILES:
+                self._files.clear()
+            self._files[asked] = kept
+        return kept[1], kept[2]
 
     def _destination(self, operation: OpT, name: RepositoryName) -> Resolved[OpT]:
         declared, created = self._repository(name)

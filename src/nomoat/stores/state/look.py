@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select, text
 
 from nomoat.core.errors import Unavailable
 from nomoat.stores.state.engine import guarded, open_engine
-from nomoat.stores.state.schema import blob, erasure, generation, subject_key
+from nomoat.stores.state.schema import blob, directory_version, erasure, generation, subject_key
 
 T = TypeVar("T")
 
@@ -70,6 +70,13 @@ class StateLook:
         if self.schema >= _ERASURES:
             known |= self._read(lambda: set(self._connection.scalars(select(erasure.c.pseudonym))))
         return known
+
+    def declaration(self) -> tuple[str, int] | None:
+        """Return the newest declaration's canonical text and generation. Raises `Unavailable`."""
+        columns = directory_version.c.document, directory_version.c.generation
+        newest = select(*columns).order_by(directory_version.c.generation.desc()).limit(1)
+        row = self._read(lambda: self._connection.execute(newest).one_or_none())
+        return None if row is None else (row.document, row.generation)
 
     def blobs(self) -> list[str]:
         """Return the ids of all contents that it knows. Raises `Unavailable`."""

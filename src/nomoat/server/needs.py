@@ -1,0 +1,64 @@
+"""What a gateway needs besides its data directory: the key management that is configured, and optional packages.
+
+Rules: as of `nomoat doctor`. Key management is asked to wrap a key that nothing uses, and to unwrap it: that it
+unwraps the key-encryption key was seen before, and rotating needs both.
+"""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from nomoat.core.directory import Directory
+from nomoat.core.errors import Unavailable
+from nomoat.resources.directory.document import load
+from nomoat.server.configuration import Configuration
+from nomoat.server.findings import Finding, Health
+from nomoat.stores.keyring import Keyring
+from nomoat.stores.keys import KeyEncryptionKey
+from nomoat.stores.kms.local import LocalFile
+from nomoat.stores.state.look import look_at_state
+
+KEY_MANAGEMENT = "key management"
+PACKAGES = "packages"
+
+
+def key_management(keyring: Keyring) -> Iterator[Finding]:
+    """Look at the key management that keeps a key-encryption key which was just read."""
+    name = keyring.kms.name
+    if name == LocalFile.name:
+        return
+    try:
+        keyring.probe()
+    except Unavailable as error:
+        said, advice = parted(error)
+        yield Finding(KEY_MANAGEMENT, Health.ADVICE, f"{said}; until it does, no key is rotated", advice)
+    else:
+        yield Finding(KEY_MANAGEMENT, Health.GOOD, f"{name} answers: it unwraps the key-encryption key, and wraps anew")
+
+
+def parted(error: Unavailable) -> tuple[str, str]:
+    """What key management says that is wrong, and what it says to do."""
+    said, _, advice = error.reason.rpartition(": ")
+    return (said, advice) if said else (advice, "correct [keys] in nomoat.toml")
+
+
+def packages(configuration: Configuration, state: Path, kek: KeyEncryptionKey) -> Iterator[Finding]:
+    """Look for the optional packages that the configuration and the newest declaration ask for."""
+    with look_at_state(state, kek.derive("state")) as look:
+        declared = load(*newest) if (newest := look.declaration()) else Directory()
+    repositories = declared.repositories.values()
+    wanted = [
+        ("query", "pyarrow", "views are declared", any(each.views for each in repositories)),
+        ("metrics", "opendp", "metrics are declared", any(each.metrics for each in repositories)),
+        ("traces", "opentelemetry", "traces are asked for", bool(configuration.traces)),
+    ]
+    needed = [(extra, package, why) for extra, package, why, is_wanted in wanted if is_wanted]
+    missing = [each for each in needed if find_spec(each[1]) is None]
+    for extra, package, why in missing:
+        # Without the others it serves, and refuses what needs them.
+        health = Health.BAD if extra == "traces" else Health.ADVICE
+        advice = f"in the gateway's environment: pip install 'nomoat[{extra}]'"
+        yield Finding(PACKAGES, health, f"{why}, and {package} is not installed", advice)
+    if not missing:
+        of = f"{', '.join(package for _, package, _ in needed)} is there" if needed else "nothing declared needs more"
+        yield Finding(PACKAGES, Health.GOOD, of)
