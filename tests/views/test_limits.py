@@ -149,6 +149,18 @@ async def test_a_view_is_made_once_for_those_who_ask_at_the_same_time(queries: Q
     assert asked.opened == 2
 
 
+@with_engine(SMALL)
+async def test_what_was_made_of_a_version_is_forgotten_with_it(queries: Queries) -> None:
+    asked = Asked()
+    for version in ("v", "w"):
+        await run(queries, asked("FROM numbers", version=version))
+    queries.forget("v")
+    await run(queries, asked("FROM numbers", version="w"))
+    assert asked.opened == 2
+    await run(queries, asked("FROM numbers"))
+    assert asked.opened == 3
+
+
 @with_engine(replace(SMALL, kept=1))
 async def test_views_that_there_is_no_room_for_are_made_again(queries: Queries) -> None:
     asked = Asked()

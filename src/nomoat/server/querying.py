@@ -98,6 +98,11 @@ class Queries:
         finally:
             self._open -= 1
 
+    def forget(self, version: str) -> None:
+        """Forget the views of a version that is destroyed."""
+        for key in [key for key in self._made if key[1] == version]:
+            os.close(self._made.pop(key).memory)
+
     def close(self) -> None:
         """Forget every made view."""
         for made in self._made.values():

@@ -20,7 +20,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.core.view import FORMATS, View
 from nomoat.resources.repositories.labels import Version, as_inherited, matches, repository_target, view_target
-from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
+from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in, require_kept
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import CreatedRepository
 from nomoat.stores.objects import Objects
@@ -72,6 +72,10 @@ class Engine(Protocol):
 
     def answer(self, question: Question, /) -> AbstractAsyncContextManager[Answer]:
         """Run the query; the answer is there for the time of the `async with`."""
+        ...
+
+    def forget(self, version: str, /) -> None:
+        """Forget what was made of a version that is destroyed."""
         ...
 
 
@@ -126,14 +130,13 @@ class Views:
         place, sql = place_in(resolved, ViewPlace), resolved.operation.sql
         if place.view is None:
             raise NotFound("View not found", kind="entry")
-        if place.snapshot is None:
-            raise NotFound("Revision not found", kind="revision")
-        sources = self._sources(permit, place.created.id, place.snapshot, place.view)
+        snapshot = require_kept(place.snapshot)
+        sources = self._sources(permit, place.created.id, snapshot, place.view)
         if not sources:
             raise Unanswered("this version has none of the files that the view is made of", ended="no files")
-        await self._note(permit, place.created.id, place.snapshot, place.view, place.label)
+        await self._note(permit, place.created.id, snapshot, place.view, place.label)
         key = self._key_of(place.view.project)
-        question = Question(place.created.id, place.snapshot.revision.id, place.view, key, sources, sql)
+        question = Question(place.created.id, snapshot.revision.id, place.view, key, sources, sql)
         async with self._engine.answer(question) as answer:
             permit.note(rows=str(answer.rows))
             yield answer._replace(parts=_checked(permit, answer.parts))
