@@ -16,7 +16,7 @@ from nomoat.core.errors import Conflict, TooLarge
 from nomoat.core.lifecycle import Stage
 from nomoat.stores.revisions import ancestry, load_snapshot
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import blob, change, revision, stage
+from nomoat.stores.state.schema import blob, branch, change, revision, stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,16 @@ class Rounds:
 
 def approved_before(connection: Connection, commit: str) -> str | None:
     """The newest approved version before a version, which is not asked; None when there is none."""
+    return _approved(connection, commit, depth=1)
+
+
+def _approved(connection: Connection, commit: str, depth: int = 0) -> str | None:
+    """The newest approved version among a version and those before it, from `depth` commits back."""
     chain = ancestry(commit)
     newest = select(func.max(stage.c.number)).group_by(stage.c.revision)
     approved = select(stage.c.revision).where(stage.c.number.in_(newest), stage.c.stage == Stage.APPROVED.value)
     return connection.scalar(
-        select(chain.c.id).where(chain.c.id.in_(approved), chain.c.depth > 0).order_by(chain.c.depth).limit(1)
+        select(chain.c.id).where(chain.c.id.in_(approved), chain.c.depth >= depth).order_by(chain.c.depth).limit(1)
     )
 
 
@@ -88,15 +93,29 @@ def require_allowed(connection: Connection, repository: str, commit: str, limits
 
 
 def _require_appended(connection: Connection, repository: str, commit: str, base: str) -> None:
-    approved = load_snapshot(connection, repository, base)
-    paths = connection.scalars(select(change.c.path).where(change.c.revision == commit).order_by(change.c.path))
-    touched = [path for path in paths if approved and path in approved.files]
-    if touched:
-        more = f" and {len(touched) - 1} more" if len(touched) > 1 else ""
-        raise Conflict(
-            f"{touched[0]}{more}: version {base[:12]} is approved and has it, and this dataset is append-only: add a "
-            "file under another name, or have that version withdrawn first"
-        )
+    """Nothing of `base` is touched, and nothing that another branch serves is set to something else."""
+    heads = connection.scalars(select(branch.c.revision).where(branch.c.repository == repository))
+    others = sorted({_approved(connection, head) or base for head in heads if head != commit} - {base})
+    changes = connection.execute(
+        select(change.c.path, blob.c.digest)
+        .select_from(change.outerjoin(blob, blob.c.id == change.c.blob))
+        .where(change.c.revision == commit)
+        .order_by(change.c.path)
+    ).all()
+    for version in (base, *others):
+        approved = load_snapshot(connection, repository, version)
+        there = approved.files if approved else {}
+        touched = [
+            path
+            for path, digest in changes
+            if path in there and (version == base or (digest and digest != there[path].digest))
+        ]
+        if touched:
+            more = f" and {len(touched) - 1} more" if len(touched) > 1 else ""
+            raise Conflict(
+                f"{touched[0]}{more}: version {version[:12]} is approved and has it, and this dataset is append-only: "
+                "add a file under another name, or have that version withdrawn first"
+            )
 
 
 def _require_below(connection: Connection, commit: str, base: str, cap: Cap) -> None:
