@@ -46,8 +46,9 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """SQL over a view of the commit `version` of a repository (by its id). `key` makes the view's pseudonyms."""
+    """`subject`'s SQL over a view of the commit `version` of a repository (by its id). `key` makes the view's pseudonyms."""
 
+    subject: str
     repository: str
     version: str
     view: View
@@ -136,7 +137,8 @@ class Views:
             raise Unanswered("this version has none of the files that the view is made of", ended="no files")
         await self._note(permit, place.created.id, snapshot, place.view, place.label)
         key = self._key_of(place.view.project)
-        question = Question(place.created.id, snapshot.revision.id, place.view, key, sources, sql)
+        subject = permit.principal.subject
+        question = Question(subject, place.created.id, snapshot.revision.id, place.view, key, sources, sql)
         async with self._engine.answer(question) as answer:
             permit.note(rows=str(answer.rows))
             yield answer._replace(parts=_checked(permit, answer.parts))
