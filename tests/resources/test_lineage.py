@@ -312,6 +312,34 @@ async def test_nobody_lowers_the_label_of_what_they_wrote_or_of_what_came_of_it(
 
 
 @in_yard
+async def test_who_wrote_the_data_does_not_lower_the_label_of_what_read_it(there: Yard) -> None:
+    at = await house(there)
+    await there.world.apply_policies(EVERYTHING)
+    await there.write(DIGITS, {"train.csv": b"4,5,6"}, by=at.emil)
+    await there.read(DIGITS, "train.csv", by=there.train)
+    commit = await there.write(CHAT, {"weights.txt": b"1"}, by=there.train)
+    with pytest.raises(NotPermitted, match="another person has to"):
+        await at.lower(CHAT, commit, Label(), by=at.emil)
+    await at.lower(CHAT, commit, Label(), by=at.anna)
+
+
+@in_yard
+async def test_who_deletes_what_a_version_came_of_does_not_lower_its_label_either(there: Yard) -> None:
+    at = await house(there)
+    await there.world.apply_policies(EVERYTHING)
+    await there.read(DIGITS, "train.csv", by=at.emil)
+    await there.write(COPY, {"rows.csv": b"1,2,3"}, by=at.emil)
+    await there.write(COPY, {"more.csv": b"4,5,6"}, by=at.deploy)
+    await there.read(COPY, "more.csv", by=there.train)
+    commit = await there.write(CHAT, {"weights.txt": b"1"}, by=there.train)
+    async with there.guard.admit(at.emil.present(), DeleteRepository(COPY)) as permit:
+        await there.references.delete_repository(permit)
+    with pytest.raises(NotPermitted, match="another person has to"):
+        await at.lower(CHAT, commit, Label(), by=at.emil)
+    await at.lower(CHAT, commit, Label(), by=at.anna)
+
+
+@in_yard
 async def test_a_second_person_lowers_a_label_and_the_record_says_so(there: Yard) -> None:
     at = await house(there)
     await there.read(DIGITS, "train.csv", by=there.train)

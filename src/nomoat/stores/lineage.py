@@ -19,7 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_or
 from nomoat.core.errors import Conflict, NotFound, NotPermitted
 from nomoat.core.lineage import NOTHING, RUN_S, Label, Lowered, Origin, Read, Run, Source
 from nomoat.core.names import Classification, RepositoryKind, RepositoryName
-from nomoat.stores.revisions import Revision, ancestry
+from nomoat.stores.revisions import Revision
 from nomoat.stores.stages import BY_ITSELF
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import label, origin, reading, repository, revision
@@ -191,25 +191,27 @@ def statement_of(connection: Connection, commit: str) -> bytes:
 
 
 def writers(connection: Connection, commit: str) -> frozenset[str]:
-    """Who wrote a version, in whatever commit up to it, and who published what it inherits from."""
-    found, seen, left = set[str](), {commit}, [commit]
+    """Who wrote a version, in whatever commit up to it, and who wrote what it has its label from.
+
+    Of a repository that was deleted it is not known any more which version came before which: whoever published in it.
+    """
+    found, seen, left = set[str](), set[str](), {commit}
     while left:
-        chain = ancestry(left.pop())
-        authors = connection.execute(
-            select(revision.c.id, revision.c.author).join(chain, chain.c.id == revision.c.id)
-        ).all()
-        found.update(author for _, author in authors)
-        seen.update(each for each, _ in authors)
+        seen |= left
+        first = select(revision.c.id, revision.c.parent).where(revision.c.id.in_(left)).cte(recursive=True)
+        chain = first.union(select(revision.c.id, revision.c.parent).join(first, revision.c.id == first.c.parent))
+        there = select(repository.c.id)
+        gone = select(reading.c.repository).where(reading.c.revision.in_(left), reading.c.repository.not_in(there))
+        found.update(connection.scalars(select(revision.c.author).join(chain, chain.c.id == revision.c.id).distinct()))
+        found.update(connection.scalars(select(origin.c.subject).where(origin.c.repository.in_(gone)).distinct()))
         read = (
             select(reading.c.revision)
             .join(origin, of_run())
-            .join(chain, chain.c.id == origin.c.revision)
-            .where(reading.c.revision.in_(select(label.c.revision)))  # what inherits nothing is what it was declared
+            .where(or_(origin.c.revision.in_(select(chain.c.id)), origin.c.repository.in_(gone)))
+            .where(or_(reading.c.classification > NOTHING.classification.value, reading.c.labels != "[]"))
             .distinct()
         )
-        new = set(connection.scalars(read)) - seen
-        seen |= new
-        left += new
+        left = set(connection.scalars(read)) - seen
     return frozenset(found)
 
 
