@@ -90,6 +90,15 @@ class Comparing:
         """The resolver of each operation."""
         return {ReadManifest: self.resolve_manifest, DiffVersions: self.resolve_diff}
 
+    def glance(self, who: Principal, operation: ReadManifest | DiffVersions) -> Resolved[ReadManifest | DiffVersions]:
+        """Resolve the version alone, without its files and those before it. Raises `NotFound`."""
+        declared, created = existing(self._directory, self._catalog, operation.repository)
+        after = self._catalog.snapshot(created, operation.revision)
+        version = self._version(after, who) if after else None
+        targets = as_inherited(repository_target(declared, version), version)
+        place = {"place": ComparedPlace(created, None, None, Alike((), (), ()))}
+        return Resolved(operation, targets, place, repository_target(declared), MISSING)
+
     def resolve_manifest(self, who: Principal, operation: ReadManifest) -> Resolved[ReadManifest]:
         """Resolve a version with its files, and those that versions before it had. Raises `NotFound`."""
         return self._resolved(who, operation, operation.repository, None, operation.revision, past=True)
