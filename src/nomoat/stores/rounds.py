@@ -104,11 +104,11 @@ def _require_appended(connection: Connection, repository: str, commit: str, base
     ).all()
     for version in (base, *others):
         approved = load_snapshot(connection, repository, version)
-        there = approved.files if approved else {}
+        there = {path: held.digest for path, held in approved.files.items()} if approved else {}
         touched = [
             path
             for path, digest in changes
-            if path in there and (version == base or (digest and digest != there[path].digest))
+            if path in there and (version == base or (digest and digest != there[path]))
         ]
         if touched:
             more = f" and {len(touched) - 1} more" if len(touched) > 1 else ""
