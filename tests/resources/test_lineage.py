@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import Engine, event
 
 from nomoat.attestation.manifest import Manifest
 from nomoat.attestation.provenance import verify_provenance
@@ -22,6 +23,7 @@ from nomoat.core.operation import (
     DeleteRepository,
     DiffVersions,
     LowerLabel,
+    QueryView,
     ReadFile,
     ReadLineage,
     ReadManifest,
@@ -78,6 +80,15 @@ name = "acme/copy"
 classification = "internal"
 labels = ["copies"]
 owner = "group:data-engineers"
+"""
+VIEWED = """
+[[dataset]]
+name = "acme/viewed"
+classification = "internal"
+  [[dataset.views]]
+  name = "numbers"
+  files = ["*.csv"]
+  columns = ["n"]
 """
 EVERYTHING = {"all.cedar": '@id("everything") permit (principal, action, resource);'}
 WORKLOAD, PERSON = PrincipalKind.WORKLOAD, PrincipalKind.PERSON
@@ -410,6 +421,31 @@ async def test_what_many_read_at_once_is_stored_for_each_of_them(there: Yard) ->
     everybody = [there.train, *[await at.joins(WORKLOAD, "train") for _ in range(3)]]
     await asyncio.gather(*(there.read(COPY, f"{number}.csv", by=who) for who in everybody for number in range(20)))
     assert at.readings() == 80
+
+
+@in_yard
+async def test_the_many_files_of_a_view_are_stored_as_read_at_once(there: Yard) -> None:
+    """One transaction for each, synced, kept everybody else's waiting for as long."""
+    at = await house(there)
+    await there.world.apply_policies(EVERYTHING)
+    await there.world.declare(VIEWED)
+    name = RepositoryName(RepositoryKind.DATASET, "acme", "viewed")
+    await there.create(name)
+    await there.write(name, {f"{number}.csv": b"n\n1\n" for number in range(40)})
+    before, commits = at.readings(), list[object]()
+    count = commits.append
+    event.listen(Engine, "commit", count)
+    try:
+        asked = QueryView(name, "numbers", "main", "FROM numbers")
+        async with (
+            there.guard.admit(there.train.present(), asked) as permit,
+            there.world.gateway.views.query(permit) as answer,
+        ):
+            assert answer.rows == 40
+    finally:
+        event.remove(Engine, "commit", count)
+    assert at.readings() - before == 40
+    assert len(commits) < 10
 
 
 @in_yard

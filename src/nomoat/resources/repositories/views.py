@@ -5,6 +5,7 @@ is declared is said only to who may query it. The files go to a process that mak
 of whoever asked first; nobody's SQL comes near them.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -148,11 +149,13 @@ class Views:
     ) -> None:
         """Keep that the caller's session read these files, as far as the view shows them: what it publishes inherits that."""
         who, at, record = permit.principal, self._clock(), permit.receipt.index
-        for path in _paths(snapshot, view):
-            digest = snapshot.files[path].digest
-            await self._catalog.lineage.note(
-                Read(who.session, who.subject, repository, snapshot.revision.id, path, digest, label, at, record)
-            )
+        commit, files = snapshot.revision.id, snapshot.files
+        reads = [
+            Read(who.session, who.subject, repository, commit, path, files[path].digest, label, at, record)
+            for path in _paths(snapshot, view)
+        ]
+        # At once: one transaction for each of many files would keep everybody else's waiting.
+        await asyncio.gather(*map(self._catalog.lineage.note, reads))
 
     def _sources(self, permit: Permit[QueryView], repository: str, snapshot: Snapshot, view: View) -> Sequence[Source]:
         files = [(FORMATS[PurePosixPath(path).suffix], snapshot.files[path]) for path in _paths(snapshot, view)]
