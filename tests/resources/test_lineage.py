@@ -424,6 +424,21 @@ async def test_what_many_read_at_once_is_stored_for_each_of_them(there: Yard) ->
 
 
 @in_yard
+async def test_who_leaves_while_it_is_stored_takes_nobody_elses_reading_along(there: Yard) -> None:
+    """The same session asks twice for one file, and the first request ends: the second one went unrecorded."""
+    at = await house(there)
+    lineage = there.catalog.lineage
+    async with lineage._turn:  # as while others are stored
+        first, second = [asyncio.create_task(there.read(DIGITS, "train.csv", by=there.train)) for _ in range(2)]
+        while len(lineage._turn._waiters or ()) < 2:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    assert await second == b"1,2,3"
+    assert at.readings() == 1
+
+
+@in_yard
 async def test_the_many_files_of_a_view_are_stored_as_read_at_once(there: Yard) -> None:
     """One transaction for each, synced, kept everybody else's waiting for as long."""
     at = await house(there)

@@ -73,13 +73,14 @@ class Lineage:
         self._pending[key] = read
         try:
             async with self._turn:
-                if key not in self._pending:  # stored with what others read
+                if key in self._known:  # stored with what others read
                     return
-                batch = dict(self._pending)
+                batch = {**self._pending, key: read}
                 # What is decided on it is decided in a later transaction, which is followed.
                 await self._state.write(partial(_note, batch), lambda _: self._noted(batch), followed=False)
         finally:
-            self._pending.pop(key, None)
+            if self._pending.get(key) is read:  # and not that of a request for the same file
+                del self._pending[key]
 
     def _noted(self, batch: Mapping[_Key, Read]) -> None:
         for key in batch:
