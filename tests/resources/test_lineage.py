@@ -31,6 +31,7 @@ from nomoat.core.operation import (
 )
 from nomoat.core.principal import PrincipalKind
 from nomoat.resources.repositories.lineage import Told
+from nomoat.stores.lineage import DAY_S
 from tests.guard.world import Actor
 from tests.resources.world import DIGITS, SECRETS, Yard, digest_of, in_yard, yard
 
@@ -246,13 +247,24 @@ async def test_another_session_is_forgotten_after_a_month(there: Yard) -> None:
     await there.read(DIGITS, "train.csv", by=there.train)
     there.world.clock.now += RUN_S - 60
     assert at.label(await there.write(TUNED, {"a.txt": b"1"}, by=await at.joins(WORKLOAD, "train"))) != Label()
-    there.world.clock.now += 120
+    there.world.clock.now += 120 + DAY_S
     assert at.label(await there.write(CHAT, {"a.txt": b"1"}, by=await at.joins(WORKLOAD, "train"))) == Label()
 
 
 @in_yard
+async def test_what_was_read_again_on_the_same_day_is_remembered_from_then(there: Yard) -> None:
+    at = await house(there)
+    await there.read(DIGITS, "train.csv", by=there.train)
+    there.world.clock.now += 600
+    await there.read(DIGITS, "train.csv", by=there.train)
+    there.world.clock.now += RUN_S - 60
+    assert at.label(await there.write(TUNED, {"a.txt": b"1"}, by=await at.joins(WORKLOAD, "train"))) != Label()
+
+
+@in_yard
 async def test_the_same_session_is_never_forgotten(there: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nomoat.stores.lineage.RUN_S", 60)  # a session that lives for a month would be long to wait for
+    for bound in ("RUN_S", "DAY_S"):  # a session that lives for a month would be long to wait for
+        monkeypatch.setattr(f"nomoat.stores.lineage.{bound}", 60)
     at = await house(there)
     await there.read(DIGITS, "train.csv", by=there.train)
     there.world.clock.now += 120

@@ -120,7 +120,8 @@ def derive(connection: Connection, made: Revision, run: Run, describe: Describe)
     """Note what a new version came of, and return what it inherits. `describe` makes the statement that is kept of it."""
     newest = connection.scalar(select(func.coalesce(func.max(reading.c.number), 0)))
     row = {"revision": made.id, "repository": made.repository, "subject": run.subject, "session": run.session}
-    bounds = {"since": made.at - RUN_S, "upto": newest, "record": run.record}
+    since = (made.at - RUN_S) // DAY_S * DAY_S  # the first reading of a day stands for all of that day
+    bounds = {"since": since, "upto": newest, "record": run.record}
     connection.execute(insert(origin).values(**row, **bounds, at=made.at, statement=b""))
     found = sources(connection, made.id)
     own = named(connection, [made.repository])[made.repository]
