@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol, final
 
 from nomoat.core.directory import Directory
@@ -158,7 +157,8 @@ class Views:
         await asyncio.gather(*map(self._catalog.lineage.note, reads))
 
     def _sources(self, permit: Permit[QueryView], repository: str, snapshot: Snapshot, view: View) -> Sequence[Source]:
-        files = [(FORMATS[PurePosixPath(path).suffix], snapshot.files[path]) for path in _paths(snapshot, view)]
+        # By the end of the path, not by its suffix: `.csv` has none.
+        files = [(FORMATS["." + path.rpartition(".")[2]], snapshot.files[path]) for path in _paths(snapshot, view)]
         return [Source(kind, file.size, partial(self._opened, permit, repository, file)) for kind, file in files]
 
     @contextmanager
