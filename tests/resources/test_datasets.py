@@ -21,6 +21,7 @@ from nomoat.core.operation import (
     CreateBranch,
     DiffVersions,
     ReadManifest,
+    ShredVersion,
     WithdrawVersion,
     WriteFile,
 )
@@ -447,3 +448,24 @@ async def test_what_there_was_no_time_for_is_named_and_done_the_next_time(
     assert "1 files say nothing of their rows" in found.flags
     monkeypatch.undo()
     assert (await reviews.diff()).found.unprofiled == {}
+
+
+@in_yard
+async def test_a_chain_holds_after_a_version_was_shredded_and_no_figure_of_it_stays(there: Yard) -> None:
+    reviews = await reviews_of(there)
+    await there.world.apply_policies({"all.cedar": '@id("all") permit (principal, action, resource);'})
+    first = await reviews.publish({"a.csv": texts(30, 1), "b.csv": texts(30, 2)})
+    second = await reviews.publish({"a.csv": texts(30, 3)})
+    before = await reviews.manifest(revision=second)
+    await reviews.diff(base=first, revision=second)  # which keeps figures of both
+    shred = ShredVersion(REVIEWS, first, "asked for", (), keep_shared=True)
+    async with there.guard.admit(there.world.admin.present(), shred) as permit:
+        await there.world.gateway.shredder.shred(permit)
+    after = await reviews.manifest(revision=second)
+    assert faults(after.links) == []
+    assert after.links == before.links
+    shredded = await reviews.manifest(revision=first)
+    assert shredded.files["a.csv"].contributor == "workload:ingest"
+    assert "a.csv" not in shredded.rows
+    compared = await reviews.diff(base=first, revision=second)
+    assert (compared.found.added, compared.found.changed) == (["a.csv"], [])

@@ -28,6 +28,7 @@ from nomoat.core.operation import (
     ReadLineage,
     ReadManifest,
     ReportLoad,
+    ShredVersion,
 )
 from nomoat.core.principal import PrincipalKind
 from nomoat.resources.repositories.lineage import Told
@@ -547,6 +548,21 @@ async def test_lineage_outlasts_a_repository(there: Yard) -> None:
     told = await at.lineage(CHAT)
     assert (told.above, told.withheld) == ([], 1)
     assert at.label(commit) == Label(CONFIDENTIAL)
+
+
+@in_yard
+async def test_what_a_contributor_wrote_is_traced_after_it_was_shredded(there: Yard) -> None:
+    at = await house(there)
+    commit = await there.write(COPY, {"rows.csv": b"1,2,3"}, by=at.emil)
+    await there.read(COPY, "rows.csv", by=there.train)
+    await there.write(CHAT, {"weights.txt": b"1"}, by=there.train)
+    await there.world.apply_policies(EVERYTHING)
+    async with there.guard.admit(
+        there.world.admin.present(), ShredVersion(COPY, commit, "asked for", (), keep_shared=False)
+    ) as permit:
+        await there.world.gateway.shredder.shred(permit)
+    told = await at.lineage(COPY, contributor="person:emil")
+    assert [each.name for each in told.below] == [CHAT]
 
 
 @in_yard

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from nomoat.core.chain import Changed, Link, hashes_of
 from nomoat.core.directory import Cap
@@ -16,7 +16,7 @@ from nomoat.core.errors import Conflict, TooLarge
 from nomoat.core.lifecycle import Stage
 from nomoat.stores.revisions import ancestry, load_snapshot
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import blob, branch, change, revision, stage
+from nomoat.stores.state.schema import blob, branch, change, destroyed, revision, stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,25 @@ def _approved(connection: Connection, commit: str, depth: int = 0) -> str | None
     )
 
 
+def changed_contents() -> "Select[str, str, str | None, int | None]":
+    """Every change: its revision, path, and the digest and size of the content that it sets, destroyed since or not."""
+    return (
+        select(
+            change.c.revision,
+            change.c.path,
+            func.coalesce(blob.c.digest, destroyed.c.digest).label("digest"),
+            func.coalesce(blob.c.size, destroyed.c.size).label("size"),
+        )
+        .outerjoin(blob, blob.c.id == change.c.blob)
+        .outerjoin(destroyed, (destroyed.c.revision == change.c.revision) & (destroyed.c.path == change.c.path))
+    )
+
+
 def links(connection: Connection, commit: str) -> list[Link]:
     """The chain of manifests that ends with a version, oldest first."""
     chain = ancestry(commit)
     changes: dict[str, list[Changed]] = {}
-    rows = connection.execute(
-        select(change.c.revision, change.c.path, blob.c.digest, blob.c.size)
-        .select_from(chain.join(change, change.c.revision == chain.c.id).outerjoin(blob, blob.c.id == change.c.blob))
-        .order_by(change.c.path)
-    )
+    rows = connection.execute(changed_contents().join(chain, chain.c.id == change.c.revision).order_by(change.c.path))
     for each, path, digest, size in rows:
         changes.setdefault(each, []).append(Changed(path, digest or "", size or 0))
     made = connection.execute(

@@ -165,8 +165,8 @@ class Comparing:
             for link in self._rounds.links(after.revision.id)
         ]
         files = files_of(links)
-        stored = {path: after.files[path] for path in files}
-        profiles = await self._profiles.of(place.created.id, stored.values(), lambda: False)
+        stored = [after.files[path] for path in files if path in after.files]  # of a shredded one, not all
+        profiles = await self._profiles.of(place.created.id, stored, lambda: False)
         rows = {
             path: profiles[held.digest].rows
             for path, held in files.items()
@@ -190,7 +190,7 @@ class Comparing:
 
     def _held(self, of: Snapshot, visible: frozenset[str]) -> dict[str, Held]:
         files = files_of(self._rounds.links(of.revision.id))
-        return {path: held for path, held in files.items() if path in visible}
+        return {path: held for path, held in files.items() if path in visible and path in of.files}
 
     async def _profiled(
         self, permit: Permit[DiffVersions], place: ComparedPlace, was: Mapping[str, Held], now: Mapping[str, Held]
