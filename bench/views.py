@@ -74,7 +74,7 @@ async def _through_the_engine(raw: pa.Table) -> tuple[float, float, float]:
 
 async def _asked(queries: Queries, source: Source, sql: str) -> float:
     began = time.perf_counter()
-    async with queries.answer(Question("r", "v", VIEW, b"k" * 32, [source], sql)) as answer:
+    async with queries.answer(Question("person:a", "r", "v", VIEW, b"k" * 32, [source], sql)) as answer:
         async for _ in answer.parts:
             pass
     return time.perf_counter() - began

@@ -8,10 +8,21 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import Engine, event
 
 from nomoat.core.connection import Connection, Presented
 from nomoat.core.errors import Disconnected, Malformed, NotPermitted, Revoked, TooLarge, Unavailable
-from nomoat.core.operation import ApplyDirectory, ApplyPolicy, Change
+from nomoat.core.lineage import Label
+from nomoat.core.operation import (
+    ApplyDirectory,
+    ApplyPolicy,
+    Change,
+    DiffVersions,
+    LowerLabel,
+    Operation,
+    ReadLineage,
+    ReadManifest,
+)
 from nomoat.protocols.http.asgi import Receive, Scope
 from nomoat.protocols.http.exchange import Exchange, Held
 from nomoat.protocols.hub.commits import ContentBudget, parse_commit
@@ -46,6 +57,32 @@ def test_a_gitignore_as_large_as_any_is_obeyed() -> None:
     rules = IgnoreRules("\n".join(f"build{number}/*.o" for number in range(250)))
     assert rules.ignores("build249/a.o")
     assert not any(rules.ignores(f"src/deep/down/file{number}.py") for number in range(256))
+
+
+@in_yard
+async def test_attack_no_history_is_followed_for_who_may_not_know_it(there: Yard) -> None:
+    """Each request of a stranger walked through every commit before the version, while everybody else waited."""
+    commit = await there.write(DIGITS, {"a.csv": b"1"})
+    asked: list[Operation] = [
+        ReadManifest(DIGITS, commit),
+        DiffVersions(DIGITS, "", commit),
+        LowerLabel(DIGITS, commit, Label(), "why not"),
+        ReadLineage(DIGITS, commit),
+    ]
+    followed: list[str] = []
+
+    def listen(connection: object, cursor: object, statement: str, *_: object) -> None:
+        del connection, cursor
+        followed.extend([statement] if "RECURSIVE" in statement else [])
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        for operation in asked:
+            with pytest.raises(NotPermitted):
+                await there.permitted(operation, there.scientist)
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)
+    assert followed == []
 
 
 @in_yard

@@ -15,10 +15,21 @@ from hypothesis import strategies as st
 from nomoat.core.chain import Changed, Held, Link, faults, files_of, hashes_of, manifest_digest
 from nomoat.core.errors import Conflict, Malformed, NotFound, NotPermitted, TooLarge
 from nomoat.core.names import RepositoryKind, RepositoryName
-from nomoat.core.operation import ApproveVersion, Change, DiffVersions, ReadManifest, WithdrawVersion
+from nomoat.core.operation import (
+    ApproveVersion,
+    Change,
+    CreateBranch,
+    DiffVersions,
+    ReadManifest,
+    ShredVersion,
+    WithdrawVersion,
+    WriteFile,
+)
 from nomoat.core.principal import PrincipalKind
+from nomoat.core.profile import Column, Profile
 from nomoat.resources.repositories import comparing
 from nomoat.resources.repositories.comparing import Compared, Manifest
+from nomoat.resources.repositories.drift import compared
 from tests.guard.world import Actor
 from tests.resources.world import Yard, in_yard
 
@@ -214,6 +225,40 @@ async def test_flipped_labels_move_the_distribution(there: Yard) -> None:
 
 
 @in_yard
+async def test_labels_that_are_flipped_beside_many_others_are_not_lost(there: Yard) -> None:
+    reviews = await reviews_of(there)
+    await reviews.approve(await reviews.publish({"a.csv": texts(200, 1)}))
+    await reviews.publish({"b.csv": texts(200, 2, label=(1,)), "c.csv": texts(200, 3, label=range(1000, 1100))})
+    found = (await reviews.diff()).found
+    assert found.uncounted == ["label"]
+    assert "the values of label are too many to compare: they were few" in found.flags
+
+
+@pytest.mark.parametrize("column", [b"text,label", b"text,note"])
+@in_yard
+async def test_labels_that_are_gone_move_the_distribution(there: Yard, column: bytes) -> None:
+    reviews = await reviews_of(there)
+    await reviews.approve(await reviews.publish({"a.csv": texts(200, 1)}))
+    unlabelled = texts(200, 2).replace(b",0", b",").replace(b"text,label", column)
+    await reviews.publish({"b.csv": unlabelled})
+    (drift,) = [each for each in (await reviews.diff()).found.values if each.column == "label"]
+    assert drift.distance > 0.2
+    assert drift.values[""][0] == 0
+    assert drift.values[""][1] > 0.2
+
+
+def test_a_part_that_was_examined_stands_for_the_whole_file() -> None:
+    def profile(rows: int, looked: int, ones: int) -> Profile:
+        label = Column("number", 0, {"0": looked - ones, "1": ones}, {})
+        return Profile("parquet", rows, looked, {"label": label})
+
+    old, new = Held("a", 1, "person:anna", "v", 0.0), Held("b", 1, "person:eve", "v", 0.0)
+    profiles = {"a": profile(1000, 1000, 500), "b": profile(99_000, 100, 100)}
+    found = compared({"a": old}, {"a": old, "b": new}, profiles, frozenset())
+    assert found.values[0].values["1"] == pytest.approx((0.5, 0.995))
+
+
+@in_yard
 async def test_another_schema_and_longer_texts_stand_out(there: Yard) -> None:
     reviews = await reviews_of(there)
     await reviews.approve(await reviews.publish({"a.jsonl": b'{"text": "short one", "n": 1}\n' * 20}))
@@ -281,6 +326,25 @@ async def test_an_append_only_dataset_keeps_what_was_approved(there: Yard) -> No
     await reviews.withdraw(third)  # what was wrong in it can go
     await there.commit(REVIEWS, Change("c.txt", removal=True))
     assert approved in {link.commit for link in (await reviews.manifest()).links}
+
+
+@in_yard
+async def test_a_branch_from_before_does_not_rewrite_what_was_approved_since(there: Yard) -> None:
+    reviews = await reviews_of(there, "append_only = true")
+    start = await there.head(REVIEWS)
+    await reviews.approve(await reviews.publish({"a.txt": b"one"}))
+    async with there.guard.admit(there.ingest.present(), CreateBranch(REVIEWS, "aside", start)) as permit:
+        await there.references.create_branch(permit)
+
+    async def publish(path: str, content: bytes) -> str:
+        operation = WriteFile(REVIEWS, "aside", (Change(path, content=content),), "aside", "")
+        async with there.guard.admit(there.ingest.present(), operation) as permit:
+            return await there.writing.write_file(permit)
+
+    with pytest.raises(Conflict, match=r"a\.txt: version \w{12} is approved and has it.*append-only"):
+        await publish("a.txt", b"two")
+    await publish("a.txt", b"one")  # what it is
+    await publish("b.txt", b"new")
 
 
 @pytest.mark.parametrize(
@@ -384,3 +448,24 @@ async def test_what_there_was_no_time_for_is_named_and_done_the_next_time(
     assert "1 files say nothing of their rows" in found.flags
     monkeypatch.undo()
     assert (await reviews.diff()).found.unprofiled == {}
+
+
+@in_yard
+async def test_a_chain_holds_after_a_version_was_shredded_and_no_figure_of_it_stays(there: Yard) -> None:
+    reviews = await reviews_of(there)
+    await there.world.apply_policies({"all.cedar": '@id("all") permit (principal, action, resource);'})
+    first = await reviews.publish({"a.csv": texts(30, 1), "b.csv": texts(30, 2)})
+    second = await reviews.publish({"a.csv": texts(30, 3)})
+    before = await reviews.manifest(revision=second)
+    await reviews.diff(base=first, revision=second)  # which keeps figures of both
+    shred = ShredVersion(REVIEWS, first, "asked for", (), keep_shared=True)
+    async with there.guard.admit(there.world.admin.present(), shred) as permit:
+        await there.world.gateway.shredder.shred(permit)
+    after = await reviews.manifest(revision=second)
+    assert faults(after.links) == []
+    assert after.links == before.links
+    shredded = await reviews.manifest(revision=first)
+    assert shredded.files["a.csv"].contributor == "workload:ingest"
+    assert "a.csv" not in shredded.rows
+    compared = await reviews.diff(base=first, revision=second)
+    assert (compared.found.added, compared.found.changed) == (["a.csv"], [])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import Engine, event
 
 from nomoat.attestation.manifest import Manifest
 from nomoat.attestation.provenance import verify_provenance
@@ -22,13 +23,16 @@ from nomoat.core.operation import (
     DeleteRepository,
     DiffVersions,
     LowerLabel,
+    QueryView,
     ReadFile,
     ReadLineage,
     ReadManifest,
     ReportLoad,
+    ShredVersion,
 )
 from nomoat.core.principal import PrincipalKind
 from nomoat.resources.repositories.lineage import Told
+from nomoat.stores.lineage import DAY_S
 from tests.guard.world import Actor
 from tests.resources.world import DIGITS, SECRETS, Yard, digest_of, in_yard, yard
 
@@ -78,6 +82,15 @@ name = "acme/copy"
 classification = "internal"
 labels = ["copies"]
 owner = "group:data-engineers"
+"""
+VIEWED = """
+[[dataset]]
+name = "acme/viewed"
+classification = "internal"
+  [[dataset.views]]
+  name = "numbers"
+  files = ["*.csv"]
+  columns = ["n"]
 """
 EVERYTHING = {"all.cedar": '@id("everything") permit (principal, action, resource);'}
 WORKLOAD, PERSON = PrincipalKind.WORKLOAD, PrincipalKind.PERSON
@@ -235,13 +248,24 @@ async def test_another_session_is_forgotten_after_a_month(there: Yard) -> None:
     await there.read(DIGITS, "train.csv", by=there.train)
     there.world.clock.now += RUN_S - 60
     assert at.label(await there.write(TUNED, {"a.txt": b"1"}, by=await at.joins(WORKLOAD, "train"))) != Label()
-    there.world.clock.now += 120
+    there.world.clock.now += 120 + DAY_S
     assert at.label(await there.write(CHAT, {"a.txt": b"1"}, by=await at.joins(WORKLOAD, "train"))) == Label()
 
 
 @in_yard
+async def test_what_was_read_again_on_the_same_day_is_remembered_from_then(there: Yard) -> None:
+    at = await house(there)
+    await there.read(DIGITS, "train.csv", by=there.train)
+    there.world.clock.now += 600
+    await there.read(DIGITS, "train.csv", by=there.train)
+    there.world.clock.now += RUN_S - 60
+    assert at.label(await there.write(TUNED, {"a.txt": b"1"}, by=await at.joins(WORKLOAD, "train"))) != Label()
+
+
+@in_yard
 async def test_the_same_session_is_never_forgotten(there: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nomoat.stores.lineage.RUN_S", 60)  # a session that lives for a month would be long to wait for
+    for bound in ("RUN_S", "DAY_S"):  # a session that lives for a month would be long to wait for
+        monkeypatch.setattr(f"nomoat.stores.lineage.{bound}", 60)
     at = await house(there)
     await there.read(DIGITS, "train.csv", by=there.train)
     there.world.clock.now += 120
@@ -309,6 +333,34 @@ async def test_nobody_lowers_the_label_of_what_they_wrote_or_of_what_came_of_it(
     with pytest.raises(NotPermitted, match="by a person"):
         await at.lower(CHAT, commit, Label(), by=at.deploy)
     assert at.label(commit).classification is CONFIDENTIAL
+
+
+@in_yard
+async def test_who_wrote_the_data_does_not_lower_the_label_of_what_read_it(there: Yard) -> None:
+    at = await house(there)
+    await there.world.apply_policies(EVERYTHING)
+    await there.write(DIGITS, {"train.csv": b"4,5,6"}, by=at.emil)
+    await there.read(DIGITS, "train.csv", by=there.train)
+    commit = await there.write(CHAT, {"weights.txt": b"1"}, by=there.train)
+    with pytest.raises(NotPermitted, match="another person has to"):
+        await at.lower(CHAT, commit, Label(), by=at.emil)
+    await at.lower(CHAT, commit, Label(), by=at.anna)
+
+
+@in_yard
+async def test_who_deletes_what_a_version_came_of_does_not_lower_its_label_either(there: Yard) -> None:
+    at = await house(there)
+    await there.world.apply_policies(EVERYTHING)
+    await there.read(DIGITS, "train.csv", by=at.emil)
+    await there.write(COPY, {"rows.csv": b"1,2,3"}, by=at.emil)
+    await there.write(COPY, {"more.csv": b"4,5,6"}, by=at.deploy)
+    await there.read(COPY, "more.csv", by=there.train)
+    commit = await there.write(CHAT, {"weights.txt": b"1"}, by=there.train)
+    async with there.guard.admit(at.emil.present(), DeleteRepository(COPY)) as permit:
+        await there.references.delete_repository(permit)
+    with pytest.raises(NotPermitted, match="another person has to"):
+        await at.lower(CHAT, commit, Label(), by=at.emil)
+    await at.lower(CHAT, commit, Label(), by=at.anna)
 
 
 @in_yard
@@ -385,6 +437,46 @@ async def test_what_many_read_at_once_is_stored_for_each_of_them(there: Yard) ->
 
 
 @in_yard
+async def test_who_leaves_while_it_is_stored_takes_nobody_elses_reading_along(there: Yard) -> None:
+    """The same session asks twice for one file, and the first request ends: the second one went unrecorded."""
+    at = await house(there)
+    lineage = there.catalog.lineage
+    async with lineage._turn:  # as while others are stored
+        first, second = [asyncio.create_task(there.read(DIGITS, "train.csv", by=there.train)) for _ in range(2)]
+        while len(lineage._turn._waiters or ()) < 2:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    assert await second == b"1,2,3"
+    assert at.readings() == 1
+
+
+@in_yard
+async def test_the_many_files_of_a_view_are_stored_as_read_at_once(there: Yard) -> None:
+    """One transaction for each, synced, kept everybody else's waiting for as long."""
+    at = await house(there)
+    await there.world.apply_policies(EVERYTHING)
+    await there.world.declare(VIEWED)
+    name = RepositoryName(RepositoryKind.DATASET, "acme", "viewed")
+    await there.create(name)
+    await there.write(name, {f"{number}.csv": b"n\n1\n" for number in range(40)})
+    before, commits = at.readings(), list[object]()
+    count = commits.append
+    event.listen(Engine, "commit", count)
+    try:
+        asked = QueryView(name, "numbers", "main", "FROM numbers")
+        async with (
+            there.guard.admit(there.train.present(), asked) as permit,
+            there.world.gateway.views.query(permit) as answer,
+        ):
+            assert answer.rows == 40
+    finally:
+        event.remove(Engine, "commit", count)
+    assert at.readings() - before == 40
+    assert len(commits) < 10
+
+
+@in_yard
 async def test_lineage_is_told_both_ways(there: Yard) -> None:
     at = await house(there)
     await there.write(COPY, {"a.csv": b"a"})
@@ -456,6 +548,21 @@ async def test_lineage_outlasts_a_repository(there: Yard) -> None:
     told = await at.lineage(CHAT)
     assert (told.above, told.withheld) == ([], 1)
     assert at.label(commit) == Label(CONFIDENTIAL)
+
+
+@in_yard
+async def test_what_a_contributor_wrote_is_traced_after_it_was_shredded(there: Yard) -> None:
+    at = await house(there)
+    commit = await there.write(COPY, {"rows.csv": b"1,2,3"}, by=at.emil)
+    await there.read(COPY, "rows.csv", by=there.train)
+    await there.write(CHAT, {"weights.txt": b"1"}, by=there.train)
+    await there.world.apply_policies(EVERYTHING)
+    async with there.guard.admit(
+        there.world.admin.present(), ShredVersion(COPY, commit, "asked for", (), keep_shared=False)
+    ) as permit:
+        await there.world.gateway.shredder.shred(permit)
+    told = await at.lineage(COPY, contributor="person:emil")
+    assert [each.name for each in told.below] == [CHAT]
 
 
 @in_yard

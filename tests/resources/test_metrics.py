@@ -6,7 +6,7 @@ import pytest
 
 from nomoat.core.errors import Conflict, NotFound, NotPermitted, Refused, Unavailable
 from nomoat.core.metrics import MILLION
-from nomoat.core.operation import DeleteRepository, ListMetrics, ReadMetric, ReopenBudget
+from nomoat.core.operation import DeleteRepository, ListMetrics, ReadMetric, ReopenBudget, ShredVersion
 from nomoat.core.principal import PrincipalKind
 from tests.resources.metered import COUNT, FILES, MEAN, VISITS, Failing, Metered, in_metered
 from tests.resources.world import SECRETS
@@ -136,6 +136,20 @@ async def test_a_restore_closes_the_budget_until_an_administrator_opens_it(there
     assert (await there.ask("stay")).charged == MILLION
     with pytest.raises(Conflict, match="is open"):
         await there.reopen(there.yard.world.admin)
+
+
+@in_metered
+async def test_what_was_shredded_is_not_measured_any_more(there: Metered) -> None:
+    yard = there.yard
+    commit = await yard.head(VISITS)
+    await there.ask()
+    await yard.write(VISITS, {"data/a.csv": b"ward,days\neast,1\n"})
+    await yard.world.apply_policies({"all.cedar": '@id("everything") permit (principal, action, resource);'})
+    shred = ShredVersion(VISITS, commit, "asked for", (), keep_shared=False)
+    async with yard.guard.admit(yard.world.admin.present(), shred) as permit:
+        await yard.world.gateway.shredder.shred(permit)
+    with pytest.raises(NotFound, match="was shredded"):
+        await there.ask(revision=commit)
 
 
 @in_metered

@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 from nomoat.attestation.model_signature import FILE_NAME
 from nomoat.core.errors import Conflict, NotFound, NotPermitted, Revoked
 from nomoat.core.lifecycle import Stage
-from nomoat.core.operation import ApproveVersion, Change, ReadFile, ShredVersion, WriteFile
+from nomoat.core.names import RepositoryKind, RepositoryName
+from nomoat.core.operation import ApproveVersion, Change, QueryView, ReadFile, ShredVersion, WriteFile
 from nomoat.core.principal import PrincipalKind
 from nomoat.core.verdict import Report, Verdict
 from nomoat.stores.keys import KeyEncryptionKey
@@ -24,6 +25,22 @@ from tests.resources.test_lifecycle import DECLARED, WEIGHTS
 from tests.resources.world import Yard, in_yard
 
 Files: TypeAlias = dict[str, bytes]
+ORDERS = """
+[[group]]
+name = "data-engineers"
+[[person]]
+name = "olga"
+groups = ["data-engineers"]
+clearance = "confidential"
+[[dataset]]
+name = "acme/orders"
+classification = "public"
+owner = "group:data-engineers"
+  [[dataset.views]]
+  name = "numbers"
+  files = ["*.csv"]
+  columns = ["n"]
+"""
 
 
 class Shelf:
@@ -307,3 +324,28 @@ async def test_versions_published_and_read_meanwhile_lose_nothing(there: Yard) -
     for commit, content in kept.items():
         assert (await shelf.read("a", commit), await shelf.read("same", commit)) == (content, b"same")
     assert {shelf.stage(commit) for commit in commits} == {Stage.SHREDDED}
+
+
+@in_yard
+async def test_a_view_that_was_made_before_is_gone_with_the_version(there: Yard) -> None:
+    name = RepositoryName(RepositoryKind.DATASET, "acme", "orders")
+    await there.world.declare(ORDERS)
+    await there.create(name)
+    first = await there.write(name, {"a.csv": b"n\n1\n", "b.csv": b"n\n2\n"})
+    await there.write(name, {"a.csv": b"n\n3\n"})
+
+    async def rows() -> int:
+        asked = QueryView(name, "numbers", first, "FROM numbers")
+        async with (
+            there.guard.admit(owner.present(), asked) as permit,
+            there.world.gateway.views.query(permit) as answer,
+        ):
+            return answer.rows
+
+    owner = await there.world.joined(PrincipalKind.PERSON, "olga")
+    assert await rows() == 2
+    shred = ShredVersion(name, first, "asked for", (), keep_shared=True)
+    async with there.guard.admit(there.world.admin.present(), shred) as permit:
+        await there.world.gateway.shredder.shred(permit)
+    with pytest.raises(NotFound, match="was shredded"):
+        await rows()

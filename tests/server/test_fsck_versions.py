@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from nomoat.core.chain import hashes_of, identify, manifest_digest
+from nomoat.core.operation import ShredVersion
 from nomoat.server.configuration import load_configuration
 from nomoat.server.fsck import examine
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.rounds import links
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import branch, change, revision, stage
-from tests.resources.test_datasets import Reviews, reviews_of
+from tests.resources.test_datasets import REVIEWS, Reviews, reviews_of
 from tests.resources.world import yard
 
 
@@ -81,6 +82,22 @@ async def _examined(edit: str, root: Path) -> list[str]:
 def test_an_edit_of_who_contributed_what_is_found(edit: str, tmp_path: Path) -> None:
     found = asyncio.run(_examined(edit, tmp_path))
     assert any(EDITS[edit][1] in what for what in found), found
+
+
+def test_versions_of_which_one_was_shredded_are_whole(tmp_path: Path) -> None:
+    async def examined() -> list[str]:
+        async with yard(tmp_path) as there:
+            reviews = await reviews_of(there)
+            first = await reviews.publish({"a.csv": b"a"})
+            await reviews.publish({"a.csv": b"b"})
+            await there.world.apply_policies({"all.cedar": '@id("all") permit (principal, action, resource);'})
+            shred = ShredVersion(REVIEWS, first, "asked for", (), keep_shared=False)
+            async with there.guard.admit(there.world.admin.present(), shred) as permit:
+                await there.world.gateway.shredder.shred(permit)
+            directory = there.world.directory
+        return [each.what for each in (await examine(directory)).findings if each.part == "versions" and each.grave]
+
+    assert asyncio.run(examined()) == []
 
 
 def test_versions_that_nobody_edited_are_whole(tmp_path: Path) -> None:

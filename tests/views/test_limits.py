@@ -38,8 +38,8 @@ class Asked:
         self.opened += 1
         yield iter([CONTENT])
 
-    def __call__(self, sql: str, view: View = VIEW, version: str = "v") -> Question:
-        return Question("r", version, view, b"k" * 32, [Source("csv", len(CONTENT), self._open)], sql)
+    def __call__(self, sql: str, view: View = VIEW, version: str = "v", subject: str = "person:a") -> Question:
+        return Question(subject, "r", version, view, b"k" * 32, [Source("csv", len(CONTENT), self._open)], sql)
 
 
 async def run(queries: Queries, question: Question) -> int:
@@ -143,10 +143,25 @@ async def test_one_that_nobody_waits_for_is_ended(queries: Queries) -> None:
 @with_engine(SMALL)
 async def test_a_view_is_made_once_for_those_who_ask_at_the_same_time(queries: Queries) -> None:
     asked = Asked()
-    assert await asyncio.gather(*(run(queries, asked("FROM numbers")) for _ in range(5))) == [1000] * 5
+    assert (
+        await asyncio.gather(*(run(queries, asked("FROM numbers", subject=f"person:{n}")) for n in range(5)))
+        == [1000] * 5
+    )
     assert asked.opened == 1
     await run(queries, asked("FROM numbers", version="w"))
     assert asked.opened == 2
+
+
+@with_engine(SMALL)
+async def test_what_was_made_of_a_version_is_forgotten_with_it(queries: Queries) -> None:
+    asked = Asked()
+    for version in ("v", "w"):
+        await run(queries, asked("FROM numbers", version=version))
+    queries.forget("v")
+    await run(queries, asked("FROM numbers", version="w"))
+    assert asked.opened == 2
+    await run(queries, asked("FROM numbers"))
+    assert asked.opened == 3
 
 
 @with_engine(replace(SMALL, kept=1))
@@ -164,6 +179,19 @@ async def test_too_many_at_once_are_told_to_come_back(queries: Queries) -> None:
     await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="too many"):
         await run(queries, asked("FROM numbers"))
+    ended = await asyncio.gather(*running, return_exceptions=True)
+    assert [type(each) for each in ended] == [Unanswered, Unanswered]
+    assert await run(queries, asked("FROM numbers")) == 1000
+
+
+@with_engine(replace(SMALL, each=2, at_once=3, query_s=2))
+async def test_one_who_asks_much_at_once_leaves_room_for_others(queries: Queries) -> None:
+    asked = Asked()
+    running = [asyncio.create_task(run(queries, asked(ENDLESS))) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="yours"):
+        await run(queries, asked("FROM numbers"))
+    assert await run(queries, asked("FROM numbers", subject="person:b")) == 1000
     ended = await asyncio.gather(*running, return_exceptions=True)
     assert [type(each) for each in ended] == [Unanswered, Unanswered]
     assert await run(queries, asked("FROM numbers")) == 1000

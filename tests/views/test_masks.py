@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import io
 import json
+import math
 from typing import Any
 
 import pyarrow as pa
@@ -110,6 +111,20 @@ def test_rows_are_those_that_compare_so_and_none_without_a_value(comparison: Com
 def test_a_filter_compares_what_is_there_not_what_is_shown() -> None:
     of = view(Column("a", Mask.REDACT), conditions=(Condition("a", Comparison.EQUAL, ("x' OR '1'='1",)),))
     assert made(of, {"a": ["x", "y"]}) == {"a": []}
+
+
+@pytest.mark.parametrize("comparison", Comparison)
+def test_a_value_that_is_no_number_is_none(comparison: Comparison) -> None:
+    of = view(Column("a"), Column("b"), conditions=(Condition("a", comparison, (1,)),))
+    assert 9 not in made(of, {"a": [1.0, 0.5, 2.0, float("nan")], "b": [1, 2, 3, 9]})["b"]
+
+
+@pytest.mark.parametrize("mask", [{}, {"mask": Mask.BUCKET, "width": 0.5}])
+@pytest.mark.parametrize("type_", [pa.float32(), pa.float64()])
+def test_a_zero_has_no_sign_that_would_single_it_out_of_its_group(mask: dict[str, Any], type_: pa.DataType) -> None:
+    of = view(Column("a", **mask), k=3, quasi_identifiers=("a",))
+    found = made(of, {"a": pa.array([0.0, -0.0, 0.0], type_)})["a"]
+    assert [math.copysign(1, value) for value in found] == [1, 1, 1]
 
 
 def test_names_of_columns_are_no_sql() -> None:

@@ -28,7 +28,7 @@ class Mask(StrEnum):
 
 
 class Comparison(StrEnum):
-    """How a row filter compares. A row without a value in the column is never kept."""
+    """How a row filter compares. A row without a value in the column, or with NaN, is never kept."""
 
     EQUAL = "="
     UNEQUAL = "!="

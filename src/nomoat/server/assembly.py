@@ -231,6 +231,7 @@ def _wire(
     resolvers = resolvers_of(parts)
     guard = _guard(configuration, parts, resolvers, log, clock)
     connect(parts, guard)
+    parts.shredder.listen(lambda commit, _: apart.engine.forget(commit))
     admission = Admission(configuration.limits, guard.strangers.count)
     status = Status(watch(configuration, log, stores.state, guard, admission, clock))
     resolvers[ReadStatus] = status.resolve

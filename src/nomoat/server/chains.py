@@ -14,7 +14,8 @@ from nomoat.core.chain import Changed, hashes_of, identify, manifest_digest
 from nomoat.core.lifecycle import Stage
 from nomoat.core.operation import ApproveVersion
 from nomoat.core.record import Json
-from nomoat.stores.state.schema import blob, change, revision, stage
+from nomoat.stores.rounds import changed_contents
+from nomoat.stores.state.schema import change, revision, stage
 
 Tell = Callable[[str], None]
 _AT_ONCE: Final = 500
@@ -65,11 +66,7 @@ def _look_at_approvals(connection: Connection, approved: Mapping[int, str], tell
 
 def _changes(connection: Connection, commits: list[str]) -> Mapping[str, list[Changed]]:
     found: dict[str, list[Changed]] = {}
-    rows = connection.execute(
-        select(change.c.revision, change.c.path, blob.c.digest, blob.c.size)
-        .outerjoin(blob, blob.c.id == change.c.blob)
-        .where(change.c.revision.in_(commits))
-    )
+    rows = connection.execute(changed_contents().where(change.c.revision.in_(commits)))
     for commit, path, digest, size in rows:
         found.setdefault(commit, []).append(Changed(path, digest or "", size or 0))
     return found

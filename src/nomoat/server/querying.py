@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import logging
 import os
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class Limits:
     kept_s: float = 600.0
     at_once: int = 2
     waiting: int = 16
+    each: int = 4  # of them, of one person or workload
     threads: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
 
 
@@ -78,7 +80,7 @@ class Queries:
         self._process = process
         self._limits = limits or Limits()
         self._room = asyncio.Semaphore(self._limits.at_once)
-        self._open = 0
+        self._open = Counter[str]()  # by who asked
         self._made: dict[Key, _Made] = {}
         self._making = WeakValueDictionary[Key, asyncio.Lock]()  # while somebody makes or awaits that view
 
@@ -87,9 +89,11 @@ class Queries:
         """Run a query; its answer is complete on entering, and received from the process as it is sent on."""
         if find_spec("pyarrow") is None:
             raise Unavailable("queries", "pyarrow is missing at the gateway; install nomoat[query] there")
-        if self._open >= self._limits.waiting:
+        if self._open[question.subject] >= self._limits.each:
+            raise Unavailable("queries", f"{self._limits.each} of yours at once is the most; wait for one of them")
+        if self._open.total() >= self._limits.waiting:
             raise Unavailable("queries", "too many of them at once; try again")
-        self._open += 1
+        self._open[question.subject] += 1
         try:
             async with contextlib.AsyncExitStack() as stack:
                 async with self._room:
@@ -97,7 +101,12 @@ class Queries:
                 rows, size = _counted(said, self._limits.rows, self._limits.answer)
                 yield Answer(rows, size, child.parts(size))
         finally:
-            self._open -= 1
+            self._open -= Counter([question.subject])  # which forgets who has none
+
+    def forget(self, version: str) -> None:
+        """Forget the views of a version that is destroyed."""
+        for key in [key for key in self._made if key[1] == version]:
+            os.close(self._made.pop(key).memory)
 
     def close(self) -> None:
         """Forget every made view."""

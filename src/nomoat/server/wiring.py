@@ -15,6 +15,7 @@ from nomoat.core.errors import NoMoatError
 from nomoat.core.operation import (
     ApplyDirectory,
     ApplyPolicy,
+    DiffVersions,
     Enroll,
     EraseContent,
     ExplainRecord,
@@ -24,6 +25,7 @@ from nomoat.core.operation import (
     JoinWorkload,
     ListRepositories,
     ListVersions,
+    LowerLabel,
     Operation,
     ProveOwnRecord,
     ProveRecord,
@@ -31,6 +33,7 @@ from nomoat.core.operation import (
     ReadEntries,
     ReadLineage,
     ReadLog,
+    ReadManifest,
     ReadPolicy,
     RegisterDevice,
     RenewCertificate,
@@ -165,6 +168,9 @@ def glances_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         ApplyPolicy: parts.policies.glance,
         ListVersions: parts.lifecycle.glance,
         ReadLineage: parts.tracing.glance,
+        LowerLabel: parts.tracing.glance_lower,
+        ReadManifest: parts.comparing.glance,
+        DiffVersions: parts.comparing.glance,
     }
 
 

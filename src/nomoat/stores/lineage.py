@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_or
 from nomoat.core.errors import Conflict, NotFound, NotPermitted
 from nomoat.core.lineage import NOTHING, RUN_S, Label, Lowered, Origin, Read, Run, Source
 from nomoat.core.names import Classification, RepositoryKind, RepositoryName
-from nomoat.stores.revisions import Revision, ancestry
+from nomoat.stores.revisions import Revision
 from nomoat.stores.stages import BY_ITSELF
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import label, origin, reading, repository, revision
@@ -72,13 +72,14 @@ class Lineage:
         self._pending[key] = read
         try:
             async with self._turn:
-                if key not in self._pending:  # stored with what others read
+                if key in self._known:  # stored with what others read
                     return
-                batch = dict(self._pending)
+                batch = {**self._pending, key: read}
                 # What is decided on it is decided in a later transaction, which is followed.
                 await self._state.write(partial(_note, batch), lambda _: self._noted(batch), followed=False)
         finally:
-            self._pending.pop(key, None)
+            if self._pending.get(key) is read:  # and not that of a request for the same file
+                del self._pending[key]
 
     def _noted(self, batch: Mapping[_Key, Read]) -> None:
         for key in batch:
@@ -118,7 +119,8 @@ def derive(connection: Connection, made: Revision, run: Run, describe: Describe)
     """Note what a new version came of, and return what it inherits. `describe` makes the statement that is kept of it."""
     newest = connection.scalar(select(func.coalesce(func.max(reading.c.number), 0)))
     row = {"revision": made.id, "repository": made.repository, "subject": run.subject, "session": run.session}
-    bounds = {"since": made.at - RUN_S, "upto": newest, "record": run.record}
+    since = (made.at - RUN_S) // DAY_S * DAY_S  # the first reading of a day stands for all of that day
+    bounds = {"since": since, "upto": newest, "record": run.record}
     connection.execute(insert(origin).values(**row, **bounds, at=made.at, statement=b""))
     found = sources(connection, made.id)
     own = named(connection, [made.repository])[made.repository]
@@ -190,25 +192,27 @@ def statement_of(connection: Connection, commit: str) -> bytes:
 
 
 def writers(connection: Connection, commit: str) -> frozenset[str]:
-    """Who wrote a version, in whatever commit up to it, and who published what it inherits from."""
-    found, seen, left = set[str](), {commit}, [commit]
+    """Who wrote a version, in whatever commit up to it, and who wrote what it has its label from.
+
+    Of a repository that was deleted it is not known any more which version came before which: whoever published in it.
+    """
+    found, seen, left = set[str](), set[str](), {commit}
     while left:
-        chain = ancestry(left.pop())
-        authors = connection.execute(
-            select(revision.c.id, revision.c.author).join(chain, chain.c.id == revision.c.id)
-        ).all()
-        found.update(author for _, author in authors)
-        seen.update(each for each, _ in authors)
+        seen |= left
+        first = select(revision.c.id, revision.c.parent).where(revision.c.id.in_(left)).cte(recursive=True)
+        chain = first.union(select(revision.c.id, revision.c.parent).join(first, revision.c.id == first.c.parent))
+        there = select(repository.c.id)
+        gone = select(reading.c.repository).where(reading.c.revision.in_(left), reading.c.repository.not_in(there))
+        found.update(connection.scalars(select(revision.c.author).join(chain, chain.c.id == revision.c.id).distinct()))
+        found.update(connection.scalars(select(origin.c.subject).where(origin.c.repository.in_(gone)).distinct()))
         read = (
             select(reading.c.revision)
             .join(origin, of_run())
-            .join(chain, chain.c.id == origin.c.revision)
-            .where(reading.c.revision.in_(select(label.c.revision)))  # what inherits nothing is what it was declared
+            .where(or_(origin.c.revision.in_(select(chain.c.id)), origin.c.repository.in_(gone)))
+            .where(or_(reading.c.classification > NOTHING.classification.value, reading.c.labels != "[]"))
             .distinct()
         )
-        new = set(connection.scalars(read)) - seen
-        seen |= new
-        left += new
+        left = set(connection.scalars(read)) - seen
     return frozenset(found)
 
 

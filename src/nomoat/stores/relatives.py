@@ -13,7 +13,8 @@ from sqlalchemy.dialects.sqlite import insert as insert_or
 from nomoat.core.lineage import Load, Relative
 from nomoat.stores.lineage import of_run
 from nomoat.stores.revisions import ancestry
-from nomoat.stores.state.schema import blob, change, load, origin, reading, revision
+from nomoat.stores.rounds import changed_contents
+from nomoat.stores.state.schema import change, load, origin, reading, revision
 
 MOST: Final = 1_000
 """Versions in one answer."""
@@ -162,13 +163,13 @@ def _matching(sought: Sought) -> ColumnElement[bool]:
     if sought.digest:
         where.append(reading.c.digest == sought.digest)
     if sought.contributor:
-        contents = (
-            select(blob.c.digest)
-            .join(change, change.c.blob == blob.c.id)
+        theirs = (
+            changed_contents()
             .join(revision, revision.c.id == change.c.revision)
             .where(revision.c.repository == sought.repository, revision.c.author == sought.contributor)
+            .subquery()
         )
-        where.append(reading.c.digest.in_(contents))
+        where.append(reading.c.digest.in_(select(theirs.c.digest).where(theirs.c.digest.is_not(None))))
     return and_(*where)
 
 

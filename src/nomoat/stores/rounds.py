@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from nomoat.core.chain import Changed, Link, hashes_of
 from nomoat.core.directory import Cap
@@ -16,7 +16,7 @@ from nomoat.core.errors import Conflict, TooLarge
 from nomoat.core.lifecycle import Stage
 from nomoat.stores.revisions import ancestry, load_snapshot
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import blob, change, revision, stage
+from nomoat.stores.state.schema import blob, branch, change, destroyed, revision, stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,30 @@ class Rounds:
 
 def approved_before(connection: Connection, commit: str) -> str | None:
     """The newest approved version before a version, which is not asked; None when there is none."""
+    return _approved(connection, commit, depth=1)
+
+
+def _approved(connection: Connection, commit: str, depth: int = 0) -> str | None:
+    """The newest approved version among a version and those before it, from `depth` commits back."""
     chain = ancestry(commit)
     newest = select(func.max(stage.c.number)).group_by(stage.c.revision)
     approved = select(stage.c.revision).where(stage.c.number.in_(newest), stage.c.stage == Stage.APPROVED.value)
     return connection.scalar(
-        select(chain.c.id).where(chain.c.id.in_(approved), chain.c.depth > 0).order_by(chain.c.depth).limit(1)
+        select(chain.c.id).where(chain.c.id.in_(approved), chain.c.depth >= depth).order_by(chain.c.depth).limit(1)
+    )
+
+
+def changed_contents() -> "Select[str, str, str | None, int | None]":
+    """Every change: its revision, path, and the digest and size of the content that it sets, destroyed since or not."""
+    return (
+        select(
+            change.c.revision,
+            change.c.path,
+            func.coalesce(blob.c.digest, destroyed.c.digest).label("digest"),
+            func.coalesce(blob.c.size, destroyed.c.size).label("size"),
+        )
+        .outerjoin(blob, blob.c.id == change.c.blob)
+        .outerjoin(destroyed, (destroyed.c.revision == change.c.revision) & (destroyed.c.path == change.c.path))
     )
 
 
@@ -57,11 +76,7 @@ def links(connection: Connection, commit: str) -> list[Link]:
     """The chain of manifests that ends with a version, oldest first."""
     chain = ancestry(commit)
     changes: dict[str, list[Changed]] = {}
-    rows = connection.execute(
-        select(change.c.revision, change.c.path, blob.c.digest, blob.c.size)
-        .select_from(chain.join(change, change.c.revision == chain.c.id).outerjoin(blob, blob.c.id == change.c.blob))
-        .order_by(change.c.path)
-    )
+    rows = connection.execute(changed_contents().join(chain, chain.c.id == change.c.revision).order_by(change.c.path))
     for each, path, digest, size in rows:
         changes.setdefault(each, []).append(Changed(path, digest or "", size or 0))
     made = connection.execute(
@@ -88,15 +103,29 @@ def require_allowed(connection: Connection, repository: str, commit: str, limits
 
 
 def _require_appended(connection: Connection, repository: str, commit: str, base: str) -> None:
-    approved = load_snapshot(connection, repository, base)
-    paths = connection.scalars(select(change.c.path).where(change.c.revision == commit).order_by(change.c.path))
-    touched = [path for path in paths if approved and path in approved.files]
-    if touched:
-        more = f" and {len(touched) - 1} more" if len(touched) > 1 else ""
-        raise Conflict(
-            f"{touched[0]}{more}: version {base[:12]} is approved and has it, and this dataset is append-only: add a "
-            "file under another name, or have that version withdrawn first"
-        )
+    """Nothing of `base` is touched, and nothing that another branch serves is set to something else."""
+    heads = connection.scalars(select(branch.c.revision).where(branch.c.repository == repository))
+    others = sorted({_approved(connection, head) or base for head in heads if head != commit} - {base})
+    changes = connection.execute(
+        select(change.c.path, blob.c.digest)
+        .select_from(change.outerjoin(blob, blob.c.id == change.c.blob))
+        .where(change.c.revision == commit)
+        .order_by(change.c.path)
+    ).all()
+    for version in (base, *others):
+        approved = load_snapshot(connection, repository, version)
+        there = {path: held.digest for path, held in approved.files.items()} if approved else {}
+        touched = [
+            path
+            for path, digest in changes
+            if path in there and (version == base or (digest and digest != there[path]))
+        ]
+        if touched:
+            more = f" and {len(touched) - 1} more" if len(touched) > 1 else ""
+            raise Conflict(
+                f"{touched[0]}{more}: version {version[:12]} is approved and has it, and this dataset is append-only: "
+                "add a file under another name, or have that version withdrawn first"
+            )
 
 
 def _require_below(connection: Connection, commit: str, base: str, cap: Cap) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
 from nomoat.core.errors import Conflict, NotFound
 from nomoat.core.lifecycle import Stage, Standing
@@ -24,7 +24,7 @@ from nomoat.stores.references import SHOWN, Forgotten
 from nomoat.stores.revisions import load_snapshot
 from nomoat.stores.stages import served, set_stage, standing
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import blob, branch, change, revision, upload
+from nomoat.stores.state.schema import blob, branch, change, destroyed, profile, revision, upload
 from nomoat.stores.streaming import ciphertext_size
 
 NAMED: Final = 8  # versions that a refusal names
@@ -120,9 +120,13 @@ def shred(
 
 def _destroy(connection: Connection, page: Sequence[str]) -> list[Forgotten]:
     rows = connection.execute(select(blob.c.id, blob.c.size).where(blob.c.id.in_(page))).all()
+    held = select(change.c.revision, change.c.path, blob.c.digest, blob.c.size).join(blob, blob.c.id == change.c.blob)
+    names = ("revision", "path", "digest", "size")
+    connection.execute(insert(destroyed).from_select(names, held.where(change.c.blob.in_(page))))
     # Only versions that are shredded, now or before, have these: to the others such a path is one that was replaced.
     connection.execute(update(change).where(change.c.blob.in_(page)).values(blob=None))
-    connection.execute(delete(upload).where(upload.c.blob.in_(page)))
+    for table in (upload, profile):
+        connection.execute(delete(table).where(table.c.blob.in_(page)))
     connection.execute(delete(blob).where(blob.c.id.in_(page)))
     return [Forgotten(row.id, ciphertext_size(row.size)) for row in rows]
 

@@ -108,8 +108,8 @@ def _pseudonym(key: bytes, value: bytes) -> str:
 
 def _masked(column: Column, name: str, type: Any) -> str:
     match column.mask:
-        case Mask.NONE:
-            return name
+        case Mask.NONE:  # plus zero: -0.0 is in one group with 0.0, and must not look different there
+            return f"{name} + 0" if pyarrow.types.is_floating(type) else name
         case Mask.REDACT:
             return f"'{REDACTED}'"
         case Mask.TRUNCATE if column.to:
@@ -119,7 +119,7 @@ def _masked(column: Column, name: str, type: Any) -> str:
         case Mask.BUCKET:
             bucket = f"floor({name} / {column.width!r}) * {column.width!r}"
             whole = pyarrow.types.is_integer(type) and column.width == int(column.width)
-            return f"CAST({bucket} AS BIGINT)" if whole else f"CAST({bucket} AS DOUBLE)"
+            return f"CAST({bucket} AS BIGINT)" if whole else f"CAST({bucket} + 0 AS DOUBLE)"
         case _:
             raise BrokenView(f"nothing is known of the mask {column.mask}")
 
@@ -127,7 +127,7 @@ def _masked(column: Column, name: str, type: Any) -> str:
 def _conditions(
     conditions: Sequence[Condition], numbered: Mapping[str, str], types: Mapping[str, str]
 ) -> tuple[str, list[object]]:
-    """What SQL says of the conditions, and the values that go with it. Without a value nothing compares."""
+    """What SQL says of the conditions, and the values that go with it. Without a value, or with NaN, nothing compares."""
     said, values = ["true"], list[object]()
     for condition in conditions:
         name = numbered[condition.column]
@@ -135,6 +135,8 @@ def _conditions(
         several = condition.comparison in {Comparison.AMONG, Comparison.NOT_AMONG}
         said.append(f"{name} {condition.comparison.value.upper()} {f'({places})' if several else places}")
         values += condition.values
+        if types[name] in {"FLOAT", "DOUBLE"}:  # where NaN is more than everything
+            said.append(f"NOT isnan({name})")
     return " AND ".join(said), values
 
 

@@ -29,7 +29,7 @@ from nomoat.resources.directory.metrics import described_metric
 from nomoat.resources.metrics.answers import Answer, answer, dump_answer, load_answer
 from nomoat.resources.metrics.mechanism import FORMATS, Noise, Question, parts, shape
 from nomoat.resources.repositories.labels import Version, as_inherited, matches, repository_target, version_of
-from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
+from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in, require_kept
 from nomoat.stores.budgets import Asked, Asker, Budgets, require_left
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import CreatedRepository
@@ -159,11 +159,10 @@ class Metrics:
         costs or its files have not what it needs, `Unavailable` when it cannot be had now, `Revoked`.
         """
         place = place_in(permit.claim(ReadMetric), BudgetPlace)
-        if place.snapshot is None:
-            raise NotFound("Revision not found", kind="revision")
+        snapshot = require_kept(place.snapshot)
         if place.metric is None:
             raise NotFound(f"{place.declared.name} has no metric of that name", kind="entry")
-        metric, commit = place.metric, place.snapshot.revision.id
+        metric, commit = place.metric, snapshot.revision.id
         asked = Asked(str(place.declared.name), commit, digest_of(metric))
         turn = self._turns.setdefault(asked, asyncio.Lock())
         async with turn:

@@ -90,6 +90,15 @@ class Comparing:
         """The resolver of each operation."""
         return {ReadManifest: self.resolve_manifest, DiffVersions: self.resolve_diff}
 
+    def glance(self, who: Principal, operation: ReadManifest | DiffVersions) -> Resolved[ReadManifest | DiffVersions]:
+        """Resolve the version alone, without its files and those before it. Raises `NotFound`."""
+        declared, created = existing(self._directory, self._catalog, operation.repository)
+        after = self._catalog.snapshot(created, operation.revision)
+        version = self._version(after, who) if after else None
+        targets = as_inherited(repository_target(declared, version), version)
+        place = {"place": ComparedPlace(created, None, None, Alike((), (), ()))}
+        return Resolved(operation, targets, place, repository_target(declared), MISSING)
+
     def resolve_manifest(self, who: Principal, operation: ReadManifest) -> Resolved[ReadManifest]:
         """Resolve a version with its files, and those that versions before it had. Raises `NotFound`."""
         return self._resolved(who, operation, operation.repository, None, operation.revision, past=True)
@@ -155,8 +164,8 @@ class Comparing:
             for link in self._rounds.links(after.revision.id)
         ]
         files = files_of(links)
-        stored = {path: after.files[path] for path in files}
-        profiles = await self._profiles.of(place.created.id, stored.values(), lambda: False)
+        stored = [after.files[path] for path in files if path in after.files]  # of a shredded one, not all
+        profiles = await self._profiles.of(place.created.id, stored, lambda: False)
         rows = {
             path: profiles[held.digest].rows
             for path, held in files.items()
@@ -180,7 +189,7 @@ class Comparing:
 
     def _held(self, of: Snapshot, visible: frozenset[str]) -> dict[str, Held]:
         files = files_of(self._rounds.links(of.revision.id))
-        return {path: held for path, held in files.items() if path in visible}
+        return {path: held for path, held in files.items() if path in visible and path in of.files}
 
     async def _profiled(
         self, permit: Permit[DiffVersions], place: ComparedPlace, was: Mapping[str, Held], now: Mapping[str, Held]

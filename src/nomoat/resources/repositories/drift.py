@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
 from nomoat.core.chain import Held
-from nomoat.core.profile import Column, Profile, Signature, length_of
+from nomoat.core.profile import Profile, Signature, length_of
 
-KeyT = TypeVar("KeyT", str, int)
+KeyT = TypeVar("KeyT", str | None, int)
 
 LEAST_SHOWN: Final = 5  # rows that have a value, before it is named
 MOST_SHOWN: Final = 20  # paths, columns or values of one kind
@@ -27,8 +27,8 @@ ROWS_CHANGE: Final = 0.5  # of the row count
 class Drift(NamedTuple):
     """How far a column's values (or its texts' lengths) moved: total variation distance, from 0 to 1.
 
-    `values` has for each value that is shown its share before and after, the rest is together under ''; quantiles of
-    lengths (a tenth, half, nine tenths) are in characters.
+    `values` has for each value that is shown its share before and after, the rest is together under '', rows without a
+    value as well; quantiles of lengths (a tenth, half, nine tenths) are in characters.
     """
 
     column: str
@@ -69,7 +69,10 @@ NOTHING_ALIKE: Final = Alike()
 
 @dataclass(slots=True)
 class Differences:
-    """Everything about two versions. `schema` maps columns to their types before and after ('' for none)."""
+    """Everything about two versions. `schema` maps columns to their types before and after ('' for none).
+
+    `uncounted` are columns whose few values cannot be compared any more, because there are too many.
+    """
 
     added: Sequence[str] = ()
     changed: Sequence[str] = ()
@@ -78,6 +81,7 @@ class Differences:
     rows: tuple[int, int] = (0, 0)
     schema: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     values: Sequence[Drift] = ()
+    uncounted: Sequence[str] = ()
     lengths: Sequence[Drift] = ()
     alike: Alike = NOTHING_ALIKE
     unprofiled: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -113,6 +117,7 @@ def compared(
     )
     both = sorted(was.keys() & now.keys())
     found.values = _largest(_values(name, was[name], now[name]) for name in both)
+    found.uncounted = [name for name in both if was[name].repeats and now[name].counts is None]
     found.lengths = _largest(_lengths(name, was[name], now[name]) for name in both)
     found.alike = _alike(new, {path: each for path, each in before.items() if path not in new}, profiles)
     found.flags = flags(found)
@@ -133,6 +138,7 @@ def flags(found: Differences) -> list[str]:
     said += [
         f"the values of {each.column} moved by {each.distance:.0%}" for each in found.values if each.distance >= DRIFT
     ]
+    said += [f"the values of {name} are too many to compare: they were few" for name in found.uncounted[:MOST_SHOWN]]
     said += [
         f"the lengths of {each.column} moved by {each.distance:.0%}" for each in found.lengths if each.distance >= DRIFT
     ]
@@ -169,41 +175,66 @@ def _unprofiled(files: Mapping[str, Held], profiles: Mapping[str, Profile]) -> d
     return found
 
 
-def _merged(files: Mapping[str, Held], profiles: Mapping[str, Profile]) -> dict[str, Column]:
+class _Merged(NamedTuple):
+    """A column of all files: how often each value was seen (None: too many), and of all rows, about how many have it.
+
+    What was seen of a file of which a part was examined stands for the whole file. `missing` are about how many rows
+    have no value, in files that have no such column, too.
+    """
+
+    type: str
+    counts: Mapping[str, int] | None
+    rows: Mapping[str, float]
+    missing: float
+    lengths: Mapping[int, float]
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it has few values that come again and again, as labels do."""
+        return bool(self.counts) and sum((self.counts or {}).values()) >= 2 * len(self.counts or {})
+
+
+def _merged(files: Mapping[str, Held], profiles: Mapping[str, Profile]) -> dict[str, _Merged]:
     """The columns of all files together; of one type in one file and another in another, both."""
-    found: dict[str, list[Column]] = {}
-    for held in files.values():
-        if held.digest in profiles:
-            for name, column in profiles[held.digest].columns.items():
-                found.setdefault(name, []).append(column)
-    return {name: _together(columns) for name, columns in found.items()}
+    there = [profiles[held.digest] for held in files.values() if held.digest in profiles]
+    names = dict.fromkeys(name for profile in there for name in profile.columns)
+    return {name: _together(name, there) for name in names}
 
 
-def _together(columns: Sequence[Column]) -> Column:
-    values, lengths = Counter[str](), Counter[int]()
-    for column in columns:
-        values.update(column.values or {})
-        lengths.update(column.lengths)
-    few = all(column.values is not None for column in columns)
-    kinds = sorted({column.type for column in columns})
-    return Column("/".join(kinds), sum(column.missing for column in columns), values if few else None, lengths)
+def _together(name: str, profiles: Sequence[Profile]) -> _Merged:
+    counts, rows, lengths = Counter[str](), dict[str, float](), dict[int, float]()
+    kinds, few, missing = set[str](), True, 0.0
+    for profile in profiles:
+        weight = profile.rows / profile.looked if profile.looked else 1.0
+        column = profile.columns.get(name)
+        missing += (profile.looked if column is None else column.missing) * weight
+        if column is None:
+            continue
+        kinds.add(column.type)
+        few = few and column.values is not None
+        counts.update(column.values or {})
+        for value, count in (column.values or {}).items():
+            rows[value] = rows.get(value, 0.0) + count * weight
+        for step, count in column.lengths.items():
+            lengths[step] = lengths.get(step, 0.0) + count * weight
+    return _Merged("/".join(sorted(kinds)), counts if few else None, rows, missing, lengths)
 
 
-def _values(name: str, was: Column, now: Column) -> Drift | None:
-    if not was.values or not now.values:
+def _values(name: str, was: _Merged, now: _Merged) -> Drift | None:
+    if not was.counts or now.counts is None:
         return None
-    before, after = _shares(was.values), _shares(now.values)
+    before, after = [_shares({**each.rows, None: each.missing}) for each in (was, now)]
     moved = {value: (before.get(value, 0.0), after.get(value, 0.0)) for value in before.keys() | after.keys()}
-    counts = Counter(was.values) + Counter(now.values)
-    shown = {value: moved[value] for value in moved if counts[value] >= LEAST_SHOWN}
+    counts = Counter(was.counts) + Counter(now.counts)
+    shown = {value: moved[value] for value in counts if counts[value] >= LEAST_SHOWN}
     shown = dict(sorted(shown.items(), key=lambda each: (-abs(each[1][1] - each[1][0]), each[0]))[:MOST_SHOWN])
-    if len(shown) < len(moved):
-        rest = [moved[each] for each in moved if each not in shown]
+    rest = [shares for value, shares in moved.items() if value not in shown and any(shares)]
+    if rest:
         shown[""] = sum(share for share, _ in rest), sum(share for _, share in rest)
     return Drift(name, _distance(moved.values()), shown)
 
 
-def _lengths(name: str, was: Column, now: Column) -> Drift | None:
+def _lengths(name: str, was: _Merged, now: _Merged) -> Drift | None:
     if not was.lengths or not now.lengths:
         return None
     before, after = _shares(was.lengths), _shares(now.lengths)
@@ -211,8 +242,8 @@ def _lengths(name: str, was: Column, now: Column) -> Drift | None:
     return Drift(name, _distance(moved), before=_quantiles(was.lengths), after=_quantiles(now.lengths))
 
 
-def _shares(counts: Mapping[KeyT, int]) -> dict[KeyT, float]:
-    total = sum(counts.values())
+def _shares(counts: Mapping[KeyT, float]) -> dict[KeyT, float]:
+    total = sum(counts.values()) or 1.0
     return {value: count / total for value, count in counts.items()}
 
 
@@ -220,11 +251,11 @@ def _distance(moved: Iterable[tuple[float, float]]) -> float:
     return sum(abs(after - before) for before, after in moved) / 2
 
 
-def _quantiles(lengths: Mapping[int, int]) -> tuple[int, ...]:
-    total, found, passed = sum(lengths.values()), list[int](), 0
+def _quantiles(lengths: Mapping[int, float]) -> tuple[int, ...]:
+    total, found, passed = sum(lengths.values()), list[int](), 0.0
     steps = sorted(lengths.items())
     for share in (0.1, 0.5, 0.9):
-        passed = 0
+        passed = 0.0
         for step, count in steps:
             passed += count
             if passed >= share * total:

@@ -141,15 +141,23 @@ class Tracing:
         discovery = self._discovery(operation.repository)
         return Resolved(operation, targets, {"place": place}, discovery, MISSING, parts=parts)
 
+    def glance_lower(self, who: Principal, operation: LowerLabel) -> Resolved[LowerLabel]:
+        """Resolve the version without looking who had a part in it. Raises `NotFound`."""
+        return self._lowering(who, operation, lambda _: False)
+
     def resolve_lower(self, who: Principal, operation: LowerLabel) -> Resolved[LowerLabel]:
         """Resolve a version, and whether the caller had a part in it. Raises `NotFound`."""
+        return self._lowering(
+            who,
+            operation,
+            lambda commit: who.subject in self._state.read(lambda connection: writers(connection, commit)),
+        )
+
+    def _lowering(self, who: Principal, operation: LowerLabel, authored: Callable[[str], bool]) -> Resolved[LowerLabel]:
         _, snapshot = self._find(operation.repository, operation.commit if is_commit_id(operation.commit) else "")
         inherited = self._catalog.lineage.label(operation.commit)
-        authored = snapshot is not None and who.subject in self._state.read(
-            lambda connection: writers(connection, operation.commit)
-        )
         version = self._version(snapshot, who)
-        version = version and version._replace(authored=authored)
+        version = version and version._replace(authored=authored(operation.commit))
         declared = self._directory().repositories[operation.repository]
         targets = as_inherited(repository_target(declared, version), version)
         place = LabelPlace(snapshot, inherited)

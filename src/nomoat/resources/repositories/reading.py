@@ -13,14 +13,13 @@ from typing import Any, NamedTuple, final
 
 from nomoat.core.decision import Withhold
 from nomoat.core.errors import Misuse, NotFound
-from nomoat.core.lifecycle import Stage
 from nomoat.core.lineage import Label, Read
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import DescribeFile, DescribeRepository, ListFiles, Operation, ReadFile, Resolved
 from nomoat.core.permit import Permit
 from nomoat.resources.repositories.alike import shown
 from nomoat.resources.repositories.listing import Listing, below
-from nomoat.resources.repositories.resolution import FilePlace, RepositoryPlace, place_in
+from nomoat.resources.repositories.resolution import FilePlace, RepositoryPlace, place_in, require_kept
 from nomoat.resources.repositories.signatures import Signatures, is_signed
 from nomoat.stores.blob import Blob
 from nomoat.stores.catalog import Catalog
@@ -203,27 +202,15 @@ def _shown(permit: Permit[Operation], place: RepositoryPlace) -> Sequence[str]:
 
 
 def _snapshot(place: RepositoryPlace) -> Snapshot:
-    if place.snapshot is None:
-        raise NotFound("Revision not found", kind="revision")
-    _require_kept(place.snapshot.stage)
-    return place.snapshot
+    return require_kept(place.snapshot)
 
 
 def _file(place: FilePlace) -> tuple[Snapshot, FoundFile]:
-    if place.snapshot is None:
-        raise NotFound("Revision not found", kind="revision")
-    commit = place.snapshot.revision.id
-    _require_kept(place.snapshot.stage)
+    snapshot = require_kept(place.snapshot)
+    commit = snapshot.revision.id
     if place.file is None:
         raise _no_entry(place.path, commit)
-    return place.snapshot, FoundFile(place.path, commit, place.file)
-
-
-def _require_kept(stage: Stage | None) -> None:
-    if stage is Stage.SHREDDED:
-        raise NotFound(
-            "This version was shredded: its contents are gone for good; ask for another one", kind="revision"
-        )
+    return snapshot, FoundFile(place.path, commit, place.file)
 
 
 def _no_entry(path: str, commit: str) -> NotFound:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, final
 
 from nomoat.core.directory import Directory, Repository
 from nomoat.core.errors import Malformed, Misuse, NotFound
+from nomoat.core.lifecycle import Stage
 from nomoat.core.lineage import NOTHING, Label
 from nomoat.core.names import RepositoryName
 from nomoat.core.operation import (
@@ -141,6 +142,17 @@ def existing(
     if declared is None or created is None:
         raise NotFound(MISSING, kind="repository", detail="not created" if declared else "not declared")
     return declared, created
+
+
+def require_kept(snapshot: Snapshot | None) -> Snapshot:
+    """The revision that was asked for. Raises `NotFound` when there is none, or its contents were destroyed."""
+    if snapshot is None:
+        raise NotFound("Revision not found", kind="revision")
+    if snapshot.stage is Stage.SHREDDED:
+        raise NotFound(
+            "This version was shredded: its contents are gone for good; ask for another one", kind="revision"
+        )
+    return snapshot
 
 
 @final

@@ -5,11 +5,11 @@ is declared is said only to who may query it. The files go to a process that mak
 of whoever asked first; nobody's SQL comes near them.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol, final
 
 from nomoat.core.directory import Directory
@@ -20,7 +20,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.core.view import FORMATS, View
 from nomoat.resources.repositories.labels import as_inherited, matches, repository_target, version_of, view_target
-from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
+from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in, require_kept
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.created import CreatedRepository
 from nomoat.stores.objects import Objects
@@ -46,8 +46,9 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """SQL over a view of the commit `version` of a repository (by its id). `key` makes the view's pseudonyms."""
+    """`subject`'s SQL over a view of the commit `version` of a repository (by its id). `key` makes the view's pseudonyms."""
 
+    subject: str
     repository: str
     version: str
     view: View
@@ -72,6 +73,10 @@ class Engine(Protocol):
 
     def answer(self, question: Question, /) -> AbstractAsyncContextManager[Answer]:
         """Run the query; the answer is there for the time of the `async with`."""
+        ...
+
+    def forget(self, version: str, /) -> None:
+        """Forget what was made of a version that is destroyed."""
         ...
 
 
@@ -125,14 +130,14 @@ class Views:
         place, sql = place_in(resolved, ViewPlace), resolved.operation.sql
         if place.view is None:
             raise NotFound("View not found", kind="entry")
-        if place.snapshot is None:
-            raise NotFound("Revision not found", kind="revision")
-        sources = self._sources(permit, place.created.id, place.snapshot, place.view)
+        snapshot = require_kept(place.snapshot)
+        sources = self._sources(permit, place.created.id, snapshot, place.view)
         if not sources:
             raise Unanswered("this version has none of the files that the view is made of", ended="no files")
-        await self._note(permit, place.created.id, place.snapshot, place.view, place.label)
+        await self._note(permit, place.created.id, snapshot, place.view, place.label)
         key = self._key_of(place.view.project)
-        question = Question(place.created.id, place.snapshot.revision.id, place.view, key, sources, sql)
+        subject = permit.principal.subject
+        question = Question(subject, place.created.id, snapshot.revision.id, place.view, key, sources, sql)
         async with self._engine.answer(question) as answer:
             permit.note(rows=str(answer.rows))
             yield answer._replace(parts=_checked(permit, answer.parts))
@@ -142,14 +147,17 @@ class Views:
     ) -> None:
         """Keep that the caller's session read these files, as far as the view shows them: what it publishes inherits that."""
         who, at, record = permit.principal, self._clock(), permit.receipt.index
-        for path in _paths(snapshot, view):
-            digest = snapshot.files[path].digest
-            await self._catalog.lineage.note(
-                Read(who.session, who.subject, repository, snapshot.revision.id, path, digest, label, at, record)
-            )
+        commit, files = snapshot.revision.id, snapshot.files
+        reads = [
+            Read(who.session, who.subject, repository, commit, path, files[path].digest, label, at, record)
+            for path in _paths(snapshot, view)
+        ]
+        # At once: one transaction for each of many files would keep everybody else's waiting.
+        await asyncio.gather(*map(self._catalog.lineage.note, reads))
 
     def _sources(self, permit: Permit[QueryView], repository: str, snapshot: Snapshot, view: View) -> Sequence[Source]:
-        files = [(FORMATS[PurePosixPath(path).suffix], snapshot.files[path]) for path in _paths(snapshot, view)]
+        # By the end of the path, not by its suffix: `.csv` has none.
+        files = [(FORMATS["." + path.rpartition(".")[2]], snapshot.files[path]) for path in _paths(snapshot, view)]
         return [Source(kind, file.size, partial(self._opened, permit, repository, file)) for kind, file in files]
 
     @contextmanager

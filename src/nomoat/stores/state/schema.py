@@ -229,6 +229,18 @@ change: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# What a path of a shredded revision held: with it, the chain of manifests can still be checked. Nothing else is left of it.
+destroyed: Final = Table(
+    "destroyed",
+    metadata,
+    Column("revision", Text, refers_to("revision.id"), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 # Where a version stands; the newest row of a revision counts. `record` is the one of the log that led to it (0: none),
 # `statement` what the gateway signed of it.
 stage: Final = Table(
