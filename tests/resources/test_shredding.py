@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from nomoat.attestation.model_signature import FILE_NAME
 from nomoat.core.errors import Conflict, NotFound, NotPermitted, Revoked
 from nomoat.core.lifecycle import Stage
-from nomoat.core.operation import ApproveVersion, ReadFile, ShredVersion
+from nomoat.core.operation import ApproveVersion, Change, ReadFile, ShredVersion, WriteFile
 from nomoat.core.principal import PrincipalKind
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state.look import look_at_state
@@ -232,6 +232,25 @@ async def test_a_backup_of_the_blobs_alone_is_of_no_use_afterwards(there: Yard) 
         KeyEncryptionKey.load(there.world.directory.parent / "kek").derive("state"),
     ) as look:
         assert look.blobs() == []
+
+
+@in_yard
+async def test_a_commit_on_a_version_that_is_shredded_meanwhile_takes_nothing_of_it_along(there: Yard) -> None:
+    shelf = await Shelf.of(there)
+    first = await shelf.publish(a=b"secret", b=b"other")
+    operation = WriteFile(WEIGHTS, "main", (Change("c", content=b"new"),), "on what was there", "")
+    async with there.guard.admit(there.train.present(), operation) as permit:
+        await shelf.shred(first)
+        with pytest.raises(Conflict, match="changed meanwhile"):
+            await there.writing.write_file(permit)
+    third = await shelf.publish(c=b"new")
+    created = there.catalog.find(WEIGHTS)
+    assert created
+    there.catalog.forget_files()
+    snapshot = there.catalog.snapshot(created, third)
+    assert snapshot
+    assert sorted(snapshot.files) == ["c", FILE_NAME]
+    assert await shelf.read("c", third) == b"new"
 
 
 @in_yard
