@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from nomoat.core.verdict import Verdict
 from tests.inspection.building import checkpoint, zipped
+from tests.inspection.hostile import onnx_of
 
 CODE, QUARANTINED = Verdict.CONTAINS_CODE, Verdict.QUARANTINED
 UNSCANNABLE, REFUSED = Verdict.UNSCANNABLE, Verdict.REFUSED
@@ -75,6 +76,13 @@ EVASIONS: Final[dict[str, Evasion]] = {
     "a long number in hexadecimal": _pickle(b"L0x10L\n0"),
     "a number after many spaces": _pickle(b"I" + b" " * 20_000 + b"1\n0"),
     "arguments that a call made": _pickle(b"c__builtin__\nstr\nc__builtin__\ntuple\n((lS'x'\natRR0"),
+    "a pickle behind another one": Evasion("rows.dat", b"(lp0\n." + REACHES, REFUSED, "pickle.dangerous-global"),
+    "a legacy checkpoint as text": Evasion(
+        "pytorch_model.bin",
+        b"L%dL\n.I1001\n.(d." % 0x1950A86A20F9469CFC6C + REACHES,
+        REFUSED,
+        "pickle.dangerous-global",
+    ),
     # -- templates
     "a name in two parts": _template("{{ ''['__cl' ~ 'ass__'] }}"),
     "a name that was set": _template("{% set k = '__cl' + 'ass__' %}{{ ''[k] }}"),
@@ -149,6 +157,9 @@ EVASIONS: Final[dict[str, Evasion]] = {
     "a function of Keras by the name of a class": _keras("keras.models", "load_model", {}),
     "a function of Python in Keras": _keras("builtins", "function", "eval"),
     "a function that is registered": _keras("builtins", "function", "mine", "keras.custom-object"),
+    "a compiled graph in ONNX": Evasion(
+        "model.onnx", onnx_of("com.microsoft", "EPContext"), CODE, "onnx.custom-domain"
+    ),
     # -- archives
     "two directories of zip64": Evasion("model.pt", _two_directories(), REFUSED, "archive.hidden"),
     "an end that says another directory": Evasion("a.zip", _end_says("<L", 16, 1), REFUSED, "archive.hidden"),

@@ -14,8 +14,9 @@ from nomoat.core.operation import ApproveVersion, Change, ReadFile, ShredVersion
 from nomoat.core.principal import PrincipalKind
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state.look import look_at_state
-from nomoat.stores.state.schema import blob, change
+from nomoat.stores.state.schema import blob, change, profile
 from tests.guard.world import Actor
+from tests.resources.test_datasets import REVIEWS, reviews_of, texts
 from tests.resources.test_lifecycle import DECLARED, WEIGHTS
 from tests.resources.world import Yard, in_yard
 
@@ -182,6 +183,20 @@ async def test_it_is_on_record_and_the_blobs_are_removed(there: Yard) -> None:
     (said,) = [record for record in records if record.get("what") == "ShredVersion" and record.get("kind") == "opening"]
     assert first in str(said)
     assert any(r.get("what") == "RemoveContents" and "shredded" in str(r.get("why")) for r in records)
+
+
+@in_yard
+async def test_what_was_known_of_the_rows_goes_with_them(there: Yard) -> None:
+    reviews = await reviews_of(there)
+    commit = await reviews.publish({"a.csv": texts(30, 1)})
+    await reviews.diff()
+    state = there.catalog._state
+    assert state.read(lambda connection: connection.scalar(select(func.count()).select_from(profile))) == 1
+    operation = ShredVersion(REVIEWS, commit, "asked for", (), False)
+    async with there.guard.admit(there.world.admin.present(), operation) as permit:
+        assert len((await there.world.gateway.shredder.shred(permit)).forgotten) == 1
+    assert state.read(lambda connection: connection.scalar(select(func.count()).select_from(profile))) == 0
+    assert there.catalog.stage(commit) is Stage.SHREDDED
 
 
 @in_yard

@@ -30,6 +30,7 @@ _TAKING: Final = words(
 )
 """Filters and methods that return what they are given, or a part of it."""
 
+_GIVEN_TO_MACROS: Final = "(given to macros)"
 _BY_ATTRIBUTE: Final = words("map select reject selectattr rejectattr sort sum min max unique")
 
 
@@ -47,18 +48,20 @@ class Lookups:
         self._bind()
 
     def composed(self) -> Iterator[str]:
-        """Where something is looked up by a composed name."""
+        """Where something is first looked up by a composed name, if anything is."""
         keys = [node.arg for node in self._tree.find_all(nodes.Getitem)]
         keys += [key for node in self._tree.find_all(nodes.Filter) for key in _keys(node)]
+        seen: set[tuple[str, bool]] = set()  # of all keys: what was not composed for one is not for the next
         for key in keys:
-            if self._is_composed(key, set(), changed=False):
+            if self._is_composed(key, seen, changed=False):
                 yield f"a name that is composed in line {key.lineno}"
+                return
 
     def _bind(self) -> None:
         for each in self._tree.find_all(nodes.Assign):
             self._set(each.target, each.node)
-        for block in self._tree.find_all(nodes.AssignBlock):
-            self._set(block.target, None)
+        for rendered in self._tree.find_all(nodes.AssignBlock):
+            self._set(rendered.target, None)
         for loop in self._tree.find_all(nodes.For):
             over = loop.iter
             # The items of a part of a list are those of the list.
@@ -69,22 +72,27 @@ class Lookups:
         for within in self._tree.find_all(nodes.With):
             for target, value in zip(within.targets, within.values, strict=True):
                 self._set(target, value)
-        for macro in self._tree.find_all(nodes.Macro):
-            self._parameters(macro.args, macro.defaults)
-        for call in self._tree.find_all(nodes.CallBlock):
-            self._parameters(call.args, call.defaults)
+        self._bind_parameters()
         for keyword in self._tree.find_all(nodes.Keyword):
             self._attributes[keyword.key].append(keyword.value)
         for pair in self._tree.find_all(nodes.Pair):
             name: object = pair.key.value if isinstance(pair.key, nodes.Const) else None
             self._attributes[name if isinstance(name, str) else ""].append(pair.value)
 
-    def _parameters(self, names: Sequence[nodes.Name], defaults: Sequence[nodes.Node]) -> None:
+    def _bind_parameters(self) -> None:
         """A parameter may be whatever any macro is called with."""
-        calls = [each for each in self._tree.find_all(nodes.Call) if isinstance(each.node, nodes.Name)]
-        given = [value for call in calls for value in (*call.args, *(each.value for each in call.kwargs))]
-        for each in names:
-            self._bound[each.name] += [*given, *defaults]
+        for macro in self._tree.find_all(nodes.Macro):
+            self._take(macro.args, macro.defaults)
+        for block in self._tree.find_all(nodes.CallBlock):
+            self._take(block.args, block.defaults)
+        for call in self._tree.find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name):
+                self._bound[_GIVEN_TO_MACROS] += [*call.args, *(each.value for each in call.kwargs)]
+
+    def _take(self, parameters: Sequence[nodes.Name], defaults: Sequence[nodes.Node]) -> None:
+        self._bound[_GIVEN_TO_MACROS] += defaults
+        for each in parameters:
+            self._bound[each.name].append(nodes.Name(_GIVEN_TO_MACROS, "load"))
 
     def _set(self, target: nodes.Node, value: nodes.Node | None) -> None:
         for each in target.find_all(nodes.Name) if not isinstance(target, nodes.Name) else [target]:

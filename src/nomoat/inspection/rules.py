@@ -62,7 +62,7 @@ RULES: Final[dict[str, Rule]] = {
     "native.executable": Rule(_QUARANTINED, "a program or library of an operating system or virtual machine"),
     "npy.malformed": Rule(_UNSCANNABLE, "not an array of NumPy to its end"),
     "npy.objects": Rule(_CODE, "an array of Python objects: it is loaded by unpickling"),
-    "onnx.custom-domain": Rule(_CODE, "an operator that only code of the model's author provides"),
+    "onnx.custom-domain": Rule(_CODE, "an operator that only code of the model's author provides, or that is compiled"),
     "onnx.external-path": Rule(_REFUSED, "external data outside of the model's folder"),
     "onnx.malformed": Rule(_UNSCANNABLE, "not an ONNX model to its end"),
     "onnx.python-operator": Rule(_CODE, "an operator that calls Python"),

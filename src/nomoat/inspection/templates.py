@@ -46,7 +46,10 @@ _STATEMENT: Final = re.compile(
 )
 
 
-_LOOKUP: Final = re.compile(r"\{[{%][^\n]{0,400}?(?:\[|attribute|attr)")
+# A lookup by what may be put together, or a variable that may hold such a name: what else there is, is not parsed.
+_LOOKUP: Final = re.compile(
+    r"\{[{%][^\n]{0,400}?(?:\[[^\n]{0,200}?(?:[~+%*|(:\\]|['\"]\s+['\"])|attribute|attr)|\{%[-+]?\s*(?:set|for|with|macro)\b"
+)
 _NO_TEMPLATE: Final = (TemplateError, RecursionError, ValueError, OverflowError)
 
 

@@ -24,7 +24,7 @@ from nomoat.stores.references import SHOWN, Forgotten
 from nomoat.stores.revisions import load_snapshot
 from nomoat.stores.stages import served, set_stage, standing
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import blob, branch, change, revision, upload
+from nomoat.stores.state.schema import blob, branch, change, profile, revision, upload
 from nomoat.stores.streaming import ciphertext_size
 
 NAMED: Final = 8  # versions that a refusal names
@@ -122,7 +122,8 @@ def _destroy(connection: Connection, page: Sequence[str]) -> list[Forgotten]:
     rows = connection.execute(select(blob.c.id, blob.c.size).where(blob.c.id.in_(page))).all()
     # Only versions that are shredded, now or before, have these: to the others such a path is one that was replaced.
     connection.execute(update(change).where(change.c.blob.in_(page)).values(blob=None))
-    connection.execute(delete(upload).where(upload.c.blob.in_(page)))
+    for table in (upload, profile):
+        connection.execute(delete(table).where(table.c.blob.in_(page)))
     connection.execute(delete(blob).where(blob.c.id.in_(page)))
     return [Forgotten(row.id, ciphertext_size(row.size)) for row in rows]
 
