@@ -116,7 +116,8 @@ def read_manifest(answer: object) -> DatasetManifest:
     if document.get("format") != FORMAT or not links:
         raise Unintelligible(f"it is no manifest of the format {FORMAT}")
     rows = {path: _whole(count) for path, count in _table(document.get("rows")).items()}
-    return DatasetManifest(document, links, rows, sum(len(link.hashes) - len(link.changes) for link in links))
+    withheld = sum(len(link.hashes) - len(link.changes) - len(link.destroyed) for link in links)
+    return DatasetManifest(document, links, rows, withheld)
 
 
 def _link(said: Answer) -> Link:
@@ -131,6 +132,7 @@ def _link(said: Answer) -> Link:
         tuple(Changed(_text(path), _text(digest), _whole(size)) for path, digest, size in changes),
         tuple(_text(each) for each in _list(said.get("hashes"))),
         _text(said.get("manifest")),
+        tuple(_text(each) for each in _list(said.get("destroyed", []))),
     )
 
 

@@ -34,7 +34,7 @@ class Link:
     """One version: its commit, who made it and when (Unix seconds).
 
     `changes` are those that may be told of, `hashes` stands for every one of them, sorted. `manifest` is the digest
-    that is claimed for it.
+    that is claimed for it. `destroyed` are paths whose contents, which it set, were shredded: of these a hash is left.
     """
 
     commit: str
@@ -43,6 +43,7 @@ class Link:
     changes: tuple[Changed, ...]
     hashes: tuple[str, ...]
     manifest: str
+    destroyed: tuple[str, ...] = ()
 
     def digest(self, before: str) -> str:
         """The digest of the manifest, after one with the digest `before` ('' for the first)."""
@@ -87,6 +88,8 @@ def files_of(links: Iterable[Link]) -> Mapping[str, Held]:
     """The files that are there after a chain, oldest version first, by path."""
     there: dict[str, Held] = {}
     for link in links:
+        for path in link.destroyed:
+            there.pop(path, None)
         for path, digest, size in link.changes:
             if digest:
                 there[path] = Held(digest, size, link.author, link.commit, link.at)

@@ -15,7 +15,7 @@ from nomoat.core.lifecycle import Stage
 from nomoat.core.operation import ApproveVersion
 from nomoat.core.record import Json
 from nomoat.stores.revisions import identify
-from nomoat.stores.state.schema import blob, change, revision, stage
+from nomoat.stores.state.schema import blob, change, destroyed, revision, stage
 
 Tell = Callable[[str], None]
 _AT_ONCE: Final = 500
@@ -43,13 +43,18 @@ def look_at_chains(connection: Connection, logged: Logged, tell: Tell) -> int:
     commits = [*manifests]
     for start in range(0, len(commits), _AT_ONCE):
         part = commits[start : start + _AT_ONCE]
-        changes = _changes(connection, part)
+        changes, gone = _changes(connection, part), _destroyed(connection, part)
         for row in connection.execute(select(revision).where(revision.c.id.in_(part))):
-            made = changes.get(row.id, [])
-            if identify(row.repository, row.parent or "", row.title, row.author, row.at, made) != row.id:
+            made = [each for each in changes.get(row.id, []) if each.path not in gone.get(row.id, {})]
+            hashes = [*hashes_of(made), *gone.get(row.id, {}).values()]
+            # Without its contents' digests, an id follows from nothing: the manifest, which has it, still does.
+            if (
+                row.id not in gone
+                and identify(row.repository, row.parent or "", row.title, row.author, row.at, made) != row.id
+            ):
                 tell(f"version {row.id[:12]} is not the one that its id stands for")
             before = manifests.get(row.parent, "") if row.parent else ""
-            if manifest_digest(before, row.id, row.author, row.at, hashes_of(made)) != row.manifest:
+            if manifest_digest(before, row.id, row.author, row.at, hashes) != row.manifest:
                 tell(f"the manifest of version {row.id[:12]} does not follow from what it says")
             if logged.manifests.get(row.id, row.manifest) != row.manifest:
                 tell(f"the log has another manifest of version {row.id[:12]}")
@@ -62,6 +67,14 @@ def _look_at_approvals(connection: Connection, approved: Mapping[int, str], tell
     for commit, record in connection.execute(rows):
         if approved.get(record, commit) != commit:
             tell(f"version {commit[:12]} is approved by record {record}, which is about another one")
+
+
+def _destroyed(connection: Connection, commits: list[str]) -> Mapping[str, Mapping[str, str]]:
+    """What stands for the changes of versions whose contents were shredded: a hash by path."""
+    found: dict[str, dict[str, str]] = {}
+    for row in connection.execute(select(destroyed).where(destroyed.c.revision.in_(commits))):
+        found.setdefault(row.revision, {})[row.path] = row.hash
+    return found
 
 
 def _changes(connection: Connection, commits: list[str]) -> Mapping[str, list[Changed]]:

@@ -12,7 +12,18 @@ from sqlalchemy import Connection, delete, exists, insert, select
 
 from nomoat.core.errors import Conflict, NotFound
 from nomoat.stores.revisions import Revision, ancestry, read_revision, require_repository
-from nomoat.stores.state.schema import blob, branch, change, profile, repository, revision, stage, tag, upload
+from nomoat.stores.state.schema import (
+    blob,
+    branch,
+    change,
+    destroyed,
+    profile,
+    repository,
+    revision,
+    stage,
+    tag,
+    upload,
+)
 from nomoat.stores.streaming import ciphertext_size
 
 SHOWN: Final = 500  # bound parameters in one statement
@@ -128,8 +139,8 @@ def delete_repository(connection: Connection, repository_id: str) -> list[Forgot
     for table in (upload, profile):
         connection.execute(delete(table).where(table.c.blob.in_(mine)))
     commits = select(revision.c.id).where(revision.c.repository == repository_id)
-    connection.execute(delete(change).where(change.c.revision.in_(commits)))
-    connection.execute(delete(stage).where(stage.c.revision.in_(commits)))
+    for table in (change, destroyed, stage):
+        connection.execute(delete(table).where(table.c.revision.in_(commits)))
     for table in (branch, tag, revision, blob):
         connection.execute(delete(table).where(table.c.repository == repository_id))
     if connection.execute(delete(repository).where(repository.c.id == repository_id)).rowcount != 1:

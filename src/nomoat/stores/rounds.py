@@ -4,11 +4,11 @@ Rules: everything here runs inside a transaction of the caller's. INVARIANT (cap
 of one contributor and the approved one before it does not, however many commits and devices it came by.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from nomoat.core.chain import Changed, Link, hashes_of
 from nomoat.core.directory import Cap
@@ -16,7 +16,7 @@ from nomoat.core.errors import Conflict, TooLarge
 from nomoat.core.lifecycle import Stage
 from nomoat.stores.revisions import ancestry, load_snapshot
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import blob, change, revision, stage
+from nomoat.stores.state.schema import blob, change, destroyed, revision, stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +57,27 @@ def links(connection: Connection, commit: str) -> list[Link]:
     """The chain of manifests that ends with a version, oldest first."""
     chain = ancestry(commit)
     changes: dict[str, list[Changed]] = {}
+    gone: dict[str, dict[str, str]] = {}
+    for row in connection.execute(select(destroyed).join(chain, chain.c.id == destroyed.c.revision)):
+        gone.setdefault(row.revision, {})[row.path] = row.hash
     rows = connection.execute(
         select(change.c.revision, change.c.path, blob.c.digest, blob.c.size)
         .select_from(chain.join(change, change.c.revision == chain.c.id).outerjoin(blob, blob.c.id == change.c.blob))
         .order_by(change.c.path)
     )
     for each, path, digest, size in rows:
+        if path in gone.get(each, {}):
+            continue
         changes.setdefault(each, []).append(Changed(path, digest or "", size or 0))
     made = connection.execute(
         select(revision).join(chain, chain.c.id == revision.c.id).order_by(chain.c.depth.desc())
     ).all()
-    return [
-        Link(row.id, row.author, row.at, tuple(found := changes.get(row.id, [])), hashes_of(found), row.manifest)
-        for row in made
-    ]
+    return [_link(row, changes.get(row.id, []), gone.get(row.id, {})) for row in made]
+
+
+def _link(row: "Row[Any]", changes: Sequence[Changed], gone: Mapping[str, str]) -> Link:
+    hashes = tuple(sorted([*hashes_of(changes), *gone.values()]))
+    return Link(row.id, row.author, row.at, tuple(changes), hashes, row.manifest, tuple(sorted(gone)))
 
 
 def require_allowed(connection: Connection, repository: str, commit: str, limits: Limits) -> None:

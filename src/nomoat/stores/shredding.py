@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
+from nomoat.core.chain import Changed
 from nomoat.core.errors import Conflict, NotFound
 from nomoat.core.lifecycle import Stage, Standing
 from nomoat.stores.catalog import Catalog
@@ -24,7 +25,7 @@ from nomoat.stores.references import SHOWN, Forgotten
 from nomoat.stores.revisions import load_snapshot
 from nomoat.stores.stages import served, set_stage, standing
 from nomoat.stores.state import State
-from nomoat.stores.state.schema import blob, branch, change, profile, revision, upload
+from nomoat.stores.state.schema import blob, branch, change, destroyed, profile, revision, upload
 from nomoat.stores.streaming import ciphertext_size
 
 NAMED: Final = 8  # versions that a refusal names
@@ -120,12 +121,26 @@ def shred(
 
 def _destroy(connection: Connection, page: Sequence[str]) -> list[Forgotten]:
     rows = connection.execute(select(blob.c.id, blob.c.size).where(blob.c.id.in_(page))).all()
+    _stand_in(connection, page)
     # Only versions that are shredded, now or before, have these: to the others such a path is one that was replaced.
     connection.execute(update(change).where(change.c.blob.in_(page)).values(blob=None))
     for table in (upload, profile):
         connection.execute(delete(table).where(table.c.blob.in_(page)))
     connection.execute(delete(blob).where(blob.c.id.in_(page)))
     return [Forgotten(row.id, ciphertext_size(row.size)) for row in rows]
+
+
+def _stand_in(connection: Connection, page: Sequence[str]) -> None:
+    """Keep what stands in the chain of manifests for what is destroyed: it says nothing of a content, and ends no chain."""
+    changed = select(change.c.revision, change.c.path, blob.c.digest, blob.c.size).join(
+        blob, blob.c.id == change.c.blob
+    )
+    rows = [
+        {"revision": row.revision, "path": row.path, "hash": Changed(row.path, row.digest, row.size).hash}
+        for row in connection.execute(changed.where(change.c.blob.in_(page)))
+    ]
+    if rows:
+        connection.execute(insert(destroyed), rows)
 
 
 def _sharers(

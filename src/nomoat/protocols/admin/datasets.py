@@ -67,6 +67,7 @@ def _described(name: RepositoryName, manifest: Manifest) -> dict[str, object]:
             "at": link.at,
             "changes": [list(change) for change in link.changes],
             "hashes": list(link.hashes),
+            "destroyed": list(link.destroyed),
             "manifest": link.manifest,
         }
         for link in manifest.links

@@ -122,7 +122,8 @@ class Comparing:
         before = self._before(created, after, base)
         paths = {*after.files, *(before.files if before else ())}
         if past:
-            paths.update(change.path for link in self._rounds.links(after.revision.id) for change in link.changes)
+            links = self._rounds.links(after.revision.id)
+            paths.update(path for link in links for path in (*(each.path for each in link.changes), *link.destroyed))
         targets = as_inherited(repository_target(declared, version), version)
         other = self._version(before, who) if before else version
         if base and before is not None:
@@ -152,7 +153,11 @@ class Comparing:
         after = _existing(place.after)
         visible = frozenset(shown(place.alike, permit.allow.obligations))
         links = [
-            replace(link, changes=tuple(change for change in link.changes if change.path in visible))
+            replace(
+                link,
+                changes=tuple(change for change in link.changes if change.path in visible),
+                destroyed=tuple(path for path in link.destroyed if path in visible),
+            )
             for link in self._rounds.links(after.revision.id)
         ]
         files = files_of(links)
@@ -163,7 +168,7 @@ class Comparing:
             for path, held in files.items()
             if held.digest in profiles and not profiles[held.digest].why
         }
-        withheld = sum(len(link.hashes) - len(link.changes) for link in links)
+        withheld = sum(len(link.hashes) - len(link.changes) - len(link.destroyed) for link in links)
         permit.note(manifest=after.revision.manifest, files=str(len(files)))
         return Manifest(links, files, rows, withheld)
 

@@ -229,6 +229,17 @@ change: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# What stands in the chain of manifests for a change whose content was shredded, and whose row has no blob any more.
+destroyed: Final = Table(
+    "destroyed",
+    metadata,
+    Column("revision", Text, refers_to("revision.id"), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("hash", Text, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 # Where a version stands; the newest row of a revision counts. `record` is the one of the log that led to it (0: none),
 # `statement` what the gateway signed of it.
 stage: Final = Table(
