@@ -69,7 +69,7 @@ def _patched(data: bytes, old: bytes, new: bytes, count: int = 1) -> bytes:
     return data.replace(old, new, count)
 
 
-def _onnx(domain: str = "", operator: str = "Relu", location: str | None = None) -> bytes:
+def onnx_of(domain: str = "", operator: str = "Relu", location: str | None = None) -> bytes:
     tensor = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [2], [1.0, 2.0])
     if location is not None:
         tensor.ClearField("float_data")
@@ -413,12 +413,12 @@ TENSORS: dict[str, Hostile] = {
     "GGUF with endless text": Hostile(
         b"GGUF" + struct.pack("<LQQQ", 3, 0, 1, 1 << 62), UNSCANNABLE, "gguf.malformed"
     ),
-    "ONNX with external data outside": Hostile(_onnx(location="../../etc/passwd"), REFUSED, "onnx.external-path"),
-    "ONNX with external data at an absolute path": Hostile(_onnx(location="/etc/passwd"), REFUSED, "onnx.external-path"),
-    "ONNX with external data outside on Windows": Hostile(_onnx(location="..\\..\\x"), REFUSED, "onnx.external-path"),
-    "ONNX with an operator of its author": Hostile(_onnx("acme.ops", "Fused"), CODE, "onnx.custom-domain"),
-    "ONNX that calls Python": Hostile(_onnx("com.microsoft", "PythonOp"), CODE, "onnx.python-operator"),
-    "ONNX that breaks off": Hostile(_onnx()[:-9], UNSCANNABLE, "onnx.malformed"),
+    "ONNX with external data outside": Hostile(onnx_of(location="../../etc/passwd"), REFUSED, "onnx.external-path"),
+    "ONNX with external data at an absolute path": Hostile(onnx_of(location="/etc/passwd"), REFUSED, "onnx.external-path"),
+    "ONNX with external data outside on Windows": Hostile(onnx_of(location="..\\..\\x"), REFUSED, "onnx.external-path"),
+    "ONNX with an operator of its author": Hostile(onnx_of("acme.ops", "Fused"), CODE, "onnx.custom-domain"),
+    "ONNX that calls Python": Hostile(onnx_of("com.microsoft", "PythonOp"), CODE, "onnx.python-operator"),
+    "ONNX that breaks off": Hostile(onnx_of()[:-9], UNSCANNABLE, "onnx.malformed"),
     "Parquet with a type that is unpickled": Hostile(
         _parquet({b"ARROW:extension:name": b"arrow.py_extension_type"}), CODE, "parquet.pickle"
     ),

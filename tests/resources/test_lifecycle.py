@@ -33,7 +33,7 @@ from nomoat.core.record import Json
 from nomoat.core.verdict import Verdict
 from nomoat.server.scanning import Scanner, ScannerProcess
 from tests.guard.world import Actor
-from tests.resources.world import Yard, in_yard, yard
+from tests.resources.world import DIGITS, Yard, in_yard, yard
 
 WEIGHTS = RepositoryName(RepositoryKind.MODEL, "acme", "weights")
 DECLARED = """
@@ -59,6 +59,7 @@ classification = "internal"
 owner = "group:ml-engineers"
 """
 CODE = pickle.dumps(ip_address("192.0.2.1"), protocol=4)  # an unknown global: nobody vouches for it
+PLAIN = pickle.dumps({"layers": 3}, protocol=4)
 EVIL = b"cos\nsystem\n(S'true'\ntR."
 
 
@@ -90,6 +91,26 @@ class Parts:
         async with self.there.guard.admit(self.anna.present(), ListVersions(WEIGHTS)) as permit:
             lines = self.there.world.gateway.lifecycle.list_versions(permit)
         return {line.revision.id: line.standing.stage for line in lines}
+
+    async def downloading(self) -> tuple[asyncio.Future[int], asyncio.Event]:
+        """A download whose first part has arrived, and what lets it go on."""
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def download() -> int:
+            read = 0
+            async with (
+                self.there.guard.admit(self.deploy.present(), ReadFile(WEIGHTS, "main", "weights.txt")) as permit,
+                self.there.reading.read_file(permit) as content,
+            ):
+                for part in content.parts or ():
+                    read += len(part)
+                    begun.set()
+                    await go_on.wait()
+            return read
+
+        running = asyncio.ensure_future(download())
+        await begun.wait()
+        return running, go_on
 
     async def served(self, path: str = "weights.txt", revision: str = "main") -> bytes | None:
         try:
@@ -167,23 +188,27 @@ async def test_a_running_download_of_a_withdrawn_version_is_cut(there: Yard) -> 
     parts = await parts_of(there)
     commit = await parts.publish(b"x" * 900_000)
     await parts.approve(commit, parts.anna)
-    begun, go_on = asyncio.Event(), asyncio.Event()
-
-    async def download() -> int:
-        read = 0
-        async with (
-            there.guard.admit(parts.deploy.present(), ReadFile(WEIGHTS, "main", "weights.txt")) as permit,
-            there.reading.read_file(permit) as content,
-        ):
-            for part in content.parts or ():
-                read += len(part)
-                begun.set()
-                await go_on.wait()
-        return read
-
-    running = asyncio.ensure_future(download())
-    await begun.wait()
+    running, go_on = await parts.downloading()
     await parts.withdraw(commit, parts.emil)  # its owner's group
+    go_on.set()
+    with pytest.raises(Revoked, match="withdrawn"):
+        await running
+
+
+@in_yard
+async def test_a_withdrawal_cuts_downloads_though_nobody_waits_for_it_any_more(there: Yard) -> None:
+    """The one who withdraws is revoked, or the log is full, right after the state has it: it is in force all the same."""
+    parts = await parts_of(there)
+    commit = await parts.publish(b"x" * 900_000)
+    await parts.approve(commit, parts.anna)
+    running, go_on = await parts.downloading()
+    before = there.catalog.generation
+    withdrawing = asyncio.ensure_future(parts.withdraw(commit, parts.emil))
+    while there.catalog.generation == before:  # noqa: ASYNC110 - nothing tells of it this early
+        await asyncio.sleep(0)
+    withdrawing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await withdrawing
     go_on.set()
     with pytest.raises(Revoked, match="withdrawn"):
         await running
@@ -207,7 +232,7 @@ async def test_a_version_that_keeps_what_was_quarantined_is_quarantined(there: Y
     await parts.publish(CODE, path="model.pkl")
     second = await parts.publish(b"a", path="README.txt")
     assert (await parts.stages())[second] is Stage.QUARANTINED
-    third = await parts.publish(b"now a text", path="model.pkl")
+    third = await parts.publish(PLAIN, path="model.pkl")
     assert (await parts.stages())[third] is Stage.CANDIDATE
 
 
@@ -265,7 +290,7 @@ async def test_who_may_see_a_file_sees_why_its_version_is_in_quarantine(there: Y
     first = await parts.publish(CODE, path="model.pkl")
     second = await parts.publish(b"a", path="README.txt")
     third = await parts.publish(CODE, path="secret/other.pkl")
-    fourth = await parts.publish(b"now a text", path="model.pkl")
+    fourth = await parts.publish(PLAIN, path="model.pkl")
 
     async def held(by: Actor) -> dict[str, list[str]]:
         async with there.guard.admit(by.present(), ListVersions(WEIGHTS)) as permit:
@@ -326,6 +351,34 @@ async def test_what_nobody_looked_at_is_in_quarantine_and_scanned_later(there: Y
     assert snapshot.files["notes.txt"].verdict is Verdict.CLEAN
     (record,) = [each for each in await gateway.log.read("") if each.get("what") == "ScanContents"]
     assert record["verdicts"] == {"quarantined": 1, "clean": 1}
+
+
+@in_yard
+async def test_what_is_found_bad_later_is_served_no_more_whoever_approved_it(there: Yard) -> None:
+    parts, gateway = await parts_of(there), there.world.gateway
+    before = await parts.publish(b"good")
+    await parts.approve(before, parts.anna)
+    found, there.writing._scan = there.writing._scan, Scanner(Absent()).scan
+    held = await parts.publish(EVIL, path="weights.txt")
+    await parts.approve(held, parts.anna, "the scanner is down, and it is urgent")
+    after = await parts.publish(b"more", path="more.txt")
+    await parts.approve(after, parts.anna, "the same")
+    unreviewed = await there.write(DIGITS, {"rows.txt": EVIL})
+    assert await there.head(DIGITS) == unreviewed
+    there.writing._scan = found
+    running, go_on = await parts.downloading()
+    await gateway.unscanned.sweep()
+    go_on.set()
+    with pytest.raises(Revoked, match="scanned"):
+        await running
+    stages = await parts.stages()
+    assert (stages[held], stages[after], stages[before]) == (Stage.QUARANTINED, Stage.QUARANTINED, Stage.APPROVED)
+    assert await parts.served() == b"good"
+    assert await parts.served(revision=after) is None
+    assert there.catalog.stage(unreviewed) is Stage.QUARANTINED
+    assert await there.head(DIGITS) != unreviewed
+    with pytest.raises(Conflict, match="in quarantine"):  # not without a word
+        await parts.approve(after, parts.anna)
 
 
 @in_yard

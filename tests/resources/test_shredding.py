@@ -19,8 +19,9 @@ from nomoat.core.verdict import Report, Verdict
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.revisions import Draft, Moved, SignatureDraft
 from nomoat.stores.state.look import look_at_state
-from nomoat.stores.state.schema import blob, change
+from nomoat.stores.state.schema import blob, change, profile
 from tests.guard.world import Actor
+from tests.resources.test_datasets import REVIEWS, reviews_of, texts
 from tests.resources.test_lifecycle import DECLARED, WEIGHTS
 from tests.resources.world import Yard, in_yard
 
@@ -208,6 +209,20 @@ async def test_it_is_on_record_and_the_blobs_are_removed(there: Yard) -> None:
 
 
 @in_yard
+async def test_what_was_known_of_the_rows_goes_with_them(there: Yard) -> None:
+    reviews = await reviews_of(there)
+    commit = await reviews.publish({"a.csv": texts(30, 1)})
+    await reviews.diff()
+    state = there.catalog._state
+    assert state.read(lambda connection: connection.scalar(select(func.count()).select_from(profile))) == 1
+    operation = ShredVersion(REVIEWS, commit, "asked for", (), False)
+    async with there.guard.admit(there.world.admin.present(), operation) as permit:
+        assert len((await there.world.gateway.shredder.shred(permit)).forgotten) == 1
+    assert state.read(lambda connection: connection.scalar(select(func.count()).select_from(profile))) == 0
+    assert there.catalog.stage(commit) is Stage.SHREDDED
+
+
+@in_yard
 async def test_the_wrapped_key_is_nowhere_in_the_database_files(there: Yard) -> None:
     shelf = await Shelf.of(there)
     first = await shelf.publish(a=b"one")
@@ -296,6 +311,25 @@ async def test_a_signature_over_what_is_shredded_before_the_commit_is_not_kept(t
     left = replace(signature, over={"a": over["a"]})
     done = await there.catalog.commit(WEIGHTS, replace(removing, signature=left))
     assert set(done.files) == {"a", FILE_NAME}
+
+
+@in_yard
+async def test_a_commit_on_a_version_that_is_shredded_meanwhile_takes_nothing_of_it_along(there: Yard) -> None:
+    shelf = await Shelf.of(there)
+    first = await shelf.publish(a=b"secret", b=b"other")
+    operation = WriteFile(WEIGHTS, "main", (Change("c", content=b"new"),), "on what was there", "")
+    async with there.guard.admit(there.train.present(), operation) as permit:
+        await shelf.shred(first)
+        with pytest.raises(Conflict, match="shredded meanwhile"):
+            await there.writing.write_file(permit)
+    third = await shelf.publish(c=b"new")
+    created = there.catalog.find(WEIGHTS)
+    assert created
+    there.catalog.forget_files()
+    snapshot = there.catalog.snapshot(created, third)
+    assert snapshot
+    assert sorted(snapshot.files) == ["c", FILE_NAME]
+    assert await shelf.read("c", third) == b"new"
 
 
 @in_yard

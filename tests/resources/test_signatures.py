@@ -222,6 +222,23 @@ async def test_a_file_that_lies_there_anew_is_verified_again_and_served(there: Y
 
 
 @in_yard
+async def test_a_link_in_the_place_of_a_file_is_none(there: Yard) -> None:
+    """What lies behind a link can change while the link does not."""
+    parts, _ = await approved(there)
+    path = there.blob_of(WEIGHTS, "weights.txt")
+    elsewhere = there.world.directory / "elsewhere"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    read: list[bytes] = []
+    with pytest.raises(Corrupt):
+        await there.read_into(read, WEIGHTS, "weights.txt", by=parts.deploy)
+    alter(elsewhere, 300_000)
+    with pytest.raises(Corrupt):
+        await there.read_into(read, WEIGHTS, "weights.txt", by=parts.deploy)
+    assert read == []
+
+
+@in_yard
 async def test_downloads_at_the_same_time_wait_for_one_verification(there: Yard) -> None:
     parts = await parts_of(there)
     commit = await parts.publish(LARGE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select, update
 
-from nomoat.core.chain import hashes_of, identify, manifest_digest
+from nomoat.core.chain import faults, hashes_of, identify, manifest_digest
 from nomoat.core.operation import ShredVersion
 from nomoat.server.configuration import load_configuration
 from nomoat.server.fsck import examine
@@ -68,7 +68,10 @@ async def published(root: Path) -> tuple[Path, str]:
 
 
 async def _examined(edit: str, root: Path) -> list[str]:
-    directory, commit = await published(root)
+    return await _edited(*await published(root), edit)
+
+
+async def _edited(directory: Path, commit: str, edit: str) -> list[str]:
     if edit:
         kek = KeyEncryptionKey.load(load_configuration(directory).kek)
         state = State.open(directory / "state.db", kek.derive("state"))
@@ -84,21 +87,34 @@ def test_an_edit_of_who_contributed_what_is_found(edit: str, tmp_path: Path) -> 
     assert any(EDITS[edit][1] in what for what in found), found
 
 
-def test_versions_of_which_one_was_shredded_are_whole(tmp_path: Path) -> None:
-    async def examined() -> list[str]:
-        async with yard(tmp_path) as there:
-            reviews = await reviews_of(there)
-            first = await reviews.publish({"a.csv": b"a"})
-            await reviews.publish({"a.csv": b"b"})
-            await there.world.apply_policies({"all.cedar": '@id("all") permit (principal, action, resource);'})
-            shred = ShredVersion(REVIEWS, first, "asked for", (), keep_shared=False)
-            async with there.guard.admit(there.world.admin.present(), shred) as permit:
-                await there.world.gateway.shredder.shred(permit)
-            directory = there.world.directory
-        return [each.what for each in (await examine(directory)).findings if each.part == "versions" and each.grave]
-
-    assert asyncio.run(examined()) == []
-
-
 def test_versions_that_nobody_edited_are_whole(tmp_path: Path) -> None:
     assert asyncio.run(_examined("", tmp_path)) == []
+
+
+async def _shredded(root: Path, edit: str) -> list[str]:
+    """A version in the middle of a chain is shredded; what the reviewer's own tool and fsck say of the rest."""
+    async with yard(root) as there:
+        reviews: Reviews = await reviews_of(there)
+        first = await reviews.publish({"a.csv": b"a"})
+        await reviews.publish({"a.csv": b"another", "b.csv": b"b"})
+        commit = await reviews.publish({"c.csv": b"c"})
+        await reviews.approve(commit)
+        operation = ShredVersion(REVIEWS, first, "asked for", (), False)
+        async with there.guard.admit(there.world.admin.present(), operation) as permit:
+            await there.world.gateway.shredder.shred(permit)
+        manifest = await reviews.manifest(by=reviews.eve)
+        assert faults(manifest.links) == []
+        assert manifest.withheld == 0
+        assert sorted(manifest.files) == ["a.csv", "b.csv", "c.csv"]
+        directory = there.world.directory
+    return await _edited(directory, commit, edit)
+
+
+def test_a_version_that_was_shredded_is_no_edit_and_what_followed_is_whole(tmp_path: Path) -> None:
+    assert asyncio.run(_shredded(tmp_path, "")) == []
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_after_a_shredded_version_is_found(edit: str, tmp_path: Path) -> None:
+    found = asyncio.run(_shredded(tmp_path, edit))
+    assert any(EDITS[edit][1] in what for what in found), found

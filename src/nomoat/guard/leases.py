@@ -5,7 +5,7 @@ from collections import defaultdict
 from typing import final
 
 from nomoat.core.connection import Presented
-from nomoat.core.operation import Operation
+from nomoat.core.operation import Operation, WithdrawVersion
 from nomoat.core.permit import Lease
 
 
@@ -62,9 +62,10 @@ class Leases:
                 lease.revoke(reason)
 
     def end_version(self, commit: str, reason: str) -> None:
-        """Revoke every lease whose permit is about a version."""
-        for lease in [each for each in self._described if each.version == commit]:
-            lease.revoke(reason)
+        """Revoke every lease whose permit is about a version, but for withdrawing it: that gives out nothing, and is answered."""
+        for lease, (_, operation) in tuple(self._described.items()):
+            if lease.version == commit and not isinstance(operation, WithdrawVersion):
+                lease.revoke(reason)
 
     def in_flight(self) -> list[tuple[Lease, Presented, Operation]]:
         """Every described lease, with what it is for."""

@@ -59,18 +59,27 @@ def inspect_pickles(content: Bytes, inspection: Inspection) -> str:
 
 def seems_pickle(content: Bytes, inspection: Inspection) -> bool:
     """Whether a content of whatever looks would load as a pickle that does something. Raises `Exhausted`."""
-    aside = inspection.aside()
-    interpreter = Interpreter(content, aside)
+    aside, reader = inspection.aside(), Reader(content)
+    named = called = False
     ended = True
     try:
-        interpreter.follow()
+        while reader.at < content.size:  # loaders take one after the other: what begins with a number may go on
+            interpreter = Interpreter(content, aside, reader)
+            try:
+                interpreter.follow()
+            finally:
+                named = named or bool(interpreter.followed.named)
+                called = called or interpreter.followed.called > 0
+            if interpreter.followed.value == _MAGIC:
+                return True
+            if named:
+                break
     except Malformed:
         ended = False
     except Exhausted:
         if not _is_dangerous(aside):
             raise
-    followed = interpreter.followed
-    return (bool(followed.named) and (ended or followed.called > 0)) or _is_dangerous(aside)
+    return (named and (ended or called)) or _is_dangerous(aside)
 
 
 def _is_dangerous(inspection: Inspection) -> bool:

@@ -5,20 +5,27 @@ from collections.abc import Iterator
 from typing import Final, cast
 
 from nomoat.inspection.allowed import classify
+from nomoat.inspection.configurations import code_of
 from nomoat.inspection.content import Inspection, Malformed, leads_outside, words
-from nomoat.inspection.templates import INTERNALS, inspect_template
+from nomoat.inspection.templates import inspect_template, reaches
 
 LARGEST: Final = 64 << 20  # bytes that are parsed
 _MOST_VALUES: Final = 20_000_000
 _TEMPLATES: Final = frozenset({"chat_template", "chat_templates"})
 _KERAS: Final = words(
     """
-    keras keras.activations keras.applications keras.callbacks keras.constraints keras.dtype_policies
+    keras keras.activations keras.constraints keras.dtype_policies
     keras.initializers keras.layers keras.losses keras.metrics keras.mixed_precision keras.models keras.optimizers
     keras.quantizers keras.random keras.regularizers keras_core.layers keras_cv.layers keras_nlp.layers
     keras_hub.layers keras_nlp.models keras_hub.models keras_cv.models tf_keras.layers
     """
 )
+
+
+_KERAS_FUNCTIONS: Final = words(
+    "keras.activations keras.constraints keras.initializers keras.losses keras.metrics keras.regularizers"
+)
+"""Modules whose functions may be named: elsewhere in Keras there are some that load files, or another model."""
 
 
 def inspect_json(data: bytes, inspection: Inspection) -> str:
@@ -36,10 +43,8 @@ def inspect_json(data: bytes, inspection: Inspection) -> str:
         raise Malformed(f"no JSON: {error}") from None
     form = "json"
     for value in _objects(document, inspection):
-        if value.get("auto_map"):
-            inspection.find("json.auto-map", "auto_map")
-        if value.get("trust_remote_code") is True or value.get("custom_pipelines"):
-            inspection.find("json.auto-map", "trust_remote_code")
+        for rule, what in code_of(value):
+            inspection.find(rule, what)
         if "class_name" in value and "config" in value:
             form = "keras-config"
             _keras(value, inspection)
@@ -77,7 +82,7 @@ def _objects(document: object, inspection: Inspection) -> Iterator[dict[str, obj
 def _string(key: str, value: str, inspection: Inspection) -> None:
     if key in _TEMPLATES:
         inspect_template(value, inspection, key)
-    elif ("{{" in value or "{%" in value) and INTERNALS.search(value):
+    elif reaches(value):
         inspect_template(value, inspection, key, sure=False)
 
 
@@ -109,11 +114,25 @@ def _keras(value: dict[str, object], inspection: Inspection) -> None:
         "list",
     }:
         inspection.find("keras.foreign-module", f"builtins.{name}")
-    if name == "function" and not (isinstance(module, str) and module.startswith("keras")) and module != "builtins":
-        inspection.find("keras.foreign-module", f"{module}.{config if isinstance(config, str) else ''}")
+    _keras_function(name, module, value.get("config"), inspection)
     registered = value.get("registered_name")
     if isinstance(registered, str) and ">" in registered:
         inspection.find("keras.custom-object", registered)
     vocabulary = settings.get("vocabulary")
     if isinstance(vocabulary, str) and (leads_outside(vocabulary) or "." in vocabulary):
         inspection.find("keras.reads-file", vocabulary)
+
+
+def _keras_function(name: object, module: object, config: object, inspection: Inspection) -> None:
+    """A function, which a class's name may be as well, is called with whatever the document says."""
+    called = config if name == "function" else name
+    if name != "function" and not (isinstance(module, str) and isinstance(name, str) and name[:1].islower()):
+        return
+    if not isinstance(module, str) or not isinstance(called, str):
+        inspection.find("keras.foreign-module", f"{module}.{called}")
+    elif module == "builtins":  # registered by who loads it; older versions of Keras take it as it says
+        if name == "function":
+            dangerous = classify(module, called)[0] == "pickle.dangerous-global"
+            inspection.find("keras.foreign-module" if dangerous else "keras.custom-object", f"builtins.{called}")
+    elif module and module.replace(".src.", ".") not in _KERAS_FUNCTIONS:
+        inspection.find("keras.foreign-module", f"{module}.{called}")

@@ -17,6 +17,9 @@ _DOMAINS: Final = frozenset(
     {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "ai.onnx.preview", "com.microsoft"}
 )
 _PYTHON: Final = frozenset({"PythonOp", "PythonOpGrad", "PyOp", "PyCustomOp", "PyFunc", "ATen"})
+_COMPILED: Final = frozenset(
+    {"EPContext"}
+)  # a graph as somebody's compiler left it, in the model or in a file beside it
 
 
 class _Field(NamedTuple):
@@ -81,7 +84,7 @@ class _Model:
         for domain, operator in sorted(self.used):
             if operator in _PYTHON:
                 self.inspection.find("onnx.python-operator", f"{domain}.{operator}")
-            elif domain not in _DOMAINS and (domain, operator) not in self.defined:
+            elif operator in _COMPILED or (domain not in _DOMAINS and (domain, operator) not in self.defined):
                 self.inspection.find("onnx.custom-domain", f"{domain}.{operator}")
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:

@@ -4,8 +4,8 @@ Rules: every opcode of protocols 0 to 5 (`pickletools.opcodes`) and no other; fr
 the content, and no operation reaches over the end of one. Long arguments are passed over, not held.
 """
 
-import ast
 import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -14,7 +14,8 @@ from nomoat.inspection.content import BLOCK, Bytes, Exhausted, Malformed
 
 HELD: Final = 4096  # bytes of an argument that are kept
 _LONGEST_TEXT: Final = 64 << 20  # that a line holds
-_MOST_DIGITS: Final = 4300  # Python's own limit
+_FIGURES: Final = b"0123456789+-_ \t\r\v\f."  # that a number may be drawn out with
+_OCTAL: Final = re.compile(rb"\s*[+-]?0[0-7]+\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +156,25 @@ class Reader:
             return self._name(), self._name()
         if code in b"SVP":  # STRING, UNICODE, PERSID
             return self._text(code)
-        line = self._line(_MOST_DIGITS)
+        return self._figures(code)
+
+    def _figures(self, code: int) -> object:
+        """A number in figures, as the C unpickler takes it: of any length, and up to a NUL."""
+        begun = self.at
+        head = self._content.at(begun, min(HELD + 1, self._content.size - begun))
+        if b"\n" not in head and head.strip(_FIGURES):
+            raise Malformed(f"no number at byte {begun}")
+        line = self._line(_LONGEST_TEXT)
+        if len(line) > HELD:
+            if code in b"gp":
+                raise Exhausted(f"a number of endless digits at byte {begun}")
+            return Long(int, len(line))
+        line = line.partition(b"\0")[0]
         if code == 0x46:  # FLOAT
             return _float(line)
-        if code == 0x49 and line in {b"00", b"01"}:  # INT: False and True
-            return line == b"01"
-        return _number(line.removesuffix(b"L") if code == 0x4C else line)
+        if code == 0x49:  # INT: False and True, too
+            return line == b"01" if line in {b"00", b"01"} else _number(line or b"0", 0)
+        return _number(line.removesuffix(b"L"), 0) if code == 0x4C else _number(line, 10)
 
     def _text(self, code: int) -> object:
         """A text of any length."""
@@ -185,11 +199,10 @@ def _decoded(data: bytes, encoding: str) -> str:
         raise Malformed(f"a text that is not {encoding}: {error.reason}") from None
 
 
-def _number(line: bytes) -> int:
-    if len(line) > _MOST_DIGITS:
-        raise Malformed("a number of endless digits")
+def _number(line: bytes, base: int) -> int:
     try:
-        return int(line)
+        # In base 0, C takes a leading zero for octal; so a number is written in Python 2.
+        return int(line, 8 if base == 0 and _OCTAL.fullmatch(line) else base)
     except ValueError:
         raise Malformed(f"no number: {line[:40]!r}") from None
 
@@ -202,15 +215,14 @@ def _float(line: bytes) -> float:
 
 
 def _quoted(line: bytes) -> str:
-    """STRING: the text of a quoted literal of Python 2."""
+    """STRING: the text of a quoted literal of Python 2, which may hold its own quotes."""
     line = line.strip()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in {b"'", b'"'}:
         raise Malformed("a text without its quotes")
     try:
-        inner = ast.literal_eval("b" + line.decode("ascii")) if b"\\" in line else line[1:-1]
-    except (SyntaxError, ValueError, UnicodeDecodeError):
+        return codecs.escape_decode(line[1:-1])[0].decode("latin-1")
+    except ValueError:
         raise Malformed("a text with a wrong escape") from None
-    return codecs.decode(inner, "latin-1")
 
 
 def _of_python_2(argument: object) -> object:

@@ -222,10 +222,18 @@ class Interpreter:
             self._build()
         else:  # REDUCE, NEWOBJ, NEWOBJ_EX
             named = self._pop() if code == 0x92 else None
-            given = tuple_of(self._pop())
-            if given is None:
-                raise Malformed("a call whose arguments are no tuple")
+            given = self._arguments(self._pop())
             stack.append(self._call(self._pop(), (*given, named) if named else given))
+
+    def _arguments(self, given: object) -> tuple[object, ...]:
+        """The arguments of a call. A call may have made them: then they can be a tuple, and go on."""
+        if isinstance(given, Made) or given is _UNKNOWN:
+            self._inspection.find("pickle.suspicious-call", f"calls with {shown(given)}")
+            return (given,)
+        found = tuple_of(given)
+        if found is None:
+            raise Malformed("a call whose arguments are no tuple")
+        return found
 
     def _global(self, module: object, name: object) -> object:
         if not isinstance(module, str) or not isinstance(name, str):

@@ -35,6 +35,9 @@ RULES: Final[dict[str, Rule]] = {
     "archive.trailing": Rule(_QUARANTINED, "bytes follow after the end"),
     "budget.exhausted": Rule(_UNSCANNABLE, "examining all of it would take more than an inspection may"),
     "bzip2.malformed": Rule(_UNSCANNABLE, "not a bzip2 stream to its end"),
+    "configuration.object": Rule(
+        _CODE, "a configuration of objects of any class or calls of any function (_target_, jsonpickle)"
+    ),
     "content.malformed": Rule(_UNSCANNABLE, "could not be read as what it seemed to be"),
     "content.unknown": Rule(_UNSCANNABLE, "no format that is known here"),
     "content.unreadable": Rule(_UNSCANNABLE, "the content could not be read"),
@@ -43,8 +46,10 @@ RULES: Final[dict[str, Rule]] = {
     "gguf.malformed": Rule(_UNSCANNABLE, "not a GGUF file to its end"),
     "gzip.malformed": Rule(_UNSCANNABLE, "not a gzip stream to its end"),
     "hdf5.opaque": Rule(_UNSCANNABLE, "HDF5 is not read here"),
-    "html.script": Rule(_CODE, "a script, a frame, an event handler or an entity in a marked-up text"),
-    "json.auto-map": Rule(_CODE, "a configuration that loads code from the repository (auto_map, trust_remote_code)"),
+    "html.script": Rule(
+        _CODE, "a script, a frame, an event handler, an entity or another document in a marked-up text"
+    ),
+    "json.auto-map": Rule(_CODE, "a configuration that loads code from the repository or another one (auto_map)"),
     "json.duplicate-key": Rule(_QUARANTINED, "a key stands twice in one object: readers differ on which counts"),
     "json.malformed": Rule(_UNSCANNABLE, "begins as JSON and is none"),
     "keras.custom-object": Rule(_CODE, "an object that only registered code can make"),
@@ -57,7 +62,7 @@ RULES: Final[dict[str, Rule]] = {
     "native.executable": Rule(_QUARANTINED, "a program or library of an operating system or virtual machine"),
     "npy.malformed": Rule(_UNSCANNABLE, "not an array of NumPy to its end"),
     "npy.objects": Rule(_CODE, "an array of Python objects: it is loaded by unpickling"),
-    "onnx.custom-domain": Rule(_CODE, "an operator that only code of the model's author provides"),
+    "onnx.custom-domain": Rule(_CODE, "an operator that only code of the model's author provides, or that is compiled"),
     "onnx.external-path": Rule(_REFUSED, "external data outside of the model's folder"),
     "onnx.malformed": Rule(_UNSCANNABLE, "not an ONNX model to its end"),
     "onnx.python-operator": Rule(_CODE, "an operator that calls Python"),
@@ -87,10 +92,14 @@ RULES: Final[dict[str, Rule]] = {
     "script.shebang": Rule(_CODE, "a script: it begins with #!"),
     "tar.malformed": Rule(_UNSCANNABLE, "not a tar archive to its end"),
     "template.call": Rule(_CODE, "a template that calls, filters or tests with more than chat templates need"),
+    "template.composed": Rule(
+        _CODE, "a template that looks something up by a name that it composes: it may reach anything"
+    ),
     "template.dunder": Rule(_REFUSED, "a template that reaches for Python's internals"),
     "template.load": Rule(_CODE, "a template that loads another one"),
     "template.malformed": Rule(_UNSCANNABLE, "a chat template that does not parse"),
     "text.malformed": Rule(_UNSCANNABLE, "begins as text and goes on as something else"),
+    "torch.exported": Rule(_CODE, "a program that torch.export wrote: expressions of it are evaluated"),
     "torch.legacy-layout": Rule(_QUARANTINED, "storages after a legacy checkpoint are not those it names"),
     "torch.script": Rule(_CODE, "TorchScript: code beside the weights"),
     "torch.storage": Rule(_QUARANTINED, "a storage that is missing, or not of the size that the checkpoint says"),

@@ -13,6 +13,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
 from nomoat.inspection.content import Inspection, words
+from nomoat.inspection.lookups import Lookups
 
 LONGEST: Final = 1 << 20  # characters
 _FUNCTIONS: Final = frozenset({"raise_exception", "strftime_now", "namespace", "range", "dict", "caller"})
@@ -45,6 +46,13 @@ _STATEMENT: Final = re.compile(
 )
 
 
+# A lookup by what may be put together, or a variable that may hold such a name: what else there is, is not parsed.
+_LOOKUP: Final = re.compile(
+    r"\{[{%][^\n]{0,400}?(?:\[[^\n]{0,200}?(?:[~+%*|(:\\]|['\"]\s+['\"])|attribute|attr)|\{%[-+]?\s*(?:set|for|with|macro)\b"
+)
+_NO_TEMPLATE: Final = (TemplateError, RecursionError, ValueError, OverflowError)
+
+
 class _Generation(Extension):
     """`{% generation %}` … `{% endgeneration %}`, which transformers adds to mark what a model says."""
 
@@ -64,7 +72,34 @@ def is_template(text: str) -> bool:
     """Whether a text is written as a template: it has a statement, or an expression that reaches for internals."""
     if len(text) > LONGEST:
         return False
-    return _STATEMENT.search(text) is not None or ("{{" in text and INTERNALS.search(text) is not None)
+    return _has_statement(text) or reaches(text)
+
+
+def _has_statement(text: str) -> bool:
+    return _STATEMENT.search(text) is not None
+
+
+def reaches(text: str) -> bool:
+    """Whether a text has an expression that reaches for internals, or looks something up by a name that it composes."""
+    if "{{" not in text and "{%" not in text:
+        return False
+    if INTERNALS.search(text) is not None:
+        return True
+    if len(text) > LONGEST or _LOOKUP.search(text) is None:
+        return False
+    try:
+        tree = Parser(_ENVIRONMENT, text).parse()
+    except _NO_TEMPLATE:
+        return False
+    internals = any(_internal(node) is not None for node in _every(tree))
+    return internals or next(Lookups(tree, sure=False).composed(), None) is not None
+
+
+def is_harmless(text: str) -> bool:
+    """Whether nothing would be found in a text if it were a template; in what is none, nothing is."""
+    aside = Inspection()
+    inspect_template(text, aside)
+    return all(each.rule == "template.malformed" for each in aside.found)
 
 
 def inspect_template(text: str, inspection: Inspection, name: str = "", *, sure: bool = True) -> bool:
@@ -74,12 +109,13 @@ def inspect_template(text: str, inspection: Inspection, name: str = "", *, sure:
         return True
     try:
         tree = Parser(_ENVIRONMENT, text).parse()  # `Environment.parse` opens files to explain an error
-    except (TemplateError, RecursionError, ValueError, OverflowError) as error:
+    except _NO_TEMPLATE as error:
         if sure:
             inspection.find("template.malformed", f"{name}: {type(error).__name__}: {error}")
         return sure
     macros = {macro.name for macro in tree.find_all(nodes.Macro)}
-    for rule, what in _judged(tree, macros):
+    composed = (("template.composed", what) for what in Lookups(tree, sure=sure or _has_statement(text)).composed())
+    for rule, what in (*_judged(tree, macros), *composed):
         inspection.find(rule, f"{name}: {what}" if name else what)
     return True
 
@@ -118,17 +154,28 @@ def _internal(node: nodes.Node) -> str | None:
 def _unusual(node: nodes.Node, functions: frozenset[str], methods: set[str]) -> str | None:
     """What a node calls, or lets be called, that chat templates have no use for."""
     if isinstance(node, nodes.Call):
-        return _called(node.node, functions)
+        return _called(node, functions)
     if isinstance(node, nodes.Name):
         return node.name if node.name in _GADGETS and node.ctx == "load" else None
     if isinstance(node, nodes.Filter):
-        return None if node.name in _FILTERS else f"filter {node.name}"
+        return _filtered(node)
     return _renamed(node, methods) if isinstance(node, (nodes.NSRef, nodes.Keyword, nodes.Pair)) else None
 
 
-def _called(what: nodes.Node, names: frozenset[str]) -> str | None:
-    """What is called, if it is none of what may be."""
+def _filtered(node: nodes.Filter) -> str | None:
+    """The filter, if it is none of what may be, also the one that `map` takes by its name."""
+    mapped = node.args[0] if node.name == "map" and node.args else None
+    if node.name in _FILTERS and (mapped is None or (isinstance(mapped, nodes.Const) and mapped.value in _FILTERS)):
+        return None
+    return f"filter {node.name}" if mapped is None else "map by another filter"
+
+
+def _called(call: nodes.Call, names: frozenset[str]) -> str | None:
+    """What is called, if it is none of what may be, or as it need not be."""
+    what = call.node
     if isinstance(what, nodes.Name):
+        if what.name in {"dict", "namespace"} and (call.args or call.dyn_args or call.dyn_kwargs):
+            return f"{what.name} of names that are no texts"  # a value under the name of any method
         return None if what.name in names else what.name
     if isinstance(what, nodes.Getattr):
         return None if what.attr in _METHODS else what.attr
@@ -144,6 +191,6 @@ def _renamed(node: nodes.NSRef | nodes.Keyword | nodes.Pair, methods: set[str]) 
     elif isinstance(node.key, nodes.Const):
         name = node.key.value
     else:
-        return None if isinstance(node.key, nodes.Name) else "a key that is computed"
+        return None if isinstance(node.value, nodes.Const) else "a key that is computed"
     harmless = not isinstance(node, nodes.NSRef) and isinstance(node.value, nodes.Const)
     return f"{name} under the name of a method" if name in methods and not harmless else None

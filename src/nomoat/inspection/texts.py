@@ -7,27 +7,38 @@ size does not matter. Python is what Python parses and what does something.
 import ast
 import codecs
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from nomoat.inspection.content import BLOCK, Bytes, Exhausted, Inspection, Malformed, blocks_of
+from nomoat.inspection.content import Bytes, Exhausted, Inspection, Malformed, blocks_of
 from nomoat.inspection.documents import LARGEST, inspect_json
-from nomoat.inspection.templates import INTERNALS, LONGEST, inspect_template, is_template
+from nomoat.inspection.templates import INTERNALS, LONGEST, inspect_template, is_harmless, is_template
 
 # Python opens the file that it is told a wrong source is from; no file system can have this name.
 _NO_FILE: Final = "\ud800"
 _LONGEST_SOURCE: Final = 256 << 10  # of a longer one, the beginning
+_FIRST_LINES: Final = 4 << 20  # bytes that two lines of JSON fit into
 _LARGEST_WIDE: Final = 16 << 20  # of UTF-16 and UTF-32, which are converted in memory
 _MOST_MARKUP: Final = 64 << 20  # bytes of marked-up text that are searched
 _OVERLAP: Final = 1024  # bytes of a block that are searched with the next one too
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v\x1b")) + b"\x7f"
 _YAML_TAG: Final = re.compile(rb"!(?:!?python/|!\S{0,80}%[0-9A-Fa-f]{2}|<[^>\s]{0,80}%)")
+_OBJECT_WORDS: Final = (b"_target_", b"loader_module")  # Hydra's, MLflow's
+_OBJECT: Final = re.compile(rb"\b_target_[\"']?\s*[:=]|\bloader_module\s*:\s*(?!mlflow\b)\S")
 _YAML_WORDS: Final = (b"tag:yaml.org,2002:python", b"%TAG ", b"%TAG\t")
 _MARKUP: Final = re.compile(
-    rb"<\s*(?:script|iframe|object|embed|applet|foreignobject|meta[^>]{0,200}http-equiv)\b|javascript\s*:|<!entity|xsl:script"
-    rb"|vbscript\s*:|data\s*:\s*text/html|<[a-z][^<>]{0,800}?[\s\"'/]on[a-z]{3,20}\s*=|<\?php|<%",
+    rb"<\s*(?:[\w.-]{1,40}:)?(?:script|iframe|object|embed|applet|foreignobject|handler|listener|include"
+    rb"|meta[^>]{0,200}http-equiv)\b|(?:java|vb)script\s*:|<!entity"
+    # A document type of another place, but for the W3C's.
+    rb"|<!doctype(?!\s+\w+\s+public\s*[\"']-//w3c//dtd [^\"'<>]{1,80}[\"']\s*(?:[\"']https?://www\.w3\.org/[^\"'<>]{0,200}[\"'])?\s*[>\[])"
+    rb"[^>\[]{0,1000}\b(?:system|public)\b"
+    # In no tag: a value of an attribute may hold any sign, and be of any length. `&#` spells a scheme in other signs.
+    rb"|data\s*:\s*text/html|[\s\"'/]on[a-z]{3,40}\s*=|(?:href|src|action|values|to|from)\s*=\s*[\"']?\s*[a-z]{0,16}&(?:#|tab|newline|colon)"
+    rb"|attributename\s*=\s*[\"']?on|xml-stylesheet|<\?php|<%",
     re.IGNORECASE,
 )
+_BROKEN: Final = re.compile(rb"(?:href|src|action)\s*=\s*[\"']?\s*[a-z]{0,12}[\t\r\n][a-z\t\r\n]{0,24}:", re.IGNORECASE)
 _JSON: Final = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"|\[\s*[\[{"])')
 _STATEMENT: Final = re.compile(r"\n(?=[A-Za-z_@#])")
 _DOING: Final = (
@@ -75,25 +86,33 @@ def inspect_text(content: Bytes, inspection: Inspection) -> str:
         form = _json(content, inspection)
         if form is not None:
             return form
-    seen = _read(content, begin, inspection)
-    if begin.startswith(b"#!"):
+    seen, written_as = _read(content, begin, inspection), "text"
+    if begin.startswith((b"#!", b"%!PS")):
         inspection.find("script.shebang", begin.split(b"\n")[0].decode("utf-8", "replace"))
         return "script"
     if seen.braces and content.size <= LONGEST:
         text = content.at(0, content.size).decode("utf-8-sig", "replace")
         if is_template(text) and inspect_template(text, inspection, sure=False):
             return "jinja"
-    elif seen.internals:
-        inspection.find("template.dunder", f"a text of more than {LONGEST} characters")
-    text = content.at(0, min(content.size, _LONGEST_SOURCE)).decode("utf-8-sig", "replace")
-    if content.size > _LONGEST_SOURCE:  # what is whole of its beginning: up to the last line that begins a statement
-        text = text[: max((each.start() for each in _STATEMENT.finditer(text)), default=0)]
-    if (what := _python(text)) is not None:
+        written_as = "text" if is_harmless(text) else "expressions"
+    elif seen.braces:
+        written_as = "expressions"
+        if seen.internals:
+            inspection.find("template.dunder", f"a text of more than {LONGEST} characters")
+    if (what := _python(_source(content))) is not None:
         inspection.find("python.source", what)
         return "python"
-    if begin[:1] == b"{" and content.size > LARGEST and b"\n{" not in content.at(0, BLOCK):
-        raise Malformed(f"an object of JSON of {content.size} bytes")
-    return "markup" if begin[:1] == b"<" else "text"
+    if content.size > LARGEST and _JSON.match(begin) and not _in_lines(content.at(0, _FIRST_LINES)):
+        raise Malformed(f"JSON of {content.size} bytes")
+    return "markup" if begin[:1] == b"<" else written_as
+
+
+def _source(content: Bytes) -> str:
+    """What is whole of a text's beginning: of a long one, up to the last line that begins a statement."""
+    text = content.at(0, min(content.size, _LONGEST_SOURCE)).decode("utf-8-sig", "replace")
+    if content.size > _LONGEST_SOURCE:
+        return text[: max((each.start() for each in _STATEMENT.finditer(text)), default=0)]
+    return text
 
 
 def _json(content: Bytes, inspection: Inspection) -> str | None:
@@ -103,13 +122,17 @@ def _json(content: Bytes, inspection: Inspection) -> str | None:
     try:
         form = inspect_json(data, aside)
     except Malformed as error:
-        lines = data.split(b"\n", 2)
-        in_lines = len(lines) > 1 and _is_json(lines[0]) and (not lines[1].strip() or _is_json(lines[1]))
-        if not in_lines and _JSON.match(data):
+        if not _in_lines(data) and _JSON.match(data):
             inspection.find("json.malformed", str(error))
         return None
     inspection.found.extend(aside.found)
     return form
+
+
+def _in_lines(data: bytes) -> bool:
+    """Whether a text is JSON line by line, by its first two."""
+    lines = data.split(b"\n", 2)
+    return len(lines) > 1 and _is_json(lines[0]) and (not lines[1].strip() or _is_json(lines[1]))
 
 
 def _is_json(line: bytes) -> bool:
@@ -118,6 +141,27 @@ def _is_json(line: bytes) -> bool:
     except Malformed:
         return False
     return True
+
+
+def _makes_objects(text: bytes) -> bool:
+    """Whether a text has a tag of YAML that makes objects of Python."""
+    return any(word in text for word in _YAML_WORDS) or _YAML_TAG.search(text) is not None
+
+
+def _names_objects(text: bytes) -> bool:
+    """Whether a text is of a configuration that names what is called."""
+    return any(word in text for word in _OBJECT_WORDS) and _OBJECT.search(text) is not None
+
+
+def _runs_script(text: bytes) -> bool:
+    """Whether a marked-up text has what a browser, or another reader, runs or fetches."""
+    return _MARKUP.search(text) is not None or _BROKEN.search(text) is not None
+
+
+_ANYWHERE: Final[dict[str, Callable[[bytes], bool]]] = {
+    "yaml.python-tag": _makes_objects,
+    "configuration.object": _names_objects,
+}
 
 
 @dataclass(slots=True)
@@ -134,7 +178,9 @@ def _read(content: Bytes, begin: bytes, inspection: Inspection) -> _Seen:
     seen, before, markup = _Seen(), b"", begin[:1] == b"<"
     if markup and content.size > _MOST_MARKUP:
         raise Exhausted(f"{content.size} bytes of marked-up text")
-    yaml = script = False
+    wanted = dict(_ANYWHERE)
+    if markup:
+        wanted["html.script"] = _runs_script
     for at, count in blocks_of(content):
         block = content.at(at, count)
         if block.translate(None, _CONTROLS) != block:
@@ -147,16 +193,13 @@ def _read(content: Bytes, begin: bytes, inspection: Inspection) -> _Seen:
                 if sum(byte < 0x80 for byte in block[:4096]) < len(block[:4096]) * 7 // 10:
                     raise Malformed(f"no text after byte {at}") from None
         searched = before + block
-        yaml = yaml or any(word in searched for word in _YAML_WORDS) or _YAML_TAG.search(searched) is not None
-        script = script or (markup and _MARKUP.search(searched) is not None)
+        for rule in [rule for rule, is_there in wanted.items() if is_there(searched)]:
+            inspection.find(rule)
+            del wanted[rule]
         if not seen.internals and (seen.braces or b"{%" in searched or b"{{" in searched):
             seen.braces = True
             seen.internals = b"__" in searched and INTERNALS.search(searched.decode("utf-8", "replace")) is not None
         before = block[-_OVERLAP:]
-    if yaml:
-        inspection.find("yaml.python-tag")
-    if script:
-        inspection.find("html.script")
     return seen
 
 

@@ -33,6 +33,7 @@ _DESCRIPTORS: Final = (
 _END: Final = b"PK\x05\x06"
 _ENCRYPTED: Final = 0x2041  # bits 0, 6 and 13
 _MOST_COMMENT: Final = 65_535 + 22
+_MOST: Final = (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)  # where the number stands in the record of zip64
 BOMB: Final = 100  # bytes unpacked for one
 
 
@@ -87,7 +88,7 @@ class Member:
 
 def members(archive: Bytes, inspection: Inspection) -> list[Member]:
     """The members of a zip in the order of their data. Raises `Malformed`; what contradicts itself is found."""
-    _check_end(archive, inspection)
+    listed = _check_end(archive, inspection)
     try:
         with zipfile.ZipFile(Opened(archive)) as opened:
             entries, directory = opened.infolist(), opened.start_dir
@@ -100,6 +101,8 @@ def members(archive: Bytes, inspection: Inspection) -> list[Member]:
         OverflowError,
     ) as error:
         raise Malformed(f"no zip: {error}") from None
+    if listed != len(entries):
+        inspection.find("archive.hidden", f"the end says {listed} members, and {len(entries)} are there")
     inspection.budget.members -= len(entries)
     if inspection.budget.members < 0:
         raise Exhausted(f"{len(entries)} members")
@@ -116,8 +119,8 @@ def members(archive: Bytes, inspection: Inspection) -> list[Member]:
     return _placed(archive, sorted(entries, key=lambda entry: entry.header_offset), directory, inspection)
 
 
-def _check_end(archive: Bytes, inspection: Inspection) -> None:
-    """One end record, at the end."""
+def _check_end(archive: Bytes, inspection: Inspection) -> int:
+    """One end record, at the end, right behind the directory that it says; returns how many members it says."""
     count = min(archive.size, _MOST_COMMENT)
     tail = archive.at(archive.size - count, count)
     found = tail.rfind(_END)
@@ -128,6 +131,32 @@ def _check_end(archive: Bytes, inspection: Inspection) -> None:
         inspection.find("archive.trailing", f"{len(tail) - found - 22 - comment} bytes")
     if comment and b"PK" in tail[found + 22 :]:
         inspection.find("archive.hidden", "records in the comment")
+    disk, first_disk, _, count, size, begin = struct.unpack_from("<4H2L", tail, found + 4)
+    end = archive.size - len(tail) + found
+    if (large := _large_end(archive, end)) is not None:
+        place, said, values = large
+        # Python takes the record before the locator, others the one that the locator says.
+        agree = all(
+            short in {long, most} for short, long, most in zip((count, size, begin), values, _MOST, strict=True)
+        )
+        if said != place or not agree:
+            inspection.find("archive.hidden", "two end records that disagree")
+        (count, size, begin), end = values, place
+    if disk or first_disk or begin + size != end:
+        inspection.find("archive.hidden", f"a directory that ends at byte {begin + size}, not {end}")
+    return count
+
+
+def _large_end(archive: Bytes, end: int) -> tuple[int, int, tuple[int, int, int]] | None:
+    """The end record of zip64 before the other one: where it lies, where its locator says so, and its values."""
+    if end < 76 or archive.at(end - 20, 4) != b"PK\x06\x07":
+        return None
+    disk, said, disks = struct.unpack("<LQL", archive.at(end - 16, 16))
+    record = archive.at(end - 76, 56)
+    length, *numbers, here, count, size, begin = struct.unpack("<Q2H2L4Q", record[4:])
+    if record[:4] != b"PK\x06\x06" or length != 44 or disk or disks > 1 or any(numbers[2:]) or here != count:
+        raise Malformed("an end record of zip64 that is none")
+    return end - 76, said, (count, size, begin)
 
 
 def _placed(archive: Bytes, entries: list[zipfile.ZipInfo], directory: int, inspection: Inspection) -> list[Member]:
@@ -150,7 +179,7 @@ def _placed(archive: Bytes, entries: list[zipfile.ZipInfo], directory: int, insp
             inspection.find("archive.method", f"{entry.orig_filename}: {entry.compress_type}")
         elif entry.compress_type == zipfile.ZIP_STORED and entry.compress_size != entry.file_size:
             inspection.find("archive.different-names", f"{entry.orig_filename}: two sizes")
-        elif not entry.is_dir() or entry.file_size:
+        elif not entry.is_dir() or entry.compress_size or entry.file_size:
             deflated = entry.compress_type == zipfile.ZIP_DEFLATED
             found.append(Member(entry.orig_filename, begin, entry.compress_size, entry.file_size, entry.CRC, deflated))
     if at != directory:
@@ -164,7 +193,8 @@ def _data(archive: Bytes, entry: zipfile.ZipInfo, inspection: Inspection) -> int
     signature, _, flags, method, _, _, checksum, packed, size, name_size, extra_size = _LOCAL.unpack(head)
     if signature != b"PK\x03\x04":
         raise Malformed(f"no header of {entry.orig_filename!r:.60}")
-    name = archive.little(entry.header_offset + _LOCAL.size, name_size + extra_size)[:name_size]
+    fields = archive.little(entry.header_offset + _LOCAL.size, name_size + extra_size)
+    name, extras = fields[:name_size], _extras(fields[name_size:])
     encoded = entry.orig_filename.encode("utf-8" if entry.flag_bits & 0x800 else "cp437", "replace")
     streamed = bool(flags & 8)
     agree = (
@@ -175,7 +205,8 @@ def _data(archive: Bytes, entry: zipfile.ZipInfo, inspection: Inspection) -> int
         and (checksum == entry.CRC or (streamed and checksum == 0))
         and _agrees(packed, entry.compress_size, streamed=streamed)
         and _agrees(size, entry.file_size, streamed=streamed)
-        and b"up" not in _extras(entry.extra)  # another name, in UTF-8
+        and _agrees_at_large(extras.get(b"\1\0"), entry, needed=0xFFFFFFFF in {packed, size}, streamed=streamed)
+        and b"up" not in extras.keys() | _extras(entry.extra).keys()  # another name, in UTF-8
     )
     if not agree:
         inspection.find("archive.different-names", entry.orig_filename)
@@ -187,13 +218,24 @@ def _agrees(local: int, directory: int, *, streamed: bool) -> bool:
     return local in {directory, 0xFFFFFFFF} or (streamed and local == 0)
 
 
-def _extras(extra: bytes) -> set[bytes]:
-    """The ids of the extra fields of a member."""
-    found: set[bytes] = set()
+def _agrees_at_large(extra: bytes | None, entry: zipfile.ZipInfo, *, needed: bool, streamed: bool) -> bool:
+    """Whether the sizes among the extras of a member's own header, where they are `needed`, are those of the directory."""
+    if not needed:
+        return True
+    if extra is None or len(extra) < 16:
+        return False
+    size, packed = struct.unpack_from("<QQ", extra)
+    return _agrees(size, entry.file_size, streamed=streamed) and _agrees(packed, entry.compress_size, streamed=streamed)
+
+
+def _extras(extra: bytes) -> dict[bytes, bytes]:
+    """The extra fields of a member by their ids; of two with one id, the first."""
+    found: dict[bytes, bytes] = {}
     at = 0
     while at + 4 <= len(extra):
-        found.add(extra[at : at + 2])
-        at += 4 + int.from_bytes(extra[at + 2 : at + 4], "little")
+        size = int.from_bytes(extra[at + 2 : at + 4], "little")
+        found.setdefault(extra[at : at + 2], extra[at + 4 : at + 4 + size])
+        at += 4 + size
     return found
 
 

@@ -342,7 +342,7 @@ def _resources(
     )
     uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(note_removal, log))
     unscanned = Unscanned(
-        stores.state, stores.objects, apart.scan, worse_by_name, catalog.forget_files, partial(note_scan, log)
+        stores.state, catalog, stores.objects, apart.scan, worse_by_name, partial(note_scan, log), clock
     )
     rewrapping = Rewrapping(stores.state, stores.keys, stores.kek, partial(note_rewrapped, log))
     shredding = Shredding(stores.state, catalog, stores.objects, uncommitted.discard)

@@ -193,6 +193,7 @@ def connect(parts: Resources, guard: Guard) -> None:
     parts.policies.listen(guard.reexamine)
     parts.lifecycle.listen(guard.leases.end_version)
     parts.shredder.listen(guard.leases.end_version)
+    parts.unscanned.listen(guard.leases.end_version)
     parts.identity.sessions.listen(lambda sessions: guard.end_sessions(sessions, "the session was revoked"))
 
 

@@ -46,7 +46,15 @@ from nomoat.stores.revisions import (
     snapshot_of,
 )
 from nomoat.stores.rounds import Limits, require_allowed
-from nomoat.stores.stages import BY_ITSELF, authors, promote, served, set_stage, standing, withdraw
+from nomoat.stores.stages import (
+    BY_ITSELF,
+    authors,
+    promote,
+    served,
+    set_stage,
+    standing,
+    withdraw,
+)
 from nomoat.stores.state import State
 
 CACHED_FILES: Final = 120_000  # in all cached snapshots together, about 100 MiB
@@ -197,16 +205,29 @@ class Catalog:
         await self._state.write(change, lambda now: self.restage(of, commit_id, standing.stage, now))
 
     async def withdraw(
-        self, of: CreatedRepository, commit_id: str, standing: Standing, record: int, still: Still = _always
+        self,
+        of: CreatedRepository,
+        commit_id: str,
+        standing: Standing,
+        record: int,
+        still: Still = _always,
+        then: Callable[[], None] = _always,
     ) -> None:
-        """Withdraw a version. Raises `Conflict` for one that is withdrawn."""
+        """Withdraw a version; `then` is called right after the commit, whoever still waits for it.
+
+        Raises `Conflict` for one that is withdrawn.
+        """
 
         def change(connection: Connection) -> dict[str, str]:
             still()
             withdraw(connection, of.id, commit_id, standing, record=record)
             return served(connection, of.id)
 
-        await self._state.write(change, lambda now: self.restage(of, commit_id, standing.stage, now))
+        def follow(now: dict[str, str]) -> None:
+            self.restage(of, commit_id, standing.stage, now)
+            then()
+
+        await self._state.write(change, follow)
 
     def stage(self, commit_id: str) -> Stage:
         """Where a version stands. Raises `NotFound` when there is none, `Unavailable` when the state fails."""
@@ -311,6 +332,12 @@ class Catalog:
         if cached is not None:
             self._cached[commit_id] = replace(cached, stage=stage)
         self.generation += 1
+
+    def hold(self, repository_id: str, commits: Iterable[str], now: Mapping[str, str]) -> None:
+        """Follow versions of a repository into quarantine; nothing where it was deleted."""
+        for of in [each for each in self._created.values() if each.id == repository_id]:
+            for commit_id in commits:
+                self.restage(of, commit_id, Stage.QUARANTINED, now)
 
     def _forget(self, of: CreatedRepository) -> None:
         del self._created[of.name]

@@ -13,6 +13,7 @@ of the data directory), so whatever is unfinished when it opens is nobody's.
 """
 
 import asyncio
+import errno
 import hashlib
 import hmac
 import os
@@ -46,6 +47,9 @@ from nomoat.stores.streaming import (
 # noticed by the other requests of the event loop.
 _BATCH: Final = 4 * SEGMENT
 _OPENERS: Final = 4096  # keys of contents that are kept in memory, about 1 KiB each
+# Without waiting: a pipe in the place of the file would hold up the event loop. Of no link: `lying` is about the link,
+# and what is behind it could change unseen.
+_READ_ONLY: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _INCOMING: Final = "incoming"
 
@@ -101,11 +105,12 @@ class Objects:
         """
         name, length = f"blob {stored.id}", ciphertext_size(stored.size)
         try:
-            # Without waiting: a pipe in the place of the file would hold up the event loop.
-            descriptor = os.open(f"{self._root}/{_place(stored.id)}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            descriptor = os.open(f"{self._root}/{_place(stored.id)}", _READ_ONLY)
         except FileNotFoundError:
             raise Corrupt(name) from None
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise Corrupt(name) from None
             raise unavailable(error) from error
         try:
             small = length <= SEGMENT

@@ -20,6 +20,7 @@ from nomoat.core.verdict import Scannable
 from nomoat.stores.objects import Objects
 from nomoat.stores.revisions import StoredFile
 from nomoat.stores.state import State
+from nomoat.stores.state.schema import blob
 from nomoat.stores.state.schema import profile as profiles
 
 VERSION: Final = 1  # of what the profiler does: one more makes every profile anew
@@ -67,6 +68,8 @@ class Profiles:
         row = {"document": json.dumps(described(made)), "signatures": made.signatures, "maker": self._maker}
 
         def keep(connection: Connection) -> None:
+            if connection.scalar(select(blob.c.id).where(blob.c.id == file.blob.id)) is None:
+                return  # shredded, or its repository deleted, meanwhile
             statement = insert(profiles).values(blob=file.blob.id, **row)
             connection.execute(statement.on_conflict_do_update(index_elements=["blob"], set_=row))
 

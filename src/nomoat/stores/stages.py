@@ -11,7 +11,8 @@ from sqlalchemy import Connection, insert, select
 
 from nomoat.core.errors import Conflict, NotFound
 from nomoat.core.lifecycle import Stage, Standing
-from nomoat.stores.revisions import ancestry
+from nomoat.core.verdict import Verdict
+from nomoat.stores.revisions import ancestry, load_snapshot
 from nomoat.stores.rounds import approved_before
 from nomoat.stores.state.schema import branch, revision, stage
 
@@ -77,6 +78,23 @@ def withdraw(connection: Connection, repository_id: str, commit: str, standing_:
         raise Conflict("this version is withdrawn already")
     require_kept(now)
     set_stage(connection, commit, standing_, record=record)
+
+
+def hold(connection: Connection, repository_id: str, content: str, at: float, why: str) -> list[str]:
+    """Put the approved versions of a repository that have a refused content into quarantine; return which they are.
+
+    Whoever approved one did not know. `content` is the id of a blob, `at` Unix seconds.
+    """
+    held: list[str] = []
+    for commit in connection.scalars(select(revision.c.id).where(revision.c.repository == repository_id)).all():
+        if standing(connection, commit).stage is not Stage.APPROVED:
+            continue
+        version = load_snapshot(connection, repository_id, commit)
+        files = version.files.values() if version else ()
+        if any(file.blob.id == content and file.verdict is Verdict.REFUSED for file in files):
+            set_stage(connection, commit, Standing(Stage.QUARANTINED, BY_ITSELF, at, why))
+            held.append(commit)
+    return held
 
 
 def require_kept(now: Stage) -> None:

@@ -189,9 +189,12 @@ class Lifecycle:
         operation, place = resolved.operation, place_in(resolved, VersionPlace)
         before, _ = _existing(place)
         now = Standing(Stage.WITHDRAWN, permit.principal.subject, self._clock(), operation.reason)
-        await self._catalog.withdraw(place.created, place.commit, now, permit.receipt.index, permit.check)
-        for end in self._ends:
-            end(place.commit, "the version was withdrawn")
+
+        def cut() -> None:
+            for end in self._ends:
+                end(place.commit, "the version was withdrawn")
+
+        await self._catalog.withdraw(place.created, place.commit, now, permit.receipt.index, permit.check, cut)
         permit.note(before=before.stage, reason=operation.reason)
         return now
 
