@@ -22,7 +22,7 @@ from typing import Final, cast
 from rich.console import Console
 from rich.text import Text
 
-from examples.pipeline import gateway, metrics, proof, review, story, tracing
+from examples.pipeline import gateway, metrics, poisoning, proof, review, story, tampering, tracing
 from examples.pipeline.attacks import ATTACKS
 from examples.pipeline.ledger import Expected, Json, Ledger, Row, draw
 from examples.pipeline.line import Line, other_address
@@ -100,19 +100,23 @@ def _play(scene: story.Scene) -> tuple[list[Row], str]:
     stage, laptop = scene.stage, proof.Laptop(scene.stage, scene.gateway.log_key, scene.witness.key)
     scene.ledger.expect(Expected(-1, "person admin@*", "ApplyDirectory", "*", "allowed", "administrators-administer"))
     story.ingest(scene)
+    poisoning.approved(scene)
     story.train(scene)
     yesterday = laptop.take(scene.gateway.data / "log", "yesterday")
     review.unapproved(scene)
     story.deploy(scene)
     review.malicious(scene)
     review.quarantined(scene)
+    poisoning.held_back(scene)
     tracing.both_ways(scene)
     story.scientist(scene)
     story.query(scene)
     metrics.budget(scene)
+    checked = tampering.offline(scene)
+    scene = tampering.in_the_state(scene)
     for attack in ATTACKS:
         attack(scene)
-    rows = _compared(scene)
+    rows = [*_compared(scene), *checked]
 
     laptop.keep(story.profile(stage, "admin") / "checkpoint")
     proof.wait_for_witness(scene.gateway.data / "log", scene.line.newest() + 1)

@@ -15,9 +15,9 @@ from typing import Final, cast
 from examples.pipeline.gateway import wait_for
 from examples.pipeline.ledger import Expected
 from examples.pipeline.line import expiry
-from examples.pipeline.stage import DemoFailed, nomoat_command
-from examples.pipeline.story import DATASET, MODEL, Scene, forget_downloads, profile
-from nomoat.stores.streaming import ciphertext_size
+from examples.pipeline.stage import nomoat_command
+from examples.pipeline.story import DATASET, MODEL, Scene, profile
+from examples.pipeline.tampering import on_the_disk
 
 WEIGHTS: Final = f"/{MODEL}/resolve/main/model.safetensors"
 IMAGES: Final = f"/datasets/{DATASET}/resolve/main/data/train.parquet"
@@ -169,37 +169,4 @@ def foreign_workload(scene: Scene) -> None:
     scene.say("a workload of another trust domain does not get through the TLS handshake")
 
 
-def flipped_byte(scene: Scene) -> None:
-    """Flip one byte of the stored weights and deploy them."""
-    weights = next(scene.stage.home("deploy").rglob("model.safetensors"))
-    size = weights.stat().st_size
-    objects = [path for path in (scene.gateway.data / "objects").rglob("*") if path.is_file()]
-    blobs = [path for path in objects if path.stat().st_size == ciphertext_size(size)]
-    if len(blobs) != 1:
-        raise DemoFailed(f"{len(blobs)} stored blobs could be the weights")
-    forget_downloads(scene.stage, "deploy")
-
-    after = scene.line.newest()
-    with blobs[0].open("r+b") as blob:
-        blob.seek(size // 2)
-        byte = blob.read(1)[0]
-        blob.seek(size // 2)
-        blob.write(bytes([byte ^ 1]))
-        blob.flush()
-        done = scene.stage.finish(scene.stage.program("deploy", "deploy.py"))
-        blob.seek(size // 2)
-        blob.write(bytes([byte]))
-    told = [line for line in done.err.splitlines() if "failed verification" in line]
-    scene.ledger.expect(
-        Expected(
-            *(after, "workload deploy", "ReadFile", f"{MODEL}@*:model.safetensors"),
-            *("allowed", "deployment-reads-models"),
-            ending="failed",
-            note=told[-1].strip() if told else "a flipped byte was not noticed",
-            also=bool(told) and done.code != 0,
-        )
-    )
-    scene.say("one flipped byte in the stored weights, and nothing of them is served")
-
-
-ATTACKS: Final = (bound_token, flipped_byte, foreign_workload, revoked_device, unbound_token, expired_token)
+ATTACKS: Final = (bound_token, on_the_disk, foreign_workload, revoked_device, unbound_token, expired_token)

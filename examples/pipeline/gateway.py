@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -90,9 +90,14 @@ def enroll(stage: Stage, who: str, url: str) -> Mapping[str, object]:
 
 def settle(stage: Stage, gateway: Gateway) -> Gateway:
     """Start the gateway again, at the same address, with tokens of the usual life."""
-    stage.end(gateway.process)
     port = urlsplit(gateway.url).port or 0
-    configure(gateway.data, port=port, token_lifetime_s=TOKEN_LIFE)
+    return again(stage, gateway, lambda: configure(gateway.data, port=port, token_lifetime_s=TOKEN_LIFE))
+
+
+def again(stage: Stage, gateway: Gateway, meanwhile: Callable[[], object]) -> Gateway:
+    """End the gateway, do something `meanwhile`, and start it again."""
+    stage.end(gateway.process)
+    meanwhile()
     return serve(stage, gateway.data.name, gateway.log_key)
 
 

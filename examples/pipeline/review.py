@@ -89,12 +89,12 @@ def publish(scene: Scene) -> str:
     return done.out.strip()
 
 
-def approve(scene: Scene, commit: str, *options: str) -> None:
+def approve(scene: Scene, commit: str, *options: str, name: str = MODEL) -> None:
     """Have somebody who wrote nothing of it approve a version, and expect a record of it."""
     after = scene.line.newest()
-    scene.stage.nomoat("approver", "approve", MODEL, commit, *options)
+    scene.stage.nomoat("approver", "approve", name, commit, *options)
     scene.ledger.expect(
-        Expected(after, "person approver@*", "ApproveVersion", f"{MODEL}*", "allowed", "approvers-judge-versions")
+        Expected(after, "person approver@*", "ApproveVersion", f"{name}*", "allowed", "approvers-judge-versions")
     )
 
 
@@ -127,17 +127,17 @@ def not_deployed(scene: Scene, commit: str, note: str) -> None:
     )
 
 
-def newest(scene: Scene) -> tuple[str, str]:
-    """The newest version's commit id, and its stage."""
-    line = _versions(scene)[0]
+def newest(scene: Scene, *of: str) -> tuple[str, str]:
+    """The newest version's commit id, and its stage; `of` is what `nomoat versions` takes [default: the model]."""
+    line = _versions(scene, *of)[0]
     return str(line["commit"]), str(line["stage"])
 
 
-def served(scene: Scene) -> str:
+def served(scene: Scene, *of: str) -> str:
     """The commit id of the version that is served."""
-    return next(str(line["commit"]) for line in _versions(scene) if line["served"])
+    return next(str(line["commit"]) for line in _versions(scene, *of) if line["served"])
 
 
-def _versions(scene: Scene) -> list[Mapping[str, object]]:
-    told = scene.stage.nomoat("approver", "versions", MODEL)
+def _versions(scene: Scene, *of: str) -> list[Mapping[str, object]]:
+    told = scene.stage.nomoat("approver", "versions", *(of or (MODEL,)))
     return cast("list[Mapping[str, object]]", told["versions"])

@@ -19,7 +19,7 @@ from rich.console import Console
 from examples.pipeline.ledger import Expected, Json, Ledger, draw
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 240
+LIMIT_S = 360
 
 RECORDS: list[Json] = [
     {"n": 3, "who": {"kind": "workload", "name": "train"}, "what": "ReadFile", "decision": "allow"}
@@ -78,6 +78,8 @@ def test_the_whole_demonstration(entered_by_all: Path) -> None:
     assert not re.search(r"\bNO\b", out), out
     for attack in ("bound token", "expired", "revoked device", "rival.example", "failed verification", "edited"):
         assert attack in out, attack
+    for seen in ("near duplicates of each other", "model_signing", "of the summary", "of the stored signature"):
+        assert seen in out, seen
     for refusal in ("pickle.dangerous-global", "authors-do-not-approve", "is quarantined", "is withdrawn"):
         assert refusal in out, refusal
     assert "IT WORKS" in out  # a stolen unbound bearer: said plainly

@@ -3,15 +3,11 @@
 import asyncio
 import pickle
 import socket
-import tempfile
+from contextlib import suppress
 from ipaddress import ip_address
-from pathlib import Path
 from typing import cast
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from nomoat.audit.events import Events
 from nomoat.audit.ocsf import Event, event
@@ -33,7 +29,7 @@ from nomoat.core.record import Json
 from nomoat.core.verdict import Verdict
 from nomoat.server.scanning import Scanner, ScannerProcess
 from tests.guard.world import Actor
-from tests.resources.world import DIGITS, Yard, in_yard, yard
+from tests.resources.world import DIGITS, Yard, in_yard
 
 WEIGHTS = RepositoryName(RepositoryKind.MODEL, "acme", "weights")
 DECLARED = """
@@ -215,6 +211,32 @@ async def test_a_withdrawal_cuts_downloads_though_nobody_waits_for_it_any_more(t
 
 
 @in_yard
+async def test_an_approval_of_what_was_a_candidate_does_not_bring_back_what_was_withdrawn_meanwhile(
+    there: Yard,
+) -> None:
+    """The withdrawal is in the state, and its caller not told yet: running accesses are not cut before that."""
+    parts, lifecycle = await parts_of(there), there.world.gateway.lifecycle
+    commit = await parts.publish(b"one")
+    withdrawal = WithdrawVersion(WEIGHTS, commit, "bad")
+    approval = ApproveVersion(WEIGHTS, commit, (), "")
+    told: list[BaseException | None] = []
+    async with there.guard.admit(parts.emil.present(), withdrawal) as theirs:
+        with suppress(Revoked):
+            async with there.guard.admit(parts.anna.present(), approval) as mine:
+                there.world.disk.hold()
+                running = asyncio.ensure_future(lifecycle.withdraw(theirs))
+                await there.world.disk.reached()
+                judging = asyncio.ensure_future(lifecycle.approve(mine))
+                await asyncio.wait({judging}, timeout=5)  # a refusal comes before anything waits for the disk
+                told += [judging.exception()] if judging.done() else []
+                there.world.disk.release()
+                await running
+    assert ["went from candidate to withdrawn" in str(each) for each in told] == [True]
+    assert (await parts.stages())[commit] is Stage.WITHDRAWN
+    assert await parts.served() is None
+
+
+@in_yard
 async def test_code_that_nobody_vouches_for_is_in_quarantine_until_a_person_says_why_not(there: Yard) -> None:
     parts = await parts_of(there)
     commit = await parts.publish(CODE, path="model.pkl")
@@ -391,84 +413,6 @@ async def test_stages_are_there_after_a_restart(there: Yard) -> None:
     assert found
     assert found.served["main"] == first
     assert found.branches["main"] == second
-
-
-class Versions(RuleBasedStateMachine):
-    """Weights that are published, approved and withdrawn, beside a small model of who wrote what."""
-
-    root: Path
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loop = asyncio.new_event_loop()
-        self.commits: list[tuple[str, str, bytes]] = []  # id, author, content
-        self.stage: dict[str, str] = {}
-        self.count = 0
-
-    @initialize()
-    def begin(self) -> None:
-
-        self.context = yard(Path(tempfile.mkdtemp(dir=self.root)))
-        there = self.loop.run_until_complete(self.context.__aenter__())
-        self.parts = self.loop.run_until_complete(parts_of(there))
-
-    def actor(self, name: str) -> Actor:
-        return {"train": self.parts.there.train, "emil": self.parts.emil, "anna": self.parts.anna}[name]
-
-    @rule(who=st.sampled_from(["train", "emil"]))
-    def publish(self, who: str) -> None:
-        self.count += 1
-        content = f"{self.count}".encode()
-        commit = self.loop.run_until_complete(self.parts.publish(content, by=self.actor(who)))
-        self.commits.append((commit, who, content))
-        self.stage[commit] = "candidate"
-
-    @rule(which=st.integers(0, 9), who=st.sampled_from(["train", "emil", "anna"]))
-    def approve(self, which: int, who: str) -> None:
-        if not self.commits:
-            return
-        place = which % len(self.commits)
-        commit = self.commits[place][0]
-        earlier = [number for number in range(place) if self.stage[self.commits[number][0]] == "approved"]
-        wrote = {author for _, author, _ in self.commits[(earlier[-1] + 1 if earlier else 0) : place + 1]}
-        allowed = who != "train" and who not in wrote and self.stage[commit] != "approved"
-        try:
-            self.loop.run_until_complete(self.parts.approve(commit, self.actor(who)))
-        except Refused:
-            assert not allowed
-        else:
-            assert allowed
-            self.stage[commit] = "approved"
-
-    @rule(which=st.integers(0, 9), who=st.sampled_from(["emil", "anna"]))
-    def withdraw(self, which: int, who: str) -> None:
-        if not self.commits:
-            return
-        commit = self.commits[which % len(self.commits)][0]
-        try:
-            self.loop.run_until_complete(self.parts.withdraw(commit, self.actor(who)))
-        except Refused:
-            assert self.stage[commit] == "withdrawn"
-        else:
-            self.stage[commit] = "withdrawn"
-
-    @invariant()
-    def what_is_served_is_the_newest_that_was_approved(self) -> None:
-        if not hasattr(self, "parts"):
-            return
-        approved = [content for commit, _, content in self.commits if self.stage[commit] == "approved"]
-        assert self.loop.run_until_complete(self.parts.served()) == (approved[-1] if approved else None)
-
-    def teardown(self) -> None:
-        if hasattr(self, "context"):
-            self.loop.run_until_complete(self.context.__aexit__(None, None, None))
-        self.loop.close()
-
-
-def test_no_sequence_lets_one_person_both_write_and_approve(tmp_path: Path) -> None:
-    """Whatever is done: what is served was approved by somebody who wrote nothing of it."""
-    Versions.root = tmp_path
-    run_state_machine_as_test(Versions, settings=settings(max_examples=12, stateful_step_count=20, deadline=None))
 
 
 @in_yard

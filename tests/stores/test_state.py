@@ -1,6 +1,7 @@
 """The state: durable before it returns, whole or not at all, unreadable without its key."""
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -262,6 +263,27 @@ def test_what_follows_runs_although_the_caller_is_gone(state: State) -> None:
     asyncio.run(cancelled())
     assert followed == ["kept"]
     assert state.read(names) == ["alice", "bob"]
+
+
+def test_how_a_write_ended_that_nobody_waits_for_is_no_traceback_in_the_log(state: State) -> None:
+    """A refusal in the transaction, after the one who asked was cut: asyncio would print it to the operator."""
+    printed: list[object] = []
+
+    def refuse(_: Connection) -> None:
+        raise Conflict("it moved")
+
+    async def leave() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: printed.append(context))
+        task = asyncio.create_task(state.write(refuse))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await state.write(revoke("alice"))  # after it, in the writer's thread
+        gc.collect()  # where what nobody retrieved is printed
+
+    asyncio.run(leave())
+    assert printed == []
 
 
 def test_nothing_follows_a_failed_write_and_a_failing_follower_is_heard(state: State) -> None:

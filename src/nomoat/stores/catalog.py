@@ -193,13 +193,13 @@ class Catalog:
         return done
 
     async def promote(
-        self, of: CreatedRepository, commit_id: str, standing: Standing, record: int, still: Still = _always
+        self, of: CreatedRepository, commit_id: str, before: Stage, standing: Standing, record: int, still: Still
     ) -> None:
-        """Approve a version. Raises `Conflict` for one that is approved, and for one that its approver wrote."""
+        """Approve a version that stood at `before`. Raises `Conflict` when it does not now, or its approver wrote it."""
 
         def change(connection: Connection) -> dict[str, str]:
             still()
-            promote(connection, of.id, commit_id, standing, record=record)
+            promote(connection, of.id, commit_id, before, standing, record=record)
             return served(connection, of.id)
 
         await self._state.write(change, lambda now: self.restage(of, commit_id, standing.stage, now))

@@ -60,12 +60,20 @@ def authors(connection: Connection, commit: str) -> frozenset[str]:
     return frozenset(connection.scalars(written.where(chain.c.id != limit) if limit else written))
 
 
-def promote(connection: Connection, repository_id: str, commit: str, standing_: Standing, *, record: int) -> None:
-    """Approve a version. Raises `Conflict` when it is approved, or when its approver is one of its authors."""
+def promote(
+    connection: Connection, repository_id: str, commit: str, before: Stage, standing_: Standing, *, record: int
+) -> None:
+    """Approve a version that stood at `before` when it was judged.
+
+    Raises `Conflict` when it is approved, when it does not stand there any more, or when its approver is one of its
+    authors.
+    """
     _require_of(connection, repository_id, commit)
     if (now := standing(connection, commit).stage) is Stage.APPROVED:
         raise Conflict("this version is approved already")
     require_kept(now)
+    if now is not before:
+        raise Conflict(f"this version went from {before} to {now} while it was judged: look at it again")
     if standing_.subject in authors(connection, commit):
         raise Conflict("who wrote a version does not approve it; another person has to")
     set_stage(connection, commit, standing_, record=record)

@@ -151,8 +151,8 @@ class Lifecycle:
         """Approve a version, and sign that it was: a model whose signature holds.
 
         Raises `NotFound` when there is none, `NotPermitted` when the caller is no person or wrote some of it, or it is
-        not signed, `Conflict` when it is approved, empty, or in quarantine and no reason is given, `Corrupt` when its
-        signature does not verify.
+        not signed, `Conflict` when it is approved, empty, in quarantine without a reason given, or stands elsewhere by
+        now than when this was decided, `Corrupt` when its signature does not verify.
         """
         resolved = permit.claim(ApproveVersion)
         operation, place = resolved.operation, place_in(resolved, VersionPlace)
@@ -174,9 +174,10 @@ class Lifecycle:
             sign_approval, by, place.created.name, snapshot, now, operation.checks, policies
         )
         now = now._replace(statement=statement)
-        await self._catalog.promote(place.created, place.commit, now, permit.receipt.index, permit.check)
+        record, before = permit.receipt.index, standing.stage
+        await self._catalog.promote(place.created, place.commit, before, now, record, permit.check)
         permit.note(
-            before=standing.stage,
+            before=before,
             manifest=snapshot.revision.manifest,
             checks=", ".join(operation.checks),
             reason=operation.reason,

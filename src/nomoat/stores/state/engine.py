@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias, TypeVar, cast, final
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast, final
 
 from alembic import command
 from alembic.config import Config
@@ -192,7 +192,9 @@ class State:
         Without `followed` the follower learns of it with a later write only: for what nothing is decided
         on, and for what the follower itself needs.
         """
-        return await asyncio.shield(asyncio.get_running_loop().create_task(self._write(fn, then, followed)))
+        writing = asyncio.get_running_loop().create_task(self._write(fn, then, followed))
+        writing.add_done_callback(_heard)
+        return await asyncio.shield(writing)
 
     async def empty_journal(self) -> bool:
         """Move what is in the write-ahead log into the database and cut the log to nothing.
@@ -237,6 +239,12 @@ class State:
         # INVARIANT (never ahead): only what is committed has a generation that anybody is told.
         self.generation = reached
         return result
+
+
+def _heard(writing: "asyncio.Task[Any]") -> None:
+    """Take note of how a write ended: where its caller was cancelled, nobody else asks, and asyncio would print it."""
+    if not writing.cancelled():
+        writing.exception()
 
 
 def open_engine(path: Path, key: bytes, *, begin: str, connections: int) -> Engine:
