@@ -63,6 +63,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "ListVersions": Kind(DATASTORE, 8),
     "ReadManifest": Kind(DATASTORE, 1),
     "DiffVersions": Kind(DATASTORE, 1),
+    "ListEndpoints": Kind(API, 2),  # Read
+    "InvokeModel": Kind(API, 99),  # none of the activities is asking a model
     "ListMetrics": Kind(DATASTORE, 8),
     "ReadMetric": Kind(DATASTORE, 1),
     "ReopenBudget": Kind(ENTITY, 3),

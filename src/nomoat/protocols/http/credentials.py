@@ -23,6 +23,9 @@ from nomoat.core.errors import Malformed
 
 LONGEST_CREDENTIAL = 8192  # characters
 
+KEYED: Final = frozenset({"openai", "anthropic"})
+"""The protocols whose clients may send an access token as `X-Api-Key`."""
+
 _VALUE: Final = re.compile(rb"[\x21-\x7e]+")  # visible ASCII without a space
 _SCHEMES: Final[Mapping[bytes, Callable[[str], Credential]]] = {
     b"bearer": Bearer,
@@ -42,7 +45,10 @@ def parse_presented(
     values = [value for name, value in headers if name == b"authorization"]
     if len(values) > 1:
         raise Malformed("send one Authorization header, not several")
-    credential = parse_credential(values[0]) if values else None
+    keys = [value for name, value in headers if name == b"x-api-key"] if protocol in KEYED else []
+    if len(values) + len(keys) > 1:
+        raise Malformed("send one credential, in one header: Authorization or X-Api-Key")
+    credential = parse_credential(values[0]) if values else parse_credential(b"Bearer " + keys[0]) if keys else None
     proofs = [value for name, value in headers if name == b"dpop"]
     if proofs:
         credential = _with_proof(credential, proofs, path)
