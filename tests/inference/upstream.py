@@ -150,7 +150,9 @@ def _delta(model: str, number: int, *, anthropic: bool) -> bytes:
         begin = {"type": "message_start", "message": {**_message(model), "content": []}}
         block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
         more = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "he"}}
-        told = [begin, block] if number == 0 else [more] if number < CHUNKS - 1 else [{"type": "message_stop"}]
+        told: list[dict[str, Any]] = (
+            [begin, block] if number == 0 else [more] if number < CHUNKS - 1 else [{"type": "message_stop"}]
+        )
         return b"".join(f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in told)
     choice = {"index": 0, "delta": {"content": f"{number} "}, "finish_reason": None}
     each = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice]}

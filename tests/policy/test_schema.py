@@ -55,7 +55,7 @@ GROUPS = {
     "Measure": {"ListMetrics", "ReadMetric"},
     "Administer": {
         *{"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
-        *{"ReopenBudget", "ReadKeys", "RotateKeys"},
+        *{"ReopenBudget", "SealCredential", "ReadKeys", "RotateKeys"},
     },
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
@@ -90,6 +90,7 @@ SUBJECTS = {
     **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),
     "ApplyDirectory": {"Directory"},
     "ReopenBudget": {"Directory"},
+    "SealCredential": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
     "TryPolicy": {"PolicySet"},
     "ReadPolicy": {"PolicySet"},

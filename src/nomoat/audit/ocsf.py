@@ -68,6 +68,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "ListMetrics": Kind(DATASTORE, 8),
     "ReadMetric": Kind(DATASTORE, 1),
     "ReopenBudget": Kind(ENTITY, 3),
+    "SealCredential": Kind(ENTITY, 3),
     "ApproveVersion": Kind(ENTITY, 3),
     "WithdrawVersion": Kind(ENTITY, 3),
     "ReadLineage": Kind(DATASTORE, 1),

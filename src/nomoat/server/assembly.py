@@ -63,6 +63,7 @@ from nomoat.server.storage import Stores, require_log, stores_of
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, glances_of, resolvers_of, routes_of
 from nomoat.stores.budgets import Budgets
+from nomoat.stores.credentials import Credentials
 from nomoat.stores.keys import KeyStore
 from nomoat.stores.rewrapping import Rewrapping
 from nomoat.stores.rounds import Rounds
@@ -376,7 +377,7 @@ def _resources(
         browsing=Browsing(declared, catalog, lambda: policies.current.index.repositories),
         tracing=Tracing(stores.state, declared, catalog, clock),
         reading=Reading(catalog, stores.objects, signatures, clock),
-        inference=Inference(declared, Upstreams()),
+        inference=Inference(declared, Upstreams(), Credentials(stores.state, stores.kek), clock),
         views=Views(declared, catalog, stores.objects, apart.engine, stores.key_of, clock),
         writing=Writing(
             *(catalog, stores.objects, identity.capabilities, clock, apart.scan, worse_by_name),

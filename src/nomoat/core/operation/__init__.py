@@ -38,7 +38,7 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
-from nomoat.core.operation.inference import InvokeModel, ListEndpoints
+from nomoat.core.operation.inference import InvokeModel, ListEndpoints, SealCredential
 from nomoat.core.operation.keys import ReadKeys, RotateKeys
 from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
 from nomoat.core.operation.metrics import ListMetrics, ReadMetric, ReopenBudget
@@ -103,6 +103,7 @@ __all__ = [
     "Resolved",
     "Revoke",
     "RotateKeys",
+    "SealCredential",
     "ShredVersion",
     "SimulatePolicy",
     "Target",

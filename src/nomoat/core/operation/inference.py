@@ -1,4 +1,4 @@
-"""Inference: seeing which models one may ask, and asking one."""
+"""Inference: seeing which models one may ask, asking one, and what the gateway shows to who answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,3 +40,15 @@ class InvokeModel(Operation):
     @property
     def asked(self) -> Mapping[str, str]:
         return {"call": self.call.value, "request": self.digest}
+
+
+@dataclass(frozen=True, slots=True)
+class SealCredential(Operation):
+    """Give the gateway what it shows to an upstream, at the address that is declared now."""
+
+    upstream: str
+    credential: str = field(repr=False)
+
+    @property
+    def requested(self) -> str:
+        return self.upstream

@@ -8,16 +8,18 @@ import orjson
 
 from nomoat.core.errors import Malformed, NoMoatError
 from nomoat.core.inference import Call, Dialect
-from nomoat.core.names import parse_endpoint_name
-from nomoat.core.operation import InvokeModel, ListEndpoints
+from nomoat.core.names import parse_endpoint_name, parse_subject_name
+from nomoat.core.operation import InvokeModel, ListEndpoints, SealCredential
 from nomoat.core.principal import Principal
 from nomoat.guard import Guard
 from nomoat.protocols.http.exchange import Exchange
+from nomoat.protocols.http.fields import require_only, text
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.inference.errors import error_event
 from nomoat.resources.inference import Answer, Inference
 
 LARGEST: Final = 32 << 20  # bytes of a request
+LONGEST_CREDENTIAL: Final = 4096  # characters
 EVENTS: Final = "text/event-stream"
 PASSED: Final = {
     Dialect.OPENAI: ("openai-beta",),
@@ -63,6 +65,18 @@ class InferenceEndpoint:
             listed = [{"id": name, "object": "model", "created": 0, "owned_by": "nomoat"} for name in names]
             await exchange.answer_json(200, {"object": "list", "data": listed})
 
+    async def _seal(self, exchange: Exchange, values: Mapping[str, str]) -> None:
+        async def parse(_: Principal) -> SealCredential:
+            body = await exchange.json()
+            require_only(body, "credential")
+            credential = text(body, "credential", longest=LONGEST_CREDENTIAL)
+            if not credential.isascii() or not credential.isprintable() or " " in credential or not credential:
+                raise Malformed("a credential is printable ASCII without a space")
+            return SealCredential(parse_subject_name(values["name"]), credential)
+
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, {"upstream": values["name"], "url": await self._inference.seal(permit)})
+
     async def _here(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         """Say that somebody is here: Claude Code asks before its first message."""
         await exchange.answer(200, b"", content_type="text/plain")
@@ -73,6 +87,7 @@ class InferenceEndpoint:
             *(Route("POST", f"/v1/{call}", call.dialect.value, InvokeModel, self._invoke) for call in Call),
             Route("GET", "/v1/models", "openai", ListEndpoints, self._list),
             Route("HEAD", "/", "anthropic", None, self._here),
+            Route("POST", "/v1/upstreams/{name}/credential", "admin", SealCredential, self._seal),
         ]
 
 

@@ -16,13 +16,14 @@ import orjson
 from nomoat.core.decision import Withhold
 from nomoat.core.directory import Directory
 from nomoat.core.errors import NotFound, NotPermitted, Unavailable
-from nomoat.core.inference import Endpoint, Served, Upstream
-from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolved, Target
+from nomoat.core.inference import Dialect, Endpoint, Served, Upstream
+from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolved, SealCredential, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
+from nomoat.stores.credentials import Credentials
 from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
@@ -53,9 +54,17 @@ class Answer:
 class Inference:
     """What may be asked of models."""
 
-    def __init__(self, directory: Callable[[], Directory], upstreams: Upstreams) -> None:
+    def __init__(
+        self,
+        directory: Callable[[], Directory],
+        upstreams: Upstreams,
+        credentials: Credentials,
+        clock: Callable[[], float],
+    ) -> None:
         self._directory = directory
         self._upstreams = upstreams
+        self._credentials = credentials
+        self._clock = clock
 
     def close(self) -> None:
         """End the connections to upstreams that are kept."""
@@ -64,7 +73,11 @@ class Inference:
     @property
     def resolvers(self) -> Mapping[type[Operation], Resolver]:
         """The resolver of each operation."""
-        return {ListEndpoints: self.resolve_list, InvokeModel: self.resolve_invoke}
+        return {
+            ListEndpoints: self.resolve_list,
+            InvokeModel: self.resolve_invoke,
+            SealCredential: self.resolve_seal,
+        }
 
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
         """Resolve to the caller, who asks for itself; the parts are the endpoints."""
@@ -87,6 +100,24 @@ class Inference:
         place = EndpointPlace(endpoint, served)
         parts = tuple(_sent(endpoint, upstream) for _, upstream in served)
         return Resolved(operation, (_target(endpoint),), {"place": place}, _target(endpoint), UNKNOWN, parts)
+
+    def resolve_seal(self, who: Principal, operation: SealCredential) -> Resolved[SealCredential]:
+        """Resolve to the directory, which says what upstreams there are."""
+        del who
+        facts = (("widens_self", False),)
+        target = Target("Directory", "directory", "directory", str(self._directory().generation), facts=facts)
+        return Resolved(operation, (target,))
+
+    async def seal(self, permit: Permit[SealCredential]) -> str:
+        """Keep what the gateway shows to an upstream; return the address that it is for. Raises `NotFound`."""
+        operation = permit.claim(SealCredential).operation
+        upstream = self._directory().upstreams.get(operation.upstream)
+        if upstream is None:
+            raise NotFound("there is no such upstream; declare it first", kind="upstream")
+        by = permit.principal.subject
+        await self._credentials.keep(upstream, operation.credential, self._clock(), by, permit.check)
+        permit.note(url=upstream.url)
+        return upstream.url
 
     def list_endpoints(self, permit: Permit[ListEndpoints]) -> list[str]:
         """The names of the endpoints that the caller may invoke."""
@@ -129,7 +160,8 @@ class Inference:
         for each, upstream in served:
             body = orjson.dumps({**operation.body, "model": each.model})
             try:
-                asked = self._upstreams.ask(upstream, operation.call.value, dict(operation.headers), body)
+                headers = {**dict(operation.headers), **self._shown(upstream)}
+                asked = self._upstreams.ask(upstream, operation.call.value, headers, body)
                 answer = await stack.enter_async_context(asked)
             except Unsent as unsent:
                 failure = unsent
@@ -137,6 +169,15 @@ class Inference:
             permit.note(upstream=upstream.name, model=each.model, status=str(answer.status))
             return answer
         raise failure
+
+    def _shown(self, upstream: Upstream) -> Mapping[str, str]:
+        """The header that shows the gateway's credential; none where it was given none."""
+        credential = self._credentials.find(upstream)
+        if not credential:
+            return {}
+        if upstream.dialect is Dialect.ANTHROPIC:
+            return {"X-Api-Key": credential}
+        return {"Authorization": f"Bearer {credential}"}
 
 
 async def _noted(permit: Permit[InvokeModel], parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
