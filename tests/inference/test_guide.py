@@ -2,12 +2,13 @@
 
 import io
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.live import Caller
-from tests.hub.live import ADMIN, run_stock
+from tests.hub.live import ADMIN
 from tests.inference.conftest import Floor
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "asking-models.md").read_text(encoding="utf-8")
@@ -17,7 +18,7 @@ FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
 def test_the_commands_of_the_guide_run(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     (declared,) = [fence for language, fence in FENCES if language == "toml"]
     (script,) = [fence for language, fence in FENCES if language == "python"]
-    apply, credential, search = [fence.strip() for language, fence in FENCES if not language]
+    apply, credential, ask, search = [fence.strip() for language, fence in FENCES if not language]
     admin, home = Caller(floor.live.root / "home"), floor.live.root
     profile = ["--profile", floor.profile(ADMIN).name]
     # Where the guide's server is, the simulator stands; the endpoints of other tests are not to be the guide's.
@@ -31,10 +32,12 @@ def test_the_commands_of_the_guide_run(floor: Floor, monkeypatch: pytest.MonkeyP
     said = admin.nomoat("upstream", "credential", "own-gpus", *profile)
     assert said.code == 0, said.err
     ada = floor.live.join("person:ada@acme.example")
-    token = admin.nomoat("token", "--profile", ada.name).out.strip()
-    settings = {"NOMOAT_URL": floor.live.url, "NOMOAT_TOKEN": token, "SSL_CERT_FILE": str(ada.ca_path)}
-    done = run_stock(script.replace("acme/chat", "acme/guide"), settings, home)
-    assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
+    (home / "ask.py").write_text(script.replace("acme/chat", "acme/guide"))
+    assert ask == "NOMOAT_PROFILE=ada nomoat exec --tool openai -- python ask.py"
+    command = ["exec", "--tool", "openai", "--profile", ada.name, "--", sys.executable, str(home / "ask.py")]
+    with admin.running(*command) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "hello\n"), err
     assert floor.upstream.asked[-1][2]["model"] == "llama-3.1-8b"
     found = admin.nomoat("audit", "search", re.findall(r"'(.*)'", search)[0], "--limit", "5", *profile)
     assert "ada@acme.example" in found.out

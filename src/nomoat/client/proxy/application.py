@@ -34,7 +34,17 @@ PEER: Final = "nomoat.peer"  # where the server puts the connection's `Peer` int
 _NOT_PASSED_ON: Final = frozenset(
     {
         *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
-        *(b"authorization", b"dpop", b"host", b"cookie", b"expect", b"content-length", b"forwarded", b"via"),
+        *(
+            b"authorization",
+            b"x-api-key",
+            b"dpop",
+            b"host",
+            b"cookie",
+            b"expect",
+            b"content-length",
+            b"forwarded",
+            b"via",
+        ),
     }
 )
 _NOT_PASSED_BACK: Final = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"dpop-nonce", b"set-cookie"})
@@ -210,9 +220,9 @@ class ProxyApplication:
         ]
         start = {"type": "http.response.start", "status": head.status, "headers": headers}
         async with aclosing(connection.parts()) as parts:
-            if request.method != "HEAD" and self._rewriting.is_for(
-                head.get(b"content-type"), head.get(b"content-length")
-            ):
+            typed = head.get(b"content-type"), head.get(b"content-length")
+            # What a model says is not ours to change.
+            if request.method != "HEAD" and not request.path.startswith("/v1/") and self._rewriting.is_for(*typed):
                 body = self._rewriting.body(b"".join([part async for part in parts]))
                 length = (b"content-length", b"%d" % len(body))
                 start["headers"] = [header for header in headers if header[0] != b"content-length"] + [length]
