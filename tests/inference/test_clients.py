@@ -47,11 +47,9 @@ def test_a_chat_is_answered_by_the_first_server_that_may_have_the_prompt(floor: 
     assert floor.token("ada") not in str(headers)
     assert not {"authorization", "x-api-key", "dpop", "cookie"} & set(headers)
     ended = floor.outcome
-    assert (ended["outcome"], ended["facts"]["upstream"], ended["facts"]["model"]) == (
-        "complete",
-        "internal",
-        "our-model",
-    )
+    facts = ended["facts"]
+    assert (ended["outcome"], facts["upstream"], facts["model"]) == ("complete", "internal", "our-model")
+    assert (facts["input_tokens"], facts["output_tokens"]) == ("3", "1")
 
 
 def test_a_stream_arrives_in_its_pieces(gpt: openai.OpenAI) -> None:

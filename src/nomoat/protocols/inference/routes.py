@@ -16,11 +16,10 @@ from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.fields import require_only, text
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.inference.errors import error_event
-from nomoat.resources.inference import Answer, Inference
+from nomoat.resources.inference import EVENTS, Answer, Inference
 
 LARGEST: Final = 32 << 20  # bytes of a request
 LONGEST_CREDENTIAL: Final = 4096  # characters
-EVENTS: Final = "text/event-stream"
 PASSED: Final = {
     Dialect.OPENAI: ("openai-beta",),
     Dialect.ANTHROPIC: ("anthropic-version", "anthropic-beta"),

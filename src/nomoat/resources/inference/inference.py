@@ -20,6 +20,7 @@ from nomoat.core.inference import Dialect, Endpoint, Served, Upstream
 from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolved, SealCredential, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
+from nomoat.inspection.usage import UsageReader
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
@@ -29,6 +30,7 @@ from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 UNKNOWN: Final = "there is no such model"
 KEPT: Final = ("content-type", "retry-after", "x-request-id", "request-id")
 """Headers of an upstream's answer that the client sees."""
+EVENTS: Final = "text/event-stream"
 NOT_OURS: Final = frozenset({401, 403, 407})
 """What an upstream answers to a credential of the gateway's, which is none of the client's business."""
 
@@ -146,7 +148,8 @@ class Inference:
             if answer.status in NOT_OURS:
                 raise Unavailable("upstream", "it does not take the gateway's own credential")
             headers = {name: value for name in KEPT if (value := answer.header(name))}
-            yield Answer(answer.status, headers, _noted(permit, answer.parts))
+            streamed = headers.get("content-type", "").startswith(EVENTS)
+            yield Answer(answer.status, headers, _noted(permit, answer.parts, UsageReader(streamed=streamed)))
 
     async def _first(
         self,
@@ -180,17 +183,20 @@ class Inference:
         return {"Authorization": f"Bearer {credential}"}
 
 
-async def _noted(permit: Permit[InvokeModel], parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _noted(permit: Permit[InvokeModel], parts: AsyncIterator[bytes], usage: UsageReader) -> AsyncIterator[bytes]:
     """The parts of an answer, for as long as the permit holds; the record says what was given out."""
     digest = hashlib.sha256()
     try:
         async for part in parts:
             permit.check()
             digest.update(part)
+            usage.feed(part)
             permit.note(bytes=len(part))
             yield part
     finally:
         permit.note(response=digest.hexdigest())
+        if (said := usage.total()) is not None:
+            permit.note(input_tokens=str(said.input), output_tokens=str(said.output))
 
 
 def _target(endpoint: Endpoint) -> Target:
