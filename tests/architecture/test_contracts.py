@@ -113,6 +113,7 @@ def test_a_violation_is_found(copy: Path, violation: Violation) -> None:
 
 ONLY = {
     "core": (*sorted(sys.stdlib_module_names), "typing_extensions", "nomoat.core"),
+    "wire": ("nomoat.core.errors", "nomoat.wire"),
     "inspection": ("nomoat.core.profile", "nomoat.core.verdict", "nomoat.inspection"),
     "client": (
         "nomoat.__version__",
@@ -128,6 +129,7 @@ ONLY = {
         "nomoat.audit.copies",  # receipts from a copy
         "nomoat.audit.report",  # what verification returns
         "nomoat.audit.segments",  # the names of files
+        "nomoat.wire",  # connections of the proxy
     ),
 }
 

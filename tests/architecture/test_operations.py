@@ -10,9 +10,9 @@ from nomoat.policy.cedar import SCHEMA_TEXT, groups_of_actions
 from tests.architecture.test_resources import OPERATIONS, doors, permitted
 from tests.architecture.tree import ROOT, modules
 
-# Actions of the schema that are no Operation: the question of discovery, and the groups of actions.
+# Actions of the schema that are no Operation: the question of discovery, that of where a prompt may go, and the groups.
 BESIDES = {
-    *{"Discover", "Read", "Query", "Measure", "Write", "Remove"},
+    *{"Discover", "SendPrompt", "Infer", "Read", "Query", "Measure", "Write", "Remove"},
     *{"Administer", "Audit", "Erase", "Identify", "Promote"},
 }
 

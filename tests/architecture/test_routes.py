@@ -15,6 +15,7 @@ from tests.architecture.tree import modules
 PUBLIC = {
     "GET /v1/ca": "clients check it against the fingerprint in their one-time code",
     "GET /v1/checkpoint": "whoever keeps one can prove later that the log was rolled back",
+    "HEAD /": "a client of models asks whether somebody is here; it is told that, and nothing else",
     "GET /v1/consistency": "whoever kept one is shown that the log still begins with it; hashes of salted hashes only",
     "GET /v1/log/checkpoint": "a monitor begins here; the same as the one above, when its witnesses have seen it",
     "GET /v1/log/tile/{level}/{index*}": "what proofs are made of: hashes of salted hashes only",

@@ -26,10 +26,12 @@ from tests.policy.world import (
     context,
     dataset,
     directory,
+    endpoint,
     file,
     identity,
     model,
     person,
+    upstream,
     view,
     workload,
 )
@@ -54,6 +56,7 @@ AUDITOR = person("auditor", "auditors", clearance=RESTRICTED)
 PRIVACY = person("officer", "privacy-officers")
 PRIVATE_ADMINISTRATOR = person("root", "administrators", "privacy-officers", clearance=RESTRICTED)
 ADA = person("ada", clearance=RESTRICTED)
+USER = person("user", "model-users", clearance=INTERNAL)
 
 DIGITS = dataset(classification=CONFIDENTIAL, owner_group="data-engineers")
 RAW = file("data/train.parquet", of=DIGITS)
@@ -121,6 +124,21 @@ EXPECTATIONS = [
     may(ADA, "ListRepositories", identity("person:ada"), "everyone-lists-repositories", NONE),
     not_(ADA, "ListRepositories", identity("person:eve")),
     not_(ADA, "ListRepositories", identity("person:ada"), "codes-only-join", binding=CODE),
+    # Asking models
+    may(ADA, "ListEndpoints", identity("person:ada"), "everyone-lists-endpoints", NONE),
+    not_(ADA, "ListEndpoints", identity("person:eve")),
+    may(USER, "InvokeModel", endpoint(classification=INTERNAL), "model-users-invoke-models", NONE),
+    not_(USER, "InvokeModel", endpoint(classification=CONFIDENTIAL)),
+    not_(USER, "InvokeModel", endpoint(), "codes-only-join", binding=CODE),
+    not_(ADA, "InvokeModel", endpoint()),
+    may(
+        USER,
+        "SendPrompt",
+        upstream(classification=INTERNAL, cleared=INTERNAL),
+        "prompts-go-where-they-are-cleared",
+        NONE,
+    ),
+    not_(USER, "SendPrompt", upstream(classification=CONFIDENTIAL, cleared=INTERNAL)),
     may(TRAIN, "RenewCertificate", identity("workload:train", "workload"), "everyone-identifies-itself"),
     not_(ADA, "Whoami", identity("person:eve")),
     not_(ADA, "IssueToken", identity("workload:ada", "workload")),

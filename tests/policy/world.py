@@ -81,6 +81,16 @@ def view(name: str = "masked", *, of: Target | None = None, **traits: object) ->
     return file(name, of=of)._replace(kind="View", **traits)  # type: ignore[arg-type]  # a test's shorthand
 
 
+def endpoint(name: str = "acme/chat", **traits: object) -> Target:
+    return Target("Endpoint", name, name)._replace(**traits)  # type: ignore[arg-type]  # a test's shorthand
+
+
+def upstream(name: str = "internal", *, cleared: Classification = PUBLIC, **traits: object) -> Target:
+    """A server, and by the classification and labels what would be sent there."""
+    facts = (("cleared", cleared.value), ("external", True), ("region", ""))
+    return Target("Upstream", name, name, facts=facts)._replace(**traits)  # type: ignore[arg-type]  # the same
+
+
 def identity(subject: str = "person:ada", kind: str = "person") -> Target:
     return Target("Identity", subject, subject, facts=(("subject_kind", kind), ("subject", subject)))
 

@@ -63,9 +63,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "ListVersions": Kind(DATASTORE, 8),
     "ReadManifest": Kind(DATASTORE, 1),
     "DiffVersions": Kind(DATASTORE, 1),
+    "ListEndpoints": Kind(API, 2),  # Read
+    "InvokeModel": Kind(API, 99),  # none of the activities is asking a model
     "ListMetrics": Kind(DATASTORE, 8),
     "ReadMetric": Kind(DATASTORE, 1),
     "ReopenBudget": Kind(ENTITY, 3),
+    "SealCredential": Kind(ENTITY, 3),
     "ApproveVersion": Kind(ENTITY, 3),
     "WithdrawVersion": Kind(ENTITY, 3),
     "ReadLineage": Kind(DATASTORE, 1),

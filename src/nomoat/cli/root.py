@@ -45,7 +45,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "publish": {"publish": "nomoat.cli.publish:publish"},
     "query": {"query": "nomoat.cli.query:query"},
-    "declare": {"apply": "nomoat.cli.declare:apply"},
+    "declare": {"apply": "nomoat.cli.declare:apply", "upstream": "nomoat.cli.upstream:upstream"},
     "decide": {
         "policy": "nomoat.cli.policy:policy",
         "dataset": "nomoat.cli.dataset:dataset",

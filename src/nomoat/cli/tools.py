@@ -5,12 +5,15 @@ import click
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, hold_option, json_option, pass_invocation, profile_option
 from nomoat.cli.problems import tell
-from nomoat.client.entrance import find_standing
-from nomoat.client.environment import TOOLS, Settings, hub, hub_through
+from nomoat.client.entrance import Entrance, find_standing
+from nomoat.client.environment import MODEL_TOOLS, TOOLS, Settings, hub, hub_through, models_through
 from nomoat.client.errors import NotLoggedIn
 from nomoat.client.execution import run
+from nomoat.client.profiles import Profile
 from nomoat.client.tokens import Refresher, write_token
 from nomoat.core.errors import NoMoatError
+
+_BY_PROXY = "what {} would be given is a token that others could use: let it come by way of a proxy"
 
 
 @click.command()
@@ -34,7 +37,7 @@ def token(invocation: Invocation, bound: bool) -> None:
 
 
 @click.command()
-@click.argument("tool", type=click.Choice(TOOLS))
+@click.argument("tool", type=click.Choice([*TOOLS, *MODEL_TOOLS]))
 @click.option("--proxy", is_flag=True, help="By way of the running 'nomoat proxy': nothing to steal, nothing to renew.")
 @profile_option
 @json_option
@@ -44,12 +47,14 @@ def env(invocation: Invocation, tool: str, proxy: bool) -> None:
 
     For a POSIX shell: eval "$(nomoat env hub)". The token is good for minutes, for whoever has it; with
     --proxy, which needs a running 'nomoat proxy', there is none. 'nomoat exec' does that for one program.
+    Clients of models (openai, anthropic) work by way of a proxy only.
     """
-    del tool  # all that there are have the same settings
+    if tool in MODEL_TOOLS and not proxy:
+        raise click.UsageError(_BY_PROXY.format(tool))
     with invocation.session() as session:
         if proxy:
             entrance = find_standing(session.profile)
-            settings = hub_through(entrance, session.profile, session.identity, invocation.environment)
+            settings = _through(tool, entrance, session.profile, invocation)
             expires_at = None
         else:
             expires_at = int(write_token(session, invocation.clock).expires_at)
@@ -66,7 +71,13 @@ def env(invocation: Invocation, tool: str, proxy: bool) -> None:
 
 
 @click.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--tool", type=click.Choice(TOOLS), default="hub", show_default=True, help="The settings to give it.")
+@click.option(
+    "--tool",
+    type=click.Choice([*TOOLS, *MODEL_TOOLS]),
+    default="hub",
+    show_default=True,
+    help="The settings to give it.",
+)
 @click.option("--direct", is_flag=True, help="Without a proxy: the program gets a token that others could use.")
 @hold_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -79,7 +90,8 @@ def execute(invocation: Invocation, tool: str, direct: bool, hold: float, comman
     proves a key for each request, and keeps token and certificate fresh, so work of hours is fine. If the
     session ends meanwhile, or a policy asks for a newer log-in, log in again in another terminal, and it goes on.
     """
-    del tool  # all that there are have the same settings
+    if tool in MODEL_TOOLS and direct:
+        raise click.UsageError(_BY_PROXY.format(tool))
 
     def warn(error: NoMoatError) -> None:
         stale = f"the identity of {command[0]} is not renewed any more or not yet"
@@ -94,8 +106,13 @@ def execute(invocation: Invocation, tool: str, direct: bool, hold: float, comman
     from nomoat.client.proxy.serving import Proxy  # noqa: PLC0415
 
     with Proxy(profile, invocation.clock, warn, hold=hold) as proxy:
-        settings = hub_through(proxy.entrance, profile, profile.identity(), invocation.environment)
-        return _run(command, settings, invocation)
+        return _run(command, _through(tool, proxy.entrance, profile, invocation), invocation)
+
+
+def _through(tool: str, entrance: Entrance, profile: Profile, invocation: Invocation) -> Settings:
+    if tool in MODEL_TOOLS:
+        return models_through(entrance, invocation.environment)
+    return hub_through(entrance, profile, profile.identity(), invocation.environment)
 
 
 def _run(command: tuple[str, ...], settings: Settings, invocation: Invocation) -> int:

@@ -1,7 +1,8 @@
 """What a stock client needs in its environment to work through the gateway.
 
 Rules: whatever could make the client send another credential, or send ours elsewhere, is unset. The
-token, or the key of the proxy, is in a file and never in the environment, where every child would have it. The
+token, or the key of the proxy, is in a file and not in the environment, where every child would have it; but for the clients of
+models, which read it nowhere else, and get the key of the proxy alone: it means nothing anywhere else. The
 caches are the profile's own, whatever the caller chose: clients answer a refusal from their cache, so
 a shared one would hand one identity what another was given.
 """
@@ -46,6 +47,16 @@ _UNSET = (
     "HF_DATASETS_EXTRACTED_DATASETS_PATH",
 )
 
+_UNSET_MODELS = (
+    "ANTHROPIC_API_KEY",  # would be sent besides
+    "ANTHROPIC_CUSTOM_HEADERS",
+    "ANTHROPIC_BEDROCK_BASE_URL",  # these lead Claude Code elsewhere
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    "OPENAI_ORG_ID",
+    "OPENAI_PROJECT_ID",
+)
+
 
 def hub(profile: Profile, identity: Identity) -> Settings:
     """Return the settings for Hugging Face clients (huggingface_hub and what is built on it), straight to the gateway.
@@ -58,10 +69,29 @@ def hub(profile: Profile, identity: Identity) -> Settings:
 
 def hub_through(entrance: Entrance, profile: Profile, identity: Identity, environment: Mapping[str, str]) -> Settings:
     """Return the same for the proxy at `entrance`, in addition to `environment`. Makes the folder of their caches."""
-    # Otherwise a client that uses a web proxy would send the key, and what it reads, by way of that one.
+    return _hub(profile, identity, entrance.url, entrance.token_path, _around_web_proxies(environment))
+
+
+def models_through(entrance: Entrance, environment: Mapping[str, str]) -> Settings:
+    """Return the settings for clients of OpenAI and Anthropic, and what is built on them, for the proxy at `entrance`."""
+    key = entrance.token_path.read_text(encoding="ascii")
+    return Settings(
+        set={
+            "OPENAI_BASE_URL": f"{entrance.url}/v1",
+            "OPENAI_API_BASE": f"{entrance.url}/v1",  # of older clients, and aider
+            "OPENAI_API_KEY": key,
+            "ANTHROPIC_BASE_URL": entrance.url,
+            "ANTHROPIC_AUTH_TOKEN": key,
+            **_around_web_proxies(environment),
+        },
+        unset=_UNSET_MODELS,
+    )
+
+
+def _around_web_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Otherwise a client that uses a web proxy would send the key, and what it reads, by way of that one."""
     given = {name: environment.get(name, "") for name in ("NO_PROXY", "no_proxy")}
-    around = {name: ",".join(filter(None, [value, "127.0.0.1,localhost,::1"])) for name, value in given.items()}
-    return _hub(profile, identity, entrance.url, entrance.token_path, around)
+    return {name: ",".join(filter(None, [value, "127.0.0.1,localhost,::1"])) for name, value in given.items()}
 
 
 def _hub(profile: Profile, identity: Identity, url: str, token_path: Path, more: Mapping[str, str]) -> Settings:
@@ -83,5 +113,7 @@ def _hub(profile: Profile, identity: Identity, url: str, token_path: Path, more:
     )
 
 
-# What each tool is built on: all of these speak to the Hub by huggingface_hub.
+# What each tool is built on: these speak to the Hub by huggingface_hub …
 TOOLS = ("datasets", "duckdb", "hub", "pandas", "transformers")
+# … and these to a model.
+MODEL_TOOLS = ("anthropic", "openai")

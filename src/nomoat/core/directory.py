@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nomoat.core.inference import Endpoint, Upstream
 from nomoat.core.metrics import NOTHING, Budget, Metric
 from nomoat.core.names import Classification, RepositoryName
 from nomoat.core.view import View
@@ -80,3 +81,5 @@ class Directory:
     people: Mapping[str, Person] = field(default_factory=dict[str, Person])
     workloads: Mapping[str, Workload] = field(default_factory=dict[str, Workload])
     repositories: Mapping[RepositoryName, Repository] = field(default_factory=dict[RepositoryName, Repository])
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict[str, Upstream])
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])

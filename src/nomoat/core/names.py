@@ -47,6 +47,7 @@ _REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9])?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUBJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,126}[A-Za-z0-9])?")
+_ENDPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 _VIEW = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?")
 
@@ -126,6 +127,15 @@ def parse_view_name(text: str) -> str:
     """Parse a view's name: what SQL takes for a table's without quotes (63 characters)."""
     if not _VIEW.fullmatch(text):
         raise Malformed("a view is named with lower-case letters, digits and '_', and begins with a letter")
+    return text
+
+
+def parse_endpoint_name(text: str) -> str:
+    """Parse what a client calls a model: as providers name theirs, with `/`, `:` and `.` in it. Raises `Malformed`."""
+    if not _ENDPOINT.fullmatch(text):
+        raise Malformed(
+            "a model's name has 1 to 128 of the characters A-Z, a-z, 0-9 and . _ : / @ -, a letter or digit first"
+        )
     return text
 
 

@@ -16,7 +16,9 @@ from nomoat.audit.index import Index
 from nomoat.audit.log import Log
 from nomoat.audit.reading import Reader
 from nomoat.audit.reports import Reports
+from nomoat.core.directory import Directory
 from nomoat.core.errors import Unavailable
+from nomoat.core.inference import Dialect
 from nomoat.core.operation import Operation, ReadStatus
 from nomoat.core.record import system_record
 from nomoat.guard import Guard
@@ -27,10 +29,12 @@ from nomoat.protocols.admin.status import StatusEndpoint
 from nomoat.protocols.http.application import Application
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.errors import error_headers
+from nomoat.protocols.inference.errors import error_body
 from nomoat.resources.directory import Declarations
 from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History, PolicySets
 from nomoat.resources.identities import Anchor, Identities
+from nomoat.resources.inference import Inference
 from nomoat.resources.keys import Keys
 from nomoat.resources.log import LogReading
 from nomoat.resources.metrics.metrics import Metrics
@@ -59,6 +63,7 @@ from nomoat.server.storage import Stores, require_log, stores_of
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, glances_of, resolvers_of, routes_of
 from nomoat.stores.budgets import Budgets
+from nomoat.stores.credentials import Credentials
 from nomoat.stores.keys import KeyStore
 from nomoat.stores.rewrapping import Rewrapping
 from nomoat.stores.rounds import Rounds
@@ -68,6 +73,7 @@ from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
 from nomoat.stores.uncommitted import Uncommitted
 from nomoat.stores.unscanned import Unscanned
+from nomoat.stores.upstreams import Upstreams
 
 FORMER = 16  # sets of policies that were in force and are kept compiled
 
@@ -103,6 +109,7 @@ class Gateway:
     browsing: Browsing
     reading: Reading
     views: Views
+    inference: Inference
     writing: Writing
     references: References
     uncommitted: Uncommitted
@@ -195,6 +202,7 @@ async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
         for task in beside:
             task.cancel()
         ended = await asyncio.gather(*beside, return_exceptions=True)
+        gateway.inference.close()
         await _conclude(gateway, state)
         await asyncio.to_thread(gateway.guard.let_go)
         gateway.index.close()
@@ -239,7 +247,9 @@ def _wire(
     return Gateway(
         configuration=configuration,
         application=Application(
-            guard, routes, lambda: parts.identity.proofs.nonces.current(clock()), {"hub": error_headers}
+            *(guard, routes, lambda: parts.identity.proofs.nonces.current(clock())),
+            {"hub": error_headers},
+            {dialect.value: partial(error_body, dialect) for dialect in Dialect},
         ),
         routes=routes,
         resolvers=resolvers,
@@ -264,6 +274,7 @@ def _wire(
         browsing=parts.browsing,
         reading=parts.reading,
         views=parts.views,
+        inference=parts.inference,
         writing=parts.writing,
         references=parts.references,
         uncommitted=parts.uncommitted,
@@ -331,6 +342,7 @@ def _resources(
     configuration: Configuration, stores: Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
 ) -> Resources:
     declarations, catalog, budgets = Declarations(stores.state, clock), Catalog(stores.state), Budgets(stores.state)
+    declared: Callable[[], Directory] = lambda: declarations.current  # noqa: E731  # said a dozen times below
     identity = _identity(configuration, stores, declarations, clock)
     policies = Policies(stores.state, clock)
     trial = Trial(stores.state, lambda: policies.current, clock)
@@ -357,22 +369,20 @@ def _resources(
         identity=identity,
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
         catalog=catalog,
-        lifecycle=Lifecycle(lambda: declarations.current, catalog, signatures, clock, worse_by_name),
+        lifecycle=Lifecycle(declared, catalog, signatures, clock, worse_by_name),
         comparing=Comparing(
-            *(lambda: declarations.current, catalog, Rounds(stores.state), stores.profiles),
-            lambda: policies.current.index.files,
+            *(declared, catalog, Rounds(stores.state), stores.profiles), lambda: policies.current.index.files
         ),
-        shredder=Shredder(lambda: declarations.current, catalog, shredding, clock),
+        shredder=Shredder(declared, catalog, shredding, clock),
         keys=Keys(stores.keyring, stores.kek, rewrapping),
         rewrapping=rewrapping,
         budgets=budgets,
-        metrics=Metrics(
-            lambda: declarations.current, catalog, stores.objects, budgets, apart.tabulate, apart.noise, clock
-        ),
-        browsing=Browsing(lambda: declarations.current, catalog, lambda: policies.current.index.repositories),
-        tracing=Tracing(stores.state, lambda: declarations.current, catalog, clock),
+        metrics=Metrics(declared, catalog, stores.objects, budgets, apart.tabulate, apart.noise, clock),
+        browsing=Browsing(declared, catalog, lambda: policies.current.index.repositories),
+        tracing=Tracing(stores.state, declared, catalog, clock),
         reading=Reading(catalog, stores.objects, signatures, clock),
-        views=Views(lambda: declarations.current, catalog, stores.objects, apart.engine, stores.key_of, clock),
+        inference=Inference(declared, Upstreams(), Credentials(stores.state, stores.kek), clock),
+        views=Views(declared, catalog, stores.objects, apart.engine, stores.key_of, clock),
         writing=Writing(
             *(catalog, stores.objects, identity.capabilities, clock, apart.scan, worse_by_name),
             signatures.signatory,

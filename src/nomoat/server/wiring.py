@@ -62,6 +62,7 @@ from nomoat.protocols.hub.browsing import BrowsingEndpoints
 from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
+from nomoat.protocols.inference.routes import InferenceEndpoint
 from nomoat.protocols.query import QueryEndpoint
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.cards import Cards
@@ -69,6 +70,7 @@ from nomoat.resources.directory import Declarations
 from nomoat.resources.erasure import Erasure
 from nomoat.resources.history import History
 from nomoat.resources.identities import Identities
+from nomoat.resources.inference import Inference
 from nomoat.resources.keys import Keys
 from nomoat.resources.log import LogReading
 from nomoat.resources.metrics.metrics import Metrics
@@ -113,6 +115,7 @@ class Resources:
     browsing: Browsing
     reading: Reading
     views: Views
+    inference: Inference
     writing: Writing
     references: References
     uncommitted: Uncommitted
@@ -148,6 +151,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         **parts.tracing.resolvers,
         **parts.comparing.resolvers,
         **parts.views.resolvers,
+        **parts.inference.resolvers,
         **parts.metrics.resolvers,
         ShredVersion: parts.shredder.resolve,
         **parts.keys.resolvers,
@@ -216,6 +220,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *QueryEndpoint(guard, parts.views).routes(),
+        *InferenceEndpoint(guard, parts.inference).routes(),
         *DatasetReferences(guard, parts.reading, parts.references).routes(),
         *ModelReferences(guard, parts.reading, parts.references).routes(),
         *ManagementEndpoints(guard, parts.reading, parts.references).routes(),

@@ -17,9 +17,11 @@ from sqlalchemy import Column, Connection, LargeBinary, Table, bindparam, func, 
 
 from nomoat.core.errors import Corrupt, NoMoatError
 from nomoat.stores.chunks import purpose_of_chunk
+from nomoat.stores.credentials import purpose_of_credential
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore, header_of, version_of
 from nomoat.stores.objects import binding_of
 from nomoat.stores.state import State
+from nomoat.stores.state.inference_schema import upstream_credential
 from nomoat.stores.state.schema import blob, chunk, subject_key
 from nomoat.stores.subject_keys import purpose_of_subject
 
@@ -46,6 +48,12 @@ _TABLES: Final = (
     _Kept(blob, blob.c.id, (blob.c.repository, blob.c.digest, blob.c.id), binding_of),
     _Kept(subject_key, subject_key.c.pseudonym, (subject_key.c.pseudonym,), purpose_of_subject),
     _Kept(chunk, chunk.c.first, (chunk.c.first,), purpose_of_chunk),
+    _Kept(
+        upstream_credential,
+        upstream_credential.c.upstream,
+        (upstream_credential.c.upstream, upstream_credential.c.url),
+        purpose_of_credential,
+    ),
 )
 
 

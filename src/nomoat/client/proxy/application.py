@@ -18,9 +18,9 @@ from nomoat.client.errors import NotLoggedIn
 from nomoat.client.proxy.door import Door, TurnedAway
 from nomoat.client.proxy.holder import Holder, advice_of
 from nomoat.client.proxy.rewriting import Rewriting
-from nomoat.client.proxy.upstream import Broken, Head, Pool, Upstream
 from nomoat.client.proxy.waiting import Waiting, asks_for_log_in
 from nomoat.core.errors import NoMoatError, Refused, Unauthenticated, Unavailable
+from nomoat.wire.connections import Broken, Head, Pool, ServerConnection
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -34,7 +34,17 @@ PEER: Final = "nomoat.peer"  # where the server puts the connection's `Peer` int
 _NOT_PASSED_ON: Final = frozenset(
     {
         *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
-        *(b"authorization", b"dpop", b"host", b"cookie", b"expect", b"content-length", b"forwarded", b"via"),
+        *(
+            b"authorization",
+            b"x-api-key",
+            b"dpop",
+            b"host",
+            b"cookie",
+            b"expect",
+            b"content-length",
+            b"forwarded",
+            b"via",
+        ),
     }
 )
 _NOT_PASSED_BACK: Final = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"dpop-nonce", b"set-cookie"})
@@ -127,7 +137,7 @@ class ProxyApplication:
             raise
         self._pool.give_back(connection)
 
-    async def _ask_for_person(self, request: _Request) -> tuple[Upstream, Head]:
+    async def _ask_for_person(self, request: _Request) -> tuple[ServerConnection, Head]:
         """Make the request, and once again if somebody logs in anew because that is what it needs."""
         session, token = self._holder.session, self._holder.token
         try:
@@ -162,7 +172,7 @@ class ProxyApplication:
 
         return await self._waiting.for_log_in(why, session, lambda: request.peer.closed, still)
 
-    async def _ask(self, request: _Request) -> tuple[Upstream, Head]:
+    async def _ask(self, request: _Request) -> tuple[ServerConnection, Head]:
         """Make the request, once more where that is safe and may help, and return the answer's head."""
         again = fresh = False
         while True:
@@ -204,15 +214,15 @@ class ProxyApplication:
         await self._holder.refresh(token)
         return True
 
-    async def _relay(self, request: _Request, connection: Upstream, head: Head, send: Send) -> None:
+    async def _relay(self, request: _Request, connection: ServerConnection, head: Head, send: Send) -> None:
         headers = [
             (name, self._rewriting.header(name, value)) for name, value in head.headers if name not in _NOT_PASSED_BACK
         ]
         start = {"type": "http.response.start", "status": head.status, "headers": headers}
         async with aclosing(connection.parts()) as parts:
-            if request.method != "HEAD" and self._rewriting.is_for(
-                head.get(b"content-type"), head.get(b"content-length")
-            ):
+            typed = head.get(b"content-type"), head.get(b"content-length")
+            # What a model says is not ours to change.
+            if request.method != "HEAD" and not request.path.startswith("/v1/") and self._rewriting.is_for(*typed):
                 body = self._rewriting.body(b"".join([part async for part in parts]))
                 length = (b"content-length", b"%d" % len(body))
                 start["headers"] = [header for header in headers if header[0] != b"content-length"] + [length]
@@ -227,7 +237,7 @@ class ProxyApplication:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _exchange(connection: Upstream, request: _Request, head: bytes) -> Head:
+async def _exchange(connection: ServerConnection, request: _Request, head: bytes) -> Head:
     """Send a request and return its answer's head, with as much of the body sent as was wanted."""
     connection.begin(request.method, owes_body=request.body is None)
     if request.body is not None:
@@ -240,7 +250,7 @@ async def _exchange(connection: Upstream, request: _Request, head: bytes) -> Hea
     return await connection.answer()
 
 
-async def _pump(connection: Upstream, request: _Request) -> None:
+async def _pump(connection: ServerConnection, request: _Request) -> None:
     """Pass a body on as it arrives, until its end or until the gateway has answered without the rest."""
     chunked, more = not request.length, True
     while more and connection.head is None:

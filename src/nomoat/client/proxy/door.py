@@ -13,11 +13,17 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from nomoat.core.errors import Refused
+from nomoat.core.inference import Call
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 _OF_BROWSERS: Final = frozenset({b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
-_LENT: Final = frozenset({b"whoami", b"ca", b"checkpoint", b"consistency"})  # of what is under /v1
+_LENT: Final = frozenset(  # of what is under /v1
+    {
+        *(("GET", name) for name in (b"whoami", b"ca", b"checkpoint", b"consistency", b"models")),
+        *(("POST", call.encode()) for call in Call),
+    }
+)
 
 
 class TurnedAway(Refused):
@@ -47,6 +53,8 @@ class Door:
                 hosts.append(value.lower())
             elif name == b"authorization":
                 shown.append(value)
+            elif name == b"x-api-key":  # clients of models
+                shown.append(b"Bearer " + value)
             elif name in _OF_BROWSERS:
                 raise TurnedAway(403, "this proxy is not for web pages")
         if len(hosts) != 1 or hosts[0] not in self.hosts:
@@ -60,7 +68,7 @@ class Door:
         bare = (method, first) == ("PUT", b"lfs") or as_nobody
         if self.key and not (bare and not shown):
             self._require_key(shown)
-        if first == b"v1" and (method != "GET" or rest not in _LENT):
+        if first == b"v1" and (method, rest) not in _LENT:
             raise TurnedAway(403, "this is not lent to other programs; use the nomoat command")
         return not bare
 

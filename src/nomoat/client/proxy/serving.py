@@ -29,10 +29,10 @@ from nomoat.client.proxy.application import PEER, Peer, ProxyApplication
 from nomoat.client.proxy.door import Door
 from nomoat.client.proxy.holder import Holder
 from nomoat.client.proxy.rewriting import Rewriting
-from nomoat.client.proxy.upstream import Pool
 from nomoat.client.proxy.waiting import LONGEST_S, Waiting
 from nomoat.client.session import Clock
 from nomoat.core.errors import Malformed, NoMoatError, Unavailable
+from nomoat.wire.connections import Pool
 
 BACKLOG: Final = 128
 GRACE_S: Final = 3

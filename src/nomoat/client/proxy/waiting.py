@@ -11,8 +11,8 @@ from typing import Final
 
 from nomoat.client.errors import NotLoggedIn
 from nomoat.client.proxy.holder import Holder
-from nomoat.client.proxy.upstream import Broken, Head
 from nomoat.core.errors import NoMoatError
+from nomoat.wire.connections import Broken, Head
 
 LONGEST_S: Final = 120.0  # how long a request waits if nothing else is said
 MOST: Final = 64  # requests that wait together; a further one is answered at once

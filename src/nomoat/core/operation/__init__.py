@@ -38,6 +38,7 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
+from nomoat.core.operation.inference import InvokeModel, ListEndpoints, SealCredential
 from nomoat.core.operation.keys import ReadKeys, RotateKeys
 from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
 from nomoat.core.operation.metrics import ListMetrics, ReadMetric, ReopenBudget
@@ -67,9 +68,11 @@ __all__ = [
     "ExportLog",
     "FindUnused",
     "GrantUpload",
+    "InvokeModel",
     "IssueToken",
     "JoinWorkload",
     "ListCommits",
+    "ListEndpoints",
     "ListFiles",
     "ListMetrics",
     "ListRepositories",
@@ -100,6 +103,7 @@ __all__ = [
     "Resolved",
     "Revoke",
     "RotateKeys",
+    "SealCredential",
     "ShredVersion",
     "SimulatePolicy",
     "Target",

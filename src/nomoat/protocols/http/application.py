@@ -15,6 +15,7 @@ from nomoat.protocols.http.exchange import Exchange, Held, parse_segments
 from nomoat.protocols.http.routes import Route, RouteTable
 
 ErrorHeaders: TypeAlias = Callable[[NoMoatError, str], Mapping[str, str]]
+ErrorBody: TypeAlias = Callable[[NoMoatError], Mapping[str, object]]
 
 CONNECTION: Final = "nomoat.connection"  # where the server puts the Connection into the scope's state
 _log = logging.getLogger("nomoat")
@@ -24,7 +25,7 @@ _log = logging.getLogger("nomoat")
 class Application:
     """Serves the listed routes through the guard.
 
-    `nonce` returns the nonce that DPoP proofs should hold now. `error_headers` gives a protocol (by its word in the route) headers of its own for errors, which may be others for a client of another name (User-Agent).
+    `nonce` returns the nonce that DPoP proofs should hold now. `error_headers` gives a protocol (by its word in the route) headers of its own for errors, which may be others for a client of another name (User-Agent); `error_bodies` gives it a body of its own.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class Application:
         routes: Iterable[Route],
         nonce: Callable[[], str],
         error_headers: Mapping[str, ErrorHeaders] | None = None,
+        error_bodies: Mapping[str, ErrorBody] | None = None,
     ) -> None:
         self._guard = guard
         self._table = RouteTable(routes)
         self._held = Held()
         self._nonce = nonce
         self._error_headers = dict(error_headers or {})
+        self._error_bodies = dict(error_bodies or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI); anything but HTTP is refused by the server's configuration."""
@@ -83,7 +86,9 @@ class Application:
         headers = {**headers_of(error), **(own(error, exchange.agent) if own else {})}
         record = error.record if isinstance(error, Refused) else None
         known = None if isinstance(error, NotFound) else record
+        worded = self._error_bodies.get(protocol)
+        body = worded(error) if worded else {"error": sentence(error), "record": known}
         try:
-            await exchange.answer_json(status_of(error), {"error": sentence(error), "record": known}, headers=headers)
+            await exchange.answer_json(status_of(error), body, headers=headers)
         except Disconnected:
             exchange.presented.connection.closed = True

@@ -23,6 +23,9 @@ from nomoat.core.errors import Malformed
 
 LONGEST_CREDENTIAL = 8192  # characters
 
+KEYED: Final = frozenset({"openai", "anthropic"})
+"""The protocols whose clients may send an access token as `X-Api-Key`."""
+
 _VALUE: Final = re.compile(rb"[\x21-\x7e]+")  # visible ASCII without a space
 _SCHEMES: Final[Mapping[bytes, Callable[[str], Credential]]] = {
     b"bearer": Bearer,
@@ -46,8 +49,10 @@ def parse_presented(
             values.append(value)
         elif name == b"dpop":
             proofs.append(value)
+        elif name == b"x-api-key" and protocol in KEYED:
+            values.append(b"Bearer " + value)
     if len(values) > 1:
-        raise Malformed("send one Authorization header, not several")
+        raise Malformed("send one credential in one header, not several")
     credential = parse_credential(values[0]) if values else None
     if proofs:
         credential = _with_proof(credential, proofs, path)

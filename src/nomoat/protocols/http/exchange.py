@@ -82,7 +82,8 @@ class Held:
 class Exchange:
     """A request and its answer. `segments` is the decoded path, `presented` who it is from.
 
-    `started` tells whether the answer's status line was sent: from then on a failure can only cut.
+    `started` tells whether the answer's status line was sent: from then on a failure can only cut, unless the answer is
+    `streaming` events, of which the last one may say it.
     `record`, the number of the record of what was allowed, is told to the caller with the answer.
     `nonce` returns what the next DPoP proof of a caller who sends them should hold (RFC 9449, section 8.2).
     """
@@ -99,6 +100,7 @@ class Exchange:
         "presented",
         "segments",
         "started",
+        "streaming",
     )
 
     def __init__(
@@ -118,6 +120,7 @@ class Exchange:
         self.method: str = scope["method"]
         self.segments: tuple[str, ...] = ()
         self.started = False
+        self.streaming = False
         self._scope = scope
         self._receive = receive
         self._send = send

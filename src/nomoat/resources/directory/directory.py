@@ -11,8 +11,9 @@ from typing import final
 from sqlalchemy import desc, insert, select
 from sqlalchemy.engine import Connection
 
-from nomoat.core.directory import Directory, Person, Workload
+from nomoat.core.directory import Directory, Person, Repository, Workload
 from nomoat.core.errors import Conflict, Misuse
+from nomoat.core.inference import Endpoint
 from nomoat.core.operation import ApplyDirectory, Resolved, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
@@ -116,13 +117,13 @@ def _widens(old: Directory, new: Directory, principal: Principal) -> bool:
         return after is not None
     if after.groups - before.groups or after.clearance > before.clearance:
         return True
-    for name, repository in new.repositories.items():
-        was = old.repositories.get(name)
-        mine = repository.owner_group in after.groups or repository.owner_person == principal.name
-        owned = was is not None and (was.owner_group in before.groups or was.owner_person == principal.name)
-        if mine and not owned:
-            return True
-    return False
+    return bool(_owned(new, after, principal) - _owned(old, before, principal))
+
+
+def _owned(directory: Directory, who: Person | Workload, principal: Principal) -> set[object]:
+    """The names of what somebody owns, with these groups."""
+    things: list[tuple[object, Repository | Endpoint]] = [*directory.repositories.items(), *directory.endpoints.items()]
+    return {name for name, thing in things if thing.owner_group in who.groups or thing.owner_person == principal.name}
 
 
 def _declared(directory: Directory, principal: Principal) -> Person | Workload | None:

@@ -5,10 +5,10 @@ tables and fields are refused, because a misspelt `classification` must not fall
 """
 
 import tomllib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
 
@@ -18,6 +18,7 @@ from nomoat.core.names import (
     Classification,
     RepositoryKind,
     RepositoryName,
+    parse_endpoint_name,
     parse_repository_name,
     parse_subject_name,
 )
@@ -27,13 +28,27 @@ from nomoat.resources.directory.fields import (
     Table,
     as_list,
     as_table,
+    described_owner,
     level_of,
+    owner_of,
     require_fields,
     text_of,
+    truth_of,
     words_of,
+)
+from nomoat.resources.directory.inference import (
+    ENDPOINT_FIELDS,
+    UPSTREAM_FIELDS,
+    described_endpoint,
+    described_upstream,
+    parse_endpoint,
+    parse_upstream,
+    require_served,
 )
 from nomoat.resources.directory.metrics import BUDGET_FIELDS, described_metrics, parse_metrics
 from nomoat.resources.directory.views import described_view, parse_views
+
+ThingT = TypeVar("ThingT")
 
 LONGEST_DOCUMENT: Final = 4 << 20  # characters
 
@@ -46,6 +61,8 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "workload": frozenset({"name", "segment", "groups", "clearance", "remove"}),
     "dataset": _OF_REPOSITORIES | {"append_only", "contributor_cap"},
     "model": _OF_REPOSITORIES,
+    "upstream": UPSTREAM_FIELDS,
+    "endpoint": ENDPOINT_FIELDS,
 }
 _REMOVED: Final[Mapping[str, str]] = dict.fromkeys(
     RepositoryKind, "nobody reaches it; what it holds is kept, and back when it is declared again"
@@ -111,22 +128,12 @@ def _naming(kind: str, table: Table) -> Generator[None]:
 def merge(base: Directory, declarations: Mapping[str, Sequence[Table]]) -> Directory:
     """The directory after the declarations, one generation on. Raises `Malformed` when they contradict."""
     groups = set(base.groups)
-    people, workloads, repositories = dict(base.people), dict(base.workloads), dict(base.repositories)
+    repositories = dict(base.repositories)
     for table in declarations["group"]:
         with _naming("group", table):
             (groups.discard if _removed(table) else groups.add)(_name(table))
-    for table in declarations["person"]:
-        with _naming("person", table):
-            if _removed(table):
-                people.pop(_name(table), None)
-            else:
-                people[_name(table)] = _person(table)
-    for table in declarations["workload"]:
-        with _naming("workload", table):
-            if _removed(table):
-                workloads.pop(_name(table), None)
-            else:
-                workloads[_name(table)] = _workload(table)
+    people = _merged("person", base.people, declarations, _named, _person)
+    workloads = _merged("workload", base.workloads, declarations, _named, _workload)
     for kind in RepositoryKind:
         for table in declarations[kind.value]:
             with _naming(kind.value, table):
@@ -135,9 +142,30 @@ def merge(base: Directory, declarations: Mapping[str, Sequence[Table]]) -> Direc
                     repositories.pop(repository, None)
                 else:
                     repositories[repository] = _repository(repository, table)
-    merged = Directory(base.generation + 1, frozenset(groups), people, workloads, repositories)
+    upstreams = _merged("upstream", base.upstreams, declarations, parse_subject_name, parse_upstream)
+    endpoints = _merged("endpoint", base.endpoints, declarations, parse_endpoint_name, parse_endpoint)
+    merged = Directory(base.generation + 1, frozenset(groups), people, workloads, repositories, upstreams, endpoints)
     _require_consistent(merged)
     return merged
+
+
+def _merged(
+    kind: str,
+    base: Mapping[str, ThingT],
+    declarations: Mapping[str, Sequence[Table]],
+    parse_name: Callable[[str], str],
+    parse: Callable[[Table], ThingT],
+) -> Mapping[str, ThingT]:
+    """What of a kind is declared after the declarations."""
+    found = dict(base)
+    for table in declarations[kind]:
+        with _naming(kind, table):
+            name = parse_name(text_of(table, "name"))
+            if _removed(table):
+                found.pop(name, None)
+            else:
+                found[name] = parse(table)
+    return found
 
 
 def _person(table: Table) -> Person:
@@ -154,9 +182,7 @@ def _workload(table: Table) -> Workload:
 
 
 def _repository(name: RepositoryName, table: Table) -> Repository:
-    kind, _, owner = text_of(table, "owner").partition(":")
-    if kind not in {"", "group", "person"} or bool(kind) != bool(owner):
-        raise Malformed("an owner is written group:NAME or person:NAME")
+    owner_group, owner_person = owner_of(table)
     files = as_list(table.get("files", []))
     if files is None:
         raise Malformed("files is a list of tables with path, labels and classification")
@@ -169,11 +195,11 @@ def _repository(name: RepositoryName, table: Table) -> Repository:
         # A repository whose confidentiality nobody stated is as confidential as there is.
         classification=level_of(table, "classification", Classification.RESTRICTED),
         labels=words_of(table, "labels"),
-        owner_group=owner if kind == "group" else "",
-        owner_person=owner if kind == "person" else "",
+        owner_group=owner_group,
+        owner_person=owner_person,
         files=tuple(_file_rule(entry) for entry in files),
         reviewed=reviewed,
-        append_only=_truth(table, "append_only"),
+        append_only=truth_of(table, "append_only"),
         cap=parse_cap(table.get("contributor_cap"), reviewed=reviewed),
         views=_views(name.kind, table),
         metrics=metrics,
@@ -222,24 +248,25 @@ def _require_consistent(directory: Directory) -> None:
         require_groups(f"{repository.name.kind} {repository.name}", [repository.owner_group])
         if repository.owner_person and repository.owner_person not in directory.people:
             raise Malformed(f"{repository.name} is owned by {repository.owner_person}, who is not declared")
+    for endpoint in directory.endpoints.values():
+        require_groups(f"endpoint {endpoint.name}", [endpoint.owner_group])
+        if endpoint.owner_person and endpoint.owner_person not in directory.people:
+            raise Malformed(f"endpoint {endpoint.name} is owned by {endpoint.owner_person}, who is not declared")
+    require_served(directory)
 
 
 def _name(table: Table) -> str:
-    name = text_of(table, "name")
+    return _named(text_of(table, "name"))
+
+
+def _named(name: str) -> str:
     if not name:
         raise Malformed("it needs a name")
     return parse_subject_name(name)
 
 
 def _removed(table: Table) -> bool:
-    return _truth(table, "remove")
-
-
-def _truth(table: Table, field: str) -> bool:
-    value = table.get(field, False)
-    if not isinstance(value, bool):
-        raise Malformed(f"{field} is true or false")
-    return value
+    return truth_of(table, "remove")
 
 
 # -- canonical form -----------------------------------------------------------------------------------
@@ -266,6 +293,8 @@ def describe(directory: Directory) -> dict[str, list[dict[str, object]]]:
     for kind in RepositoryKind:
         of_kind = [repository for name, repository in directory.repositories.items() if name.kind is kind]
         found[kind.value] = [_described(repository) for repository in sorted(of_kind, key=lambda each: str(each.name))]
+    found["upstream"] = [described_upstream(upstream) for _, upstream in sorted(directory.upstreams.items())]
+    found["endpoint"] = [described_endpoint(endpoint) for _, endpoint in sorted(directory.endpoints.items())]
     return found
 
 
@@ -287,10 +316,7 @@ def _described(repository: Repository) -> dict[str, object]:
         described["append_only"] = repository.append_only
     if repository.cap:
         described["contributor_cap"] = describe_cap(repository.cap)
-    if repository.owner_group or repository.owner_person:
-        group = repository.owner_group
-        described["owner"] = f"group:{group}" if group else f"person:{repository.owner_person}"
-    return described
+    return described | described_owner(repository.owner_group, repository.owner_person)
 
 
 def _described_rule(rule: FileRule) -> dict[str, object]:

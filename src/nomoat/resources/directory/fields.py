@@ -49,6 +49,27 @@ def words_of(table: Table, field: str) -> frozenset[str]:
     return frozenset(parse_subject_name(word) if isinstance(word, str) else parse_subject_name("") for word in value)
 
 
+def owner_of(table: Table) -> tuple[str, str]:
+    """The owner: a group's name or a person's, '' for the other or both. Raises `Malformed`."""
+    kind, _, owner = text_of(table, "owner").partition(":")
+    if kind not in {"", "group", "person"} or bool(kind) != bool(owner):
+        raise Malformed("an owner is written group:NAME or person:NAME")
+    return (owner, "") if kind == "group" else ("", owner)
+
+
+def described_owner(group: str, person: str) -> dict[str, str]:
+    """The inverse of `owner_of`; nothing where nobody owns it."""
+    return {"owner": f"group:{group}" if group else f"person:{person}"} if group or person else {}
+
+
+def truth_of(table: Table, field: str, *, default: bool = False) -> bool:
+    """A field that is true or false. Raises `Malformed`."""
+    value = table.get(field, default)
+    if not isinstance(value, bool):
+        raise Malformed(f"{field} is true or false")
+    return value
+
+
 def level_of(table: Table, field: str, default: Classification) -> Classification:
     """A field that is a classification. Raises `Malformed`."""
     value = table.get(field)

@@ -1,4 +1,4 @@
-"""Connections to the gateway: TLS, one exchange at a time on each, streamed both ways.
+"""Connections to a server of HTTP/1.1 (RFC 9112): one exchange at a time on each, streamed both ways.
 
 Rules: what is read is parsed by llhttp and never held beyond a few buffers. A connection is used again only
 when its last exchange came to its end; one that broke says so, and whether anything had been answered.
@@ -7,7 +7,7 @@ when its last exchange came to its end; one that broke says so, and whether anyt
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Self, cast
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from nomoat.core.errors import NoMoatError
 
 HIGH: Final = 256 * 1024  # bytes of an answer that are held when its reader is slow
 LOW: Final = 64 * 1024
-REUSED_FOR: Final = 20.0  # seconds; the gateway closes idle connections after 30
+REUSED_FOR: Final = 20.0  # seconds; our gateway closes idle connections after 30, others later
 MOST_IDLE: Final = 64
 CONNECT_TIMEOUT: Final = 10.0
 ANSWER_TIMEOUT: Final = 600.0
@@ -41,15 +41,15 @@ class Head:
         return next((value for each, value in self.headers if each == name), b"")
 
 
-class Upstream(asyncio.Protocol):
-    """One connection to the gateway."""
+class ServerConnection(asyncio.Protocol):
+    """One connection to a server."""
 
     def __init__(self) -> None:
         self.used = False  # whether an exchange came to its end on it before
         self.idle_since = 0.0
         self.head: Head | None = None
         self.may_continue = False
-        self.owes_body = False  # the gateway would take what is sent next for the rest of a body
+        self.owes_body = False  # the server would take what is sent next for the rest of a body
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
@@ -60,7 +60,7 @@ class Upstream(asyncio.Protocol):
         self._complete = False
         self._keep = False
         self._lost = False
-        self._full = False  # the gateway reads slower than we write
+        self._full = False  # the server reads slower than we write
         self._waiter: asyncio.Future[None] | None = None
 
     # -- asyncio's side -----------------------------------------------------------------------------
@@ -141,15 +141,15 @@ class Upstream(asyncio.Protocol):
         self._parts.clear()
 
     async def write(self, data: bytes) -> None:
-        """Send something, and wait while the gateway reads slowly (unless it answered already)."""
+        """Send something, and wait while the server reads slowly (unless it answered already)."""
         if self._lost:
-            raise Broken("the connection to the gateway ended")
+            raise Broken("the connection to the server ended")
         self._transport.write(data)
         if self._full:
             await self._until(lambda: not self._full or self.head is not None)
 
     async def invited(self, timeout: float) -> bool:
-        """Wait until the gateway wants the body; return False when it answered without it."""
+        """Wait until the server wants the body; return False when it answered without it."""
         try:
             async with asyncio.timeout(timeout):
                 await self._until(lambda: self.may_continue or self.head is not None)
@@ -164,7 +164,7 @@ class Upstream(asyncio.Protocol):
                 async with asyncio.timeout(ANSWER_TIMEOUT):
                     await self._until(lambda: self.head is not None)
             except TimeoutError:
-                raise Broken("the gateway did not answer") from None
+                raise Broken("the server did not answer") from None
         return cast("Head", self.head)
 
     async def parts(self) -> AsyncGenerator[bytes]:
@@ -198,7 +198,7 @@ class Upstream(asyncio.Protocol):
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             if self._lost:
-                raise Broken("the connection to the gateway ended")
+                raise Broken("the connection to the server ended")
             self._waiter = self._loop.create_future()
             try:
                 await self._waiter
@@ -207,13 +207,23 @@ class Upstream(asyncio.Protocol):
 
 
 class Pool:
-    """The connections to the gateway at `url` that wait for their next exchange."""
+    """The connections to the server at `url` that wait for their next exchange.
 
-    def __init__(self, url: str, context: ssl.SSLContext) -> None:
+    `context` is for TLS (None: there is none). `resolve` says to which address a host's name leads (host, port →
+    address) where that is not the system's to say.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        context: ssl.SSLContext | None,
+        resolve: Callable[[str, int], Awaitable[str]] | None = None,
+    ) -> None:
         parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "", parts.port or 443
+        self._host, self._port = parts.hostname or "", parts.port or (80 if context is None else 443)
         self._context = context
-        self._idle: list[Upstream] = []
+        self._resolve = resolve
+        self._idle: list[ServerConnection] = []
 
     def __enter__(self) -> Self:
         return self
@@ -222,7 +232,7 @@ class Pool:
         for connection in self._idle:
             connection.abort()
 
-    async def take(self, *, fresh: bool = False) -> Upstream:
+    async def take(self, *, fresh: bool = False) -> ServerConnection:
         """A connection; a new one if `fresh`. Raises `OSError`, among them the errors of TLS."""
         loop = asyncio.get_running_loop()
         while self._idle and not fresh:
@@ -232,12 +242,14 @@ class Pool:
                 return connection
             connection.abort()
         async with asyncio.timeout(CONNECT_TIMEOUT):
+            address = await self._resolve(self._host, self._port) if self._resolve else self._host
+            named = self._host if self._context else None
             _, made = await loop.create_connection(
-                Upstream, self._host, self._port, ssl=self._context, server_hostname=self._host
+                ServerConnection, address, self._port, ssl=self._context, server_hostname=named
             )
         return made
 
-    def give_back(self, connection: Upstream) -> None:
+    def give_back(self, connection: ServerConnection) -> None:
         """Keep a connection for the next exchange, or end it."""
         if connection.is_reusable and len(self._idle) < MOST_IDLE:
             connection.idle_since = asyncio.get_running_loop().time()
@@ -245,7 +257,7 @@ class Pool:
         else:
             connection.abort()
 
-    def forget(self, context: ssl.SSLContext) -> None:
+    def forget(self, context: ssl.SSLContext | None) -> None:
         """Let the next connections be made with another context, and no idle one be used again."""
         self._context = context
         for connection in self._idle:

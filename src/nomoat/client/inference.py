@@ -1,0 +1,11 @@
+"""What a session asks about the servers of models."""
+
+from urllib.parse import quote
+
+from nomoat.client.gateway import Gateway
+from nomoat.client.transport import Answer
+
+
+def seal_credential(gateway: Gateway, upstream: str, credential: str) -> Answer:
+    """Give the gateway what it shows to an upstream; returns for which address."""
+    return gateway.call("POST", f"/v1/upstreams/{quote(upstream, safe='')}/credential", {"credential": credential})

@@ -1,0 +1,80 @@
+"""Inference as it is declared: which servers answer prompts, what may be sent there, and under which names.
+
+Rules: an endpoint is what a client calls a model; an upstream is a server that answers, somewhere. What a client may ask
+for is said of endpoints, what may leave for where is said of upstreams.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from nomoat.core.names import Classification
+
+
+class Dialect(StrEnum):
+    """Whose protocol an upstream speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+    __hash__ = str.__hash__
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A declared server. `url` is what comes before `/chat/completions` or `/messages`, without a slash at its end.
+
+    `clearance` is how confidential what is sent there may be; `external` whether it is somebody else's; `region` where
+    it is, '' where nobody said. `private` is whether its address may be one of a private network or of this machine.
+    """
+
+    name: str
+    url: str
+    dialect: Dialect
+    clearance: Classification
+    external: bool
+    region: str
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answers for an endpoint: an upstream, and what the model is called there."""
+
+    upstream: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A declared name of a model, and what answers for it, the preferred one first.
+
+    `classification` and `labels` are those of what the model may have memorised, and so of what it is told and tells.
+    `owner_group` or `owner_person` is set, or neither.
+    """
+
+    name: str
+    classification: Classification
+    labels: frozenset[str]
+    served: tuple[Served, ...]
+    owner_group: str = ""
+    owner_person: str = ""
+
+
+class Call(StrEnum):
+    """What is asked of a model, as its path has it after the version."""
+
+    CHAT = "chat/completions"
+    COMPLETION = "completions"
+    RESPONSE = "responses"
+    EMBEDDING = "embeddings"
+    MESSAGE = "messages"
+    COUNT = "messages/count_tokens"
+
+    @property
+    def dialect(self) -> Dialect:
+        """Whose protocol it belongs to."""
+        return Dialect.ANTHROPIC if self in _ANTHROPIC else Dialect.OPENAI
+
+
+_ANTHROPIC: Final = frozenset({Call.MESSAGE, Call.COUNT})

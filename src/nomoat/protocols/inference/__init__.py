@@ -1,0 +1,1 @@
+"""The protocols of models as OpenAI's and Anthropic's clients speak them."""

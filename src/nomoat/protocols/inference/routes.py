@@ -1,0 +1,123 @@
+"""Requests of OpenAI's and Anthropic's clients → ListEndpoints and InvokeModel, and answers back as they arrive."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final, cast, final
+
+import orjson
+
+from nomoat.core.errors import Malformed, NoMoatError
+from nomoat.core.inference import Call, Dialect
+from nomoat.core.names import parse_endpoint_name, parse_subject_name
+from nomoat.core.operation import InvokeModel, ListEndpoints, SealCredential
+from nomoat.core.principal import Principal
+from nomoat.guard import Guard
+from nomoat.protocols.http.exchange import Exchange
+from nomoat.protocols.http.fields import require_only, text
+from nomoat.protocols.http.routes import Route
+from nomoat.protocols.inference.errors import error_event
+from nomoat.resources.inference import EVENTS, Answer, Inference
+
+LARGEST: Final = 32 << 20  # bytes of a request
+LONGEST_CREDENTIAL: Final = 4096  # characters
+PASSED: Final = {
+    Dialect.OPENAI: ("openai-beta",),
+    Dialect.ANTHROPIC: ("anthropic-version", "anthropic-beta"),
+}
+"""Headers of the client that the upstream sees: which form of its protocol is spoken."""
+
+
+@final
+class InferenceEndpoint:
+    """The enforcement point for models."""
+
+    def __init__(self, guard: Guard, inference: Inference) -> None:
+        self._guard = guard
+        self._inference = inference
+
+    async def _invoke(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        call = Call("/".join(exchange.segments[1:]))
+
+        async def parse(_: Principal) -> InvokeModel:
+            return _operation(call, await exchange.body(LARGEST), _passed(exchange, call.dialect))
+
+        try:
+            async with self._guard.admit(exchange.presented, parse) as permit, self._inference.invoke(permit) as answer:
+                await _relay(exchange, answer)
+        except NoMoatError as error:
+            if not exchange.started or not exchange.streaming:
+                raise
+            # The answer began as a stream: its client hears in its own words why it ends.
+            await exchange.part(error_event(call.dialect, error), more=False)
+
+    async def _list(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        async with self._guard.admit(exchange.presented, ListEndpoints()) as permit:
+            names = self._inference.list_endpoints(permit)
+            if exchange.header("anthropic-version") is not None:
+                models = [
+                    {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+                    for name in names
+                ]
+                ends = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
+                await exchange.answer_json(200, {"data": models, "has_more": False, **ends})
+                return
+            listed = [{"id": name, "object": "model", "created": 0, "owned_by": "nomoat"} for name in names]
+            await exchange.answer_json(200, {"object": "list", "data": listed})
+
+    async def _seal(self, exchange: Exchange, values: Mapping[str, str]) -> None:
+        async def parse(_: Principal) -> SealCredential:
+            body = await exchange.json()
+            require_only(body, "credential")
+            credential = text(body, "credential", longest=LONGEST_CREDENTIAL)
+            if not credential.isascii() or not credential.isprintable() or " " in credential or not credential:
+                raise Malformed("a credential is printable ASCII without a space")
+            return SealCredential(parse_subject_name(values["name"]), credential)
+
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, {"upstream": values["name"], "url": await self._inference.seal(permit)})
+
+    async def _here(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        """Say that somebody is here: Claude Code asks before its first message."""
+        await exchange.answer(200, b"", content_type="text/plain")
+
+    def routes(self) -> list[Route]:
+        """The routes of these protocols."""
+        return [
+            *(Route("POST", f"/v1/{call}", call.dialect.value, InvokeModel, self._invoke) for call in Call),
+            Route("GET", "/v1/models", "openai", ListEndpoints, self._list),
+            Route("HEAD", "/", "anthropic", None, self._here),
+            Route("POST", "/v1/upstreams/{name}/credential", "admin", SealCredential, self._seal),
+        ]
+
+
+async def _relay(exchange: Exchange, answer: Answer) -> None:
+    exchange.streaming = answer.headers.get("content-type", "").startswith(EVENTS)
+    await exchange.start(answer.status, {"Cache-Control": "no-store", **answer.headers})
+    async for part in answer.parts:
+        await exchange.part(part)
+    await exchange.part(b"", more=False)
+
+
+def _operation(call: Call, body: bytes, headers: tuple[tuple[str, str], ...]) -> InvokeModel:
+    try:
+        value: object = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Malformed("the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise Malformed("the body is not a JSON object")
+    request = cast("dict[str, object]", value)
+    model, stream = request.get("model"), request.get("stream", False)
+    if not isinstance(model, str):
+        raise Malformed("the body names no model")
+    return InvokeModel(
+        endpoint=parse_endpoint_name(model),
+        call=call,
+        digest=hashlib.sha256(body).hexdigest(),
+        stream=stream is True,
+        body=request,
+        headers=headers,
+    )
+
+
+def _passed(exchange: Exchange, dialect: Dialect) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name in PASSED[dialect] if (value := exchange.header(name)) is not None)

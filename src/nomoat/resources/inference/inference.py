@@ -1,0 +1,227 @@
+"""Asking models: an endpoint's name becomes the upstreams that would answer, and one of those that may be is asked.
+
+Rules: an upstream is asked only if policies permit that this prompt is sent there; the next one only if nothing of the
+prompt reached the one before. The client's credential stays here. What is written into the prompt for the upstream is the
+model's name there; the rest is what the client said, as it was parsed once.
+"""
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, final
+
+import orjson
+
+from nomoat.core.decision import Withhold
+from nomoat.core.directory import Directory
+from nomoat.core.errors import NotFound, NotPermitted, Unavailable
+from nomoat.core.inference import Dialect, Endpoint, Served, Upstream
+from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolved, SealCredential, Target
+from nomoat.core.permit import Permit
+from nomoat.core.principal import Principal
+from nomoat.inspection.usage import UsageReader
+from nomoat.resources.identities import target_of
+from nomoat.resources.repositories.alike import withheld_parts
+from nomoat.resources.repositories.resolution import Resolver, place_in
+from nomoat.stores.credentials import Credentials
+from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
+
+UNKNOWN: Final = "there is no such model"
+KEPT: Final = ("content-type", "retry-after", "x-request-id", "request-id")
+"""Headers of an upstream's answer that the client sees."""
+EVENTS: Final = "text/event-stream"
+NOT_OURS: Final = frozenset({401, 403, 407})
+"""What an upstream answers to a credential of the gateway's, which is none of the client's business."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPlace:
+    """An endpoint and what would answer for it, in its order; each is a part of the decision."""
+
+    endpoint: Endpoint
+    served: Sequence[tuple[Served, Upstream]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answers: status, headers, and the body as it arrives."""
+
+    status: int
+    headers: Mapping[str, str]
+    parts: AsyncIterator[bytes]
+
+
+@final
+class Inference:
+    """What may be asked of models."""
+
+    def __init__(
+        self,
+        directory: Callable[[], Directory],
+        upstreams: Upstreams,
+        credentials: Credentials,
+        clock: Callable[[], float],
+    ) -> None:
+        self._directory = directory
+        self._upstreams = upstreams
+        self._credentials = credentials
+        self._clock = clock
+
+    def close(self) -> None:
+        """End the connections to upstreams that are kept."""
+        self._upstreams.close()
+
+    @property
+    def resolvers(self) -> Mapping[type[Operation], Resolver]:
+        """The resolver of each operation."""
+        return {
+            ListEndpoints: self.resolve_list,
+            InvokeModel: self.resolve_invoke,
+            SealCredential: self.resolve_seal,
+        }
+
+    def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
+        """Resolve to the caller, who asks for itself; the parts are the endpoints."""
+        endpoints = tuple(endpoint for _, endpoint in sorted(self._directory().endpoints.items()))
+        return Resolved(operation, (target_of(who),), {"place": endpoints}, parts=tuple(map(_target, endpoints)))
+
+    def resolve_invoke(self, who: Principal, operation: InvokeModel) -> Resolved[InvokeModel]:
+        """Resolve an endpoint, and what its prompt would be at each upstream. Raises `NotFound`."""
+        del who
+        directory = self._directory()
+        endpoint = directory.endpoints.get(operation.endpoint)
+        if endpoint is None:
+            raise NotFound(UNKNOWN, kind="model")
+        speaks = operation.call.dialect
+        served = tuple(
+            (each, upstream)
+            for each in endpoint.served
+            if (upstream := directory.upstreams[each.upstream]).dialect is speaks
+        )
+        place = EndpointPlace(endpoint, served)
+        parts = tuple(_sent(endpoint, upstream) for _, upstream in served)
+        return Resolved(operation, (_target(endpoint),), {"place": place}, _target(endpoint), UNKNOWN, parts)
+
+    def resolve_seal(self, who: Principal, operation: SealCredential) -> Resolved[SealCredential]:
+        """Resolve to the directory, which says what upstreams there are."""
+        del who
+        facts = (("widens_self", False),)
+        target = Target("Directory", "directory", "directory", str(self._directory().generation), facts=facts)
+        return Resolved(operation, (target,))
+
+    async def seal(self, permit: Permit[SealCredential]) -> str:
+        """Keep what the gateway shows to an upstream; return the address that it is for. Raises `NotFound`."""
+        operation = permit.claim(SealCredential).operation
+        upstream = self._directory().upstreams.get(operation.upstream)
+        if upstream is None:
+            raise NotFound("there is no such upstream; declare it first", kind="upstream")
+        by = permit.principal.subject
+        await self._credentials.keep(upstream, operation.credential, self._clock(), by, permit.check)
+        permit.note(url=upstream.url)
+        return upstream.url
+
+    def list_endpoints(self, permit: Permit[ListEndpoints]) -> list[str]:
+        """The names of the endpoints that the caller may invoke."""
+        resolved = permit.claim(ListEndpoints, Withhold)
+        withheld = withheld_parts(permit.allow.obligations)
+        found = [part.id for number, part in enumerate(resolved.parts) if number not in withheld]
+        permit.note(shown=str(len(found)))
+        return found
+
+    @asynccontextmanager
+    async def invoke(self, permit: Permit[InvokeModel]) -> AsyncGenerator[Answer]:
+        """Have a model answer; leaving the `with` before the end cancels the upstream.
+
+        Raises `NotPermitted` when the prompt may be sent to no upstream of the endpoint, `Unavailable` when none answers.
+        """
+        resolved = permit.claim(InvokeModel, Withhold)
+        operation, place = resolved.operation, place_in(resolved, EndpointPlace)
+        withheld = withheld_parts(permit.allow.obligations)
+        open_to = [each for number, each in enumerate(place.served) if number not in withheld]
+        if not place.served:
+            raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
+        if not open_to:
+            raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}")
+        async with AsyncExitStack() as stack:
+            answer = await self._first(stack, permit, operation, open_to)
+            if answer.status in NOT_OURS:
+                raise Unavailable("upstream", "it does not take the gateway's own credential")
+            headers = {name: value for name in KEPT if (value := answer.header(name))}
+            streamed = headers.get("content-type", "").startswith(EVENTS)
+            yield Answer(answer.status, headers, _noted(permit, answer.parts, UsageReader(streamed=streamed)))
+
+    async def _first(
+        self,
+        stack: AsyncExitStack,
+        permit: Permit[InvokeModel],
+        operation: InvokeModel,
+        served: Sequence[tuple[Served, Upstream]],
+    ) -> UpstreamAnswer:
+        """The answer of the first upstream that is reached."""
+        failure = Unavailable("upstream", "none is declared")
+        for each, upstream in served:
+            body = orjson.dumps({**operation.body, "model": each.model})
+            try:
+                headers = {**dict(operation.headers), **self._shown(upstream)}
+                asked = self._upstreams.ask(upstream, operation.call.value, headers, body)
+                answer = await stack.enter_async_context(asked)
+            except Unsent as unsent:
+                failure = unsent
+                continue
+            permit.note(upstream=upstream.name, model=each.model, status=str(answer.status))
+            return answer
+        raise failure
+
+    def _shown(self, upstream: Upstream) -> Mapping[str, str]:
+        """The header that shows the gateway's credential; none where it was given none."""
+        credential = self._credentials.find(upstream)
+        if not credential:
+            return {}
+        if upstream.dialect is Dialect.ANTHROPIC:
+            return {"X-Api-Key": credential}
+        return {"Authorization": f"Bearer {credential}"}
+
+
+async def _noted(permit: Permit[InvokeModel], parts: AsyncIterator[bytes], usage: UsageReader) -> AsyncIterator[bytes]:
+    """The parts of an answer, for as long as the permit holds; the record says what was given out."""
+    digest = hashlib.sha256()
+    try:
+        async for part in parts:
+            permit.check()
+            digest.update(part)
+            usage.feed(part)
+            permit.note(bytes=len(part))
+            yield part
+    finally:
+        permit.note(response=digest.hexdigest())
+        if (said := usage.total()) is not None:
+            permit.note(input_tokens=str(said.input), output_tokens=str(said.output))
+
+
+def _target(endpoint: Endpoint) -> Target:
+    return Target(
+        kind="Endpoint",
+        id=endpoint.name,
+        name=endpoint.name,
+        classification=endpoint.classification,
+        labels=endpoint.labels,
+        owner_group=endpoint.owner_group,
+        owner_person=endpoint.owner_person,
+    )
+
+
+def _sent(endpoint: Endpoint, upstream: Upstream) -> Target:
+    """An upstream, and what would be sent there."""
+    return Target(
+        kind="Upstream",
+        id=upstream.name,
+        name=upstream.name,
+        classification=endpoint.classification,
+        labels=endpoint.labels,
+        facts=(
+            ("cleared", upstream.clearance.value),
+            ("external", upstream.external),
+            ("region", upstream.region),
+        ),
+    )

@@ -1,0 +1,20 @@
+"""The tables of models behind servers; as those of `schema.py`."""
+
+from typing import Final
+
+from sqlalchemy import Column, LargeBinary, Table, Text
+
+from nomoat.stores.state.schema import SECONDS, metadata
+
+# What the gateway shows to a server, wrapped by the key-encryption key for that server at that address.
+upstream_credential: Final = Table(
+    "upstream_credential",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    Column("by", Text, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)

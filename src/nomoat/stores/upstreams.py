@@ -1,0 +1,162 @@
+"""Upstreams as servers: connections kept open, one request at a time on each, answers as they arrive.
+
+Rules: what a client sent is never sent on but what is named here. An address is looked up for each new connection and has
+to be one of the public internet, unless the upstream is declared as private; it is connected to as it was checked, so
+that a name cannot lead elsewhere meanwhile. Nothing is followed: a redirect is a failure. An answer that is compressed is
+one, too: nobody asked for that, and nobody here unpacks what may be a bomb.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, final
+from urllib.parse import urlsplit
+
+from nomoat import __version__
+from nomoat.core.errors import Unavailable
+from nomoat.core.inference import Upstream
+from nomoat.wire.connections import Broken, Head, Pool, ServerConnection
+
+SILENT_S: Final = 120.0  # without a further byte of an answer that has begun
+MOST_POOLS: Final = 256
+REDIRECTS: Final = range(300, 400)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamAnswer:
+    """An answer's status, headers (names in lower case), and its body as it arrives; raises `Unavailable` when it breaks off."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    parts: AsyncIterator[bytes]
+
+    def header(self, name: str) -> str:
+        """The first header of this name, '' without one."""
+        return next((value for each, value in self.headers if each == name), "")
+
+
+class Unsent(Unavailable):
+    """The request did not reach the upstream: another one may be asked instead."""
+
+
+@final
+class Upstreams:
+    """The connections to upstreams that are kept."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        """Verify upstreams by the system's authorities, or as `context` says."""
+        self._context = context or ssl.create_default_context()
+        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._pools: dict[Upstream, Pool] = {}
+
+    @asynccontextmanager
+    async def ask(
+        self, upstream: Upstream, path: str, headers: Mapping[str, str], body: bytes
+    ) -> AsyncGenerator[UpstreamAnswer]:
+        """POST a JSON `body` to `path` below the upstream's address; leaving the `with` ends what is still coming.
+
+        Raises `Unsent` when it was not reached, `Unavailable` when it gave no answer that can be passed on.
+        """
+        pool = self._pool(upstream)
+        connection, head = await self._exchange(pool, upstream, _request(upstream, path, headers, body))
+        try:
+            if head.status in REDIRECTS:
+                raise _failed(upstream, "answers with a redirect, which is not followed")
+            if head.get(b"content-encoding") not in {b"", b"identity"}:
+                raise _failed(upstream, "answers compressed, which was not asked for")
+            told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+            yield UpstreamAnswer(head.status, told, _parts(connection, upstream))
+        finally:
+            pool.give_back(connection)  # or ends it, where the answer was not read to its end
+
+    def close(self) -> None:
+        """End the connections that are kept."""
+        for pool in self._pools.values():
+            pool.__exit__()
+
+    def _pool(self, upstream: Upstream) -> Pool:
+        pool = self._pools.get(upstream)
+        if pool is None:
+            if len(self._pools) >= MOST_POOLS:  # of declarations that changed since
+                self._pools.pop(next(iter(self._pools))).__exit__()
+            secure = upstream.url.startswith("https:")
+            pool = self._pools[upstream] = Pool(upstream.url, self._context if secure else None, _checked(upstream))
+        return pool
+
+    async def _exchange(self, pool: Pool, upstream: Upstream, request: bytes) -> tuple[ServerConnection, Head]:
+        """Send a request and wait for its answer's head; once more where a connection that was kept had ended."""
+        for fresh in (False, True):
+            try:
+                connection = await pool.take(fresh=fresh)
+            except (OSError, TimeoutError, ssl.SSLError) as error:
+                raise Unsent("upstream", f"{upstream.name} cannot be reached ({_said(error)})") from None
+            try:
+                connection.begin("POST", owes_body=False)
+                await connection.write(request)
+                return connection, await connection.answer()
+            except Broken as broken:
+                again = connection.used and connection.head is None and not fresh
+                connection.abort()
+                if not again:
+                    raise _failed(upstream, f"gave no answer ({broken})") from None
+            except BaseException:
+                connection.abort()
+                raise
+        raise _failed(upstream, "gave no answer")
+
+
+async def _parts(connection: ServerConnection, upstream: Upstream) -> AsyncIterator[bytes]:
+    parts = connection.parts()
+    while True:
+        try:
+            async with asyncio.timeout(SILENT_S):
+                part = await anext(parts)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise _failed(upstream, f"said nothing for {SILENT_S:g} s") from None
+        except Broken:
+            raise _failed(upstream, "broke off its answer") from None
+        yield part
+
+
+def _request(upstream: Upstream, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    parts = urlsplit(upstream.url)
+    fields = {
+        "Host": parts.netloc,
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Accept-Encoding": "identity",
+        "User-Agent": f"nomoat/{__version__}",
+        **headers,
+    }
+    lines = [f"POST {parts.path}/{path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    if not all(line.isascii() and line.isprintable() for line in lines):
+        raise Unsent("upstream", "a header of the request cannot be sent on")
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+
+
+def _checked(upstream: Upstream) -> Callable[[str, int], Awaitable[str]]:
+    async def resolve(host: str, port: int) -> str:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = [str(each[4][0]) for each in found]
+        for address in addresses:
+            if not upstream.private and not ipaddress.ip_address(address.partition("%")[0]).is_global:
+                raise OSError("its name leads to an address that is not public; if that is meant: private = true")
+        return addresses[0]
+
+    return resolve
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate does not verify: {error.verify_message}"
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:200]
+
+
+def _failed(upstream: Upstream, why: str) -> Unavailable:
+    return Unavailable("upstream", f"{upstream.name} {why}")

@@ -1,0 +1,125 @@
+"""A live gateway with people, and a simulated model server behind it; both for all tests of this room."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+
+from nomoat.client.profiles import Profile
+from tests.hub.live import Live, gateway
+from tests.inference.upstream import Simulator, simulator
+
+DECLARED = """
+[[group]]
+name = "model-users"
+[[person]]
+name = "ada"
+groups = ["model-users"]
+clearance = "confidential"
+[[person]]
+name = "streamer"
+groups = ["model-users"]
+clearance = "internal"
+[[person]]
+name = "guest"
+groups = ["model-users"]
+clearance = "public"
+[[person]]
+name = "outsider"
+clearance = "restricted"
+
+[[upstream]]
+name = "internal"
+url = "http://127.0.0.1:{port}/v1"
+clearance = "confidential"
+private = true
+[[upstream]]
+name = "internal-anthropic"
+url = "http://127.0.0.1:{port}/v1"
+api = "anthropic"
+clearance = "confidential"
+private = true
+[[upstream]]
+name = "hosted"
+url = "http://127.0.0.1:{port}/hosted/v1"
+clearance = "public"
+private = true
+external = true
+[[upstream]]
+name = "dead"
+url = "http://127.0.0.1:9/v1"
+clearance = "confidential"
+private = true
+[[upstream]]
+name = "lured"
+url = "https://localhost:{port}/v1"
+clearance = "confidential"
+
+[[endpoint]]
+name = "acme/chat"
+classification = "internal"
+served = [{{ upstream = "hosted", model = "their-model" }}, {{ upstream = "dead", model = "x" }}, {{ upstream = "internal", model = "our-model" }}]
+[[endpoint]]
+name = "acme/claude"
+classification = "internal"
+served = [{{ upstream = "internal-anthropic", model = "our-claude" }}]
+[[endpoint]]
+name = "acme/hosted-only"
+classification = "internal"
+served = [{{ upstream = "hosted", model = "their-model" }}]
+[[endpoint]]
+name = "acme/public"
+classification = "public"
+served = [{{ upstream = "hosted", model = "their-model" }}]
+[[endpoint]]
+name = "acme/lured"
+classification = "internal"
+served = [{{ upstream = "lured", model = "their-model" }}]
+"""
+FAULTS = (
+    "reset-before",
+    "reset-mid",
+    "too-many",
+    "broken",
+    "credential",
+    "redirect",
+    "bomb",
+    "short",
+    "no-http",
+    "endless",
+)
+
+
+@dataclass
+class Floor:
+    """The gateway and the simulator behind it."""
+
+    live: Live
+    upstream: Simulator
+
+    def profile(self, name: str) -> Profile:
+        return self.live.profiles[name]
+
+    def token(self, name: str) -> str:
+        return self.profile(name).read("hub/token").decode()
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """How the newest answer that was asked for ended."""
+        newest = self.live.records("what InvokeModel", limit=1)[-1]
+        return cast("dict[str, Any]", newest["outcome"])
+
+
+@pytest.fixture(scope="session")
+def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
+    with simulator() as upstream, gateway(tmp_path_factory.mktemp("live")) as live:
+        faulty = "".join(
+            f'[[endpoint]]\nname = "{fault}"\nclassification = "internal"\n'
+            f'served = [{{ upstream = "internal", model = "{fault}" }}]\n'
+            for fault in FAULTS
+        )
+        live.declare(DECLARED.format(port=upstream.port) + faulty)
+        for name in ("ada", "streamer", "guest", "outsider"):
+            live.join(f"person:{name}")
+        yield Floor(live, upstream)

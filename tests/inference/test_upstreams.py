@@ -1,0 +1,83 @@
+"""Declarations of servers: those of the page are taken, and what would lead elsewhere than it says is not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from nomoat.core.directory import Directory
+from nomoat.core.errors import Malformed
+from nomoat.core.names import Classification
+from nomoat.resources.directory.document import dump, load, merge, parse_declarations, plan
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "upstreams.md").read_text(encoding="utf-8")
+FENCES = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("fence", FENCES, ids=[str(number) for number in range(len(FENCES))])
+def test_the_tables_of_the_page_are_taken_and_kept_as_they_were_meant(fence: str) -> None:
+    directory = merge(Directory(), parse_declarations(fence))
+    assert directory.endpoints
+    assert load(dump(directory), directory.generation) == directory
+
+
+def one(**fields: str) -> Directory:
+    given = {"name": '"u"', "url": '"https://api.example.com/v1"', **fields}
+    table = "".join(f"{name} = {value}\n" for name, value in given.items())
+    return merge(Directory(), parse_declarations(f"[[upstream]]\n{table}"))
+
+
+def test_what_nobody_said_is_the_least() -> None:
+    upstream = one().upstreams["u"]
+    assert (upstream.clearance, upstream.external, upstream.private) == (Classification.PUBLIC, True, False)
+    assert one(private="true").upstreams["u"].external is False
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("url", '"http://api.example.com/v1"'),  # in the clear
+        ("url", '"https://user:secret@api.example.com/v1"'),
+        ("url", '"https://api.example.com/v1?key=1"'),
+        ("url", '"https://api.example.com/v1#x"'),
+        ("url", '"https://api.example.com/ v1"'),
+        ("url", '"https://api.example.com:0/v1"'),
+        ("url", '"https://api.example.com:99999/v1"'),
+        ("url", '"https:///v1"'),
+        ("url", '"file:///etc/passwd"'),
+        ("url", '"https://api.example.com/\\r\\nX: y"'),
+        ("api", '"gemini"'),
+        ("clearance", '"secret"'),
+        ("private", '"yes"'),
+        ("unknown", "1"),
+    ],
+)
+def test_what_would_lead_elsewhere_is_refused(field: str, value: str) -> None:
+    with pytest.raises(Malformed):
+        one(**{field: value})
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        "[]",
+        "3",
+        '[{ upstream = "nobody", model = "m" }]',
+        '[{ upstream = "u" }]',
+        '[{ model = "m", upstream = "u", x = 1 }]',
+    ],
+)
+def test_an_endpoint_is_served_by_declared_upstreams(served: str) -> None:
+    document = f'[[upstream]]\nname = "u"\nurl = "https://a.example/v1"\n[[endpoint]]\nname = "e"\nserved = {served}\n'
+    with pytest.raises(Malformed):
+        merge(Directory(), parse_declarations(document))
+
+
+def test_an_upstream_that_an_endpoint_names_is_not_removed_and_the_plan_names_both() -> None:
+    both = merge(Directory(), parse_declarations(FENCES[0]))
+    with pytest.raises(Malformed, match="no \\[\\[upstream\\]\\]"):
+        merge(both, parse_declarations('[[upstream]]\nname = "vllm"\nremove = true\n'))
+    assert {(change.change, change.kind, change.name) for change in plan(Directory(), both)} == {
+        ("add", "upstream", "vllm"),
+        ("add", "endpoint", "llama-3.1-8b"),
+    }
