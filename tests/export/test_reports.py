@@ -351,9 +351,20 @@ def test_attack_columns_outlive_an_erasure_that_was_cut_short(tmp_path: Path) ->
         with pytest.raises(Corrupt):
             await keys.destroy("ann", 7, log.forget, fail)
         assert (keys.find("ann") is not None, keys.newest_erasure(), len(chunks.list())) == (True, -1, 1)
-        making = asyncio.create_task(extend(reports, log))
+        await fill(world, log, 200)
+        read, destroyed = asyncio.Event(), asyncio.Event()
+
+        async def make(after: int, most: int) -> Made:
+            made = await asyncio.to_thread(Chunker(log.walk).make, after, most)
+            read.set()
+            await destroyed.wait()
+            return made
+
+        making = asyncio.create_task(reports.extend(make))
+        await read.wait()
         assert await keys.destroy("ann", 7, log.forget, chunks.drop)
-        await making
+        destroyed.set()
+        assert await making
         assert (keys.find("ann"), keys.newest_erasure(), chunks.list()) == (None, 7, [])
 
     run(tmp_path, test)
