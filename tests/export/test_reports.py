@@ -370,6 +370,28 @@ def test_attack_columns_outlive_an_erasure_that_was_cut_short(tmp_path: Path) ->
     run(tmp_path, test)
 
 
+def test_attack_columns_are_made_between_the_end_of_a_key_and_the_log_forgetting_it(tmp_path: Path) -> None:
+    """What was read with a key that is destroyed, but not yet forgotten, must not be kept either."""
+
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, at: Path) -> None:
+        await fill(world, log, 200)
+        keys = StoredSubjectKeys(chunks._state, KeyEncryptionKey.load(at / "kek"))
+        await keys.create("ann")
+        assert await keys.destroy("ann", 7, lambda: None, chunks.drop)
+
+        async def make(after: int, most: int) -> Made:
+            made = await asyncio.to_thread(Chunker(log.walk).make, after, most)
+            log.forget()
+            return made
+
+        assert await reports.extend(make)
+        assert chunks.list() == []
+        assert await extend(reports, log)
+        assert len(chunks.list()) == 1
+
+    run(tmp_path, test)
+
+
 @pytest.mark.parametrize("text", ["", "nothing", "who,who", "who;what", "who,what,on,day,why", "1"])
 def test_a_grouping_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(Malformed):
