@@ -351,10 +351,43 @@ def test_attack_columns_outlive_an_erasure_that_was_cut_short(tmp_path: Path) ->
         with pytest.raises(Corrupt):
             await keys.destroy("ann", 7, log.forget, fail)
         assert (keys.find("ann") is not None, keys.newest_erasure(), len(chunks.list())) == (True, -1, 1)
-        making = asyncio.create_task(extend(reports, log))
+        await fill(world, log, 200)
+        read, destroyed = asyncio.Event(), asyncio.Event()
+
+        async def make(after: int, most: int) -> Made:
+            made = await asyncio.to_thread(Chunker(log.walk).make, after, most)
+            read.set()
+            await destroyed.wait()
+            return made
+
+        making = asyncio.create_task(reports.extend(make))
+        await read.wait()
         assert await keys.destroy("ann", 7, log.forget, chunks.drop)
-        await making
+        destroyed.set()
+        assert await making
         assert (keys.find("ann"), keys.newest_erasure(), chunks.list()) == (None, 7, [])
+
+    run(tmp_path, test)
+
+
+def test_attack_columns_are_made_between_the_end_of_a_key_and_the_log_forgetting_it(tmp_path: Path) -> None:
+    """What was read with a key that is destroyed, but not yet forgotten, must not be kept either."""
+
+    async def test(log: Log, world: World, reports: Reports, chunks: StoredChunks, at: Path) -> None:
+        await fill(world, log, 200)
+        keys = StoredSubjectKeys(chunks._state, KeyEncryptionKey.load(at / "kek"))
+        await keys.create("ann")
+        assert await keys.destroy("ann", 7, lambda: None, chunks.drop)
+
+        async def make(after: int, most: int) -> Made:
+            made = await asyncio.to_thread(Chunker(log.walk).make, after, most)
+            log.forget()
+            return made
+
+        assert await reports.extend(make)
+        assert chunks.list() == []
+        assert await extend(reports, log)
+        assert len(chunks.list()) == 1
 
     run(tmp_path, test)
 

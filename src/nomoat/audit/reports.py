@@ -74,6 +74,11 @@ class Reports:
         known = self._chunks.list()
         return self._log.size - (known[-1].last + 1 if known else 0)
 
+    @property
+    def _destroyed(self) -> tuple[int, int]:
+        """Moves on when columns are destroyed, and when the log forgets a key, which is a moment after the commit."""
+        return self._chunks.dropped, self._log.erasures
+
     async def run(self, make: Make, failed: Callable[[NoMoatError], None]) -> None:
         """Make chunks as the log grows, until cancelled; tell `failed` what went wrong, and go on."""
         while True:
@@ -87,14 +92,14 @@ class Reports:
     async def extend(self, make: Make) -> bool:
         """Make the next chunk; return False when there are not enough records for one yet."""
         known = await asyncio.to_thread(self._chunks.list)
-        after, cleared = (known[-1].last if known else -1), self._chunks.dropped
+        after, cleared = (known[-1].last if known else -1), self._destroyed
         # The first one is small: with it, reports have something to say.
         due = min(LARGEST if known else self._size, self._log.size - after - 1) // self._size * self._size
         if due == 0:
             return False
         made = await make(after, due)
         times = (made.oldest, made.newest)
-        await self._chunks.add(made.first, made.last, times, made.content, lambda: cleared == self._chunks.dropped)
+        await self._chunks.add(made.first, made.last, times, made.content, lambda: cleared == self._destroyed)
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
         return True
@@ -113,17 +118,17 @@ class Reports:
         while True:
             if wait:
                 await self._reach(size)
-            cleared = self._chunks.dropped
+            cleared = self._destroyed
             try:
                 found = await asyncio.to_thread(self._report, by, query, limit, size)
             except Corrupt:
-                if cleared == self._chunks.dropped:
+                if cleared == self._destroyed:
                     raise
             except _NotKept:
-                if cleared == self._chunks.dropped:
+                if cleared == self._destroyed:
                     await self.clear()
             else:
-                if cleared == self._chunks.dropped:
+                if cleared == self._destroyed:
                     return found
             # Columns were destroyed meanwhile: what was in them must not be told, and is not missing.
 
