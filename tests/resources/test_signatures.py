@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from nomoat.attestation.signer import gateway_signer
 from nomoat.attestation.summary import verify_summary
 from nomoat.core.errors import Conflict, Corrupt, NoMoatError, NotFound, NotPermitted
 from nomoat.core.operation import Change
+from nomoat.core.principal import PrincipalKind
 from nomoat.stores.revisions import Snapshot
 from nomoat.stores.state.schema import change, stage
 from tests.resources.test_lifecycle import WEIGHTS, Parts, parts_of
@@ -235,6 +237,31 @@ async def test_a_link_in_the_place_of_a_file_is_none(there: Yard) -> None:
     alter(elsewhere, 300_000)
     with pytest.raises(Corrupt):
         await there.read_into(read, WEIGHTS, "weights.txt", by=parts.deploy)
+    assert read == []
+
+
+@in_yard
+async def test_a_byte_that_is_flipped_while_it_is_stored_who_reads(there: Yard) -> None:
+    """Between the verification and the first byte, who reads is made durable: that takes as long as it takes."""
+    await approved(there)
+    second = await there.world.joined(PrincipalKind.WORKLOAD, "deploy")  # whose session has read nothing yet
+    held, waiting = threading.Event(), threading.Event()
+
+    def wait(_: Connection) -> None:
+        waiting.set()
+        held.wait(30)
+
+    writing = asyncio.ensure_future(there.catalog._state.write(wait, followed=False))
+    await asyncio.to_thread(waiting.wait)
+    read: list[bytes] = []
+    reading = asyncio.ensure_future(there.read_into(read, WEIGHTS, "weights.txt", by=second))
+    while not there.catalog.lineage._pending:  # noqa: ASYNC110 - nothing tells that it has come to where it is stored
+        await asyncio.sleep(0)
+    alter(there.blob_of(WEIGHTS, "weights.txt"), 300_000)
+    held.set()
+    with pytest.raises(Corrupt):
+        await reading
+    await writing
     assert read == []
 
 

@@ -137,6 +137,9 @@ class Reading:
             permit.note(range=f"{span[0]}-{span[1]}")
         repository = snapshot.revision.repository
         await self._catalog.lineage.note(_noted(permit, repository, found, place.label, self._clock()))
+        if is_signed(place.name):  # once more: that took a while, and what did not change meanwhile costs nothing
+            await self._signatures.require(place.name, snapshot, found.file)
+            permit.check()
         blob = self._objects.open(found.file.blob, repository, found.file.digest)
         return Content(found, *span, ranged, _checked(permit, blob, *span)), blob
 
