@@ -77,14 +77,16 @@ class UsageReader:
             value: object = orjson.loads(document)
         except orjson.JSONDecodeError:
             return
-        found = cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
+        found = _object(value)
         # OpenAI: at the top, or in `response`; Anthropic: at the top, or in `message`.
-        for holder in (found, found.get("response"), found.get("message")):
-            usage = cast("Mapping[str, object]", holder).get("usage") if isinstance(holder, dict) else None
-            if isinstance(usage, dict):
-                counts = cast("Mapping[str, object]", usage)
-                self._input = max(self._input, _count(counts, _INPUT))
-                self._output = max(self._output, _count(counts, _OUTPUT))
+        for holder in (found, _object(found.get("response")), _object(found.get("message"))):
+            usage = _object(holder.get("usage"))
+            self._input = max(self._input, _count(usage, _INPUT))
+            self._output = max(self._output, _count(usage, _OUTPUT))
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 def _count(usage: Mapping[str, object], names: tuple[str, str]) -> int:
