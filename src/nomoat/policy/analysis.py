@@ -31,11 +31,12 @@ TRIES: Final = 24  # proposals of one search that Cedar may reject
 PATIENCE_MS: Final = 5_000  # of one search
 ELSEWHERE: Final = "192.0.2.1"  # an address for documentation (RFC 5737)
 RESOURCES: Final = (
-    *("Dataset", "Model", "File", "View", "Directory"),
+    *("Dataset", "Model", "File", "View", "Endpoint", "Upstream", "Directory"),
     *("PolicySet", "Log", "LogRecord", "Gateway", "Identity"),
 )
 PARENTS: Final[dict[str, tuple[str, ...]]] = {"File": ("Dataset", "Model"), "View": ("Dataset",)}
 FACTS: Final[dict[str, Facts]] = {
+    "Upstream": (("cleared", 0), ("external", False), ("region", "")),
     "Directory": (("widens_self", False),),
     "LogRecord": (("subject", ""),),
     "Identity": (("subject_kind", "person"), ("subject", "person:a")),
@@ -147,6 +148,11 @@ def concrete(request: Request, model: Any, address: str) -> Question:
     clearance = Classification(number(request.clearance))
     who = (kind, words.text(number(request.name)), groups, clearance, words.text(number(request.segment)))
     facts: dict[str, Facts] = {
+        "Upstream": (
+            ("cleared", number(request.cleared)),
+            ("external", truth(request.truths["external"])),
+            ("region", words.text(number(request.region))),
+        ),
         "Directory": (("widens_self", truth(request.truths["widens_self"])),),
         "LogRecord": (("subject", subject()),),
         "Identity": (("subject_kind", words.text(number(request.subject_kind))), ("subject", subject())),

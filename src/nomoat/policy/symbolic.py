@@ -269,6 +269,8 @@ def _attributes(request: Request) -> dict[tuple[str, str], Formula]:
         ("resource", "subject_kind"): request.subject_kind,
         ("resource", "stage"): request.stage,
         ("resource", "verdict"): request.verdict,
+        ("resource", "cleared"): request.cleared,
+        ("resource", "region"): request.region,
         ("context", "binding"): request.binding,
         ("context", "obtained"): request.obtained,
         ("context", "at"): request.at,

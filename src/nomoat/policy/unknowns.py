@@ -95,12 +95,12 @@ class Request:
         self.segment = z3.IntVal(words.number("")) if person else z3.Int("segment")
         self.member = {group: z3.Bool(f"in {group}") for group in words.groups}
         self.resource, self.parent = z3.Int("resource"), z3.Int("parent")
-        self.classification = z3.Int("classification")
+        self.classification, self.cleared, self.region = z3.Int("classification"), z3.Int("cleared"), z3.Int("region")
         self.label = {label: z3.Bool(f"label {label}") for label in words.labels}
         self.owned_by_group, self.owned_by_person = z3.Bool("owner_group?"), z3.Bool("owner_person?")
         self.owner_group, self.owner_person = z3.Int("owner_group"), z3.Int("owner_person")
         self.subject_of, self.subject_kind = z3.Int("subject of"), z3.Int("subject_kind")
-        self.truths = {name: z3.Bool(name) for name in ("widens_self", "authored", "publisher_signed")}
+        self.truths = {name: z3.Bool(name) for name in ("widens_self", "authored", "publisher_signed", "external")}
         self.versioned, self.examined = z3.Bool("stage?"), z3.Bool("verdict?")
         self.stage, self.verdict = z3.Int("stage"), z3.Int("verdict")
         self.binding, self.obtained = z3.Int("binding"), z3.Int("obtained")
@@ -111,8 +111,8 @@ class Request:
         """What holds of every request."""
         z3, words = self.z3, self.words
         bindings = [words.number(binding) for binding in BINDINGS]
-        levels = [z3.And(level >= 0, level <= 3) for level in (self.clearance, self.classification)]
-        texts = (self.name, self.resource, self.parent, self.owner_person, self.session, self.segment)
+        levels = [z3.And(level >= 0, level <= 3) for level in (self.clearance, self.classification, self.cleared)]
+        texts = (self.name, self.resource, self.parent, self.owner_person, self.session, self.segment, self.region)
         most = len(words.names) + 8
         return z3.And(
             *levels,
