@@ -90,6 +90,7 @@ test: $(DEVELOPS)
 bench: $(DEVELOPS)
 	$(call debian,wrk,wrk,there are no figures)
 	$(call debian,curl,curl,there are no figures)
+	$(call debian,nginx,nginx-light,there are no figures)
 	@$(PY) -m bench $(ARGS)
 
 # -- checking ---------------------------------------------------------------------------------------

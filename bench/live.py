@@ -118,14 +118,16 @@ class Prepared:
     code: str
 
 
-async def prepare(directory: Path, port: int, *, large: int) -> Prepared:
-    """Make a data directory with a filled repository."""
+async def prepare(directory: Path, port: int, *, large: int, more: str = "") -> Prepared:
+    """Make a data directory with a filled repository, and what `more` declares after it (TOML)."""
     configuration = Configuration("acme.example", "127.0.0.1", port, ("127.0.0.1",), directory.with_suffix(".kek"))
     made = await initialize(directory, configuration, ADMIN, time.time)
     async with open_gateway(directory, configuration, time.time) as gateway:
         admin = await join(gateway, made.code, PrincipalKind.PERSON)
-        async with gateway.guard.admit(presented(None, admin), ApplyDirectory(DECLARED, dry_run=False)) as permit:
-            await gateway.declarations.apply(permit)
+        for declared in (DECLARED, more):
+            operation = ApplyDirectory(declared, dry_run=False)
+            async with gateway.guard.admit(presented(None, admin), operation) as permit:
+                await gateway.declarations.apply(permit)
         code, _ = await gateway.identity.enroll(PrincipalKind.WORKLOAD, "ingest")
         token = await bearer(gateway, await join(gateway, code, PrincipalKind.WORKLOAD))
         await ingest(gateway, token, large=large)
@@ -192,10 +194,16 @@ def running(*command: str, **environment: str) -> Iterator[Process]:
             process.stdout.close()
 
 
-def wrk(server: Process, url: str, authorization: str, *, connections: int, seconds: int) -> tuple[int, float]:
-    """(requests that were answered well, CPU microseconds of `server` for each) under load by wrk(1)."""
+def wrk(
+    server: Process, url: str, authorization: str, *, connections: int, seconds: int, script: Path | None = None
+) -> tuple[int, float]:
+    """(requests that were answered well, CPU microseconds of `server` for each) under load by wrk(1).
+
+    `script` says what is sent, where that is more than a GET.
+    """
     header = f"Authorization: {authorization}"
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", header, url]
+    said = ["-s", str(script)] if script else []
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *said, "-H", header, url]
     begun = server.cpu()
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     spent = server.cpu() - begun
