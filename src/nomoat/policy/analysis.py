@@ -6,7 +6,6 @@ where every policy that could matter is inside of what formulas say, and every s
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import product
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -124,49 +123,73 @@ def _search(
     return None, False
 
 
-def concrete(request: Request, model: Any, address: str) -> Question:
-    """The request of a model, as Cedar is asked it."""
-    shape, words = request.shape, request.words
+class _Chosen:
+    """What a model says of the variables of a request."""
 
-    def number(variable: Any) -> int:
-        return int(model.eval(variable, model_completion=True).as_long())
+    def __init__(self, request: Request, model: Any) -> None:
+        self.request = request
+        self._model = model
 
-    def truth(variable: Any) -> bool:
-        return bool(request.z3.is_true(model.eval(variable, model_completion=True)))
+    def number(self, variable: Any) -> int:
+        return int(self._model.eval(variable, model_completion=True).as_long())
 
-    def subject() -> str:
-        value = number(request.subject_of)
-        kind = "person" if shape.principal == PERSON else "workload"
+    def truth(self, variable: Any) -> bool:
+        return bool(self.request.z3.is_true(self._model.eval(variable, model_completion=True)))
+
+    def text(self, variable: Any) -> str:
+        return self.request.words.text(self.number(variable))
+
+    def subject(self) -> str:
+        value = self.number(self.request.subject_of)
+        kind = "person" if self.request.shape.principal == PERSON else "workload"
+        words = self.request.words
         return f"{kind}:{words.text(value - SUBJECTS)}" if value >= SUBJECTS else words.text(value)
 
-    def circumstance(variable: Any) -> str:
-        found = words.text(number(variable))
+    def circumstance(self, variable: Any) -> str:
+        found = self.text(variable)
         return found if found in BINDINGS else BINDINGS[0]
 
+    def facts(self, resource: str) -> Facts:
+        """The facts of a target of this kind."""
+        request = self.request
+        match resource:
+            case "Upstream":
+                external = self.truth(request.truths["external"])
+                return (
+                    ("cleared", self.number(request.cleared)),
+                    ("external", external),
+                    ("region", self.text(request.region)),
+                )
+            case "Directory":
+                return (("widens_self", self.truth(request.truths["widens_self"])),)
+            case "LogRecord":
+                return (("subject", self.subject()),)
+            case "Identity":
+                return ("subject_kind", self.text(request.subject_kind)), ("subject", self.subject())
+            case "Dataset" | "Model" | "File" | "View" if self.truth(request.versioned):
+                return self._of_version(resource)
+            case _:
+                return ()
+
+    def _of_version(self, resource: str) -> Facts:
+        request = self.request
+        told = ("authored", "publisher_signed") if request.shape.repository_kind == "model" else ("authored",)
+        stood: Facts = (
+            ("stage", self.text(request.stage)),
+            *((name, self.truth(request.truths[name])) for name in told),
+        )
+        examined = resource == "File" and self.truth(request.examined)
+        return (*stood, ("verdict", self.text(request.verdict))) if examined else stood
+
+
+def concrete(request: Request, model: Any, address: str) -> Question:
+    """The request of a model, as Cedar is asked it."""
+    shape, words, chosen = request.shape, request.words, _Chosen(request, model)
+    number, truth, text = chosen.number, chosen.truth, chosen.text
     kind = PrincipalKind.PERSON if shape.principal == PERSON else PrincipalKind.WORKLOAD
     groups = frozenset(group for group, variable in request.member.items() if truth(variable))
-    clearance = Classification(number(request.clearance))
-    who = (kind, words.text(number(request.name)), groups, clearance, words.text(number(request.segment)))
-    facts: dict[str, Facts] = {
-        "Upstream": (
-            ("cleared", number(request.cleared)),
-            ("external", truth(request.truths["external"])),
-            ("region", words.text(number(request.region))),
-        ),
-        "Directory": (("widens_self", truth(request.truths["widens_self"])),),
-        "LogRecord": (("subject", subject()),),
-        "Identity": (("subject_kind", words.text(number(request.subject_kind))), ("subject", subject())),
-    }
-    resource = shape.resource.removeprefix("NoMoat::")
-    if resource in {"Dataset", "Model", "File", "View"} and truth(request.versioned):
-        told = ("authored", "publisher_signed") if shape.repository_kind == "model" else ("authored",)
-        stood: Facts = (
-            ("stage", words.text(number(request.stage))),
-            *((name, truth(request.truths[name])) for name in told),
-        )
-        examined = resource == "File" and truth(request.examined)
-        facts[resource] = (*stood, ("verdict", words.text(number(request.verdict)))) if examined else stood
-    name = words.text(number(request.resource))
+    who = (kind, text(request.name), groups, Classification(number(request.clearance)), text(request.segment))
+    resource, name = shape.resource.removeprefix("NoMoat::"), text(request.resource)
     target = Target(
         kind=resource,
         id=name,
@@ -174,22 +197,21 @@ def concrete(request: Request, model: Any, address: str) -> Question:
         classification=Classification(number(request.classification)),
         labels=frozenset(label for label, variable in request.label.items() if truth(variable)),
         owner_group=words.groups[number(request.owner_group)] if truth(request.owned_by_group) else "",
-        owner_person=words.text(number(request.owner_person)) if truth(request.owned_by_person) else "",
-        parents=((shape.parent.removeprefix("NoMoat::"), words.text(number(request.parent))),) if shape.parent else (),
-        facts=facts.get(resource, ()),
+        owner_person=text(request.owner_person) if truth(request.owned_by_person) else "",
+        parents=((shape.parent.removeprefix("NoMoat::"), text(request.parent)),) if shape.parent else (),
+        facts=chosen.facts(resource),
     )
     given: dict[str, str | int] = {
         "at": number(request.at),
-        "binding": circumstance(request.binding),
-        "obtained": circumstance(request.obtained),
+        "binding": chosen.circumstance(request.binding),
+        "obtained": chosen.circumstance(request.obtained),
         "auth_age": number(request.auth_age),
         "source": address,
-        "session": words.text(number(request.session)),
+        "session": text(request.session),
     }
     return Question(who, shape.action, (target,), given)
 
 
-@cache
 def shapes() -> tuple[Shape, ...]:
     """Every shape that a request can have: those that Cedar takes by the schema."""
     return tuple(_shapes())
