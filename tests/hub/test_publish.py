@@ -68,3 +68,29 @@ def test_what_cannot_be_published_says_why(live: Live, publisher: Caller) -> Non
     folder = write_model(live.root / "other")
     said = publisher.nomoat("publish", str(folder), "acme/forbidden", "--profile", live.profiles["train"].name)
     assert (said.code, "not" in said.err, "Traceback" in said.err) == (1, True, False), said.err
+
+
+def test_a_model_whose_newest_version_nobody_approved_becomes_exactly_the_directory_too(
+    live: Live, publisher: Caller
+) -> None:
+    """What is served is another version than the one that the commit goes on."""
+    live.declare('[[model]]\nname = "acme/reviewed"\nclassification = "internal"\n')
+    folder, profile = write_model(live.root / "reviewed"), ["--profile", live.profiles["train"].name]
+    said = publisher.nomoat("publish", str(folder), "acme/reviewed", *profile)
+    assert said.code == 0, said.err
+    (folder / "config.json").unlink()
+    (folder / "more.txt").write_text("more")
+    said = publisher.nomoat("publish", str(folder), "acme/reviewed", *profile)
+    assert said.code == 0, said.err
+    files = "from huggingface_hub import HfApi; print(HfApi().list_repo_files('acme/reviewed', revision='candidate'))"
+    assert "more.txt" in live.done("train", files)
+    assert "config.json" not in live.done("train", files)
+
+
+def test_a_content_that_is_refused_is_told_in_a_sentence(live: Live, publisher: Caller) -> None:
+    folder = write_model(live.root / "bad")
+    (folder / "model.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    said = publish(live, publisher, folder)
+    assert (said.code, "pickle.dangerous-global" in said.err) == (1, True), said.err
+    assert "Traceback" not in said.err
+    assert "refused: refused" not in said.err

@@ -1,10 +1,14 @@
 """What a declaration is refused for, and how a plan says what changes."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from nomoat.core.directory import Directory
-from nomoat.core.errors import Malformed
+from nomoat.core.errors import Conflict, Malformed
 from nomoat.resources.directory.document import merge, parse_declarations, plan
+from tests.guard.world import ADMIN, world
 
 
 @pytest.mark.parametrize(
@@ -39,3 +43,18 @@ def test_a_plan_says_what_was_and_what_will_be() -> None:
     new = merge(old, parse_declarations('[[model]]\nname="a/b"\nclassification="public"'))
     (change,) = plan(old, new)
     assert change.detail == 'classification internal → public, labels ["x"] → none, owner group:g → none'
+
+
+def test_nobody_declares_the_last_administrator_away(tmp_path: Path) -> None:
+    """Neither by a group less, nor by removing: nobody could undo it, not with a code from the operator either."""
+
+    async def test() -> None:
+        async with world(tmp_path) as there:
+            for away in ('groups = ["auditors"]', "remove = true"):
+                document = f'[[person]]\nname = "{ADMIN}"\n{away}\n'
+                with pytest.raises(Conflict, match="nobody who administers"):
+                    await there.declare(document)
+            await there.declare('[[person]]\nname = "second"\ngroups = ["administrators"]\n')
+            assert there.gateway.declarations.current.administrators == sorted([ADMIN, "second"])
+
+    asyncio.run(test())

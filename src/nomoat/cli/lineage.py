@@ -63,7 +63,7 @@ def lineage(
             revision = _completed(session.gateway, name, revision)
         told = session.gateway.lineage(name, revision=revision, path=path, contributor=contributor)
     if bom is not None:
-        _write(bom, bill_of_materials(told, invocation.clock()))
+        _write(bom, bill_of_materials(told, invocation.clock()), as_json=invocation.as_json)
     elif invocation.as_json:
         output.document(told)
     else:
@@ -128,6 +128,8 @@ def loaded(invocation: Invocation, repository: str, directory: Path, commit: str
     """
     name = repository_named(repository, dataset=False)
     files = {file.path: hash_file(file) for file in list_snapshot(directory, directory / FILE_NAME)}
+    if not files:
+        raise click.UsageError(f"{directory} has no files of a model; a download that was refused leaves none")
     with invocation.session() as session:
         commit = whole_commit(session.gateway, name, commit)
         told = session.gateway.loaded(name, commit, files)
@@ -191,9 +193,12 @@ def _rows(told: Row, name: str) -> list[Row]:
     return cast("list[Row]", rows)
 
 
-def _write(bom: Path, document: Row) -> None:
+def _write(bom: Path, document: Row, *, as_json: bool) -> None:
     if str(bom) == "-":
         output.document(document)
+        return
+    bom.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        output.document({"wrote": str(bom)})
     else:
-        bom.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         output.say(f"wrote {bom}")

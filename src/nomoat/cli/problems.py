@@ -14,7 +14,7 @@ import click
 
 from nomoat.cli.output import say
 from nomoat.client.errors import BadProfile, LogContradicted, NoGateway, NotLoggedIn, Untrusted, Unwritable
-from nomoat.core.errors import Corrupt, NoMoatError, NotPermitted, Refused, Unavailable
+from nomoat.core.errors import Corrupt, NoMoatError, NotFound, NotPermitted, Refused, Unavailable
 
 
 class ExitCode(IntEnum):
@@ -91,6 +91,10 @@ def _advice(error: BaseException) -> str:
     match error:
         case NotLoggedIn() | BadProfile() | Untrusted() | Unwritable() | NoGateway() | LogContradicted():
             return error.advice
+        case NotFound():
+            return (
+                "see that it is spelt right and declared, and yours to know; of a dataset some commands want --dataset"
+            )
         case Unavailable(part="gateway"):
             return "nothing was done without a record of it; it is safe to try again"
         case OSError(filename=str() | bytes() | PurePath()):

@@ -72,7 +72,7 @@ def verify(
         with reading(shown=not invocation.as_json) as watch:
             done = verify_snapshot(directory, signature or directory / FILE_NAME, demanded, judged, watch)
         if publisher_signed and done.publisher is None:
-            raise NotVerified("its publisher did not sign it", Reason.UNSIGNED)
+            raise NotVerified("its publisher did not sign it", Reason.SIGNER)
     except NotVerified as error:
         _tell(error, as_json=invocation.as_json)
         return ExitCode.VERIFICATION_FAILED

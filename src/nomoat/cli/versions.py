@@ -12,7 +12,7 @@ from nomoat.cli.invocation import Invocation, json_option, pass_invocation, prof
 from nomoat.client.gateway import Gateway
 from nomoat.client.keys import shred as shred_version
 from nomoat.client.versions import FileFinding, StandingVersion
-from nomoat.core.errors import Malformed, NotFound
+from nomoat.core.errors import Malformed, NotFound, NotPermitted
 from nomoat.core.lifecycle import Stage
 from nomoat.core.names import RepositoryKind, RepositoryName, is_commit_id, parse_repository_name
 
@@ -184,7 +184,11 @@ def whole_commit(gateway: Gateway, name: RepositoryName, commit: str) -> str:
         return commit
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},39}}", commit):
         raise click.UsageError(f"COMMIT is a commit id, or its first {SHORTEST_PREFIX} characters or more")
-    return completed(commit, [each.commit for each in gateway.versions(name)])
+    try:
+        known = [each.commit for each in gateway.versions(name)]
+    except NotPermitted:
+        raise click.UsageError("you may not list the versions: give the whole commit id, of 40 characters") from None
+    return completed(commit, known)
 
 
 def completed(prefix: str, commits: Sequence[str]) -> str:

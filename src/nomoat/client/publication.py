@@ -15,6 +15,7 @@ from typing import Final
 
 from nomoat.attestation.manifest import Manifest
 from nomoat.attestation.model_signature import FILE_NAME, PUBLISHER_FILE_NAME, describe_model
+from nomoat.client.sending import INTERRUPTED
 from nomoat.client.session import Session
 from nomoat.client.snapshots import SnapshotFile, hash_file, list_snapshot
 from nomoat.core.errors import Malformed, Refused, Unavailable
@@ -86,6 +87,8 @@ def send(
         command, input=json.dumps(asked), env=dict(environment), stdout=subprocess.PIPE, text=True, check=False
     )
     answer = done.stdout.strip()
+    if done.returncode == INTERRUPTED:
+        raise KeyboardInterrupt
     if done.returncode != 0:
         raise NotSent(answer or "the client that sends the files ended without a word")
     return answer

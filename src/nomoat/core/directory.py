@@ -8,6 +8,9 @@ from nomoat.core.metrics import NOTHING, Budget, Metric
 from nomoat.core.names import Classification, RepositoryName
 from nomoat.core.view import View
 
+ADMINISTRATORS = "administrators"
+"""The group that the starter policies let administer, and `nomoat init` declares."""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -83,3 +86,8 @@ class Directory:
     repositories: Mapping[RepositoryName, Repository] = field(default_factory=dict[RepositoryName, Repository])
     upstreams: Mapping[str, Upstream] = field(default_factory=dict[str, Upstream])
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])
+
+    @property
+    def administrators(self) -> list[str]:
+        """The names of the people who administer."""
+        return sorted(name for name, person in self.people.items() if ADMINISTRATORS in person.groups)

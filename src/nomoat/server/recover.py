@@ -22,7 +22,6 @@ from nomoat.server.lock import locked
 from nomoat.stores.budgets import close_budgets
 from nomoat.stores.state import State
 
-ADMINISTRATORS: Final = "administrators"
 OPERATOR: Final = "the operator with the key-encryption key"
 
 
@@ -83,7 +82,7 @@ async def accept_older_state(gateway: Gateway, state: State, now: float) -> None
 
 def _require_declared(directory: Directory, name: str) -> None:
     if name not in directory.people:
-        known = sorted(person.name for person in directory.people.values() if ADMINISTRATORS in person.groups)
+        known = directory.administrators
         raise NotFound(
             f"no person {name} is declared; the administrators are: {', '.join(known) or 'nobody'}", kind="entry"
         )

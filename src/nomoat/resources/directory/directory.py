@@ -51,11 +51,16 @@ class Declarations:
         return Resolved(operation, (_target(self.current, widens=False),))
 
     def resolve(self, principal: Principal, operation: ApplyDirectory) -> Resolved[ApplyDirectory]:
-        """Resolve a declaration to its plan. Raises `Malformed`, or `Conflict` when the base moved."""
+        """Resolve a declaration to its plan.
+
+        Raises `Malformed`, or `Conflict` when the base moved or nobody would be left who administers.
+        """
         current = self.current
         if operation.base is not None and operation.base != current.generation:
             raise Conflict("the directory changed since the plan was made; look at the new plan and apply again")
         merged = merge(current, parse_declarations(operation.document))
+        if current.administrators and not merged.administrators:
+            raise Conflict("this would leave nobody who administers: keep one person in the group administrators")
         widens = _widens(current, merged, principal)
         return Resolved(operation, (_target(current, widens=widens),), {"base": current, "merged": merged})
 
