@@ -68,3 +68,24 @@ def test_what_cannot_be_published_says_why(live: Live, publisher: Caller) -> Non
     folder = write_model(live.root / "other")
     said = publisher.nomoat("publish", str(folder), "acme/forbidden", "--profile", live.profiles["train"].name)
     assert (said.code, "not" in said.err, "Traceback" in said.err) == (1, True, False), said.err
+
+
+def test_code_that_lies_in_a_model_is_published_and_never_run(
+    live: Live, publisher: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_model(live.root / "with-code")
+    for name in ("huggingface_hub.py", "json.py", "nomoat.py"):
+        (folder / name).write_text(f"open({str(live.root / 'ran')!r}, 'w').close()\n")
+    monkeypatch.chdir(folder)  # as who publishes the directory they are in
+    profile = live.profiles["train"].name
+    said = publisher.nomoat("publish", ".", "acme/published", "--profile", profile, "--json", PYTHONPATH="")
+    assert not (live.root / "ran").exists(), "it ran with the profile's identity at hand"
+    assert (said.code, said.json()["files"]) == (0, len(CONTENTS) + 3), said.err + said.out
+
+
+def test_a_link_in_a_model_does_not_have_the_signature_written_over_another_file(live: Live, publisher: Caller) -> None:
+    folder = write_model(live.root / "with-link")
+    (folder / ".publisher.sig.partial").symlink_to("config.json")
+    before = (folder / "config.json").read_bytes()
+    said = publish(live, publisher, folder)
+    assert (said.code, (folder / "config.json").read_bytes()) == (0, before), said.err
