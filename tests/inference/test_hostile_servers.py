@@ -43,7 +43,13 @@ class Server:
 
     def upstream(self, url: str = "http://127.0.0.1:{port}/v1", *, private: bool = True) -> Upstream:
         return Upstream(
-            "u", url.format(port=self.port), Dialect.OPENAI, Classification.PUBLIC, external=False, region="", private=private
+            "u",
+            url.format(port=self.port),
+            Dialect.OPENAI,
+            Classification.PUBLIC,
+            external=False,
+            region="",
+            private=private,
         )
 
 
@@ -173,7 +179,7 @@ async def test_a_server_that_does_not_read_is_given_up(monkeypatch: pytest.Monke
 
 
 @played
-async def test_an_answer_before_the_end_of_a_large_prompt_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_before_the_end_of_a_large_prompt_is_passed_on() -> None:
     async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}")
@@ -240,5 +246,3 @@ async def test_a_name_that_cannot_be_looked_up_is_a_failure_and_no_bug() -> None
         with pytest.raises(Unsent):
             await asked(servers, Server(443).upstream(f"https://{host}/v1", private=False))
     servers.close()
-
-

@@ -27,7 +27,9 @@ ANSWERS: Final = range(200, 600)
 REDIRECTS: Final = range(300, 400)
 PACKED: Final = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
 """The headers that say how an answer is packed, and all that each may say."""
-EMBEDDED: Final = tuple(map(ipaddress.IPv6Network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fec0::/10")))
+EMBEDDED: Final = tuple(
+    map(ipaddress.IPv6Network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fec0::/10"))
+)
 """Addresses that have another one in them, or were private once (RFC 4291, 6052, 8215, 3056, 3879)."""
 
 
@@ -67,7 +69,10 @@ class Upstreams:
         Raises `Unsent` when it was not reached, `Unavailable` when it gave no answer that can be passed on.
         """
         pool = self._pool(upstream)
-        connection, head = await self._exchange(pool, upstream, _request(upstream, path, headers, body))
+        request = _request(upstream, path, headers, body)
+        del body  # it may be large, and the answer may take long
+        connection, head = await self._exchange(pool, upstream, request)
+        del request
         try:
             if head.status in REDIRECTS:
                 raise _failed(upstream, "answers with a redirect, which is not followed")

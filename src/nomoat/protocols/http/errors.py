@@ -52,7 +52,7 @@ _ERRORS: Final = {
 
 def status_of(error: NoMoatError) -> int:
     """The HTTP status of an error."""
-    return STATUS.get(type(error), 500)
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
 def sentence(error: NoMoatError) -> str:
