@@ -14,6 +14,7 @@ from nomoat.core.inference import Dialect, Upstream
 from nomoat.core.names import Classification
 from nomoat.stores.upstreams import Unsent, Upstreams
 from nomoat.wire import connections
+from nomoat.wire.connections import Pool
 
 P = ParamSpec("P")
 Said = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -165,6 +166,22 @@ async def test_what_follows_an_answer_is_not_the_next_caller_s(tail: bytes) -> N
             assert await asked(servers, server.upstream()) == (200, b"{}")
         servers.close()
     assert taken == 2, "the connection was used again"
+
+
+@pytest.mark.parametrize("over", [lambda pool: pool.forget(None), lambda pool: pool.__exit__()], ids=["forget", "end"])
+@played
+async def test_what_was_under_way_when_a_pool_was_emptied_is_not_kept_in_it(over: Callable[[Pool], None]) -> None:
+    async with serving(words(EMPTY)) as server:
+        pool = Pool(f"http://127.0.0.1:{server.port}", None)
+        connection = await pool.take()
+        connection.begin("GET", owes_body=False)
+        await connection.write(b"GET / HTTP/1.1\r\n\r\n")
+        await connection.answer()
+        assert b"".join([part async for part in connection.parts()]) == b"{}"
+        assert connection.is_reusable
+        over(pool)
+        pool.give_back(connection)
+        assert not connection.is_reusable
 
 
 @played

@@ -50,6 +50,7 @@ class ServerConnection(asyncio.Protocol):
     def __init__(self) -> None:
         self.used = False  # whether an exchange came to its end on it before
         self.idle_since = 0.0
+        self.era = 0  # of its pool, when it was made
         self.head: Head | None = None
         self.may_continue = False
         self.owes_body = False  # the server would take what is sent next for the rest of a body
@@ -240,13 +241,13 @@ class Pool:
         self._context = context
         self._resolve = resolve
         self._idle: list[ServerConnection] = []
+        self._era = 0  # what was made before it changed is not kept
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for connection in self._idle:
-            connection.abort()
+        self.forget(self._context)
 
     async def take(self, *, fresh: bool = False) -> ServerConnection:
         """A connection; a new one if `fresh`. Raises `OSError`, among them the errors of TLS."""
@@ -257,25 +258,28 @@ class Pool:
                 connection.used = True
                 return connection
             connection.abort()
+        era = self._era
         async with asyncio.timeout(CONNECT_TIMEOUT):
             address = await self._resolve(self._host, self._port) if self._resolve else self._host
             named = self._host if self._context else None
             _, made = await loop.create_connection(
                 ServerConnection, address, self._port, ssl=self._context, server_hostname=named
             )
+        made.era = era
         return made
 
     def give_back(self, connection: ServerConnection) -> None:
         """Keep a connection for the next exchange, or end it."""
-        if connection.is_reusable and len(self._idle) < MOST_IDLE:
+        if connection.is_reusable and connection.era == self._era and len(self._idle) < MOST_IDLE:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
         else:
             connection.abort()
 
     def forget(self, context: ssl.SSLContext | None) -> None:
-        """Let the next connections be made with another context, and no idle one be used again."""
+        """Let the next connections be made with another context, and none that there is be used for another exchange."""
         self._context = context
+        self._era += 1
         for connection in self._idle:
             connection.abort()
         self._idle.clear()
