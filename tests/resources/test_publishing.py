@@ -107,9 +107,9 @@ async def test_one_that_does_not_hold_refuses_the_commit(there: Yard) -> None:
 async def test_one_that_is_too_large_to_be_one_is_not_read(there: Yard) -> None:
     await parts_of(there)
     change = await there.upload(WEIGHTS, b"x" * (2 * BUNDLE_LIMIT), by=there.train)
+    named = Change(PUBLISHER_FILE_NAME, digest=change.digest, size=change.size)
     tracemalloc.start()
     with pytest.raises(Malformed, match="at most"):
-        named = Change(PUBLISHER_FILE_NAME, digest=change.digest, size=change.size)
         await there.commit(WEIGHTS, named, by=there.train)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
