@@ -94,3 +94,24 @@ def test_a_content_that_is_refused_is_told_in_a_sentence(live: Live, publisher: 
     assert (said.code, "pickle.dangerous-global" in said.err) == (1, True), said.err
     assert "Traceback" not in said.err
     assert "refused: refused" not in said.err
+
+
+def test_code_that_lies_in_a_model_is_published_and_never_run(
+    live: Live, publisher: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_model(live.root / "with-code")
+    for name in ("huggingface_hub.py", "json.py", "nomoat.py"):
+        (folder / name).write_text(f"open({str(live.root / 'ran')!r}, 'w').close()\n")
+    monkeypatch.chdir(folder)  # as who publishes the directory they are in
+    profile = live.profiles["train"].name
+    said = publisher.nomoat("publish", ".", "acme/published", "--profile", profile, "--json", PYTHONPATH="")
+    assert not (live.root / "ran").exists(), "it ran with the profile's identity at hand"
+    assert (said.code, said.json()["files"]) == (0, len(CONTENTS) + 3), said.err + said.out
+
+
+def test_a_link_in_a_model_does_not_have_the_signature_written_over_another_file(live: Live, publisher: Caller) -> None:
+    folder = write_model(live.root / "with-link")
+    (folder / ".publisher.sig.partial").symlink_to("config.json")
+    before = (folder / "config.json").read_bytes()
+    said = publish(live, publisher, folder)
+    assert (said.code, (folder / "config.json").read_bytes()) == (0, before), said.err

@@ -88,6 +88,9 @@ FAULTS = (
     "short",
     "no-http",
     "endless",
+    "flood",
+    "silent",
+    "silent-mid",
 )
 
 

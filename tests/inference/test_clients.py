@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import anthropic
@@ -154,3 +155,30 @@ def test_a_stream_ends_with_an_error_when_its_session_is_revoked(floor: Floor, g
             pass
     assert time.monotonic() - began < 5
     assert floor.outcome["outcome"] == "cut"
+
+
+MOVING = """
+[[upstream]]
+name = "moving"
+url = "http://127.0.0.1:{port}/v1"
+clearance = "{clearance}"
+private = true
+[[endpoint]]
+name = "acme/moving"
+classification = "internal"
+served = [{{ upstream = "moving", model = "endless" }}, {{ upstream = "internal", model = "endless" }}]
+"""
+
+
+def test_a_stream_ends_when_its_server_may_not_have_the_prompt_any_more(floor: Floor, gpt: openai.OpenAI) -> None:
+    floor.live.declare(MOVING.format(port=floor.upstream.port, clearance="internal"))
+    stream = gpt.chat.completions.create(model="acme/moving", messages=ASKED, stream=True)
+    next(iter(stream))
+    floor.live.declare('[[person]]\nname = "newcomer"\n')
+    next(iter(stream))  # what has nothing to do with it ends nothing
+    floor.live.declare(MOVING.format(port=floor.upstream.port, clearance="public"))
+    with pytest.raises(openai.APIError, match="no longer permitted"):
+        list(islice(stream, 500))
+    assert floor.outcome["outcome"] == "cut"
+    said = gpt.chat.completions.create(model="acme/moving", messages=ASKED)
+    assert said.choices[0].message.content == "hello", "another server still may"

@@ -29,11 +29,12 @@ FAILING: dict[str, tuple[int, object, dict[str, str]]] = {
 
 @dataclass
 class Simulator:
-    """What was asked, and how often a connection ended before its answer did."""
+    """What was asked, how often a connection ended before its answer did, and whether one was not read on."""
 
     port: int = 0
     asked: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list[Any])
     left: int = 0
+    held: bool = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -41,14 +42,18 @@ class Simulator:
                 path, headers = head
                 body = orjson.loads(await reader.readexactly(int(headers["content-length"])))
                 self.asked.append((path, headers, body))
-                if not await self._answer(path, body, writer):
+                if body["model"] == "silent":  # reads on until the other side leaves
+                    await reader.readexactly(1)
+                if not await self._answer(path, body, reader, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             self.left += 1
         finally:
             writer.close()
 
-    async def _answer(self, path: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> bool:
+    async def _answer(
+        self, path: str, body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         model = body["model"]
         anthropic = path.endswith("/messages")
         if model in ABRUPT:
@@ -62,7 +67,7 @@ class Simulator:
             content = gzip.compress(b"0" * 1_000_000)
             _raw(writer, 200, content, {"content-encoding": "gzip", "content-type": "application/json"})
         elif body.get("stream"):
-            await self._stream(model, writer, anthropic=anthropic)
+            await self._stream(model, reader, writer, anthropic=anthropic)
         else:
             _whole(
                 writer,
@@ -76,17 +81,23 @@ class Simulator:
         await writer.drain()
         return True
 
-    async def _stream(self, model: str, writer: asyncio.StreamWriter, *, anthropic: bool) -> None:
+    async def _stream(
+        self, model: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, anthropic: bool
+    ) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        for number in range(10**9 if model == "endless" else CHUNKS):
+        for number in range(10**9 if model in {"endless", "flood"} else CHUNKS):
+            if model == "silent-mid" and number == 1:
+                await writer.drain()
+                await reader.readexactly(1)
             if model == "reset-mid" and number == 2:
                 await writer.drain()
                 writer.transport.abort()
                 raise ConnectionResetError
-            event = _delta(model, number, anthropic=anthropic)
+            event = _delta(model, number, anthropic=anthropic) * (1000 if model == "flood" else 1)
             writer.write(b"%x\r\n%s\r\n" % (len(event), event))
+            self.held = self.held or writer.transport.get_write_buffer_size() > 0
             await writer.drain()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0 if model == "flood" else 0.02)
         last = b"data: [DONE]\n\n"
         writer.write((b"" if anthropic else b"%x\r\n%s\r\n" % (len(last), last)) + b"0\r\n\r\n")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from nomoat.attestation.bundle import BUNDLE_LIMIT
 from nomoat.attestation.manifest import Manifest
 from nomoat.attestation.model_signature import FILE_NAME, PUBLISHER_FILE_NAME, sign_model
 from nomoat.core.errors import Malformed, NotPermitted, Refused
@@ -85,6 +87,7 @@ async def test_one_that_does_not_hold_refuses_the_commit(there: Yard) -> None:
         "a key that nobody certified": (sign_model(str(WEIGHTS), manifest, key), "not trusted"),
         "the gateway itself": (gateways, "client authentication"),
         "long ago": (signed(there, there.train, files, ago=1000), "was valid from"),
+        "another model": (signed(there, there.train, files, name="acme/sandbox"), "it names 'acme/sandbox'"),
         "tomorrow": (signed(there, there.train, files, ago=-1000), "was valid from"),
         "other content": (signed(there, there.train, {"weights.txt": b"three"}), "'weights.txt' is changed"),
         "one file too few": (signed(there, there.train, {"other.txt": b"two"}), "'weights.txt' is unsigned"),
@@ -98,6 +101,19 @@ async def test_one_that_does_not_hold_refuses_the_commit(there: Yard) -> None:
         assert newest(there).revision.id == before, what
     with pytest.raises(Refused):
         await there.commit(WEIGHTS, Change(PUBLISHER_FILE_NAME, digest=digest_of(b"x"), size=1), by=there.train)
+
+
+@in_yard
+async def test_one_that_is_too_large_to_be_one_is_not_read(there: Yard) -> None:
+    await parts_of(there)
+    change = await there.upload(WEIGHTS, b"x" * (2 * BUNDLE_LIMIT), by=there.train)
+    named = Change(PUBLISHER_FILE_NAME, digest=change.digest, size=change.size)
+    tracemalloc.start()
+    with pytest.raises(Malformed, match="at most"):
+        await there.commit(WEIGHTS, named, by=there.train)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < BUNDLE_LIMIT
 
 
 @in_yard

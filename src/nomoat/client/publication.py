@@ -21,7 +21,8 @@ from nomoat.client.snapshots import SnapshotFile, hash_file, list_snapshot
 from nomoat.core.errors import Malformed, Refused, Unavailable
 from nomoat.core.names import RepositoryName
 
-PASSED_OVER: Final = (FILE_NAME, ".git", ".cache")
+_PARTIAL: Final = f".{PUBLISHER_FILE_NAME}.partial"
+PASSED_OVER: Final = (FILE_NAME, _PARTIAL, ".git", ".cache")
 """What a publication leaves where it is: the gateway's signature of what was downloaded, and what no repository has."""
 
 
@@ -61,8 +62,10 @@ def sign_directory(
     note = watch(files)
     manifest = Manifest.of({file.path: hash_file(file, note) for file in files}.items())
     bundle = session.signer().sign(describe_model(str(repository), manifest))
-    partial = signature.with_name(f".{PUBLISHER_FILE_NAME}.partial")
-    partial.write_bytes(bundle)
+    partial = directory / _PARTIAL
+    partial.unlink(missing_ok=True)  # of one that was killed, or a link that somebody else put there
+    with partial.open("xb") as written:
+        written.write(bundle)
     partial.replace(signature)
     return SignedDirectory(signature, session.identity.spiffe_id, files)
 
@@ -82,7 +85,8 @@ def send(
     """
     files = {file.path: str(file.place) for file in signed.files} | {PUBLISHER_FILE_NAME: str(signed.signature)}
     asked = {"repository": str(repository), "branch": branch, "title": title, "files": files}
-    command = [sys.executable, "-m", "nomoat.client.sending"]
+    # -P: often the current directory is the model's, and the code in it is not ours to run.
+    command = [sys.executable, "-P", "-m", "nomoat.client.sending"]
     done = subprocess.run(  # noqa: S603  # our own module
         command, input=json.dumps(asked), env=dict(environment), stdout=subprocess.PIPE, text=True, check=False
     )

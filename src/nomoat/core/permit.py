@@ -19,14 +19,16 @@ from nomoat.core.record import Receipt
 class Lease:
     """The revocable part of an access: registered before the decision, so that no revocation misses it.
 
-    `version` is the commit that its permit is about ('' before there is one, and where it is about none).
+    `version` is the commit that its permit is about ('' before there is one, and where it is about none), `granted` what its
+    permit is for (None before there is one).
     """
 
-    __slots__ = ("_cancel", "principal", "reason", "revoked", "version")
+    __slots__ = ("_cancel", "granted", "principal", "reason", "revoked", "version")
 
     def __init__(self, principal: Principal, cancel: Callable[[], object]) -> None:
         self.principal = principal
         self.version = ""
+        self.granted: tuple[Resolved[Operation], Allow] | None = None
         self.revoked = False
         self.reason = ""
         self._cancel = cancel
@@ -53,6 +55,7 @@ class Permit(Generic[OpT_co]):
         self._resolved = resolved
         self._lease = lease
         lease.version = resolved.target.version
+        lease.granted = (resolved, allow)
         self._claimed = False
         self._over = False
         self.principal = lease.principal

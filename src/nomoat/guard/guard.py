@@ -38,7 +38,7 @@ from nomoat.core.permit import Lease, Permit
 from nomoat.core.principal import Principal
 from nomoat.core.record import Receipt
 from nomoat.guard.leases import Leases, cancel
-from nomoat.guard.obligations import decide_resolved
+from nomoat.guard.obligations import decide_resolved, withholds_more
 from nomoat.guard.recording import ending_of, opening, outcome, overtaken, reasons, refusal_without_target
 from nomoat.guard.step_up import denial
 from nomoat.guard.strangers import Strangers
@@ -260,13 +260,13 @@ class Guard:
         for lease, presented, operation in self.leases.in_flight():
             try:
                 principal = self._authenticator.refresh(lease.principal)
-                _, decision = self._examine(principal, operation, self._context(presented, principal))
+                resolved, decision = self._examine(principal, operation, self._context(presented, principal))
             except Conflict:
                 continue  # the change that is being answered right now: its base moved, not its permission
             except NoMoatError:
                 lease.revoke("the access is no longer possible")
             else:
-                if isinstance(decision, Deny):
+                if isinstance(decision, Deny) or withholds_more(lease.granted, resolved, decision):
                     lease.revoke("the access is no longer permitted")
 
     async def _record_refusal(

@@ -36,6 +36,18 @@ def decide_resolved(
     return Allow(decision.policies, decision.snapshot, (Withhold(denied),)) if denied else decision
 
 
+def withholds_more(
+    granted: tuple[Resolved[Operation], Allow] | None, resolved: Resolved[Operation], allow: Allow
+) -> bool:
+    """Whether something that was granted is withheld, or is no part of the answer any more."""
+    return granted is not None and not _permitted(*granted) <= _permitted(resolved, allow)
+
+
+def _permitted(resolved: Resolved[Operation], allow: Allow) -> set[tuple[str, str]]:
+    withheld = {number for obligation in allow.obligations for number in obligation.parts}
+    return {(part.kind, part.id) for number, part in enumerate(resolved.parts) if number not in withheld}
+
+
 def recorded(obligations: Sequence[Obligation], parts: Sequence[Target]) -> list[Json]:
     """What a record says of obligations: of withheld files how they are classified and labelled, no name."""
     said: list[Json] = []

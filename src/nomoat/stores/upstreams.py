@@ -23,7 +23,14 @@ from nomoat.wire.connections import Broken, Head, Pool, ServerConnection
 
 SILENT_S: Final = 120.0  # without a further byte of an answer that has begun
 MOST_POOLS: Final = 256
+ANSWERS: Final = range(200, 600)
 REDIRECTS: Final = range(300, 400)
+PACKED: Final = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
+"""The headers that say how an answer is packed, and all that each may say."""
+EMBEDDED: Final = tuple(
+    map(ipaddress.IPv6Network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fec0::/10"))
+)
+"""Addresses that have another one in them, or were private once (RFC 4291, 6052, 8215, 3056, 3879)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +69,16 @@ class Upstreams:
         Raises `Unsent` when it was not reached, `Unavailable` when it gave no answer that can be passed on.
         """
         pool = self._pool(upstream)
-        connection, head = await self._exchange(pool, upstream, _request(upstream, path, headers, body))
+        request = _request(upstream, path, headers, body)
+        del body  # it may be large, and the answer may take long
+        connection, head = await self._exchange(pool, upstream, request)
+        del request
         try:
             if head.status in REDIRECTS:
                 raise _failed(upstream, "answers with a redirect, which is not followed")
-            if head.get(b"content-encoding") not in {b"", b"identity"}:
+            if head.status not in ANSWERS:
+                raise _failed(upstream, f"answers with the status {head.status}, which means nothing")
+            if any(name in PACKED and value.lower() != PACKED[name] for name, value in head.headers):
                 raise _failed(upstream, "answers compressed, which was not asked for")
             told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
             yield UpstreamAnswer(head.status, told, _parts(connection, upstream))
@@ -83,7 +95,7 @@ class Upstreams:
         if pool is None:
             if len(self._pools) >= MOST_POOLS:  # of declarations that changed since
                 self._pools.pop(next(iter(self._pools))).__exit__()
-            secure = upstream.url.startswith("https:")
+            secure = urlsplit(upstream.url).scheme != "http"  # in lower case, as whoever parsed the declaration saw it
             pool = self._pools[upstream] = Pool(upstream.url, self._context if secure else None, _checked(upstream))
         return pool
 
@@ -92,7 +104,7 @@ class Upstreams:
         for fresh in (False, True):
             try:
                 connection = await pool.take(fresh=fresh)
-            except (OSError, TimeoutError, ssl.SSLError) as error:
+            except (OSError, UnicodeError) as error:  # those of time and TLS are the former
                 raise Unsent("upstream", f"{upstream.name} cannot be reached ({_said(error)})") from None
             try:
                 connection.begin("POST", owes_body=False)
@@ -145,11 +157,17 @@ def _checked(upstream: Upstream) -> Callable[[str, int], Awaitable[str]]:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = [str(each[4][0]) for each in found]
         for address in addresses:
-            if not upstream.private and not ipaddress.ip_address(address.partition("%")[0]).is_global:
+            if not upstream.private and not _is_public(address):
                 raise OSError("its name leads to an address that is not public; if that is meant: private = true")
         return addresses[0]
 
     return resolve
+
+
+def _is_public(address: str) -> bool:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    embedded = parsed.version == 6 and any(parsed in network for network in EMBEDDED)
+    return parsed.is_global and not parsed.is_multicast and not embedded
 
 
 def _said(error: BaseException) -> str:

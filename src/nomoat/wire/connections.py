@@ -1,7 +1,8 @@
 """Connections to a server of HTTP/1.1 (RFC 9112): one exchange at a time on each, streamed both ways.
 
-Rules: what is read is parsed by llhttp and never held beyond a few buffers. A connection is used again only
-when its last exchange came to its end; one that broke says so, and whether anything had been answered.
+Rules: what is read is parsed by llhttp and never held beyond a few buffers, whatever is sent in the place of an answer. A
+connection is used again only when its last exchange came to its end, and nothing came after it; one that broke says so,
+and whether anything had been answered.
 """
 
 import asyncio
@@ -18,10 +19,12 @@ from nomoat.core.errors import NoMoatError
 
 HIGH: Final = 256 * 1024  # bytes of an answer that are held when its reader is slow
 LOW: Final = 64 * 1024
+MOST_FRAMING: Final = 128 * 1024  # bytes on end that are neither an answer's head nor its body
 REUSED_FOR: Final = 20.0  # seconds; our gateway closes idle connections after 30, others later
 MOST_IDLE: Final = 64
 CONNECT_TIMEOUT: Final = 10.0
 ANSWER_TIMEOUT: Final = 600.0
+WRITE_TIMEOUT: Final = 120.0  # for what is sent at once
 BODILESS: Final = frozenset({204, 304})
 
 
@@ -47,6 +50,7 @@ class ServerConnection(asyncio.Protocol):
     def __init__(self) -> None:
         self.used = False  # whether an exchange came to its end on it before
         self.idle_since = 0.0
+        self.era = 0  # of its pool, when it was made
         self.head: Head | None = None
         self.may_continue = False
         self.owes_body = False  # the server would take what is sent next for the rest of a body
@@ -57,6 +61,7 @@ class ServerConnection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._parts: deque[bytes] = deque()
         self._held = 0
+        self._framing = 0
         self._complete = False
         self._keep = False
         self._lost = False
@@ -87,9 +92,12 @@ class ServerConnection(asyncio.Protocol):
         if self._complete:  # nothing was asked
             self.abort()
             return
+        self._framing += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+            if self._framing > MOST_FRAMING:  # llhttp has no limit of its own
+                raise httptools.HttpParserError("headers without end, or trailers, or provisional answers")
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             if not self._complete:
                 self._lost = True
             self._keep = False
@@ -98,9 +106,15 @@ class ServerConnection(asyncio.Protocol):
 
     # -- llhttp's side ------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        """Take the first byte of an answer."""
+        if self.head is not None:
+            raise httptools.HttpParserError("an answer that nobody asked for")
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header of an answer."""
-        self._headers.append((name.lower(), value))
+        """Take a header of an answer; trailers are dropped (RFC 9110, section 6.5.1)."""
+        if self.head is None:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Take the end of an answer's headers, or of a provisional answer's (RFC 9110, section 15.2)."""
@@ -109,9 +123,7 @@ class ServerConnection(asyncio.Protocol):
         if status < 200:
             self.may_continue = True
             return
-        if self.head is not None:
-            raise httptools.HttpParserError("an answer that nobody asked for")
-        self.head = Head(status, headers)
+        self.head, self._framing = Head(status, headers), 0
         self._keep = self._parser.should_keep_alive()
         # llhttp would wait for the body that a Content-Length announces, and that is not sent.
         if self._bodiless or status in BODILESS:
@@ -121,6 +133,7 @@ class ServerConnection(asyncio.Protocol):
         """Take a part of an answer."""
         self._parts.append(body)
         self._held += len(body)
+        self._framing = 0
         if self._held > HIGH:
             self._transport.pause_reading()
 
@@ -137,16 +150,20 @@ class ServerConnection(asyncio.Protocol):
         self.head, self.may_continue, self._complete, self._keep = None, False, False, False
         self._bodiless = method == "HEAD"
         self._parser = httptools.HttpResponseParser(self)
-        self._headers, self._held = [], 0
+        self._headers, self._held, self._framing = [], 0, 0
         self._parts.clear()
 
     async def write(self, data: bytes) -> None:
-        """Send something, and wait while the server reads slowly (unless it answered already)."""
+        """Send something, and wait while the server reads slowly (unless it answered already). Raises `Broken`."""
         if self._lost:
             raise Broken("the connection to the server ended")
         self._transport.write(data)
         if self._full:
-            await self._until(lambda: not self._full or self.head is not None)
+            try:
+                async with asyncio.timeout(WRITE_TIMEOUT):
+                    await self._until(lambda: not self._full or self.head is not None)
+            except TimeoutError:
+                raise Broken("the server does not take what is sent") from None
 
     async def invited(self, timeout: float) -> bool:
         """Wait until the server wants the body; return False when it answered without it."""
@@ -224,13 +241,13 @@ class Pool:
         self._context = context
         self._resolve = resolve
         self._idle: list[ServerConnection] = []
+        self._era = 0  # what was made before it changed is not kept
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for connection in self._idle:
-            connection.abort()
+        self.forget(self._context)
 
     async def take(self, *, fresh: bool = False) -> ServerConnection:
         """A connection; a new one if `fresh`. Raises `OSError`, among them the errors of TLS."""
@@ -241,25 +258,28 @@ class Pool:
                 connection.used = True
                 return connection
             connection.abort()
+        era = self._era
         async with asyncio.timeout(CONNECT_TIMEOUT):
             address = await self._resolve(self._host, self._port) if self._resolve else self._host
             named = self._host if self._context else None
             _, made = await loop.create_connection(
                 ServerConnection, address, self._port, ssl=self._context, server_hostname=named
             )
+        made.era = era
         return made
 
     def give_back(self, connection: ServerConnection) -> None:
         """Keep a connection for the next exchange, or end it."""
-        if connection.is_reusable and len(self._idle) < MOST_IDLE:
+        if connection.is_reusable and connection.era == self._era and len(self._idle) < MOST_IDLE:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
         else:
             connection.abort()
 
     def forget(self, context: ssl.SSLContext | None) -> None:
-        """Let the next connections be made with another context, and no idle one be used again."""
+        """Let the next connections be made with another context, and none that there is be used for another exchange."""
         self._context = context
+        self._era += 1
         for connection in self._idle:
             connection.abort()
         self._idle.clear()

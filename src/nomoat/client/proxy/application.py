@@ -53,10 +53,19 @@ _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # R
 
 @dataclass(slots=True, eq=False)
 class Peer:
-    """A local client's connection; `closed` turns true when the client left, `still` tells it to go on waiting."""
+    """A local client's connection; `closed` turns true when the client left, `still` tells it to go on waiting.
+
+    `abandon` ends what is being asked for it, which nobody waits for any more.
+    """
 
     closed: bool = False
     still: Callable[[], None] = lambda: None
+    abandon: Callable[[], None] = lambda: None
+
+    def leave(self) -> None:
+        """Take note that the client left."""
+        self.closed = True
+        self.abandon()
 
 
 @dataclass(slots=True)
@@ -135,6 +144,7 @@ class ProxyApplication:
         except BaseException:
             connection.abort()
             raise
+        request.peer.abandon = _nothing  # from here on it is another's
         self._pool.give_back(connection)
 
     async def _ask_for_person(self, request: _Request) -> tuple[ServerConnection, Head]:
@@ -179,7 +189,10 @@ class ProxyApplication:
             proof = await self._holder.prove(request.method, request.path) if request.lent else []
             token = self._holder.token
             connection = await self._pool.take(fresh=fresh)
+            request.peer.abandon = connection.abort
             try:
+                if request.peer.closed:
+                    raise Broken("the client left")
                 head = await _exchange(connection, request, request.head(self._host, proof))
                 self._holder.learn(head.get(b"dpop-nonce"))
                 if again or not request.lent or not await self._may_help(head, token):
@@ -190,7 +203,8 @@ class ProxyApplication:
             except Broken:
                 connection.abort()
                 # One that was idle may have been closed while the request was on its way.
-                if fresh or not connection.used or not (request.method in _REPEATABLE or request.body is None):
+                gone = request.peer.closed
+                if gone or fresh or not connection.used or not (request.method in _REPEATABLE or request.body is None):
                     raise
                 if request.body is None and connection.may_continue:
                     raise  # a part of the body is gone
@@ -200,6 +214,7 @@ class ProxyApplication:
                 connection.abort()
                 raise
             again = True
+            request.peer.abandon = _nothing
             self._pool.give_back(connection)
 
     async def _may_help(self, head: Head, token: str) -> bool:
@@ -235,6 +250,10 @@ class ProxyApplication:
                     raise Broken("the client left")
                 await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _nothing() -> None:
+    """Abandon nothing."""
 
 
 async def _exchange(connection: ServerConnection, request: _Request, head: bytes) -> Head:

@@ -56,7 +56,7 @@ class LocalConnection(HttpToolsProtocol):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._peer.closed = True
+        self._peer.leave()
         super().connection_lost(exc)
 
 

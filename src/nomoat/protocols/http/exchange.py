@@ -7,7 +7,7 @@ one that stops arriving ends. A client that left stops the work (`Disconnected`)
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast, final
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -213,14 +213,18 @@ class Exchange:
             raise Malformed("the body is not a JSON object")
         return cast("dict[str, object]", value)
 
+    def holding(self) -> AbstractContextManager[Callable[[int], None]]:
+        """What takes so many bytes of all bodies' memory for as long as what a body became is held. It raises `Unavailable`."""
+        return self._held.share()
+
     async def attended(self, work: Coroutine[Any, Any, WorkT]) -> WorkT:
         """Wait for `work` after the body was read; it is cancelled when the client leaves. Raises `Disconnected`."""
         tasks = working, leaving = asyncio.create_task(work), asyncio.ensure_future(self._receive())
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
+            if not working.done() and self.presented.connection.closed:
                 raise Disconnected("the client left")
-            return working.result()
+            return await working  # where it answered, the end of the answer is what was received
         finally:
             for task in (working, leaving):
                 task.cancel()

@@ -1,15 +1,16 @@
 """Requests of OpenAI's and Anthropic's clients → ListEndpoints and InvokeModel, and answers back as they arrive."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, cast, final
 
 import orjson
 
-from nomoat.core.errors import Malformed, NoMoatError
+from nomoat.core.errors import Malformed, NoMoatError, TooLarge
 from nomoat.core.inference import Call, Dialect
 from nomoat.core.names import parse_endpoint_name, parse_subject_name
 from nomoat.core.operation import InvokeModel, ListEndpoints, SealCredential
+from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.guard import Guard
 from nomoat.protocols.http.exchange import Exchange
@@ -19,6 +20,9 @@ from nomoat.protocols.inference.errors import error_event
 from nomoat.resources.inference import EVENTS, Answer, Inference
 
 LARGEST: Final = 32 << 20  # bytes of a request
+MOST_MARKS: Final = 2 << 20  # of the marks that begin a value in it
+DEEPEST: Final = 200  # levels; more than 254 could not be written again
+VALUE_SIZE: Final = 72  # bytes that an empty object takes in memory, in a list of them
 LONGEST_CREDENTIAL: Final = 4096  # characters
 PASSED: Final = {
     Dialect.OPENAI: ("openai-beta",),
@@ -37,18 +41,26 @@ class InferenceEndpoint:
 
     async def _invoke(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         call = Call("/".join(exchange.segments[1:]))
-
-        async def parse(_: Principal) -> InvokeModel:
-            return _operation(call, await exchange.body(LARGEST), _passed(exchange, call.dialect))
-
         try:
-            async with self._guard.admit(exchange.presented, parse) as permit, self._inference.invoke(permit) as answer:
-                await _relay(exchange, answer)
+            with exchange.holding() as hold:
+
+                async def parse(_: Principal) -> InvokeModel:
+                    body, passed = await exchange.body(LARGEST), _passed(exchange, call.dialect)
+                    operation = _operation(call, body, passed)
+                    hold(len(body) + VALUE_SIZE * _count(operation.body))
+                    return operation
+
+                async with self._guard.admit(exchange.presented, parse) as permit:
+                    await exchange.attended(self._answer(exchange, permit))
         except NoMoatError as error:
             if not exchange.started or not exchange.streaming:
                 raise
             # The answer began as a stream: its client hears in its own words why it ends.
             await exchange.part(error_event(call.dialect, error), more=False)
+
+    async def _answer(self, exchange: Exchange, permit: Permit[InvokeModel]) -> None:
+        async with self._inference.invoke(permit) as answer:
+            await _relay(exchange, answer)
 
     async def _list(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async with self._guard.admit(exchange.presented, ListEndpoints()) as permit:
@@ -99,6 +111,8 @@ async def _relay(exchange: Exchange, answer: Answer) -> None:
 
 
 def _operation(call: Call, body: bytes, headers: tuple[tuple[str, str], ...]) -> InvokeModel:
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_MARKS:
+        raise TooLarge("the body has too many values")  # parsed, they would take many times its size
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -119,5 +133,27 @@ def _operation(call: Call, body: bytes, headers: tuple[tuple[str, str], ...]) ->
     )
 
 
+def _count(request: Mapping[str, object]) -> int:
+    """How many values a request has. Raises `Malformed` for one that is nested too deeply."""
+    level: list[object] = [request]
+    count = 0
+    for _ in range(DEEPEST):
+        count += len(level)
+        level = [value for each in level for value in _within(each)]
+        if not level:
+            return count
+    raise Malformed(f"the body is nested more than {DEEPEST} levels deep")
+
+
+def _within(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
+
+
 def _passed(exchange: Exchange, dialect: Dialect) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name in PASSED[dialect] if (value := exchange.header(name)) is not None)
+    passed = tuple((name, value) for name in PASSED[dialect] if (value := exchange.header(name)) is not None)
+    for name, value in passed:
+        if not (value.isascii() and value.isprintable()):
+            raise Malformed(f"the header {name} is not printable ASCII")
+    return passed

@@ -7,7 +7,7 @@ model's name there; the rest is what the client said, as it was parsed once.
 
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -149,7 +149,9 @@ class Inference:
                 raise Unavailable("upstream", "it does not take the gateway's own credential")
             headers = {name: value for name in KEPT if (value := answer.header(name))}
             streamed = headers.get("content-type", "").startswith(EVENTS)
-            yield Answer(answer.status, headers, _noted(permit, answer.parts, UsageReader(streamed=streamed)))
+            # Closed here: where its reader stops, what it says for the record comes before the record.
+            async with aclosing(_noted(permit, answer.parts, UsageReader(streamed=streamed))) as parts:
+                yield Answer(answer.status, headers, parts)
 
     async def _first(
         self,
@@ -161,10 +163,11 @@ class Inference:
         """The answer of the first upstream that is reached."""
         failure = Unavailable("upstream", "none is declared")
         for each, upstream in served:
-            body = orjson.dumps({**operation.body, "model": each.model})
+            headers = {**dict(operation.headers), **self._shown(upstream)}
+            asked = self._upstreams.ask(
+                upstream, operation.call.value, headers, orjson.dumps({**operation.body, "model": each.model})
+            )
             try:
-                headers = {**dict(operation.headers), **self._shown(upstream)}
-                asked = self._upstreams.ask(upstream, operation.call.value, headers, body)
                 answer = await stack.enter_async_context(asked)
             except Unsent as unsent:
                 failure = unsent
@@ -183,7 +186,7 @@ class Inference:
         return {"Authorization": f"Bearer {credential}"}
 
 
-async def _noted(permit: Permit[InvokeModel], parts: AsyncIterator[bytes], usage: UsageReader) -> AsyncIterator[bytes]:
+async def _noted(permit: Permit[InvokeModel], parts: AsyncIterator[bytes], usage: UsageReader) -> AsyncGenerator[bytes]:
     """The parts of an answer, for as long as the permit holds; the record says what was given out."""
     digest = hashlib.sha256()
     try:

@@ -2,7 +2,7 @@
 
 Rules: nobody but the gateway writes `model.sig`. INVARIANT (the publisher's own): a version has a `publisher.sig` only
 where whoever committed it signed, with the certificate of their own SPIFFE ID that was valid then, exactly the other
-files of that version; one that does not hold refuses the commit, and one of the version before is dropped with what it
+files of that version, as one of this model; one that does not hold refuses the commit, and one of the version before is dropped with what it
 was over. What a refusal tells of other files on the branch is only that they are not what was signed.
 """
 
@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import final
 
-from nomoat.attestation.errors import FilesDiffer, NotVerified
+from nomoat.attestation.bundle import BUNDLE_LIMIT
+from nomoat.attestation.errors import FilesDiffer, NotVerified, Reason
 from nomoat.attestation.model_signature import FILE_NAME, PUBLISHER_FILE_NAME, Publisher, verify_bundle
 from nomoat.attestation.signer import Signer, Trusted
 from nomoat.core.errors import Conflict, Malformed, TooLarge
@@ -51,7 +52,7 @@ class Publishing:
             return draft, None
         signer = None
         if PUBLISHER_FILE_NAME in draft.files:
-            signer = await self._publisher(draft, publisher, _others(after))
+            signer = await self._publisher(name, draft, publisher, _others(after))
         elif PUBLISHER_FILE_NAME in after and _others(after) != _others(before):
             del after[PUBLISHER_FILE_NAME]
             draft = replace(draft, removed=draft.removed | {PUBLISHER_FILE_NAME})
@@ -68,8 +69,8 @@ class Publishing:
         file = await store_content(self._objects, draft.repository, hashlib.sha256(content).hexdigest(), content)
         return SignatureDraft(head, FILE_NAME, files, (file, Report(Verdict.CLEAN, "json")))
 
-    async def _publisher(self, draft: Draft, publisher: str, files: Mapping[str, str]) -> Signer:
-        """Who signed exactly `files`: the one who publishes them. Raises `Malformed`."""
+    async def _publisher(self, name: RepositoryName, draft: Draft, publisher: str, files: Mapping[str, str]) -> Signer:
+        """Who signed exactly `files` as the model `name`: the one who publishes them. Raises `Malformed`."""
         digest, _ = draft.files[PUBLISHER_FILE_NAME]
         sent = draft.inline
         if digest not in sent:
@@ -77,11 +78,15 @@ class Publishing:
         if digest not in sent:
             raise Malformed(f"the content of {PUBLISHER_FILE_NAME} was not sent")
         file, _ = sent[digest]
-        with self._objects.open(file.blob, draft.repository, digest) as content:
-            bundle = b"".join(content.segments())
         trusted = Trusted.of_svid((self._signatory.authority,), publisher)
         try:
-            return (await asyncio.to_thread(verify_bundle, bundle, trusted, files, int(draft.at))).signer
+            if file.size > BUNDLE_LIMIT:  # an upload may be of any size
+                raise TooLarge(f"a bundle has at most {BUNDLE_LIMIT} bytes")
+            with self._objects.open(file.blob, draft.repository, digest) as content:
+                bundle = b"".join(content.segments())
+            model = await asyncio.to_thread(verify_bundle, bundle, trusted, files, int(draft.at))
+            if model.name != str(name):  # the same files may mean less where they were signed before
+                raise NotVerified(f"it names {model.name!r:.100}", Reason.STATEMENT)
         except FilesDiffer as error:
             ours = [str(each) for each in error.differences if each.path in draft.files]
             why = f"{ours[0]} by it" if ours else "files of the branch are not in it, or others than it says"
@@ -89,6 +94,8 @@ class Publishing:
             why = error.sentence
         except (Malformed, TooLarge) as error:
             why = error.reason
+        else:
+            return model.signer
         raise Malformed(
             f"{PUBLISHER_FILE_NAME} has to be your own signature over all other files of this version: {why}; "
             "'nomoat publish' makes one, and without that file the gateway's signature stands alone"
