@@ -45,7 +45,8 @@ def test_a_download_goes_on_where_the_network_broke_it_off(way: Way, far: str) -
                 assert hashlib.file_digest(got, "sha256").hexdigest() == info.lfs.sha256
             """,
         )
-    facts = [ended["facts"] for ended in way.endings(f"what ReadFile by {far}", 2)]
+    # Where all of the first one was on its way already when the network broke, it ended well, and there is nothing to say.
+    facts = [ended.get("facts") for ended in way.endings(f"what ReadFile by {far}", 2)]
     assert {"range": f"{10 * MIB}-{24 * MIB - 1}"} in facts
 
 
