@@ -8,8 +8,9 @@ import ipaddress
 import ssl
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import final
+from typing import TypeAlias, final
 
 import uvicorn
 from cryptography import x509
@@ -19,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from nomoat.protocols.http.asgi import Receive, Scope, Send
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.objects import Objects
+
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY = b'{"accuracy": 0.97}'
 HEADERS = [(b"content-type", b"application/octet-stream"), (b"content-length", str(len(BODY)).encode())]
@@ -73,26 +76,30 @@ def certificate(directory: Path) -> tuple[Path, Path]:
     return certificate, secret
 
 
+def serve(application: Application, port: int, directory: Path) -> None:
+    """Serve over TLS with the gateway's server, until the end."""
+    chain, key = certificate(directory)
+    config = uvicorn.Config(
+        application,
+        host="127.0.0.1",
+        port=port,
+        http="httptools",
+        loop="uvloop",
+        lifespan="off",
+        access_log=False,
+        log_level="critical",
+        ssl_certfile=chain,
+        ssl_keyfile=key,
+        ssl_cert_reqs=ssl.CERT_NONE,
+    )
+    print(f"https://127.0.0.1:{port}", flush=True)
+    uvicorn.Server(config).run()
+
+
 def main() -> None:
     """Serve on the port that the command line names."""
-    port = int(sys.argv[1])
     with tempfile.TemporaryDirectory() as name:
-        chain, key = certificate(Path(name))
-        config = uvicorn.Config(
-            Bare(Path(name)),
-            host="127.0.0.1",
-            port=port,
-            http="httptools",
-            loop="uvloop",
-            lifespan="off",
-            access_log=False,
-            log_level="critical",
-            ssl_certfile=chain,
-            ssl_keyfile=key,
-            ssl_cert_reqs=ssl.CERT_NONE,
-        )
-        print(f"https://127.0.0.1:{port}", flush=True)
-        uvicorn.Server(config).run()
+        serve(Bare(Path(name)), int(sys.argv[1]), Path(name))
 
 
 if __name__ == "__main__":

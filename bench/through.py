@@ -1,14 +1,11 @@
 """A bare pass-through over TLS: the gateway's server and its connections to servers, and nothing between them."""
 
-import ssl
 import sys
 import tempfile
 from pathlib import Path
 from typing import final
 
-import uvicorn
-
-from bench.bare import certificate
+from bench.bare import serve
 from nomoat.protocols.http.asgi import Receive, Scope, Send
 from nomoat.wire.connections import Pool
 
@@ -41,24 +38,8 @@ class Through:
 
 def main() -> None:
     """Serve on the port that the command line names, for the server that it names."""
-    port = int(sys.argv[1])
     with tempfile.TemporaryDirectory() as name:
-        chain, key = certificate(Path(name))
-        config = uvicorn.Config(
-            Through(sys.argv[2]),
-            host="127.0.0.1",
-            port=port,
-            http="httptools",
-            loop="uvloop",
-            lifespan="off",
-            access_log=False,
-            log_level="critical",
-            ssl_certfile=chain,
-            ssl_keyfile=key,
-            ssl_cert_reqs=ssl.CERT_NONE,
-        )
-        print(f"https://127.0.0.1:{port}", flush=True)
-        uvicorn.Server(config).run()
+        serve(Through(sys.argv[2]), int(sys.argv[1]), Path(name))
 
 
 if __name__ == "__main__":

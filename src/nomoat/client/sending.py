@@ -8,6 +8,8 @@ import json
 import sys
 from typing import Any, Final
 
+from nomoat.attestation.model_signature import FILE_NAME
+
 INTERRUPTED: Final = 130  # 128 + SIGINT
 
 
@@ -39,7 +41,7 @@ def _send(asked: dict[str, Any]) -> str:
     except HfHubHTTPError:  # the newest one is not for who publishes to see
         there = client.list_repo_files(repository, revision=branch)
     operations: list[Any] = [CommitOperationAdd(path, place) for path, place in files.items()]
-    operations += [CommitOperationDelete(path) for path in there if path not in files and path != "model.sig"]
+    operations += [CommitOperationDelete(path) for path in there if path not in files and path != FILE_NAME]
     made = client.create_commit(repository, operations, commit_message=asked["title"], revision=branch)
     return str(made.oid)
 

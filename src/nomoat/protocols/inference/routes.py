@@ -17,7 +17,7 @@ from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.fields import require_only, text
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.inference.errors import error_event
-from nomoat.resources.inference import EVENTS, Answer, Inference
+from nomoat.resources.inference import Answer, Inference
 
 LARGEST: Final = 32 << 20  # bytes of a request
 MOST_MARKS: Final = 2 << 20  # of the marks that begin a value in it
@@ -103,7 +103,7 @@ class InferenceEndpoint:
 
 
 async def _relay(exchange: Exchange, answer: Answer) -> None:
-    exchange.streaming = answer.headers.get("content-type", "").startswith(EVENTS)
+    exchange.streaming = answer.streamed
     await exchange.start(answer.status, {"Cache-Control": "no-store", **answer.headers})
     async for part in answer.parts:
         await exchange.part(part)

@@ -1,5 +1,5 @@
 """Inference: answers of models behind upstreams, each for a permit."""
 
-from nomoat.resources.inference.inference import EVENTS, Answer, Inference
+from nomoat.resources.inference.inference import Answer, Inference
 
-__all__ = ["EVENTS", "Answer", "Inference"]
+__all__ = ["Answer", "Inference"]

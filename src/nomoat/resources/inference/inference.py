@@ -45,11 +45,12 @@ class EndpointPlace:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model answers: status, headers, and the body as it arrives."""
+    """What a model answers: status, headers, and the body as it arrives; `streamed`: as events."""
 
     status: int
     headers: Mapping[str, str]
     parts: AsyncIterator[bytes]
+    streamed: bool
 
 
 @final
@@ -151,7 +152,7 @@ class Inference:
             streamed = headers.get("content-type", "").startswith(EVENTS)
             # Closed here: where its reader stops, what it says for the record comes before the record.
             async with aclosing(_noted(permit, answer.parts, UsageReader(streamed=streamed))) as parts:
-                yield Answer(answer.status, headers, parts)
+                yield Answer(answer.status, headers, parts, streamed)
 
     async def _first(
         self,
