@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nomoat.inspection.usage import LARGEST_ANSWER, LARGEST_EVENT, Usage, UsageReader
+from nomoat.content.usage import LARGEST_ANSWER, LARGEST_EVENT, Usage, UsageReader
 
 OPENAI = json.dumps({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5}}).encode()
 STREAM = b'data: {"choices": []}\n\ndata: ' + OPENAI + b"\n\ndata: [DONE]\n\n"

@@ -87,8 +87,13 @@ def endpoint(name: str = "acme/chat", **traits: object) -> Target:
 
 def upstream(name: str = "internal", *, cleared: Classification = PUBLIC, **traits: object) -> Target:
     """A server, and by the classification and labels what would be sent there."""
-    facts = (("cleared", cleared.value), ("external", True), ("region", ""))
+    facts = (("cleared", cleared.value), ("external", True), ("redacted", False), ("region", ""))
     return Target("Upstream", name, name, facts=facts)._replace(**traits)  # type: ignore[arg-type]  # the same
+
+
+def source(name: str = "acme/engine", *, cleared: str = "engine-team") -> Target:
+    """Registered source code, and who may have it."""
+    return Target("Source", name, name, owner_group=cleared)
 
 
 def identity(subject: str = "person:ada", kind: str = "person") -> Target:

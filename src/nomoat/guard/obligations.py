@@ -43,9 +43,13 @@ def withholds_more(
     return granted is not None and not _permitted(*granted) <= _permitted(resolved, allow)
 
 
-def _permitted(resolved: Resolved[Operation], allow: Allow) -> set[tuple[str, str]]:
+def _permitted(resolved: Resolved[Operation], allow: Allow) -> set[tuple[str, str, object]]:
     withheld = {number for obligation in allow.obligations for number in obligation.parts}
-    return {(part.kind, part.id) for number, part in enumerate(resolved.parts) if number not in withheld}
+    return {
+        (part.kind, part.id, dict(part.facts).get("redacted"))
+        for number, part in enumerate(resolved.parts)
+        if number not in withheld
+    }
 
 
 def recorded(obligations: Sequence[Obligation], parts: Sequence[Target]) -> list[Json]:

@@ -30,12 +30,12 @@ TRIES: Final = 24  # proposals of one search that Cedar may reject
 PATIENCE_MS: Final = 5_000  # of one search
 ELSEWHERE: Final = "192.0.2.1"  # an address for documentation (RFC 5737)
 RESOURCES: Final = (
-    *("Dataset", "Model", "File", "View", "Endpoint", "Upstream", "Directory"),
-    *("PolicySet", "Log", "LogRecord", "Gateway", "Identity"),
+    *("Dataset", "Model", "File", "View", "Endpoint", "Upstream", "Source"),
+    *("Directory", "PolicySet", "Log", "LogRecord", "Gateway", "Identity"),
 )
 PARENTS: Final[dict[str, tuple[str, ...]]] = {"File": ("Dataset", "Model"), "View": ("Dataset",)}
 FACTS: Final[dict[str, Facts]] = {
-    "Upstream": (("cleared", 0), ("external", False), ("region", "")),
+    "Upstream": (("cleared", 0), ("external", False), ("redacted", False), ("region", "")),
     "Directory": (("widens_self", False),),
     "LogRecord": (("subject", ""),),
     "Identity": (("subject_kind", "person"), ("subject", "person:a")),
@@ -154,10 +154,9 @@ class _Chosen:
         request = self.request
         match resource:
             case "Upstream":
-                external = self.truth(request.truths["external"])
                 return (
                     ("cleared", self.number(request.cleared)),
-                    ("external", external),
+                    *((name, self.truth(request.truths[name])) for name in ("external", "redacted")),
                     ("region", self.text(request.region)),
                 )
             case "Directory":

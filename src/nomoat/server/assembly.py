@@ -55,6 +55,7 @@ from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
 from nomoat.server.apart import Apart
 from nomoat.server.configuration import Configuration
+from nomoat.server.inference import inference_of
 from nomoat.server.keeping import open_keyring
 from nomoat.server.names import INDEX_FILE, log_origin
 from nomoat.server.notes import note_removal, note_rewrapped, note_scan, tell_of_failed
@@ -63,7 +64,6 @@ from nomoat.server.storage import Stores, require_log, stores_of
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, glances_of, resolvers_of, routes_of
 from nomoat.stores.budgets import Budgets
-from nomoat.stores.credentials import Credentials
 from nomoat.stores.keys import KeyStore
 from nomoat.stores.rewrapping import Rewrapping
 from nomoat.stores.rounds import Rounds
@@ -73,7 +73,6 @@ from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
 from nomoat.stores.uncommitted import Uncommitted
 from nomoat.stores.unscanned import Unscanned
-from nomoat.stores.upstreams import Upstreams
 
 FORMER = 16  # sets of policies that were in force and are kept compiled
 
@@ -381,7 +380,7 @@ def _resources(
         browsing=Browsing(declared, catalog, lambda: policies.current.index.repositories),
         tracing=Tracing(stores.state, declared, catalog, clock),
         reading=Reading(catalog, stores.objects, signatures, clock),
-        inference=Inference(declared, Upstreams(), Credentials(stores.state, stores.kek), clock),
+        inference=inference_of(stores, declared, clock),
         views=Views(declared, catalog, stores.objects, apart.engine, stores.key_of, clock),
         writing=Writing(
             *(catalog, stores.objects, identity.capabilities, clock, apart.scan, worse_by_name),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from nomoat.core.content import EMPTY, Content
 from nomoat.core.inference import Call
 from nomoat.core.operation.base import Operation
 
@@ -20,8 +21,9 @@ class InvokeModel(Operation):
     """Have a model answer.
 
     `body` is the request, parsed once, so that nobody reads it in two ways; `digest` the SHA-256 (hex) of its bytes as
-    they came; `stream`: in pieces. `headers` are those of the client that the upstream may see. Each upstream that would answer is decided as
-    `SendPrompt`, and the first one that may be sent it is asked.
+    they came; `stream`: in pieces. `headers` are those of the client that the upstream may see. `content` is what was found
+    in it. Each upstream that would answer is decided as `SendPrompt`, with the prompt as it is and, where something of it
+    can be redacted, without that; the first one that may be sent either is asked.
     """
 
     part: ClassVar[str] = "SendPrompt"
@@ -32,6 +34,7 @@ class InvokeModel(Operation):
     stream: bool
     body: Mapping[str, object] = field(repr=False, compare=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    content: Content = EMPTY
 
     @property
     def requested(self) -> str:
@@ -39,7 +42,8 @@ class InvokeModel(Operation):
 
     @property
     def asked(self) -> Mapping[str, str]:
-        return {"call": self.call.value, "request": self.digest}
+        found = {"found": self.content.rules} if self.content.findings else {}
+        return {"call": self.call.value, "request": self.digest, **found}
 
 
 @dataclass(frozen=True, slots=True)

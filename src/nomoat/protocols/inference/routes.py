@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final, cast, final
 
 import orjson
@@ -44,11 +45,12 @@ class InferenceEndpoint:
         try:
             with exchange.holding() as hold:
 
-                async def parse(_: Principal) -> InvokeModel:
+                async def parse(who: Principal) -> InvokeModel:
                     body, passed = await exchange.body(LARGEST), _passed(exchange, call.dialect)
                     operation = _operation(call, body, passed)
                     hold(len(body) + VALUE_SIZE * _count(operation.body))
-                    return operation
+                    content = await self._inference.inspector.look(who.session, operation.body)
+                    return replace(operation, content=content) if content.findings else operation
 
                 async with self._guard.admit(exchange.presented, parse) as permit:
                     await exchange.attended(self._answer(exchange, permit))

@@ -9,18 +9,21 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 import orjson
 
+from nomoat.content import Inspector, redacted
+from nomoat.content.usage import UsageReader
+from nomoat.core.content import Finding
 from nomoat.core.decision import Withhold
 from nomoat.core.directory import Directory
 from nomoat.core.errors import NotFound, NotPermitted, Unavailable
 from nomoat.core.inference import Dialect, Endpoint, Served, Upstream
+from nomoat.core.lineage import Label
 from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolved, SealCredential, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
-from nomoat.inspection.usage import UsageReader
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
@@ -40,7 +43,15 @@ class EndpointPlace:
     """An endpoint and what would answer for it, in its order; each is a part of the decision."""
 
     endpoint: Endpoint
-    served: Sequence[tuple[Served, Upstream]]
+    served: Sequence["Offer"]
+
+
+class Offer(NamedTuple):
+    """An upstream that could be sent a prompt, as it is or `redacted`."""
+
+    served: Served
+    upstream: Upstream
+    redacted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +73,10 @@ class Inference:
         directory: Callable[[], Directory],
         upstreams: Upstreams,
         credentials: Credentials,
+        inspector: Inspector,
         clock: Callable[[], float],
     ) -> None:
+        self.inspector = inspector
         self._directory = directory
         self._upstreams = upstreams
         self._credentials = credentials
@@ -95,14 +108,19 @@ class Inference:
         if endpoint is None:
             raise NotFound(UNKNOWN, kind="model")
         speaks = operation.call.dialect
-        served = tuple(
-            (each, upstream)
+        content, own = operation.content, Label(endpoint.classification, endpoint.labels)
+        ways = ((False, content.label), *([(True, residue)] if (residue := content.residue) is not None else []))
+        offers = tuple(
+            (Offer(each, upstream, without), _sent(upstream, own.join(said), without))
             for each in endpoint.served
             if (upstream := directory.upstreams[each.upstream]).dialect is speaks
+            for without, said in ways
         )
-        place = EndpointPlace(endpoint, served)
-        parts = tuple(_sent(endpoint, upstream) for _, upstream in served)
-        return Resolved(operation, (_target(endpoint),), {"place": place}, _target(endpoint), UNKNOWN, parts)
+        place = EndpointPlace(endpoint, [offer for offer, _ in offers])
+        parts = tuple(part for _, part in offers)
+        target = _target(endpoint)
+        targets = (target, *map(_source, content.sources))
+        return Resolved(operation, targets, {"place": place}, target, UNKNOWN, parts)
 
     def resolve_seal(self, who: Principal, operation: SealCredential) -> Resolved[SealCredential]:
         """Resolve to the directory, which says what upstreams there are."""
@@ -159,14 +177,15 @@ class Inference:
         stack: AsyncExitStack,
         permit: Permit[InvokeModel],
         operation: InvokeModel,
-        served: Sequence[tuple[Served, Upstream]],
+        offers: Sequence[Offer],
     ) -> UpstreamAnswer:
         """The answer of the first upstream that is reached."""
         failure = Unavailable("upstream", "none is declared")
-        for each, upstream in served:
+        for each, upstream, without in offers:
+            body = redacted(operation.body, operation.content.hits) if without else operation.body
             headers = {**dict(operation.headers), **self._shown(upstream)}
             asked = self._upstreams.ask(
-                upstream, operation.call.value, headers, orjson.dumps({**operation.body, "model": each.model})
+                upstream, operation.call.value, headers, orjson.dumps({**body, "model": each.model})
             )
             try:
                 answer = await stack.enter_async_context(asked)
@@ -174,6 +193,8 @@ class Inference:
                 failure = unsent
                 continue
             permit.note(upstream=upstream.name, model=each.model, status=str(answer.status))
+            if without:
+                permit.note(redacted=str(len(operation.content.hits)))
             return answer
         raise failure
 
@@ -215,17 +236,31 @@ def _target(endpoint: Endpoint) -> Target:
     )
 
 
-def _sent(endpoint: Endpoint, upstream: Upstream) -> Target:
-    """An upstream, and what would be sent there."""
+def _sent(upstream: Upstream, label: Label, without: bool) -> Target:
+    """An upstream, and the label of what would be sent there, as it is or redacted."""
     return Target(
         kind="Upstream",
         id=upstream.name,
         name=upstream.name,
-        classification=endpoint.classification,
-        labels=endpoint.labels,
+        classification=label.classification,
+        labels=label.labels,
         facts=(
             ("cleared", upstream.clearance.value),
             ("external", upstream.external),
+            ("redacted", without),
             ("region", upstream.region),
         ),
+    )
+
+
+def _source(finding: Finding) -> Target:
+    """A registered source of which a prompt has something."""
+    label = finding.label
+    return Target(
+        kind="Source",
+        id=finding.source,
+        name=finding.source,
+        classification=label.classification,
+        labels=label.labels,
+        owner_group=finding.cleared,
     )

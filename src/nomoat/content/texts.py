@@ -1,0 +1,78 @@
+"""The texts of a request: every string of its JSON, where it is, and the request without what must not leave.
+
+Rules: no protocol is known here, so that no field of a newer one is overlooked: keys are texts, too, though none that can
+be redacted. Values that are no strings are not texts.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, cast
+
+from nomoat.core.content import Hit, Path
+
+REDACTED: Final = "[redacted: {rule}]"
+
+
+class Text(NamedTuple):
+    """A string of a request; `path` is None for a key."""
+
+    path: Path | None
+    text: str
+
+
+def units_of(body: Mapping[str, object]) -> Iterator[tuple[Path, object]]:
+    """The parts of a request that come again in the next one as they are: messages, tools, other values of the top."""
+    for key, value in body.items():
+        if isinstance(value, list):
+            for number, item in enumerate(cast("list[object]", value)):
+                yield (key, number), item
+        else:
+            yield (key,), value
+    yield (), dict.fromkeys(body)
+
+
+def texts_of(value: object, path: Path = ()) -> Iterator[Text]:
+    """Every text of a JSON value, in its order."""
+    left: list[tuple[Path, object]] = [(path, value)]
+    while left:
+        where, each = left.pop()
+        if isinstance(each, str):
+            yield Text(where, each)
+        elif isinstance(each, dict):
+            items = cast("dict[str, object]", each)
+            yield from (Text(None, key) for key in items)
+            left += [((*where, key), item) for key, item in reversed(items.items())]
+        elif isinstance(each, list):
+            listed = cast("list[object]", each)
+            left += [((*where, number), item) for number, item in reversed(list(enumerate(listed)))]
+
+
+def redacted(body: Mapping[str, object], hits: Iterable[Hit]) -> Mapping[str, object]:
+    """A request without what was found at `hits`; the request itself is left as it is."""
+    at: dict[Path, list[Hit]] = {}
+    for hit in hits:
+        at.setdefault(hit.path, []).append(hit)
+    made: object = body
+    for path, of in at.items():
+        made = _with(made, path, of)
+    return cast("Mapping[str, object]", made)
+
+
+def _with(value: object, path: Path, hits: Sequence[Hit]) -> object:
+    if not path:
+        return _without(cast("str", value), hits)
+    key, *rest = path
+    copy = dict(cast("dict[object, object]", value)) if isinstance(value, dict) else list(cast("list[object]", value))
+    inner = cast("dict[object, object]", copy)  # a list is indexed the same way
+    inner[key] = _with(inner[key], tuple(rest), hits)
+    return copy
+
+
+def _without(text: str, hits: Sequence[Hit]) -> str:
+    """A text with marks in the place of what was found; what overlaps is one."""
+    parts: list[str] = []
+    end = 0
+    for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end)):
+        if hit.start >= end:
+            parts += [text[end : hit.start], REDACTED.format(rule=hit.finding.rule)]
+        end = max(end, hit.end)
+    return "".join([*parts, text[end:]])

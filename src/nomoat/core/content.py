@@ -1,0 +1,70 @@
+"""Content: what inspectors found in a prompt or an answer, and the label that follows from it.
+
+Rules: pure. What was found makes a text more confidential, never less. What can be redacted is a stretch of a text; the
+rest stands. The names of rules are listed in docs/reference/content.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from nomoat.core.lineage import Label
+
+Path = tuple[str | int, ...]
+"""Where a text is within a JSON value: keys and places, from the outside in."""
+
+
+class Finding(NamedTuple):
+    """One sort of thing that was found.
+
+    `rule` is its stable name (`secret:aws-access-key`), `label` what it makes of a text that has it. `redactable`: the
+    text without it is worth sending. `source` is the registered source that it is of, '' for none, and `cleared` the
+    group whose members may have that.
+    """
+
+    rule: str
+    label: Label
+    redactable: bool = False
+    source: str = ""
+    cleared: str = ""
+
+
+class Hit(NamedTuple):
+    """Where a finding is: characters `start` to `end` of the text at `path`."""
+
+    path: Path
+    start: int
+    end: int
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What was found in one request or answer; `hits` says where what can be redacted is."""
+
+    findings: frozenset[Finding] = frozenset()
+    hits: Sequence[Hit] = field(default=(), compare=False)
+
+    @property
+    def label(self) -> Label:
+        """The join of what everything found makes of it."""
+        return Label.of(finding.label for finding in self.findings)
+
+    @property
+    def residue(self) -> Label | None:
+        """The label of what remains when what can be redacted is; None where nothing can."""
+        kept = [finding for finding in self.findings if not finding.redactable]
+        return Label.of(finding.label for finding in kept) if len(kept) < len(self.findings) else None
+
+    @property
+    def sources(self) -> tuple[Finding, ...]:
+        """The findings that are of a registered source."""
+        return tuple(sorted((each for each in self.findings if each.source), key=lambda each: each.rule))
+
+    @property
+    def rules(self) -> str:
+        """The names of what was found, as a record keeps them."""
+        return " ".join(sorted(finding.rule for finding in self.findings))
+
+
+EMPTY: Final = Content()
