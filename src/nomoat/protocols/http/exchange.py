@@ -26,7 +26,6 @@ JSON_LIMIT: Final = 1 << 20  # bytes
 MOST_HELD: Final = 256 << 20  # bytes of all bodies that are gathered in memory at one time
 BAD_REQUEST: Final = 400
 RECORD_HEADER: Final = b"nomoat-record"
-BODY_TIMEOUT_S: Final = 60.0  # without a further byte of a body
 
 
 def parse_segments(raw_path: bytes) -> tuple[str, ...]:
@@ -171,15 +170,10 @@ class Exchange:
         return any(field == name and value.lower() in {"1", "true"} for field, value in fields)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises `Disconnected` when the client left, or went silent, before its end."""
+        """The body as it arrives. Raises `Disconnected` when the client left, or was silent for too long, before its end."""
         more = True
         while more:
-            try:
-                async with asyncio.timeout(BODY_TIMEOUT_S):
-                    message = await self._receive()
-            except TimeoutError:
-                self.presented.connection.cut()
-                raise Disconnected("the client stopped sending") from None
+            message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise Disconnected("the client left while sending")
             body: bytes = message.get("body", b"")
@@ -219,16 +213,20 @@ class Exchange:
 
     async def attended(self, work: Coroutine[Any, Any, WorkT]) -> WorkT:
         """Wait for `work` after the body was read; it is cancelled when the client leaves. Raises `Disconnected`."""
-        tasks = working, leaving = asyncio.create_task(work), asyncio.ensure_future(self._receive())
+        connection, task = self.presented.connection, asyncio.current_task()
+        if connection.closed or task is None:
+            work.close()
+            raise Disconnected("the client left")
+        connection.left = task.cancel
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done() and self.presented.connection.closed:
-                raise Disconnected("the client left")
-            return await working  # where it answered, the end of the answer is what was received
+            return await work
+        except asyncio.CancelledError:
+            if not connection.closed:
+                raise
+            task.uncancel()
+            raise Disconnected("the client left") from None
         finally:
-            for task in (working, leaving):
-                task.cancel()
-            await asyncio.gather(working, leaving, return_exceptions=True)
+            connection.left = None
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the status and headers; the body follows with `part`."""

@@ -107,9 +107,11 @@ class InferenceEndpoint:
 async def _relay(exchange: Exchange, answer: Answer) -> None:
     exchange.streaming = answer.streamed
     await exchange.start(answer.status, {"Cache-Control": "no-store", **answer.headers})
-    async for part in answer.parts:
-        await exchange.part(part)
-    await exchange.part(b"", more=False)
+    more = True
+    while more:
+        part = await answer.part()
+        more = not answer.is_over
+        await exchange.part(part, more=more)
 
 
 def _operation(call: Call, body: bytes, headers: tuple[tuple[str, str], ...]) -> InvokeModel:

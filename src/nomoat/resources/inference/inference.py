@@ -6,8 +6,8 @@ model's name there; the rest is what the client said, as it was parsed once.
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, final
 
@@ -54,14 +54,47 @@ class Offer(NamedTuple):
     redacted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class Answer:
-    """What a model answers: status, headers, and the body as it arrives; `streamed`: as events."""
+    """What a model answers, for as long as its permit holds; the record says what was given out.
 
-    status: int
-    headers: Mapping[str, str]
-    parts: AsyncIterator[bytes]
-    streamed: bool
+    `status` and `headers` are the upstream's; `streamed`: the body is events.
+    """
+
+    __slots__ = ("_answer", "_digest", "_permit", "_usage", "headers", "status", "streamed")
+
+    def __init__(self, permit: Permit[InvokeModel], answer: UpstreamAnswer) -> None:
+        self._permit = permit
+        self._answer = answer
+        self.status = answer.status
+        headers = {name: value for name in KEPT if (value := answer.header(name))}
+        self.streamed = headers.get("content-type", "").startswith(EVENTS)
+        length = answer.header("content-length")
+        self.headers = headers if self.streamed or not length else {**headers, "content-length": length}
+        self._digest = hashlib.sha256()
+        self._usage = UsageReader(streamed=self.streamed)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of the body was taken."""
+        return self._answer.is_over
+
+    async def part(self) -> bytes:
+        """The next of the body; b"" after its end. Raises `Revoked`, `Unavailable` when the upstream breaks off."""
+        part = await self._answer.part()
+        if part:
+            self._permit.check()
+            self._digest.update(part)
+            self._usage.feed(part)
+            self._permit.note(bytes=len(part))
+        return part
+
+    def end(self) -> None:
+        """Say for the record what was given out, and let go of the upstream, whose answer ends with this."""
+        self._permit.note(response=self._digest.hexdigest())
+        if (said := self._usage.total()) is not None:
+            self._permit.note(input_tokens=str(said.input), output_tokens=str(said.output))
+        self._answer.end()
 
 
 @final
@@ -162,19 +195,17 @@ class Inference:
             raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
         if not open_to:
             raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}")
-        async with AsyncExitStack() as stack:
-            answer = await self._first(stack, permit, operation, open_to)
+        upstream = await self._first(permit, operation, open_to)
+        answer = Answer(permit, upstream)
+        try:
             if answer.status in NOT_OURS:
                 raise Unavailable("upstream", "it does not take the gateway's own credential")
-            headers = {name: value for name in KEPT if (value := answer.header(name))}
-            streamed = headers.get("content-type", "").startswith(EVENTS)
-            # Closed here: where its reader stops, what it says for the record comes before the record.
-            async with aclosing(_noted(permit, answer.parts, UsageReader(streamed=streamed))) as parts:
-                yield Answer(answer.status, headers, parts, streamed)
+            yield answer
+        finally:
+            answer.end()
 
     async def _first(
         self,
-        stack: AsyncExitStack,
         permit: Permit[InvokeModel],
         operation: InvokeModel,
         offers: Sequence[Offer],
@@ -184,11 +215,9 @@ class Inference:
         for each, upstream, without in offers:
             body = redacted(operation.body, operation.content.hits) if without else operation.body
             headers = {**dict(operation.headers), **self._shown(upstream)}
-            asked = self._upstreams.ask(
-                upstream, operation.call.value, headers, orjson.dumps({**body, "model": each.model})
-            )
+            sent = orjson.dumps({**body, "model": each.model})
             try:
-                answer = await stack.enter_async_context(asked)
+                answer = await self._upstreams.ask(upstream, operation.call.value, headers, sent)
             except Unsent as unsent:
                 failure = unsent
                 continue
@@ -206,22 +235,6 @@ class Inference:
         if upstream.dialect is Dialect.ANTHROPIC:
             return {"X-Api-Key": credential}
         return {"Authorization": f"Bearer {credential}"}
-
-
-async def _noted(permit: Permit[InvokeModel], parts: AsyncIterator[bytes], usage: UsageReader) -> AsyncGenerator[bytes]:
-    """The parts of an answer, for as long as the permit holds; the record says what was given out."""
-    digest = hashlib.sha256()
-    try:
-        async for part in parts:
-            permit.check()
-            digest.update(part)
-            usage.feed(part)
-            permit.note(bytes=len(part))
-            yield part
-    finally:
-        permit.note(response=digest.hexdigest())
-        if (said := usage.total()) is not None:
-            permit.note(input_tokens=str(said.input), output_tokens=str(said.output))
 
 
 def _target(endpoint: Endpoint) -> Target:
