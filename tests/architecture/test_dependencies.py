@@ -21,6 +21,7 @@ PINNED = re.compile(
 
 # What is imported where under another name than its package's.
 MODULES = {
+    "google-re2": "re2",
     "opentelemetry-sdk": "opentelemetry",
     "prometheus-client": "prometheus_client",
     "python-pkcs11": "pkcs11",

@@ -57,6 +57,7 @@ GROUPS = {
     "Administer": {
         *{"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
         *{"ReopenBudget", "SealCredential", "ReadKeys", "RotateKeys"},
+        *{"RegisterValues", "PlantCanary", "ListRegistrations", "RemoveRegistration"},
     },
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
@@ -92,6 +93,10 @@ SUBJECTS = {
     "ApplyDirectory": {"Directory"},
     "ReopenBudget": {"Directory"},
     "SealCredential": {"Directory"},
+    "RegisterValues": {"Directory"},
+    "PlantCanary": {"Directory"},
+    "ListRegistrations": {"Directory"},
+    "RemoveRegistration": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
     "TryPolicy": {"PolicySet"},
     "ReadPolicy": {"PolicySet"},

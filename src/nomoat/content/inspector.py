@@ -1,13 +1,13 @@
 """The pass over a request: each of its texts is looked at once, by all detectors, and joined to one `Content`.
 
 Rules: what a session sent before is not looked at again, which holds for that session alone: how fast an answer comes
-tells nobody what others sent. A large request lets others run between its parts.
+tells nobody what others sent. A large request lets others run between its parts, of which a long text is several.
 """
 
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, final
 
@@ -16,8 +16,11 @@ import orjson
 from nomoat.content.texts import Text, texts_of, units_of
 from nomoat.core.content import EMPTY, Content, Finding, Hit
 
-KEPT: Final = 16_384  # units that were looked at, of all sessions
-WORK: Final = 64 << 10  # bytes that are looked at before others run
+KEPT: Final = 65_536  # units that were looked at and what was found in them, of all sessions
+PIECE: Final = 64 << 10  # characters that are looked at before others run
+EACH: Final = 16  # characters that a text counts for beside its own
+OVERLAP: Final = 16 << 10
+"""Characters that two pieces of one long text share: as many as the longest thing has that is found as a whole."""
 
 
 class Trace(NamedTuple):
@@ -35,9 +38,14 @@ class Seen:
     findings: frozenset[Finding] = frozenset()
     traces: frozenset[Trace] = frozenset()
 
+    @property
+    def weight(self) -> int:
+        """How much it is to remember, of what KEPT counts."""
+        return 1 + len(self.hits) + len(self.traces)
+
 
 class Detector(Protocol):
-    """Looks at the texts of one unit of a request. `version` changes with what it would find."""
+    """Looks at some texts of one unit of a request. `version` changes with what it would find."""
 
     @property
     def version(self) -> object:
@@ -61,6 +69,7 @@ class Inspector:
         self._detectors = detectors
         self._judge = judge
         self._kept: OrderedDict[tuple[object, ...], Seen] = OrderedDict()
+        self._weight = 0
 
     async def look(self, session: str, body: Mapping[str, object]) -> Content:
         """What is found in a request of this session."""
@@ -74,12 +83,15 @@ class Inspector:
             key = (session, hashlib.blake2b(written, digest_size=16).digest(), versions)
             seen = self._kept.get(key)
             if seen is None:
-                seen = self._look(unit)
+                found: list[Seen] = []
+                for piece in pieces_of(texts_of(unit)):
+                    if done > PIECE:
+                        done = 0
+                        await asyncio.sleep(0)
+                    done += piece.size
+                    found += [piece.whole(detector.look(piece.texts)) for detector in self._detectors]
+                seen = _joined(found)
                 self._keep(key, seen)
-                done += len(written)
-                if done > WORK:
-                    done = 0
-                    await asyncio.sleep(0)
             else:
                 self._kept.move_to_end(key)
             hits += [hit._replace(path=(*path, *hit.path)) for hit in seen.hits]
@@ -88,17 +100,60 @@ class Inspector:
         findings.update(self._judge(frozenset(traces)) if traces else ())
         return Content(frozenset(findings), hits) if findings else EMPTY
 
-    def _look(self, unit: object) -> Seen:
-        texts = list(texts_of(unit))
-        seen = [detector.look(texts) for detector in self._detectors]
-        hits = tuple(hit for each in seen for hit in each.hits)
-        return Seen(
-            hits,
-            frozenset(hit.finding for hit in hits).union(*(each.findings for each in seen)),
-            frozenset[Trace]().union(*(each.traces for each in seen)),
-        )
-
     def _keep(self, key: tuple[object, ...], seen: Seen) -> None:
+        self._weight += seen.weight
+        if (before := self._kept.pop(key, None)) is not None:  # the same unit twice at once
+            self._weight -= before.weight
         self._kept[key] = seen
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        while self._weight > KEPT:
+            self._weight -= self._kept.popitem(last=False)[1].weight
+
+
+def _joined(seen: Sequence[Seen]) -> Seen:
+    hits = tuple(hit for each in seen for hit in each.hits)
+    return Seen(
+        hits,
+        frozenset(hit.finding for hit in hits).union(*(each.findings for each in seen)),
+        frozenset[Trace]().union(*(each.traces for each in seen)),
+    )
+
+
+class Piece(NamedTuple):
+    """Some texts that are looked at together: whole ones, or a part of one, from its character `start` on."""
+
+    texts: Sequence[Text]
+    size: int
+    start: int = 0
+    last: bool = True
+
+    def whole(self, seen: Seen) -> Seen:
+        """What was found, by places in whole texts, without what the next piece or the one before sees more of."""
+        if not self.start and self.last:
+            return seen
+        kept = tuple(
+            hit._replace(start=hit.start + self.start, end=hit.end + self.start)
+            for hit in seen.hits
+            if hit.end - hit.start >= OVERLAP
+            or not ((self.start and not hit.start) or (not self.last and hit.end == self.size))
+        )
+        return Seen(kept, seen.findings, seen.traces)
+
+
+def pieces_of(texts: Iterable[Text]) -> Iterator[Piece]:
+    """All of some texts, in pieces that take about the same time."""
+    held: list[Text] = []
+    size = 0
+    for text in texts:
+        length = len(text.text)
+        if length > PIECE + OVERLAP:
+            for start in range(0, length - OVERLAP, PIECE):
+                part = text.text[start : start + PIECE + OVERLAP]
+                yield Piece([Text(text.path, part)], len(part), start, start + len(part) == length)
+            continue
+        held.append(text)
+        size += length + EACH
+        if size > PIECE:
+            yield Piece(held, size)
+            held, size = [], 0
+    if held:
+        yield Piece(held, size)

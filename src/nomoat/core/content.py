@@ -64,7 +64,7 @@ class Content:
     @property
     def rules(self) -> str:
         """The names of what was found, as a record keeps them."""
-        return " ".join(sorted(finding.rule for finding in self.findings))
+        return " ".join(sorted({finding.rule for finding in self.findings}))
 
 
 EMPTY: Final = Content()

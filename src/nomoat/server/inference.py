@@ -1,15 +1,23 @@
 """Inference, wired: which inspectors look at prompts, and what stands between them and the servers that answer."""
 
+import hmac
 from collections.abc import Callable
 
 from nomoat.content import Inspector
+from nomoat.content.detectors import PatternDetector
 from nomoat.core.directory import Directory
 from nomoat.resources.inference import Inference
+from nomoat.resources.inference.registering import Registering
 from nomoat.server.storage import Stores
 from nomoat.stores.credentials import Credentials
+from nomoat.stores.registrations import Registrations
 from nomoat.stores.upstreams import Upstreams
 
 
 def inference_of(stores: Stores, directory: Callable[[], Directory], clock: Callable[[], float]) -> Inference:
     """What may be asked of models, over what a data directory holds."""
-    return Inference(directory, Upstreams(), Credentials(stores.state, stores.kek), Inspector([]), clock)
+    # Of a key that outlives every rotation, and that hashes of contents are made with as well.
+    key = hmac.digest(stores.kek.derive("profiles"), b"registered values", "sha256")
+    registering = Registering(Registrations(stores.state), key, directory, clock)
+    inspector = Inspector([PatternDetector(lambda: registering.current)])
+    return Inference(directory, Upstreams(), Credentials(stores.state, stores.kek), inspector, registering, clock)

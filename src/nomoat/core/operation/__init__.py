@@ -38,7 +38,15 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
-from nomoat.core.operation.inference import InvokeModel, ListEndpoints, SealCredential
+from nomoat.core.operation.inference import (
+    InvokeModel,
+    ListEndpoints,
+    ListRegistrations,
+    PlantCanary,
+    RegisterValues,
+    RemoveRegistration,
+    SealCredential,
+)
 from nomoat.core.operation.keys import ReadKeys, RotateKeys
 from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
 from nomoat.core.operation.metrics import ListMetrics, ReadMetric, ReopenBudget
@@ -75,6 +83,7 @@ __all__ = [
     "ListEndpoints",
     "ListFiles",
     "ListMetrics",
+    "ListRegistrations",
     "ListRepositories",
     "ListVersions",
     "LowerLabel",
@@ -82,6 +91,7 @@ __all__ = [
     "OpT_co",
     "Operation",
     "PlanUpload",
+    "PlantCanary",
     "ProveOwnRecord",
     "ProveRecord",
     "QueryView",
@@ -96,6 +106,8 @@ __all__ = [
     "ReadPolicy",
     "ReadStatus",
     "RegisterDevice",
+    "RegisterValues",
+    "RemoveRegistration",
     "RenewCertificate",
     "ReopenBudget",
     "ReportLoad",

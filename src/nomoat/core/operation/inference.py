@@ -1,11 +1,12 @@
 """Inference: seeing which models one may ask, asking one, and what the gateway shows to who answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from nomoat.core.content import EMPTY, Content
 from nomoat.core.inference import Call
+from nomoat.core.names import Classification
 from nomoat.core.operation.base import Operation
 
 
@@ -56,3 +57,51 @@ class SealCredential(Operation):
     @property
     def requested(self) -> str:
         return self.upstream
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterValues(Operation):
+    """Have prompts looked through for some values, in the place of those that were registered by this name.
+
+    A prompt that has one is labelled with `label` and is `classification`.
+    """
+
+    name: str
+    label: str
+    classification: Classification
+    values: Sequence[str] = field(repr=False, compare=False)
+
+    @property
+    def requested(self) -> str:
+        return self.name
+
+    @property
+    def asked(self) -> Mapping[str, str]:
+        return {"label": self.label, "classification": str(self.classification)}
+
+
+@dataclass(frozen=True, slots=True)
+class PlantCanary(Operation):
+    """Have a canary made, and prompts looked through for it."""
+
+    name: str
+
+    @property
+    def requested(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ListRegistrations(Operation):
+    """See what prompts are looked through for, without the values."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRegistration(Operation):
+    """Have prompts looked through no more for what is registered by this name."""
+
+    name: str
+
+    @property
+    def requested(self) -> str:
+        return self.name

@@ -25,6 +25,7 @@ from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolve
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
+from nomoat.resources.inference.registering import Registering
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.stores.credentials import Credentials
@@ -107,9 +108,11 @@ class Inference:
         upstreams: Upstreams,
         credentials: Credentials,
         inspector: Inspector,
+        registering: Registering,
         clock: Callable[[], float],
     ) -> None:
         self.inspector = inspector
+        self.registering = registering
         self._directory = directory
         self._upstreams = upstreams
         self._credentials = credentials
@@ -126,6 +129,7 @@ class Inference:
             ListEndpoints: self.resolve_list,
             InvokeModel: self.resolve_invoke,
             SealCredential: self.resolve_seal,
+            **self.registering.resolvers,
         }
 
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:

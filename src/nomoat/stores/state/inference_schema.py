@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Column, LargeBinary, Table, Text
+from sqlalchemy import Column, Integer, LargeBinary, Table, Text
 
 from nomoat.stores.state.schema import SECONDS, metadata
 
@@ -17,4 +17,21 @@ upstream_credential: Final = Table(
     Column("by", Text, nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
+)
+
+# Values that prompts are looked through for, and canaries: keyed hashes of their words, and how many there are.
+registration: Final = Table(
+    "registration",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("classification", Integer, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("first", LargeBinary, nullable=False),
+    Column("steps", LargeBinary, nullable=False),
+    Column("whole", LargeBinary, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    Column("by", Text, nullable=False),
+    sqlite_strict=True,
 )
