@@ -14,9 +14,10 @@ CHANCE = random.Random(5)  # noqa: S311  # the same corpus each time
 
 def of(letters: str, many: int) -> str:
     """So many letters by chance, a digit and letters of both kinds among them where there are any."""
+    kinds = [kind for kind in (string.digits, string.ascii_letters) if set(kind) & set(letters)]
     while True:
         made = "".join(CHANCE.choices(letters, k=many))
-        if many < 8 or (any(map(str.isdigit, made)) and any(map(str.isalpha, made))):
+        if many < 8 or all(set(kind) & set(made) for kind in kinds):
             return made
 
 
@@ -68,9 +69,20 @@ def secrets() -> dict[str, list[str]]:
     }
 
 
-def passwords() -> list[str]:
-    """Values that nothing but their entropy tells."""
-    return [of(ALNUM, size) for size in (16, 20, 24, 32, 40)] + [of(ALNUM + "!#%&?+", size) for size in (16, 20, 24)]
+def passwords() -> dict[str, list[str]]:
+    """Values that nothing but their entropy tells, by what they are made of."""
+    chance = random.Random(11)  # noqa: S311
+    kinds = {
+        "letters and digits": ALNUM,
+        "with symbols": ALNUM + "!#%&?+*-_",
+        "hexadecimal": HEX,
+        "base32": LOWER32,
+    }
+    sizes = (12, 16, 20, 24, 32, 40)
+    return {
+        kind: ["".join(chance.choices(letters, k=size)) for size in sizes for _ in range(50)]
+        for kind, letters in kinds.items()
+    }
 
 
 def luhn(body: str) -> str:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nomoat.content import redacted, texts_of, units_of
+from nomoat.content.texts import LARGE
 from nomoat.core.content import Finding, Hit
 from nomoat.core.lineage import Label
 
@@ -22,7 +23,7 @@ SECRET = Finding("secret:x", Label(labels=frozenset({"secret"})), redactable=Tru
 
 
 def strings(value: object) -> list[str]:
-    """The reference: every string of a value, keys too."""
+    """The reference: every string of a value, keys and large numbers too."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list):
@@ -30,6 +31,8 @@ def strings(value: object) -> list[str]:
     if isinstance(value, dict):
         items = cast("dict[str, object]", value)
         return [*items, *(text for each in items.values() for text in strings(each))]
+    if isinstance(value, int) and value >= LARGE:
+        return [str(value)]
     return []
 
 

@@ -31,14 +31,14 @@ _IBAN: Final = dict[str, int](
     SC=31, SE=24, SI=19, SK=24, SM=27, ST=25, SV=28, TL=23, TN=24, TR=26, UA=29, VA=22, VG=24, XK=20,
 )  # fmt: skip
 """Characters of an account number in each country (the registry of ISO 13616)."""
-_GROUPS: Final = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 1)})
+_GROUPS: Final = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3)})
 _WORD: Final = re.compile(rb"[A-Za-z0-9_]")
 
 
 def _alone(text: bytes, start: int, end: int, *, of: bytes = b"") -> bool:
-    """Whether no letter, digit or one of `of` adjoins."""
-    before, after = text[start - 1 : start] if start else b"", text[end : end + 1]
-    return not any(each and (_WORD.match(each) or each in of) for each in (before, after))
+    """Whether no letter or digit adjoins, nor one of `of` with a letter or digit beyond it."""
+    before, after = text[max(0, start - 2) : start][::-1], text[end : end + 2]
+    return not any(_WORD.match(each) or (each[:1] in of and _WORD.match(each[1:])) for each in (before, after) if each)
 
 
 def _email(text: bytes, start: int, end: int) -> tuple[int, int] | None:
@@ -59,7 +59,7 @@ def _is_card(digits: str) -> bool:
     """Whether a number is of a length that its issuer gives out (ISO/IEC 7812), and its check digit is right."""
     size, four = len(digits), int(digits[:4])
     issued = (
-        (digits[0] == "4" and size in {13, 16, 19})
+        (digits[0] == "4" and size in {16, 19})
         or ((51_00 <= four < 56_00 or 2221 <= four <= 2720 or four == 6011 or 6440 <= four < 6600) and size == 16)
         or (3528 <= four <= 3589 and size == 16)
         or (digits[:2] in {"34", "37"} and size == 15)
@@ -75,7 +75,7 @@ def _card(text: bytes, start: int, end: int) -> tuple[int, int] | None:
         return None
     groups = list(re.finditer(rb"\d+", text[start:end]))
     for first, group in enumerate(groups):
-        if len(group[0]) >= 13 and _is_card(group[0].decode()):
+        if len(group[0]) >= 14 and _is_card(group[0].decode()):
             return start + group.start(), start + group.end()
         for many in (3, 4, 5):
             taken = groups[first : first + many]
@@ -97,12 +97,14 @@ def _iban(text: bytes, start: int, end: int) -> tuple[int, int] | None:
 
 
 def _phone(text: bytes, start: int, end: int) -> tuple[int, int] | None:
-    if not _alone(text, start, end, of=b".+-/=*)]"):
+    end -= text[end - 1 : end] == b")"
+    said = text[start:end]
+    if not _alone(text, start, end, of=b".+-/*)]"):
         return None
-    digits = re.sub(rb"\D", b"", text[start:end])
-    if text[start : start + 1] != b"+":
+    if not said.startswith(b"+"):
         return start, end
-    parted = re.search(rb"\d[ ().\-]", text[start:end])
+    digits = re.sub(rb"\D", b"", said)
+    parted = re.search(rb"[ ()\-]", said) or said.count(b".") > 1  # a number has one point
     spread = len(set(digits)) > 3 and digits not in b"12345678901234567890"
     return (start, end) if _CALLING.match(digits) and spread and len(digits) >= (9 if parted else 11) else None
 
@@ -187,7 +189,7 @@ _RULES: Final = (
             _email,
         )
     ],
-    [Rule("payment-card", r"[0-9](?:[ -]?[0-9]){12,}", _card)],
+    [Rule("payment-card", r"[0-9](?:[ -]?[0-9]){13,}", _card)],
     [Rule("iban", r"\b[A-Za-z]{2}[0-9]{2}(?: ?[A-Za-z0-9]){11,30}", _iban)],
     [
         Rule("phone", r"\+[1-9](?:[ .\-]?\(?[0-9]\)?){7,14}", _phone),

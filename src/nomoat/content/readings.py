@@ -54,11 +54,11 @@ def readings_of(text: str, deepest: int = DEEPEST) -> Iterator[Reading]:
 
 def _within(reading: Reading, deepest: int) -> Iterator[Reading]:
     yield reading
-    folded = _folded(reading)
-    if folded is not None:
-        yield folded
+    plain = _folded(reading)
+    if plain is not None:
+        yield plain
     if deepest:
-        plain = folded or reading
+        plain = plain or reading
         unescaped = _unescaped(plain)
         if unescaped is not None:
             yield from _within(unescaped, deepest - 1)
@@ -82,13 +82,18 @@ class _Folding(dict[int, str]):
 _FOLDING: Final = _Folding()
 
 
+def folded(text: str) -> str:
+    """A text with plain characters for those that look like them."""
+    return text.translate(_FOLDING)
+
+
 def _folded(reading: Reading) -> Reading | None:
     """A reading with plain characters for those that look like them; None where it has no others."""
     text = reading.text
     if text.isascii() and not _STRANGE.search(text):
         return None
-    folded = text.translate(_FOLDING)
-    if folded == text:
+    plain = folded(text)
+    if plain == text:
         return None
     origins: list[int] = []  # made when something was found
 
@@ -97,7 +102,7 @@ def _folded(reading: Reading) -> Reading | None:
             origins.extend(at for at, each in enumerate(text) for _ in _FOLDING[ord(each)])
         return reading.place(origins[start], origins[end - 1] + 1)
 
-    return Reading(folded, place)
+    return Reading(plain, place)
 
 
 def _unescaped(reading: Reading) -> Reading | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from nomoat.content.readings import folded
 from nomoat.content.rules import Span
 from nomoat.core.content import Finding
 from nomoat.core.errors import Malformed
@@ -116,7 +117,7 @@ def hashes_of(key: bytes, values: Iterable[str]) -> Hashes:
     """What is kept of some values. Raises `Malformed` for one that cannot be found again, by its number alone."""
     first, steps, whole = set[int](), set[int](), set[int]()
     for number, value in enumerate(values, 1):
-        words = _WORD.findall(unicodedata.normalize("NFKC", value))
+        words = _WORD.findall(folded(value))
         if len(value) > LONGEST or len(words) > MOST_WORDS or sum(map(len, words)) < SHORTEST:
             said = f"value {number} is not one of {SHORTEST} letters and digits or more, at most {MOST_WORDS} words"
             raise Malformed(f"{said} and {LONGEST} characters")

@@ -14,13 +14,14 @@ LABEL: Final = Label(Classification.CONFIDENTIAL, frozenset({"secret"}))
 LONGEST_KEY: Final = 16 << 10  # bytes of a private key in PEM; RSA with 16,384 bits has 12,700
 _B64URL: Final = "[A-Za-z0-9_-]"
 _PLACEHOLDERS: Final = re.compile(
-    rb"^[$<{%*]|example|changeme|change[_-]me|xxxx|\*\*\*|\.\.\.|your[_-]?|placeholder|redacted|dummy|12345678|^[a-z]+$",
+    rb"^[$<{%*]|^\.{0,2}/[a-z]|^https?:|example|changeme|change[_-]me|xxxx|\*\*\*|\.\.\.|your[_-]?|placeholder|redacted|dummy|12345678",
     re.IGNORECASE,
 )
-_WORDS: Final = re.compile(rb"[A-Za-z]{2,}\d{0,2}(?:[^A-Za-z0-9]+[A-Za-z]*\d{0,2})*")
-"""What reads as words or a path."""
-_NAME: Final = re.compile(rb"[A-Za-z]{2,}\d{0,4}(?:[^A-Za-z0-9]+[A-Za-z]*\d{0,4})*")
-"""What reads as an expression where no quotes are around it."""
+_RUNS: Final = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+|\d+")
+SHORT_RUN: Final = 2.2
+LONG_RUN: Final = 5.0
+"""Characters of a kind in a row, on average: by chance there are about two, in words and names three or more."""
+_BEGINS: Final = re.compile(rb"[A-Za-z]{2}(?!.*\d{5})", re.DOTALL)
 _NAMES_OF_ONE: Final = frozenset({b"password", b"passwd", b"pass", b"secret", b"user", b"token", b"xxxx", b"pass123"})
 _NAMED: Final = (
     r"(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|(?:api|access|auth|account|private|signing|encryption)"
@@ -47,13 +48,15 @@ def _random(text: bytes, start: int, end: int) -> tuple[int, int] | None:
 def _value(text: bytes, start: int, end: int) -> tuple[int, int] | None:
     """The value of something that is called a secret, if it looks like one."""
     value = text[start:end]
-    quoted = text[start - 1 : start] in {b'"', b"'"}
-    if len(value) < 8 or _PLACEHOLDERS.search(value) or (_WORDS if quoted else _NAME).fullmatch(value):
+    if len(value) < 8 or _PLACEHOLDERS.search(value):
         return None
-    digits, letters = len(re.findall(rb"\d", value)), len(re.findall(rb"[A-Za-z]", value))
-    if not digits or not letters:
-        return None
-    return (start, end) if _entropy(value) >= (2.75 if len(value) < 12 else 3.2) else None
+    runs = _RUNS.findall(value)
+    together = sum(map(len, runs)) / max(1, len(runs))
+    if not re.search(rb"\d", value):
+        by_chance = len(value) >= 12 and together < SHORT_RUN
+    else:
+        by_chance = re.search(rb"[A-Za-z]", value) is not None and not (_BEGINS.match(value) and together >= LONG_RUN)
+    return (start, end) if by_chance and _entropy(value) >= (2.75 if len(value) < 16 else 3.0) else None
 
 
 def _password(text: bytes, start: int, end: int) -> tuple[int, int] | None:
@@ -63,7 +66,7 @@ def _password(text: bytes, start: int, end: int) -> tuple[int, int] | None:
 
 
 _FORMS: Final = (
-    Rule("aws-access-key", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}"),
+    Rule("aws-access-key", r"AKIA[A-Z2-7]{16}|\b(?:ASIA|ABIA|ACCA)[A-Z2-7]{16}\b"),
     Rule("gcp-api-key", rf"AIza{_B64URL}{{35}}"),
     Rule("gcp-oauth", rf"GOCSPX-{_B64URL}{{28}}|ya29\.{_B64URL}{{30,}}"),
     Rule("azure-storage-key", r"(?i:AccountKey|SharedAccessKey)=(?:[A-Za-z0-9+/]{86}==|[A-Za-z0-9+/]{43}=)"),

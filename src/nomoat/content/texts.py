@@ -1,7 +1,7 @@
 """The texts of a request: every string of its JSON, where it is, and the request without what must not leave.
 
-Rules: no protocol is known here, so that no field of a newer one is overlooked: keys are texts, too, though none that can
-be redacted. Values that are no strings are not texts.
+Rules: no protocol is known here, so that no field of a newer one is overlooked: keys are texts, too, and so are large
+numbers, though none that can be redacted. Other values that are no strings are not texts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,8 +12,11 @@ from nomoat.core.content import Hit, Path
 REDACTED: Final = "[redacted: {rule}]"
 
 
+LARGE: Final = 10**8  # a number that may be one of a card or a person
+
+
 class Text(NamedTuple):
-    """A string of a request; `path` is None for a key."""
+    """A string of a request; `path` is None for what cannot be redacted, a key or a number."""
 
     path: Path | None
     text: str
@@ -44,6 +47,8 @@ def texts_of(value: object, path: Path = ()) -> Iterator[Text]:
         elif isinstance(each, list):
             listed = cast("list[object]", each)
             left += [((*where, number), item) for number, item in reversed(list(enumerate(listed)))]
+        elif isinstance(each, int) and each >= LARGE:
+            yield Text(None, str(each))
 
 
 def redacted(body: Mapping[str, object], hits: Iterable[Hit]) -> Mapping[str, object]:

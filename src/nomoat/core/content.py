@@ -14,6 +14,10 @@ Path = tuple[str | int, ...]
 """Where a text is within a JSON value: keys and places, from the outside in."""
 
 
+KNOWN_FORMS: Final = ("secret:", "personal:")
+"""How the names of rules begin that are the same at every gateway."""
+
+
 class Finding(NamedTuple):
     """One sort of thing that was found.
 
@@ -65,6 +69,12 @@ class Content:
     def rules(self) -> str:
         """The names of what was found, as a record keeps them."""
         return " ".join(sorted({finding.rule for finding in self.findings}))
+
+    @property
+    def told(self) -> str:
+        """The rules that who wrote the prompt is told of: by forms that everybody knows, not by what is secret here."""
+        told = {finding.rule for finding in self.findings if finding.rule.startswith(KNOWN_FORMS)}
+        return ", ".join(sorted(told))
 
 
 EMPTY: Final = Content()

@@ -198,7 +198,8 @@ class Inference:
         if not place.served:
             raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
         if not open_to:
-            raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}")
+            has = f", as it has {told}: take that out" if (told := operation.content.told) else ""
+            raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}{has}")
         upstream = await self._first(permit, operation, open_to)
         answer = Answer(permit, upstream)
         try:
