@@ -10,6 +10,7 @@ from rich.table import Table
 from bench import (
     blobs,
     bound,
+    content,
     decision,
     evidence,
     inference,
@@ -37,6 +38,7 @@ def main() -> int:
         "service": service,
         "bound": bound,
         "listing": listing,
+        "content": content,
         "inference": inference,
         "scanning": scanning,
         "signing": signing,

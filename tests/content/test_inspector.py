@@ -1,7 +1,8 @@
 """A request is looked at in pieces, between which others run; what was looked at is not looked at again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -34,7 +35,7 @@ class Counting:
         return self._inner.look(texts)
 
 
-def look(body: dict[str, object], inspector: Inspector | None = None, session: str = "s") -> Content:
+def look(body: Mapping[str, object], inspector: Inspector | None = None, session: str = "s") -> Content:
     return asyncio.run((inspector or Inspector([PatternDetector()])).look(session, body))
 
 
@@ -59,15 +60,15 @@ def test_others_run_while_a_large_request_is_looked_at() -> None:
 @pytest.mark.parametrize("value", [KEY, PEM], ids=["key", "pem"])
 def test_what_stands_where_two_pieces_meet_is_redacted_as_a_whole(at: int, value: str) -> None:
     before, after = "x\n" * (at // 2), "\ny" * PIECE
-    body = {"m": [before + value + after]}
-    (text,) = redacted(body, look(body).hits)["m"]  # type: ignore[misc,has-type]
+    body: Mapping[str, object] = {"m": [before + value + after]}
+    (text,) = cast("list[str]", redacted(body, look(body).hits)["m"])
     name = "private-key" if value is PEM else "aws-access-key"
     assert text == f"{before}[redacted: secret:{name}]{after}"
 
 
 def test_an_encoded_run_of_many_pieces_is_redacted_where_it_tells() -> None:
     run = corpus.b64("some words of a text. " * 10_000 + KEY + " and others" * 10_000)
-    body = {"m": f"see {run} there"}
+    body: Mapping[str, object] = {"m": f"see {run} there"}
     hits = look(body).hits
     assert hits
     kept = redacted(body, hits)["m"]
@@ -81,7 +82,8 @@ def test_pieces_have_all_of_every_text(sizes: list[int]) -> None:
     covered: dict[object, int] = {}
     for piece in pieces_of(texts):
         for path, text in piece.texts:
-            whole = texts[path[0]].text  # type: ignore[index,call-overload]
+            assert path
+            whole = texts[int(path[0])].text
             assert whole[piece.start : piece.start + len(text)] == text
             assert piece.start <= covered.get(path, 0)
             covered[path] = piece.start + len(text)

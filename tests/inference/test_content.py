@@ -1,5 +1,6 @@
 """What a prompt has decides where it goes: redacted, whole, or not at all. Seen at the server that got it."""
 
+import base64
 import json
 import logging
 from collections.abc import Iterator
@@ -111,10 +112,10 @@ PLACES: dict[str, Any] = {
         ],
     },
     "a part of a message": {"role": "user", "content": [{"type": "text", "text": f"it is {KEY}"}]},
-    "base64": {"role": "user", "content": corpus.base64.b64encode(f"the key is {KEY}, ok".encode()).decode()},
+    "base64": {"role": "user", "content": base64.b64encode(f"the key is {KEY}, ok".encode()).decode()},
     "base64 over lines": {
         "role": "user",
-        "content": corpus.base64.encodebytes(
+        "content": base64.encodebytes(
             f"a file of several lines, in which\nthe key is {KEY}, and more".encode()
         ).decode(),
     },

@@ -17,7 +17,7 @@ from nomoat.content.texts import Text, texts_of, units_of
 from nomoat.core.content import EMPTY, Content, Finding, Hit
 
 KEPT: Final = 65_536  # units that were looked at and what was found in them, of all sessions
-PIECE: Final = 64 << 10  # characters that are looked at before others run
+PIECE: Final = 48 << 10  # characters that are looked at before others run
 EACH: Final = 16  # characters that a text counts for beside its own
 OVERLAP: Final = 16 << 10
 """Characters that two pieces of one long text share: as many as the longest thing has that is found as a whole."""

@@ -110,26 +110,25 @@ def _unescaped(reading: Reading) -> Reading | None:
     text = reading.text
     if "\\" not in text and "%" not in text:
         return None
-    parts: list[str] = []
-    stands: list[int] = []  # where each escape's character stands in the reading
-    shifts = [0]  # how many characters fewer the reading has by then
-    at = 0
-    for match in _ESCAPE.finditer(text):
-        parts += text[at : match.start()], _resolved(match[0])
-        stands.append(match.start() - shifts[-1])
-        shifts.append(shifts[-1] + len(match[0]) - 1)
-        at = match.end()
-    if not stands:
+    said, count = _ESCAPE.subn(_resolved, text)
+    if not count:
         return None
+    stands: list[int] = []  # where each escape's character stands in the reading; made when something was found
+    shifts = [0]  # how many characters fewer the reading has by then
 
     def place(start: int, end: int) -> tuple[int, int]:
+        if not stands:
+            for match in _ESCAPE.finditer(text):
+                stands.append(match.start() - shifts[-1])
+                shifts.append(shifts[-1] + match.end() - match.start() - 1)
         # A character stands for all of its escape, so an end is where what follows the last one begins.
         return reading.place(start + shifts[bisect_left(stands, start)], end + shifts[bisect_left(stands, end)])
 
-    return Reading("".join([*parts, text[at:]]), place)
+    return Reading(said, place)
 
 
-def _resolved(escape: str) -> str:
+def _resolved(match: "re.Match[str]") -> str:
+    escape = match[0]
     if escape[0] == "%":
         return chr(int(escape[1:], 16))
     digits = escape[2:]
