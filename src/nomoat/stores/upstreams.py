@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Final, final
 from urllib.parse import urlsplit
 
@@ -142,19 +143,31 @@ def _unusable(head: Head) -> str:
 
 
 def _request(upstream: Upstream, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    return b"%s%sContent-Length: %d\r\n\r\n%s" % (
+        _head(upstream, path),
+        _fields(headers),
+        len(body),
+        body,
+    )
+
+
+@lru_cache(maxsize=MOST_POOLS)
+def _head(upstream: Upstream, path: str) -> bytes:
     parts = urlsplit(upstream.url)
-    fields = {
+    own = {
         "Host": parts.netloc,
         "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
         "Accept-Encoding": "identity",
         "User-Agent": f"nomoat/{__version__}",
-        **headers,
     }
-    lines = [f"POST {parts.path}/{path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return f"POST {parts.path}/{path} HTTP/1.1\r\n".encode("ascii") + _fields(own)
+
+
+def _fields(headers: Mapping[str, str]) -> bytes:
+    lines = [f"{name}: {value}" for name, value in headers.items()]
     if not all(line.isascii() and line.isprintable() for line in lines):
         raise Unsent("upstream", "a header of the request cannot be sent on")
-    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+    return "".join([f"{line}\r\n" for line in lines]).encode("ascii")
 
 
 def _checked(upstream: Upstream) -> Callable[[str, int], Awaitable[str]]:
