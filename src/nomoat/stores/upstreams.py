@@ -10,7 +10,8 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Final, final
 from urllib.parse import urlsplit
 
@@ -33,20 +34,21 @@ EMBEDDED: Final = tuple(
 
 @final
 class UpstreamAnswer:
-    """An answer's status, headers (names in lower case), and its body as it arrives. `end` has to be called."""
+    """An answer's status, headers, and its body as it arrives. `end` has to be called."""
 
-    __slots__ = ("_connection", "_pool", "_upstream", "headers", "status")
+    __slots__ = ("_connection", "_headers", "_pool", "_upstream", "status")
 
     def __init__(self, upstream: Upstream, pool: Pool, connection: ServerConnection, head: Head) -> None:
         self._upstream = upstream
         self._pool = pool
         self._connection = connection
         self.status = head.status
-        self.headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+        self._headers = head.headers
 
-    def header(self, name: str) -> str:
-        """The first header of this name, '' without one."""
-        return next((value for each, value in self.headers if each == name), "")
+    def headers(self, names: Collection[bytes]) -> dict[str, str]:
+        """Those of its headers that have these names (in lower case), the first of each."""
+        found = {name: value for name, value in reversed(self._headers) if value and name in names}
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in found.items()}
 
     @property
     def is_over(self) -> bool:
@@ -142,19 +144,31 @@ def _unusable(head: Head) -> str:
 
 
 def _request(upstream: Upstream, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    return b"%s%sContent-Length: %d\r\n\r\n%s" % (
+        _head(upstream, path),
+        _fields(headers),
+        len(body),
+        body,
+    )
+
+
+@lru_cache(maxsize=MOST_POOLS)
+def _head(upstream: Upstream, path: str) -> bytes:
     parts = urlsplit(upstream.url)
-    fields = {
+    own = {
         "Host": parts.netloc,
         "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
         "Accept-Encoding": "identity",
         "User-Agent": f"nomoat/{__version__}",
-        **headers,
     }
-    lines = [f"POST {parts.path}/{path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return f"POST {parts.path}/{path} HTTP/1.1\r\n".encode("ascii") + _fields(own)
+
+
+def _fields(headers: Mapping[str, str]) -> bytes:
+    lines = [f"{name}: {value}" for name, value in headers.items()]
     if not all(line.isascii() and line.isprintable() for line in lines):
         raise Unsent("upstream", "a header of the request cannot be sent on")
-    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+    return "".join([f"{line}\r\n" for line in lines]).encode("ascii")
 
 
 def _checked(upstream: Upstream) -> Callable[[str, int], Awaitable[str]]:

@@ -6,8 +6,7 @@ model's name there; the rest is what the client said, as it was parsed once.
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, final
 
@@ -32,8 +31,9 @@ from nomoat.stores.credentials import Credentials
 from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
-KEPT: Final = ("content-type", "retry-after", "x-request-id", "request-id")
+KEPT: Final = frozenset({b"content-type", b"content-length", b"retry-after", b"x-request-id", b"request-id"})
 """Headers of an upstream's answer that the client sees."""
+MOST_OFFERS: Final = 1024  # that are kept for the directory as it is
 EVENTS: Final = "text/event-stream"
 NOT_OURS: Final = frozenset({401, 403, 407})
 """What an upstream answers to a credential of the gateway's, which is none of the client's business."""
@@ -68,10 +68,10 @@ class Answer:
         self._permit = permit
         self._answer = answer
         self.status = answer.status
-        headers = {name: value for name in KEPT if (value := answer.header(name))}
-        self.streamed = headers.get("content-type", "").startswith(EVENTS)
-        length = answer.header("content-length")
-        self.headers = headers if self.streamed or not length else {**headers, "content-length": length}
+        self.headers = answer.headers(KEPT)
+        self.streamed = self.headers.get("content-type", "").startswith(EVENTS)
+        if self.streamed:  # it may end with an event of ours
+            self.headers.pop("content-length", None)
         self._digest = hashlib.sha256()
         self._usage = UsageReader(streamed=self.streamed)
 
@@ -114,6 +114,8 @@ class Inference:
         self.inspector = inspector
         self.registering = registering
         self._directory = directory
+        self._offers_of: Directory | None = None
+        self._offers: dict[tuple[str, Dialect, tuple[Label, ...]], tuple[EndpointPlace, tuple[Target, ...]]] = {}
         self._upstreams = upstreams
         self._credentials = credentials
         self._clock = clock
@@ -144,20 +146,35 @@ class Inference:
         endpoint = directory.endpoints.get(operation.endpoint)
         if endpoint is None:
             raise NotFound(UNKNOWN, kind="model")
-        speaks = operation.call.dialect
         content, own = operation.content, Label(endpoint.classification, endpoint.labels)
-        ways = ((False, content.label), *([(True, residue)] if (residue := content.residue) is not None else []))
-        offers = tuple(
-            (Offer(each, upstream, without), _sent(upstream, own.join(said), without))
-            for each in endpoint.served
-            if (upstream := directory.upstreams[each.upstream]).dialect is speaks
-            for without, said in ways
-        )
-        place = EndpointPlace(endpoint, [offer for offer, _ in offers])
-        parts = tuple(part for _, part in offers)
+        said: tuple[Label, ...] = (own,)
+        if content.findings:
+            residue = content.residue
+            said = (own.join(content.label), *([] if residue is None else [own.join(residue)]))
+        place, parts = self._offered(directory, endpoint, operation.call.dialect, said)
         target = _target(endpoint)
-        targets = (target, *map(_source, content.sources))
+        targets = (target, *map(_source, content.sources)) if content.findings else (target,)
         return Resolved(operation, targets, {"place": place}, target, UNKNOWN, parts)
+
+    def _offered(
+        self, directory: Directory, endpoint: Endpoint, speaks: Dialect, said: tuple[Label, ...]
+    ) -> tuple[EndpointPlace, tuple[Target, ...]]:
+        """What may be made of an endpoint's upstreams by a prompt of this label, and of the second one when it is redacted."""
+        if directory is not self._offers_of or len(self._offers) >= MOST_OFFERS:
+            self._offers_of = directory
+            self._offers.clear()
+        key = (endpoint.name, speaks, said)
+        found = self._offers.get(key)
+        if found is None:
+            offers = [
+                Offer(each, upstream, bool(redacted))
+                for each in endpoint.served
+                if (upstream := directory.upstreams[each.upstream]).dialect is speaks
+                for redacted in range(len(said))
+            ]
+            parts = tuple(_sent(offer.upstream, said[offer.redacted], offer.redacted) for offer in offers)
+            found = self._offers[key] = EndpointPlace(endpoint, offers), parts
+        return found
 
     def resolve_seal(self, who: Principal, operation: SealCredential) -> Resolved[SealCredential]:
         """Resolve to the directory, which says what upstreams there are."""
@@ -185,9 +202,8 @@ class Inference:
         permit.note(shown=str(len(found)))
         return found
 
-    @asynccontextmanager
-    async def invoke(self, permit: Permit[InvokeModel]) -> AsyncGenerator[Answer]:
-        """Have a model answer; leaving the `with` before the end cancels the upstream.
+    async def invoke(self, permit: Permit[InvokeModel]) -> Answer:
+        """Have a model answer; the answer has to be ended, which cancels the upstream where it is not over.
 
         Raises `NotPermitted` when the prompt may be sent to no upstream of the endpoint, `Unavailable` when none answers.
         """
@@ -201,13 +217,10 @@ class Inference:
             has = f", as it has {told}: take that out" if (told := operation.content.told) else ""
             raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}{has}")
         upstream = await self._first(permit, operation, open_to)
-        answer = Answer(permit, upstream)
-        try:
-            if answer.status in NOT_OURS:
-                raise Unavailable("upstream", "it does not take the gateway's own credential")
-            yield answer
-        finally:
-            answer.end()
+        if upstream.status in NOT_OURS:
+            upstream.end()
+            raise Unavailable("upstream", "it does not take the gateway's own credential")
+        return Answer(permit, upstream)
 
     async def _first(
         self,
