@@ -26,6 +26,7 @@ EXEMPT = {
     "nomoat.resources.directory.directory.Declarations.listen": "tells the guard when to look again, and nothing else",
     "nomoat.resources.policies.Policies.listen": "the same",
     "nomoat.resources.inference.inference.Inference.close": "ends connections at the end, and nothing else",
+    "nomoat.resources.inference.inference.Inference.look": "says what is in a prompt that its sender has, and gives nothing out",
     "nomoat.resources.repositories.lifecycle.Lifecycle.listen": "tells the guard what to cut, and nothing else",
     "nomoat.resources.repositories.publishing.Publishing.sign": "signs what a commit would leave, and makes none",
     "nomoat.resources.repositories.signatures.Signatures.require": "refuses what does not verify, and gives nothing out",

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Final, cast, final
 
 import orjson
@@ -49,8 +48,7 @@ class InferenceEndpoint:
                     body, passed = await exchange.body(LARGEST), _passed(exchange, call.dialect)
                     operation, values = _operation(call, body, passed)
                     hold(len(body) + VALUE_SIZE * values)
-                    content = await self._inference.inspector.look(who.session, operation.body)
-                    return replace(operation, content=content) if content.findings else operation
+                    return await self._inference.look(who, operation)
 
                 async with self._guard.admit(exchange.presented, parse) as permit:
                     await exchange.attended(self._answer(exchange, permit))

@@ -1,13 +1,13 @@
 """Asking models: an endpoint's name becomes the upstreams that would answer, and one of those that may be is asked.
 
 Rules: an upstream is asked only if policies permit that this prompt is sent there; the next one only if nothing of the
-prompt reached the one before. The client's credential stays here. What is written into the prompt for the upstream is the
+prompt reached the one before. With a prompt goes what its session carries. The client's credential stays here. What is written into the prompt for the upstream is the
 model's name there; the rest is what the client said, as it was parsed once.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, final
 
 import orjson
@@ -19,7 +19,7 @@ from nomoat.core.decision import Withhold
 from nomoat.core.directory import Directory
 from nomoat.core.errors import NotFound, NotPermitted, Unavailable
 from nomoat.core.inference import Dialect, Endpoint, Served, Upstream
-from nomoat.core.lineage import Label
+from nomoat.core.lineage import NOTHING, Label
 from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolved, SealCredential, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
@@ -27,6 +27,7 @@ from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.stores.credentials import Credentials
+from nomoat.stores.session_labels import SessionLabels
 from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
@@ -107,9 +108,11 @@ class Inference:
         upstreams: Upstreams,
         credentials: Credentials,
         inspector: Inspector,
+        sessions: SessionLabels,
         clock: Callable[[], float],
     ) -> None:
-        self.inspector = inspector
+        self._inspector = inspector
+        self._sessions = sessions
         self._directory = directory
         self._offers_of: Directory | None = None
         self._offers: dict[tuple[str, Dialect, tuple[Label, ...]], tuple[EndpointPlace, tuple[Target, ...]]] = {}
@@ -130,19 +133,31 @@ class Inference:
             SealCredential: self.resolve_seal,
         }
 
+    async def look(self, who: Principal, operation: InvokeModel) -> InvokeModel:
+        """The operation with what is found in its prompt, which the caller's session carries from now on.
+
+        Also if it is refused: who sent it has it. Raises `Unavailable` when that cannot be stored.
+        """
+        content = await self._inspector.look(who.session, operation.body)
+        if not content.findings:
+            return operation
+        await self._sessions.join(who.session, content.lasting, self._clock())
+        return replace(operation, content=content)
+
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
         """Resolve to the caller, who asks for itself; the parts are the endpoints."""
         endpoints = tuple(endpoint for _, endpoint in sorted(self._directory().endpoints.items()))
         return Resolved(operation, (target_of(who),), {"place": endpoints}, parts=tuple(map(_target, endpoints)))
 
     def resolve_invoke(self, who: Principal, operation: InvokeModel) -> Resolved[InvokeModel]:
-        """Resolve an endpoint, and what its prompt would be at each upstream. Raises `NotFound`."""
-        del who
+        """Resolve an endpoint, and what its prompt would be at each upstream. Raises `NotFound`, `Unavailable`."""
         directory = self._directory()
         endpoint = directory.endpoints.get(operation.endpoint)
         if endpoint is None:
             raise NotFound(UNKNOWN, kind="model")
-        content, own = operation.content, Label(endpoint.classification, endpoint.labels)
+        # One that was decided already is decided again as it was sent.
+        carried = self._sessions.label(who.session) if operation.carried is None else operation.carried
+        content, own = operation.content, _memorised(endpoint).join(carried)
         said: tuple[Label, ...] = (own,)
         if content.findings:
             residue = content.residue
@@ -150,7 +165,7 @@ class Inference:
         place, parts = self._offered(directory, endpoint, operation.call.dialect, said)
         target = _target(endpoint)
         targets = (target, *map(_source, content.sources)) if content.findings else (target,)
-        return Resolved(operation, targets, {"place": place}, target, UNKNOWN, parts)
+        return Resolved(replace(operation, carried=carried), targets, {"place": place}, target, UNKNOWN, parts)
 
     def _offered(
         self, directory: Directory, endpoint: Endpoint, speaks: Dialect, said: tuple[Label, ...]
@@ -210,11 +225,16 @@ class Inference:
         if not place.served:
             raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
         if not open_to:
-            raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}")
+            raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}{_carrying(resolved)}")
         upstream = await self._first(permit, operation, open_to)
         if upstream.status in NOT_OURS:
             upstream.end()
             raise Unavailable("upstream", "it does not take the gateway's own credential")
+        try:
+            await self._sessions.join(permit.principal.session, _memorised(place.endpoint), self._clock())
+        except BaseException:
+            upstream.end()
+            raise
         return Answer(permit, upstream)
 
     async def _first(
@@ -248,6 +268,22 @@ class Inference:
         if upstream.dialect is Dialect.ANTHROPIC:
             return {"X-Api-Key": credential}
         return {"Authorization": f"Bearer {credential}"}
+
+
+def _memorised(endpoint: Endpoint) -> Label:
+    """What a model may have memorised, and so tell."""
+    return Label(endpoint.classification, endpoint.labels)
+
+
+def _carrying(resolved: Resolved[InvokeModel]) -> str:
+    """What a refusal says of what the session carries, where that is more than what was asked and of whom."""
+    carried = resolved.operation.carried or NOTHING
+    if _memorised(place_in(resolved, EndpointPlace).endpoint).join(resolved.operation.content.label).covers(carried):
+        return ""
+    return (
+        f": with it goes what your session read, sent or was told before, which is {carried} (nomoat whoami). Ask a model "
+        "whose servers are cleared for that; for work that has nothing to do with it, log in anew (nomoat login)"
+    )
 
 
 def _target(endpoint: Endpoint) -> Target:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Column, LargeBinary, Table, Text
+from sqlalchemy import Column, Integer, LargeBinary, Table, Text
 
 from nomoat.stores.state.schema import SECONDS, metadata
 
@@ -15,6 +15,18 @@ upstream_credential: Final = Table(
     Column("wrapped_key", LargeBinary, nullable=False),
     Column("at", SECONDS, nullable=False),
     Column("by", Text, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# What a session carries, the join of what it read, sent and was told; one that is not here carries nothing.
+session_label: Final = Table(
+    "session_label",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("classification", Integer, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("at", SECONDS, nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
