@@ -174,10 +174,10 @@ def _delta(model: str, number: int, *, anthropic: bool) -> bytes:
 def simulator() -> Generator[Simulator]:
     """A simulator that runs in a thread of its own, on a free port of loopback."""
     made, loop = Simulator(), asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(made.serve, "127.0.0.1", 0))
-    made.port = server.sockets[0].getsockname()[1]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(made.serve, "127.0.0.1", 0), loop).result(10)
+    made.port = server.sockets[0].getsockname()[1]
     try:
         yield made
     finally:
