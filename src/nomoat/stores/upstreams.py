@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Final, final
 from urllib.parse import urlsplit
@@ -34,20 +34,21 @@ EMBEDDED: Final = tuple(
 
 @final
 class UpstreamAnswer:
-    """An answer's status, headers (names in lower case), and its body as it arrives. `end` has to be called."""
+    """An answer's status, headers, and its body as it arrives. `end` has to be called."""
 
-    __slots__ = ("_connection", "_pool", "_upstream", "headers", "status")
+    __slots__ = ("_connection", "_headers", "_pool", "_upstream", "status")
 
     def __init__(self, upstream: Upstream, pool: Pool, connection: ServerConnection, head: Head) -> None:
         self._upstream = upstream
         self._pool = pool
         self._connection = connection
         self.status = head.status
-        self.headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+        self._headers = head.headers
 
-    def header(self, name: str) -> str:
-        """The first header of this name, '' without one."""
-        return next((value for each, value in self.headers if each == name), "")
+    def headers(self, names: Collection[bytes]) -> dict[str, str]:
+        """Those of its headers that have these names (in lower case), the first of each."""
+        found = {name: value for name, value in reversed(self._headers) if value and name in names}
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in found.items()}
 
     @property
     def is_over(self) -> bool:

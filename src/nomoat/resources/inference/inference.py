@@ -31,7 +31,7 @@ from nomoat.stores.session_labels import SessionLabels
 from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
-KEPT: Final = ("content-type", "retry-after", "x-request-id", "request-id")
+KEPT: Final = frozenset({b"content-type", b"content-length", b"retry-after", b"x-request-id", b"request-id"})
 """Headers of an upstream's answer that the client sees."""
 MOST_OFFERS: Final = 1024  # that are kept for the directory as it is
 EVENTS: Final = "text/event-stream"
@@ -68,10 +68,10 @@ class Answer:
         self._permit = permit
         self._answer = answer
         self.status = answer.status
-        headers = {name: value for name in KEPT if (value := answer.header(name))}
-        self.streamed = headers.get("content-type", "").startswith(EVENTS)
-        length = answer.header("content-length")
-        self.headers = headers if self.streamed or not length else {**headers, "content-length": length}
+        self.headers = answer.headers(KEPT)
+        self.streamed = self.headers.get("content-type", "").startswith(EVENTS)
+        if self.streamed:  # it may end with an event of ours
+            self.headers.pop("content-length", None)
         self._digest = hashlib.sha256()
         self._usage = UsageReader(streamed=self.streamed)
 
