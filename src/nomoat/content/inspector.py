@@ -7,7 +7,7 @@ tells nobody what others sent. A large request lets others run between its parts
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, final
 
@@ -55,12 +55,21 @@ Judge = Callable[[frozenset[Trace]], Iterable[Finding]]
 
 @final
 class Inspector:
-    """Looks at requests."""
+    """Looks at requests and answers. `judge` tells what the traces of a whole one come to."""
 
     def __init__(self, detectors: Sequence[Detector], judge: Judge = lambda _: ()) -> None:
         self._detectors = detectors
-        self._judge = judge
+        self.judge = judge
         self._kept: OrderedDict[tuple[object, ...], Seen] = OrderedDict()
+
+    @property
+    def looks(self) -> bool:
+        """Whether anything is looked for."""
+        return bool(self._detectors)
+
+    def see(self, texts: Sequence[Text]) -> Iterator[Seen]:
+        """What each detector finds in some texts; what traces come to is for `judge` to say."""
+        return (detector.look(texts) for detector in self._detectors)
 
     async def look(self, session: str, body: Mapping[str, object]) -> Content:
         """What is found in a request of this session."""
@@ -85,7 +94,7 @@ class Inspector:
             hits += [hit._replace(path=(*path, *hit.path)) for hit in seen.hits]
             findings |= seen.findings
             traces |= seen.traces
-        findings.update(self._judge(frozenset(traces)) if traces else ())
+        findings.update(self.judge(frozenset(traces)) if traces else ())
         return Content(frozenset(findings), hits) if findings else EMPTY
 
     def _look(self, unit: object) -> Seen:

@@ -38,7 +38,7 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
-from nomoat.core.operation.inference import InvokeModel, ListEndpoints, SealCredential
+from nomoat.core.operation.inference import InvokeModel, ListEndpoints, ReleaseAnswer, SealCredential
 from nomoat.core.operation.keys import ReadKeys, RotateKeys
 from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
 from nomoat.core.operation.metrics import ListMetrics, ReadMetric, ReopenBudget
@@ -96,6 +96,7 @@ __all__ = [
     "ReadPolicy",
     "ReadStatus",
     "RegisterDevice",
+    "ReleaseAnswer",
     "RenewCertificate",
     "ReopenBudget",
     "ReportLoad",

@@ -51,6 +51,26 @@ class InvokeModel(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseAnswer(Operation):
+    """Be given an answer in which something was found.
+
+    `content` is what was found in the answer of `endpoint` up to now, `record` the one that allowed asking.
+    """
+
+    endpoint: str
+    content: Content
+    record: int
+
+    @property
+    def requested(self) -> str:
+        return self.endpoint
+
+    @property
+    def asked(self) -> Mapping[str, str]:
+        return {"found": self.content.rules, "answer_of": str(self.record)}
+
+
+@dataclass(frozen=True, slots=True)
 class SealCredential(Operation):
     """Give the gateway what it shows to an upstream, at the address that is declared now."""
 
