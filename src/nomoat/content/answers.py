@@ -123,7 +123,7 @@ class AnswerReader:
         alone: list[Text] = []
         for event in self._complete():
             marks: list[tuple[_Passage, int]] = []
-            for fragment in fragments_of(event):
+            for fragment in fragments_of(event, self._known):
                 if fragment.of is None:
                     self._alone(fragment, alone)
                     continue

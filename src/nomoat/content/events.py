@@ -5,7 +5,7 @@ so are the texts with which a block of Anthropic's or a choice of `completions` 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Final, NamedTuple, TypeAlias, cast
 
 import orjson
@@ -34,8 +34,8 @@ def events_in(raw: bytearray, start: int) -> Iterator[int]:
         yield end.end()
 
 
-def fragments_of(event: bytes) -> Iterator[Fragment]:
-    """The texts of an event, those included that are no data."""
+def fragments_of(event: bytes, known: Set[str]) -> Iterator[Fragment]:
+    """The texts of an event, those included that are no data, but for `known` ones that stand by themselves."""
     data: list[bytes] = []
     for line in event.splitlines():
         if line.startswith(_DATA):
@@ -50,21 +50,24 @@ def fragments_of(event: bytes) -> Iterator[Fragment]:
     except orjson.JSONDecodeError:
         value = None
     if isinstance(value, dict):
-        yield from _fragments(cast("dict[str, object]", value))
+        yield from _fragments(cast("dict[str, object]", value), known)
     else:
         yield Fragment(None, document.decode("utf-8", "replace"))
 
 
-def _fragments(event: Mapping[str, object]) -> Iterator[Fragment]:
+def _fragments(event: Mapping[str, object], known: Set[str]) -> Iterator[Fragment]:
     place = tuple([event.get(name) for name in _PLACES])
     left: list[tuple[object, Key | None, Key]] = [(event, None, place)]
     while left:
         value, of, path = left.pop()
         if isinstance(value, dict):
             for name, item in cast("dict[str, object]", value).items():
-                yield Fragment(None, name)
+                if name not in known:
+                    yield Fragment(None, name)
                 if isinstance(item, str):
-                    yield Fragment(_key(name, of, path, event), item)
+                    key = _key(name, of, path, event)
+                    if key is not None or item not in known:
+                        yield Fragment(key, item)
                 elif isinstance(item, (dict, list)):
                     named = _DELTA if name == _BLOCK else name
                     within = (*path, named) if of is not None or named == _DELTA else None
