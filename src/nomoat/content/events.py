@@ -5,7 +5,7 @@ so are the texts with which a block of Anthropic's or a choice of `completions` 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias, cast
 
 import orjson
@@ -34,7 +34,7 @@ def events_in(raw: bytearray, start: int) -> Iterator[int]:
         yield end.end()
 
 
-def fragments_of(event: bytes, known: Set[str]) -> Iterator[Fragment]:
+def fragments_of(event: bytes, known: set[str]) -> Iterator[Fragment]:
     """The texts of an event, those included that are no data, but for `known` ones that stand by themselves."""
     data: list[bytes] = []
     for line in event.splitlines():
@@ -55,7 +55,7 @@ def fragments_of(event: bytes, known: Set[str]) -> Iterator[Fragment]:
         yield Fragment(None, document.decode("utf-8", "replace"))
 
 
-def _fragments(event: Mapping[str, object], known: Set[str]) -> Iterator[Fragment]:
+def _fragments(event: Mapping[str, object], known: set[str]) -> Iterator[Fragment]:
     place = tuple([event.get(name) for name in _PLACES])
     left: list[tuple[object, Key | None, Key]] = [(event, None, place)]
     while left:
@@ -73,13 +73,22 @@ def _fragments(event: Mapping[str, object], known: Set[str]) -> Iterator[Fragmen
                     within = (*path, named) if of is not None or named == _DELTA else None
                     left.append((cast("object", item), within, (*path, named)))
         else:
-            for number, item in enumerate(cast("list[object]", value)):
-                # An entry says itself which it is; in each event there may be only those that go on.
-                index = cast("dict[str, object]", item).get("index", number) if isinstance(item, dict) else number
-                if isinstance(item, str):
-                    yield Fragment(None if of is None else (*path, index), item)
-                elif isinstance(item, (dict, list)):
-                    left.append((cast("object", item), None if of is None else (*path, index), (*path, index)))
+            yield from _entries(cast("list[object]", value), of, path, left)
+
+
+_Left: TypeAlias = list[tuple[object, Key | None, Key]]
+
+
+def _entries(entries: list[object], of: Key | None, path: Key, left: _Left) -> Iterator[Fragment]:
+    """The strings of a list; what else it has is added to what is `left`."""
+    for number, item in enumerate(entries):
+        # An entry says itself which it is; in each event there may be only those that go on.
+        index = cast("dict[str, object]", item).get("index", number) if isinstance(item, dict) else number
+        within = None if of is None else (*path, index)
+        if isinstance(item, str):
+            yield Fragment(within, item)
+        elif isinstance(item, (dict, list)):
+            left.append((cast("object", item), within, (*path, index)))
 
 
 def _key(name: str, of: Key | None, path: Key, event: Mapping[str, object]) -> Key | None:
