@@ -25,9 +25,9 @@ OPERATIONS = {
 EXEMPT = {
     "nomoat.resources.directory.directory.Declarations.listen": "tells the guard when to look again, and nothing else",
     "nomoat.resources.policies.Policies.listen": "the same",
-    "nomoat.resources.inference.answers.Answer.part": "was made for a permit, which it asks before each part",
-    "nomoat.resources.inference.answers.Answer.go_on": "is called for a permit, and gives nothing out",
-    "nomoat.resources.inference.answers.Answer.end": "ends an answer that was made for a permit, and gives nothing out",
+    "nomoat.resources.inference.answers.Answer.part": "is of an answer that a permit was claimed for, and asks it each time",
+    "nomoat.resources.inference.answers.Answer.end": "ends that answer, and gives nothing out",
+    "nomoat.resources.inference.answers.Answer.go_on": "is called for a permit to release it, and gives nothing out",
     "nomoat.resources.inference.inference.Inference.close": "ends connections at the end, and nothing else",
     "nomoat.resources.inference.inference.Inference.look": "says what is in a prompt that its sender has, and gives nothing out",
     "nomoat.resources.repositories.lifecycle.Lifecycle.listen": "tells the guard what to cut, and nothing else",
