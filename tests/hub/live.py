@@ -162,14 +162,14 @@ class Live:
 
 
 @contextmanager
-def gateway(root: Path) -> Generator[Live]:
+def gateway(root: Path, serve: str = SERVE) -> Generator[Live]:
     directory = root / "gateway"
     network = Network()
     configuration = Configuration("acme.example", "127.0.0.1", 0, ("127.0.0.1",), root / "kek", origins=(network.url,))
     made = asyncio.run(initialize(directory, configuration, ADMIN, time.time))
     with (root / "stderr").open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(directory)], stdout=subprocess.PIPE, stderr=errors, text=True, cwd=OUTSIDE
+            [sys.executable, "-c", serve, str(directory)], stdout=subprocess.PIPE, stderr=errors, text=True, cwd=OUTSIDE
         )
     assert process.stdout is not None
     try:

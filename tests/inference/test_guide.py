@@ -18,7 +18,7 @@ FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
 def test_the_commands_of_the_guide_run(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     (declared,) = [fence for language, fence in FENCES if language == "toml"]
     (script,) = [fence for language, fence in FENCES if language == "python"]
-    apply, credential, ask, search = [fence.strip() for language, fence in FENCES if not language]
+    apply, credential, ask, whoami, login, search = [fence.strip() for language, fence in FENCES if not language]
     admin, home = Caller(floor.live.root / "home"), floor.live.root
     profile = ["--profile", floor.profile(ADMIN).name]
     # Where the guide's server is, the simulator stands; the endpoints of other tests are not to be the guide's.
@@ -39,5 +39,9 @@ def test_the_commands_of_the_guide_run(floor: Floor, monkeypatch: pytest.MonkeyP
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "hello\n"), err
     assert floor.upstream.asked[-1][2]["model"] == "llama-3.1-8b"
+    assert (whoami, login) == ("NOMOAT_PROFILE=ada nomoat whoami", "NOMOAT_PROFILE=ada nomoat login")
+    assert "carries      internal" in admin.nomoat("whoami", "--profile", ada.name).out
+    assert admin.nomoat("login", "--profile", ada.name).code == 0
+    assert "carries      none" in admin.nomoat("whoami", "--profile", ada.name).out
     found = admin.nomoat("audit", "search", re.findall(r"'(.*)'", search)[0], "--limit", "5", *profile)
     assert "ada@acme.example" in found.out

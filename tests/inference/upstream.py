@@ -35,6 +35,7 @@ class Simulator:
     asked: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list[Any])
     left: int = 0
     held: bool = False
+    telling: list[str] = field(default_factory=list[str])
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -66,6 +67,8 @@ class Simulator:
         elif model == "bomb":
             content = gzip.compress(b"0" * 1_000_000)
             _raw(writer, 200, content, {"content-encoding": "gzip", "content-type": "application/json"})
+        elif model == "teller":
+            await self._tell(path, body, writer)
         elif body.get("stream"):
             await self._stream(model, reader, writer, anthropic=anthropic)
         else:
@@ -80,6 +83,25 @@ class Simulator:
             )
         await writer.drain()
         return True
+
+    async def _tell(self, path: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        """Say what is to be told, in its pieces: as text, or as a tool's arguments."""
+        pieces = self.telling
+        anthropic = path.endswith("/messages")
+        if not body.get("stream"):
+            whole = _message("teller") if anthropic else _completion("teller", {})
+            if anthropic:
+                whole["content"][0]["text"] = "".join(pieces)
+            else:
+                whole["choices"][0]["message"]["content"] = "".join(pieces)
+            _whole(writer, 200, whole)
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        for event in _told(pieces, anthropic=anthropic, tool=bool(body.get("tools"))):
+            writer.write(b"%x\r\n%s\r\n" % (len(event), event))
+            await writer.drain()
+            await asyncio.sleep(0.001)
+        writer.write(b"0\r\n\r\n")
 
     async def _stream(
         self, model: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, anthropic: bool
@@ -156,6 +178,31 @@ def _message(model: str) -> dict[str, Any]:
     }
 
 
+def _told(pieces: list[str], *, anthropic: bool, tool: bool) -> list[bytes]:
+    if not anthropic:
+        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": piece} for piece in pieces]
+        if tool:
+            function = {"id": "call-1", "type": "function", "function": {"name": "write", "arguments": ""}}
+            begun = {"role": "assistant", "tool_calls": [{"index": 0, **function}]}
+            deltas = [begun, *({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in pieces)]
+        chunk = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "teller"}
+        choices = [{**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+        return [*(f"data: {json.dumps(each)}\n\n".encode() for each in choices), b"data: [DONE]\n\n"]
+    kind = {"type": "tool_use", "id": "t-1", "name": "write", "input": {}} if tool else {"type": "text", "text": ""}
+    said = [
+        {"type": "input_json_delta", "partial_json": piece} if tool else {"type": "text_delta", "text": piece}
+        for piece in pieces
+    ]
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {**_message("teller"), "content": []}},
+        {"type": "content_block_start", "index": 0, "content_block": kind},
+        *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in said),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_stop"},
+    ]
+    return [f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in events]
+
+
 def _delta(model: str, number: int, *, anthropic: bool) -> bytes:
     if anthropic:
         begin = {"type": "message_start", "message": {**_message(model), "content": []}}
@@ -174,10 +221,10 @@ def _delta(model: str, number: int, *, anthropic: bool) -> bytes:
 def simulator() -> Generator[Simulator]:
     """A simulator that runs in a thread of its own, on a free port of loopback."""
     made, loop = Simulator(), asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(made.serve, "127.0.0.1", 0))
-    made.port = server.sockets[0].getsockname()[1]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(made.serve, "127.0.0.1", 0), loop).result(10)
+    made.port = server.sockets[0].getsockname()[1]
     try:
         yield made
     finally:

@@ -39,7 +39,7 @@ GROUPS = {
         *{"DescribeFile", "ReadFile", "ReportLoad"},
     },
     "Query": {"QueryView"},
-    "Infer": {"InvokeModel", "SendPrompt"},
+    "Infer": {"InvokeModel", "SendPrompt", "ReleaseAnswer"},
     "Promote": {"ApproveVersion", "WithdrawVersion", "LowerLabel"},
     "Write": {
         "CreateRepository",
@@ -86,7 +86,7 @@ SUBJECTS = {
     **dict.fromkeys(["ShredVersion"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
     "QueryView": {"View"},
-    "InvokeModel": {"Endpoint", "Source"},
+    **dict.fromkeys(["InvokeModel", "ReleaseAnswer"], frozenset({"Endpoint", "Source"})),
     "SendPrompt": {"Upstream"},
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
     **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),

@@ -4,7 +4,8 @@ Rules: everything that is a text in a request is looked at, wherever its protoco
 what becomes of it is for policies to say.
 """
 
+from nomoat.content.answers import AnswerReader
 from nomoat.content.inspector import Detector, Inspector, Seen, Trace
 from nomoat.content.texts import redacted, texts_of, units_of
 
-__all__ = ["Detector", "Inspector", "Seen", "Trace", "redacted", "texts_of", "units_of"]
+__all__ = ["AnswerReader", "Detector", "Inspector", "Seen", "Trace", "redacted", "texts_of", "units_of"]

@@ -63,13 +63,22 @@ Judge = Callable[[frozenset[Trace]], Iterable[Finding]]
 
 @final
 class Inspector:
-    """Looks at requests."""
+    """Looks at requests and answers. `judge` tells what the traces of a whole one come to."""
 
     def __init__(self, detectors: Sequence[Detector], judge: Judge = lambda _: ()) -> None:
         self._detectors = detectors
-        self._judge = judge
+        self.judge = judge
         self._kept: OrderedDict[tuple[object, ...], Seen] = OrderedDict()
         self._weight = 0
+
+    @property
+    def looks(self) -> bool:
+        """Whether anything is looked for."""
+        return bool(self._detectors)
+
+    def see(self, texts: Sequence[Text]) -> Iterator[Seen]:
+        """What each detector finds in some texts; what traces come to is for `judge` to say."""
+        return (detector.look(texts) for detector in self._detectors)
 
     async def look(self, session: str, body: Mapping[str, object]) -> Content:
         """What is found in a request of this session."""
@@ -97,7 +106,7 @@ class Inspector:
             hits += [hit._replace(path=(*path, *hit.path)) for hit in seen.hits]
             findings |= seen.findings
             traces |= seen.traces
-        findings.update(self._judge(frozenset(traces)) if traces else ())
+        findings.update(self.judge(frozenset(traces)) if traces else ())
         return Content(frozenset(findings), hits) if findings else EMPTY
 
     def _keep(self, key: tuple[object, ...], seen: Seen) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from nomoat.core.principal import Principal
+
 
 @dataclass(slots=True, eq=False)
 class Connection:
@@ -77,7 +79,14 @@ class Proven:
     proof: Proof | None
 
 
-Credential = Bearer | Capability | OneTimeCode | DeviceAssertion | Proof | Proven
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Who was verified already, for an access within an access of theirs; a one-time credential is not spent twice."""
+
+    principal: Principal
+
+
+Credential = Bearer | Capability | OneTimeCode | DeviceAssertion | Proof | Proven | Verified
 
 
 def _ignore(_record: int) -> None:

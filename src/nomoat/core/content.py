@@ -60,8 +60,12 @@ class Content:
     @property
     def residue(self) -> Label | None:
         """The label of what remains when what can be redacted is; None where nothing can."""
-        kept = [finding for finding in self.findings if not finding.redactable]
-        return Label.of(finding.label for finding in kept) if len(kept) < len(self.findings) else None
+        return self.lasting if any(finding.redactable for finding in self.findings) else None
+
+    @property
+    def lasting(self) -> Label:
+        """The label of what cannot be redacted: what can be is found, and can be left out, wherever it comes again."""
+        return Label.of(finding.label for finding in self.findings if not finding.redactable)
 
     @property
     def sources(self) -> tuple[Finding, ...]:

@@ -4,7 +4,8 @@
     ├── Refused             the caller's fault; carries a public reason apart from internal detail
     │   ├── Unauthenticated     no credential, or one that does not verify
     │   ├── NotPermitted        policy said no (or a credential is confined to other operations)
-    │   │   └── StepUpRequired      it said no for the age of the authentication alone
+    │   │   ├── StepUpRequired      it said no for the age of the authentication alone
+    │   │   └── Withheld            what was to be given out has what they may not have
     │   ├── Revoked             the session ended, possibly while serving
     │   ├── NotFound            no such thing, or none that this caller may discover
     │   ├── Malformed           the request is not well formed
@@ -85,6 +86,10 @@ class StepUpRequired(NotPermitted):
     def __init__(self, reason: str, *, max_age: int, detail: str = "") -> None:
         super().__init__(reason, detail=detail)
         self.max_age = max_age
+
+
+class Withheld(NotPermitted):
+    """What was allowed, and is there, has something in it that the caller may not have."""
 
 
 class Revoked(Refused):

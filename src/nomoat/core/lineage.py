@@ -28,6 +28,10 @@ class Label(NamedTuple):
         """Whether this label is as strict as `other`."""
         return self.classification >= other.classification and self.labels >= other.labels
 
+    def __str__(self) -> str:
+        """As a person reads it: the classification, then the labels."""
+        return ", ".join([self.classification.name.lower(), *sorted(self.labels)])
+
     @staticmethod
     def of(labels: Iterable["Label"]) -> "Label":
         """The join of some labels; of none, the one that says nothing."""

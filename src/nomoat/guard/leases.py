@@ -68,8 +68,11 @@ class Leases:
                 lease.revoke(reason)
 
     def in_flight(self) -> list[tuple[Lease, Presented, Operation]]:
-        """Every described lease, with what it is for."""
-        return [(lease, presented, operation) for lease, (presented, operation) in self._described.items()]
+        """Every described lease, with what it is for: as it was decided, once it was."""
+        return [
+            (lease, presented, lease.granted[0].operation if lease.granted else operation)
+            for lease, (presented, operation) in self._described.items()
+        ]
 
     def __len__(self) -> int:
         return sum(len(held) for held in self._by_session.values())

@@ -13,7 +13,16 @@ from dataclasses import replace
 from typing import Final, assert_never, final
 
 from nomoat.core._seal import SEAL
-from nomoat.core.connection import Bearer, Capability, DeviceAssertion, OneTimeCode, Presented, Proof, Proven
+from nomoat.core.connection import (
+    Bearer,
+    Capability,
+    DeviceAssertion,
+    OneTimeCode,
+    Presented,
+    Proof,
+    Proven,
+    Verified,
+)
 from nomoat.core.directory import Directory, Person, Workload
 from nomoat.core.errors import CHALLENGE, Holder, Unauthenticated
 from nomoat.core.operation import JoinWorkload, Operation, RegisterDevice, RenewCertificate
@@ -80,11 +89,14 @@ class Authenticator:
             case Capability():
                 return self._by_capability(credential.secret, now)
             case OneTimeCode():
-                return self._by_code(credential.code, now)
+                found = self._by_code(credential.code, now)
             case DeviceAssertion():
-                return self._by_assertion(credential.token, now)
+                found = self._by_assertion(credential.token, now)
+            case Verified():
+                found = self.refresh(credential.principal)
             case _:
                 assert_never(credential)
+        return found
 
     async def stored(self) -> None:
         """Return when what a replayed code ended is stored, if `authenticate` ended anything."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import final
 
 from nomoat.core.errors import Malformed
+from nomoat.core.lineage import NOTHING, Label
 from nomoat.core.names import parse_subject_name
 from nomoat.core.operation import (
     Enroll,
@@ -47,9 +48,13 @@ class Anchor:
 class Identities:
     """Issues and ends identities, each for a permit."""
 
-    def __init__(self, identity: Identity, anchor: Anchor, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, identity: Identity, anchor: Anchor, carried: Callable[[str], Label], clock: Callable[[], float]
+    ) -> None:
+        """`carried` tells the label that a session carries."""
         self._identity = identity
         self._anchor = anchor
+        self._carried = carried
         self._clock = clock
 
     # -- Resolving ----------------------------------------------------------------------------------
@@ -106,6 +111,7 @@ class Identities:
         """Describe the caller as the gateway knows it."""
         permit.claim(Whoami)
         who = permit.principal
+        carried = self._carried(who.session)
         return {
             "subject": who.subject,
             "spiffe_id": who.identifier,
@@ -115,6 +121,7 @@ class Identities:
             "certificate": who.certificate,
             "key": who.key,
             "session": who.session,
+            "carries": [carried.classification.name.lower(), *sorted(carried.labels)] if carried != NOTHING else [],
             "device": who.device,
             "expires_at": who.expires_at,
         }

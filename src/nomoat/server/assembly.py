@@ -342,7 +342,7 @@ def _resources(
 ) -> Resources:
     declarations, catalog, budgets = Declarations(stores.state, clock), Catalog(stores.state), Budgets(stores.state)
     declared: Callable[[], Directory] = lambda: declarations.current  # noqa: E731  # said a dozen times below
-    identity = _identity(configuration, stores, declarations, clock)
+    identity, sessions = _identity(configuration, stores, declarations, clock), catalog.lineage.sessions
     policies = Policies(stores.state, clock)
     trial = Trial(stores.state, lambda: policies.current, clock)
     sets = PolicySets(
@@ -366,7 +366,7 @@ def _resources(
         trial=trial,
         policy_reading=PolicyReading(stores.state, policies, trial),
         identity=identity,
-        identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), clock),
+        identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), sessions.label, clock),
         catalog=catalog,
         lifecycle=Lifecycle(declared, catalog, signatures, clock, worse_by_name),
         comparing=Comparing(
@@ -380,7 +380,7 @@ def _resources(
         browsing=Browsing(declared, catalog, lambda: policies.current.index.repositories),
         tracing=Tracing(stores.state, declared, catalog, clock),
         reading=Reading(catalog, stores.objects, signatures, clock),
-        inference=inference_of(stores, declared, clock),
+        inference=inference_of(stores, declared, sessions, clock),
         views=Views(declared, catalog, stores.objects, apart.engine, stores.key_of, clock),
         writing=Writing(
             *(catalog, stores.objects, identity.capabilities, clock, apart.scan, worse_by_name),

@@ -11,13 +11,17 @@ from nomoat.resources.inference.registering import Registering
 from nomoat.server.storage import Stores
 from nomoat.stores.credentials import Credentials
 from nomoat.stores.registrations import Registrations
+from nomoat.stores.session_labels import SessionLabels
 from nomoat.stores.upstreams import Upstreams
 
 
-def inference_of(stores: Stores, directory: Callable[[], Directory], clock: Callable[[], float]) -> Inference:
+def inference_of(
+    stores: Stores, directory: Callable[[], Directory], sessions: SessionLabels, clock: Callable[[], float]
+) -> Inference:
     """What may be asked of models, over what a data directory holds."""
     # Of a key that outlives every rotation, and that hashes of contents are made with as well.
     key = hmac.digest(stores.kek.derive("profiles"), b"registered values", "sha256")
     registering = Registering(Registrations(stores.state), key, directory, clock)
     inspector = Inspector([PatternDetector(lambda: registering.current)])
-    return Inference(directory, Upstreams(), Credentials(stores.state, stores.kek), inspector, registering, clock)
+    credentials = Credentials(stores.state, stores.kek)
+    return Inference(directory, Upstreams(), credentials, inspector, registering, sessions, clock)

@@ -1,13 +1,13 @@
 """Lineage in the state: what sessions read, the run that published each version, and the label that it inherits.
 
-Rules: that a session reads a file is stored before its first byte leaves, once a day and label. INVARIANT (join): in the
+Rules: that a session reads a file is stored before its first byte leaves, once a day and label, and in the same transaction
+joined to what the session carries. INVARIANT (join): in the
 transaction that makes a version, it inherits the label of the version before it and of everything that its run has
 read, but for what it read in the same repository and writes there under a declaration as strict. INVARIANT (second person): what a version inherits is lowered in the transaction that finds the one who lowers it
 among nobody who wrote it, or what it came of.
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias, final
@@ -17,8 +17,10 @@ from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from nomoat.core.errors import Conflict, NotFound, NotPermitted
 from nomoat.core.lineage import NOTHING, RUN_S, Label, Lowered, Origin, Read, Run, Source
-from nomoat.core.names import Classification, RepositoryKind, RepositoryName
+from nomoat.core.names import RepositoryKind, RepositoryName
+from nomoat.stores.labels import columns_of, label_of
 from nomoat.stores.revisions import Revision
+from nomoat.stores.session_labels import Grown, SessionLabels, grow
 from nomoat.stores.stages import BY_ITSELF
 from nomoat.stores.state import State
 from nomoat.stores.state.schema import label, origin, reading, repository, revision
@@ -38,7 +40,7 @@ class Lineage:
 
     Labels of versions are in memory whole: most versions inherit nothing, and have none. They follow the state in the
     order of its commits. `known` bounds how many readings are remembered: one that is forgotten is stored again, which
-    changes nothing. `generation` moves when a label is lowered.
+    changes nothing. `sessions` has what each session carries, which what it reads is joined to.
     """
 
     def __init__(self, state: State, known: int = KNOWN) -> None:
@@ -48,7 +50,13 @@ class Lineage:
         self._known: dict[_Key, None] = {}  # the oldest first
         self._pending: dict[_Key, Read] = {}
         self._turn = asyncio.Lock()
-        self.generation = 0
+        self._lowered = 0
+        self.sessions = SessionLabels(state)
+
+    @property
+    def generation(self) -> int:
+        """A number that moves when a version's label is lowered, and when one that a session carries grows."""
+        return self._lowered + self.sessions.generation
 
     def label(self, commit: str) -> Label:
         """What a version inherits."""
@@ -75,13 +83,15 @@ class Lineage:
                 if key in self._known:  # stored with what others read
                     return
                 batch = {**self._pending, key: read}
-                # What is decided on it is decided in a later transaction, which is followed.
-                await self._state.write(partial(_note, batch), lambda _: self._noted(batch), followed=False)
+                # Prompts are decided on what sessions carry; on readings only in a later transaction, which is followed.
+                followed = self.sessions.grows(_joined(batch))
+                await self._state.write(partial(_note, batch), partial(self._noted, batch), followed=followed)
         finally:
             if self._pending.get(key) is read:  # and not that of a request for the same file
                 del self._pending[key]
 
-    def _noted(self, batch: Mapping[_Key, Read]) -> None:
+    def _noted(self, batch: Mapping[_Key, Read], grown: Grown) -> None:
+        self.sessions.follow(grown)
         for key in batch:
             self._pending.pop(key, None)
             self._known[key] = None
@@ -107,7 +117,7 @@ class Lineage:
 
         def follow(_: None) -> None:
             self.learn(of.id, lowered.label)
-            self.generation += 1
+            self._lowered += 1
 
         await self._state.write(change, follow)
 
@@ -216,23 +226,19 @@ def writers(connection: Connection, commit: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def label_of(classification: int, labels: str) -> Label:
-    """A label from its columns."""
-    return Label(Classification(classification), frozenset(json.loads(labels)))
-
-
-def _columns(of: Label) -> dict[str, object]:
-    return {"classification": of.classification.value, "labels": json.dumps(sorted(of.labels))}
-
-
 def _set(connection: Connection, commit: str, now: Lowered, record: int) -> None:
     if connection.scalar(select(revision.c.id).where(revision.c.id == commit)) is None:
         raise NotFound("Revision not found", kind="revision", detail="deleted meanwhile")
     row = {"subject": now.subject, "at": now.at, "reason": now.reason, "record": record}
-    connection.execute(insert(label).values(revision=commit, **row, **_columns(now.label)))
+    connection.execute(insert(label).values(revision=commit, **row, **columns_of(now.label)))
 
 
-def _note(batch: Mapping[_Key, Read], connection: Connection) -> None:
+def _joined(batch: Mapping[_Key, Read]) -> list[tuple[str, Label]]:
+    """What the sessions of some readings carry by them."""
+    return [(read.session, read.label) for read in batch.values()]
+
+
+def _note(batch: Mapping[_Key, Read], connection: Connection) -> Grown:
     rows = [
         {
             "session": read.session,
@@ -244,11 +250,12 @@ def _note(batch: Mapping[_Key, Read], connection: Connection) -> None:
             "digest": read.digest,
             "at": read.at,
             "record": read.record,
-            **_columns(read.label),
+            **columns_of(read.label),
         }
         for (_, _, _, day, _), read in batch.items()
     ]
     connection.execute(insert_or(reading).on_conflict_do_nothing(), rows)
+    return grow(connection, _joined(batch), max(read.at for read in batch.values()))
 
 
 def _labels(connection: Connection) -> dict[str, Label]:

@@ -44,6 +44,7 @@ from nomoat.core.operation.inference import (
     ListRegistrations,
     PlantCanary,
     RegisterValues,
+    ReleaseAnswer,
     RemoveRegistration,
     SealCredential,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "ReadStatus",
     "RegisterDevice",
     "RegisterValues",
+    "ReleaseAnswer",
     "RemoveRegistration",
     "RenewCertificate",
     "ReopenBudget",

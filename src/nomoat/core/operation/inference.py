@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from nomoat.core.content import EMPTY, Content
 from nomoat.core.inference import Call
+from nomoat.core.lineage import NOTHING, Label
 from nomoat.core.names import Classification
 from nomoat.core.operation.base import Operation
 
@@ -24,7 +25,8 @@ class InvokeModel(Operation):
     `body` is the request, parsed once, so that nobody reads it in two ways; `digest` the SHA-256 (hex) of its bytes as
     they came; `stream`: in pieces. `headers` are those of the client that the upstream may see. `content` is what was found
     in it. Each upstream that would answer is decided as `SendPrompt`, with the prompt as it is and, where something of it
-    can be redacted, without that; the first one that may be sent either is asked.
+    can be redacted, without that; the first one that may be sent either is asked. `carried` is the label that the caller's
+    session had when that was decided, None before: what a session reads later is not in a prompt that has been sent.
     """
 
     part: ClassVar[str] = "SendPrompt"
@@ -36,6 +38,7 @@ class InvokeModel(Operation):
     body: Mapping[str, object] = field(repr=False, compare=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     content: Content = EMPTY
+    carried: Label | None = None
 
     @property
     def requested(self) -> str:
@@ -44,7 +47,28 @@ class InvokeModel(Operation):
     @property
     def asked(self) -> Mapping[str, str]:
         found = {"found": self.content.rules} if self.content.findings else {}
-        return {"call": self.call.value, "request": self.digest, **found}
+        carried = {"carried": str(self.carried)} if self.carried not in {None, NOTHING} else {}
+        return {"call": self.call.value, "request": self.digest, **found, **carried}
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAnswer(Operation):
+    """Be given an answer in which something was found.
+
+    `content` is what was found in the answer of `endpoint` up to now, `record` the one that allowed asking.
+    """
+
+    endpoint: str
+    content: Content
+    record: int
+
+    @property
+    def requested(self) -> str:
+        return self.endpoint
+
+    @property
+    def asked(self) -> Mapping[str, str]:
+        return {"found": self.content.rules, "answer_of": str(self.record)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +101,7 @@ class RegisterValues(Operation):
 
     @property
     def asked(self) -> Mapping[str, str]:
-        return {"label": self.label, "classification": str(self.classification)}
+        return {"label": self.label, "classification": self.classification.name.lower()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from nomoat.core.errors import (
     Unanswered,
     Unauthenticated,
     Unavailable,
+    Withheld,
 )
 
 STATUS: Final[dict[type[NoMoatError], int]] = {
@@ -26,6 +27,7 @@ STATUS: Final[dict[type[NoMoatError], int]] = {
     Revoked: 401,
     NotPermitted: 403,
     StepUpRequired: 401,
+    Withheld: 403,
     NotFound: 404,
     Malformed: 400,
     TooLarge: 413,

@@ -51,7 +51,7 @@ class RegistrationEndpoints:
                 {
                     "name": each.name,
                     "kind": each.kind,
-                    "classification": str(each.label.classification),
+                    "classification": each.label.classification.name.lower(),
                     "label": " ".join(sorted(each.label.labels)),
                     "values": each.size,
                     "at": each.at,

@@ -1,16 +1,18 @@
 """Requests of OpenAI's and Anthropic's clients → ListEndpoints and InvokeModel, and answers back as they arrive."""
 
+import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, cast, final
 
 import orjson
 
-from nomoat.core.errors import Malformed, NoMoatError, TooLarge
+from nomoat.core.connection import Presented, Verified
+from nomoat.core.content import Content
+from nomoat.core.errors import Malformed, NoMoatError, NotFound, NotPermitted, TooLarge, Withheld
 from nomoat.core.inference import Call, Dialect
 from nomoat.core.names import parse_endpoint_name, parse_subject_name
-from nomoat.core.operation import InvokeModel, ListEndpoints, SealCredential
+from nomoat.core.operation import InvokeModel, ListEndpoints, ReleaseAnswer, SealCredential
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.guard import Guard
@@ -24,6 +26,7 @@ LARGEST: Final = 32 << 20  # bytes of a request
 MOST_MARKS: Final = 2 << 20  # of the marks that begin a value in it
 DEEPEST: Final = 200  # levels; more than 254 could not be written again
 VALUE_SIZE: Final = 72  # bytes that an empty object takes in memory, in a list of them
+NEGLIGIBLE: Final = 64 << 10  # bytes of an answer that are held, and not counted
 LONGEST_CREDENTIAL: Final = 4096  # characters
 PASSED: Final = {
     Dialect.OPENAI: ("openai-beta",),
@@ -49,23 +52,52 @@ class InferenceEndpoint:
                     body, passed = await exchange.body(LARGEST), _passed(exchange, call.dialect)
                     operation, values = _operation(call, body, passed)
                     hold(len(body) + VALUE_SIZE * values)
-                    content = await self._inference.inspector.look(who.session, operation.body)
-                    return replace(operation, content=content) if content.findings else operation
+                    return await self._inference.look(who, operation)
 
                 async with self._guard.admit(exchange.presented, parse) as permit:
-                    await exchange.attended(self._answer(exchange, permit))
+                    await exchange.attended(self._answer(exchange, permit, hold))
         except NoMoatError as error:
             if not exchange.started or not exchange.streaming:
                 raise
             # The answer began as a stream: its client hears in its own words why it ends.
             await exchange.part(error_event(call.dialect, error), more=False)
 
-    async def _answer(self, exchange: Exchange, permit: Permit[InvokeModel]) -> None:
+    async def _answer(self, exchange: Exchange, permit: Permit[InvokeModel], hold: Callable[[int], None]) -> None:
         answer = await self._inference.invoke(permit)
         try:
-            await _relay(exchange, answer)
+            await self._relay(exchange, permit, answer, hold)
         finally:
             answer.end()
+
+    async def _relay(
+        self, exchange: Exchange, permit: Permit[InvokeModel], answer: Answer, hold: Callable[[int], None]
+    ) -> None:
+        exchange.streaming = answer.streamed
+        more, most = True, NEGLIGIBLE
+        while more:
+            part = await answer.part()
+            if answer.held > most:  # the most that it held at one time counts to its end
+                hold(answer.held - most)
+                most = answer.held
+            if answer.found is not None:
+                # In a task of its own: a revocation ends both accesses, and each task hears of that once.
+                await asyncio.create_task(self._release(exchange, permit, answer, answer.found))
+                continue
+            more = not answer.is_over
+            if not exchange.started:
+                await exchange.start(answer.status, {"Cache-Control": "no-store", **answer.headers})
+            await exchange.part(part, more=more)
+
+    async def _release(self, exchange: Exchange, permit: Permit[InvokeModel], answer: Answer, found: Content) -> None:
+        """Have an answer go on in which something was found, if that is permitted. Raises `Withheld`."""
+        connection, _, protocol, method, _ = exchange.presented
+        presented = Presented(connection, Verified(permit.principal), protocol, method)
+        operation = ReleaseAnswer(answer.endpoint, found, answer.record)
+        try:
+            async with self._guard.admit(presented, operation) as release:
+                await self._inference.release(release, answer)
+        except (NotPermitted, NotFound) as refusal:
+            raise Withheld(f"the answer ends here, for what was found in it: {refusal.reason}") from None
 
     async def _list(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async with self._guard.admit(exchange.presented, ListEndpoints()) as permit:
@@ -105,16 +137,6 @@ class InferenceEndpoint:
             Route("HEAD", "/", "anthropic", None, self._here),
             Route("POST", "/v1/upstreams/{name}/credential", "admin", SealCredential, self._seal),
         ]
-
-
-async def _relay(exchange: Exchange, answer: Answer) -> None:
-    exchange.streaming = answer.streamed
-    await exchange.start(answer.status, {"Cache-Control": "no-store", **answer.headers})
-    more = True
-    while more:
-        part = await answer.part()
-        more = not answer.is_over
-        await exchange.part(part, more=more)
 
 
 def _operation(call: Call, body: bytes, headers: tuple[tuple[str, str], ...]) -> tuple[InvokeModel, int]:

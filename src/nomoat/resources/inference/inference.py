@@ -1,40 +1,47 @@
 """Asking models: an endpoint's name becomes the upstreams that would answer, and one of those that may be is asked.
 
 Rules: an upstream is asked only if policies permit that this prompt is sent there; the next one only if nothing of the
-prompt reached the one before. The client's credential stays here. What is written into the prompt for the upstream is the
-model's name there; the rest is what the client said, as it was parsed once.
+prompt reached the one before. With a prompt goes what its session carries. The client's credential stays here. What is
+written into the prompt for the upstream is the model's name there; the rest is what the client said, as it was parsed once.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, final
 
 import orjson
 
-from nomoat.content import Inspector, redacted
-from nomoat.content.usage import UsageReader
+from nomoat.content import AnswerReader, Inspector, redacted
 from nomoat.core.content import Finding
 from nomoat.core.decision import Withhold
 from nomoat.core.directory import Directory
-from nomoat.core.errors import NotFound, NotPermitted, Unavailable
-from nomoat.core.inference import Dialect, Endpoint, Served, Upstream
-from nomoat.core.lineage import Label
-from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolved, SealCredential, Target
+from nomoat.core.errors import Misuse, NotFound, NotPermitted, Unavailable
+from nomoat.core.inference import Call, Dialect, Endpoint, Served, Upstream
+from nomoat.core.lineage import NOTHING, Label
+from nomoat.core.names import Classification
+from nomoat.core.operation import (
+    InvokeModel,
+    ListEndpoints,
+    Operation,
+    ReleaseAnswer,
+    Resolved,
+    SealCredential,
+    Target,
+)
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
+from nomoat.resources.inference.answers import Answer
 from nomoat.resources.inference.registering import Registering
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.stores.credentials import Credentials
+from nomoat.stores.session_labels import SessionLabels
 from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
-KEPT: Final = frozenset({b"content-type", b"content-length", b"retry-after", b"x-request-id", b"request-id"})
-"""Headers of an upstream's answer that the client sees."""
+WITHOUT_TEXT: Final = frozenset({Call.EMBEDDING, Call.COUNT})
 MOST_OFFERS: Final = 1024  # that are kept for the directory as it is
-EVENTS: Final = "text/event-stream"
 NOT_OURS: Final = frozenset({401, 403, 407})
 """What an upstream answers to a credential of the gateway's, which is none of the client's business."""
 
@@ -56,49 +63,6 @@ class Offer(NamedTuple):
 
 
 @final
-class Answer:
-    """What a model answers, for as long as its permit holds; the record says what was given out.
-
-    `status` and `headers` are the upstream's; `streamed`: the body is events.
-    """
-
-    __slots__ = ("_answer", "_digest", "_permit", "_usage", "headers", "status", "streamed")
-
-    def __init__(self, permit: Permit[InvokeModel], answer: UpstreamAnswer) -> None:
-        self._permit = permit
-        self._answer = answer
-        self.status = answer.status
-        self.headers = answer.headers(KEPT)
-        self.streamed = self.headers.get("content-type", "").startswith(EVENTS)
-        if self.streamed:  # it may end with an event of ours
-            self.headers.pop("content-length", None)
-        self._digest = hashlib.sha256()
-        self._usage = UsageReader(streamed=self.streamed)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all of the body was taken."""
-        return self._answer.is_over
-
-    async def part(self) -> bytes:
-        """The next of the body; b"" after its end. Raises `Revoked`, `Unavailable` when the upstream breaks off."""
-        part = await self._answer.part()
-        if part:
-            self._permit.check()
-            self._digest.update(part)
-            self._usage.feed(part)
-            self._permit.note(bytes=len(part))
-        return part
-
-    def end(self) -> None:
-        """Say for the record what was given out, and let go of the upstream, whose answer ends with this."""
-        self._permit.note(response=self._digest.hexdigest())
-        if (said := self._usage.total()) is not None:
-            self._permit.note(input_tokens=str(said.input), output_tokens=str(said.output))
-        self._answer.end()
-
-
-@final
 class Inference:
     """What may be asked of models."""
 
@@ -109,10 +73,12 @@ class Inference:
         credentials: Credentials,
         inspector: Inspector,
         registering: Registering,
+        sessions: SessionLabels,
         clock: Callable[[], float],
     ) -> None:
-        self.inspector = inspector
         self.registering = registering
+        self._inspector = inspector
+        self._sessions = sessions
         self._directory = directory
         self._offers_of: Directory | None = None
         self._offers: dict[tuple[str, Dialect, tuple[Label, ...]], tuple[EndpointPlace, tuple[Target, ...]]] = {}
@@ -130,9 +96,21 @@ class Inference:
         return {
             ListEndpoints: self.resolve_list,
             InvokeModel: self.resolve_invoke,
+            ReleaseAnswer: self.resolve_release,
             SealCredential: self.resolve_seal,
             **self.registering.resolvers,
         }
+
+    async def look(self, who: Principal, operation: InvokeModel) -> InvokeModel:
+        """The operation with what is found in its prompt, which the caller's session carries from now on.
+
+        Also if it is refused: who sent it has it. Raises `Unavailable` when that cannot be stored.
+        """
+        content = await self._inspector.look(who.session, operation.body)
+        if not content.findings:
+            return operation
+        await self._sessions.join(who.session, content.lasting, self._clock())
+        return replace(operation, content=content)
 
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
         """Resolve to the caller, who asks for itself; the parts are the endpoints."""
@@ -140,13 +118,14 @@ class Inference:
         return Resolved(operation, (target_of(who),), {"place": endpoints}, parts=tuple(map(_target, endpoints)))
 
     def resolve_invoke(self, who: Principal, operation: InvokeModel) -> Resolved[InvokeModel]:
-        """Resolve an endpoint, and what its prompt would be at each upstream. Raises `NotFound`."""
-        del who
+        """Resolve an endpoint, and what its prompt would be at each upstream. Raises `NotFound`, `Unavailable`."""
         directory = self._directory()
         endpoint = directory.endpoints.get(operation.endpoint)
         if endpoint is None:
             raise NotFound(UNKNOWN, kind="model")
-        content, own = operation.content, Label(endpoint.classification, endpoint.labels)
+        # One that was decided already is decided again as it was sent.
+        carried = self._sessions.label(who.session) if operation.carried is None else operation.carried
+        content, own = operation.content, _memorised(endpoint).join(carried)
         said: tuple[Label, ...] = (own,)
         if content.findings:
             residue = content.residue
@@ -154,7 +133,7 @@ class Inference:
         place, parts = self._offered(directory, endpoint, operation.call.dialect, said)
         target = _target(endpoint)
         targets = (target, *map(_source, content.sources)) if content.findings else (target,)
-        return Resolved(operation, targets, {"place": place}, target, UNKNOWN, parts)
+        return Resolved(replace(operation, carried=carried), targets, {"place": place}, target, UNKNOWN, parts)
 
     def _offered(
         self, directory: Directory, endpoint: Endpoint, speaks: Dialect, said: tuple[Label, ...]
@@ -175,6 +154,16 @@ class Inference:
             parts = tuple(_sent(offer.upstream, said[offer.redacted], offer.redacted) for offer in offers)
             found = self._offers[key] = EndpointPlace(endpoint, offers), parts
         return found
+
+    def resolve_release(self, who: Principal, operation: ReleaseAnswer) -> Resolved[ReleaseAnswer]:
+        """Resolve to the endpoint, as confidential as its answer, and to each source found there. Raises `NotFound`."""
+        del who
+        endpoint = self._directory().endpoints.get(operation.endpoint)
+        if endpoint is None:
+            raise NotFound(UNKNOWN, kind="model")
+        label = _memorised(endpoint).join(operation.content.label)
+        answered = _target(endpoint)._replace(classification=label.classification, labels=label.labels)
+        return Resolved(operation, (answered, *map(_source, operation.content.sources)))
 
     def resolve_seal(self, who: Principal, operation: SealCredential) -> Resolved[SealCredential]:
         """Resolve to the directory, which says what upstreams there are."""
@@ -215,12 +204,41 @@ class Inference:
             raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
         if not open_to:
             has = f", as it has {told}: take that out" if (told := operation.content.told) else ""
-            raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}{has}")
+            raise NotPermitted(
+                f"this prompt may be sent to no server of {operation.endpoint}{has}{_carrying(resolved)}"
+            )
+        memorised = _memorised(place.endpoint)
         upstream = await self._first(permit, operation, open_to)
         if upstream.status in NOT_OURS:
             upstream.end()
             raise Unavailable("upstream", "it does not take the gateway's own credential")
-        return Answer(permit, upstream)
+        try:
+            await self._sessions.join(permit.principal.session, memorised, self._clock())
+            reader = self._reader(operation, permit.principal.session, memorised)
+            return Answer(permit, operation.endpoint, upstream, reader)
+        except BaseException:
+            upstream.end()
+            raise
+
+    def _reader(self, operation: InvokeModel, session: str, told: Label) -> AnswerReader | None:
+        """What looks at an answer while it passes; None where nothing is looked for, and it need not be held."""
+        label = told.join(operation.carried or NOTHING).join(operation.content.label)
+        whole, looks = _is_held_whole(label), self._inspector.looks and operation.call not in WITHOUT_TEXT
+        if not whole and not looks:
+            return None
+        return AnswerReader(self._inspector, session, streamed=operation.stream, whole=whole)
+
+    async def release(self, permit: Permit[ReleaseAnswer], answer: Answer) -> None:
+        """Let an answer go on in which something was found; the caller's session carries it from now on.
+
+        Raises `Misuse` when more was found than was decided on, `Unavailable` when the label cannot be stored.
+        """
+        operation = permit.claim(ReleaseAnswer).operation
+        content = operation.content
+        if answer.record != operation.record or answer.found != content:
+            raise Misuse("an answer was released for another one")
+        await self._sessions.join(permit.principal.session, content.lasting, self._clock())
+        answer.go_on(content, whole=_is_held_whole(content.label))
 
     async def _first(
         self,
@@ -253,6 +271,27 @@ class Inference:
         if upstream.dialect is Dialect.ANTHROPIC:
             return {"X-Api-Key": credential}
         return {"Authorization": f"Bearer {credential}"}
+
+
+def _memorised(endpoint: Endpoint) -> Label:
+    """What a model may have memorised, and so tell."""
+    return Label(endpoint.classification, endpoint.labels)
+
+
+def _is_held_whole(label: Label) -> bool:
+    """Whether nothing of an answer with this label may leave before all of it was looked at."""
+    return label.classification >= Classification.RESTRICTED
+
+
+def _carrying(resolved: Resolved[InvokeModel]) -> str:
+    """What a refusal says of what the session carries, where that is more than what was asked and of whom."""
+    carried = resolved.operation.carried or NOTHING
+    if _memorised(place_in(resolved, EndpointPlace).endpoint).join(resolved.operation.content.label).covers(carried):
+        return ""
+    return (
+        f": with it goes what your session read, sent or was told before, which is {carried} (nomoat whoami). Ask a model "
+        "whose servers are cleared for that; for work that has nothing to do with it, log in anew (nomoat login)"
+    )
 
 
 def _target(endpoint: Endpoint) -> Target:

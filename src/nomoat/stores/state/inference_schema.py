@@ -35,3 +35,15 @@ registration: Final = Table(
     Column("by", Text, nullable=False),
     sqlite_strict=True,
 )
+
+# What a session carries, the join of what it read, sent and was told; one that is not here carries nothing.
+session_label: Final = Table(
+    "session_label",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("classification", Integer, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,102 @@
+"""Server-sent events of answers (WHATWG HTML, section 9.2), and the texts in them that a client puts together.
+
+Rules: no protocol's fields are listed but for what tells one text from another. A string below `delta` is a fragment, and
+so are the texts with which a block of Anthropic's or a choice of `completions` comes; what only names something is not.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple, TypeAlias, cast
+
+import orjson
+
+Key: TypeAlias = tuple[object, ...]
+
+_END: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
+_DATA: Final = b"data:"
+_DELTA: Final = "delta"
+_BLOCK: Final = "content_block"  # what a block of Anthropic's begins with; its deltas go on
+_PLACES: Final = ("index", "output_index", "content_index", "summary_index", "item_id")
+_NAMES: Final = frozenset({"type", "role", "id", "name", "signature", "finish_reason", "stop_reason"})
+"""Strings below `delta` that are whole: a client does not put them together."""
+
+
+class Fragment(NamedTuple):
+    """A text of an event. Those with the same `of` are put together by the client; None: it stands by itself."""
+
+    of: Key | None
+    text: str
+
+
+def events_in(raw: bytearray, start: int) -> Iterator[int]:
+    """Where events end in what came; before `start`, none does."""
+    for end in _END.finditer(raw, start):
+        yield end.end()
+
+
+def fragments_of(event: bytes, known: set[str]) -> Iterator[Fragment]:
+    """The texts of an event, those included that are no data, but for `known` ones that stand by themselves."""
+    data: list[bytes] = []
+    for line in event.splitlines():
+        if line.startswith(_DATA):
+            data.append(line[len(_DATA) :])
+        elif line:
+            yield Fragment(None, line.decode("utf-8", "replace"))
+    if not data:
+        return
+    document = data[0] if len(data) == 1 else b"\n".join(data)
+    try:
+        value: object = orjson.loads(document)
+    except orjson.JSONDecodeError:
+        value = None
+    if isinstance(value, dict):
+        yield from _fragments(cast("dict[str, object]", value), known)
+    else:
+        yield Fragment(None, document.decode("utf-8", "replace"))
+
+
+def _fragments(event: Mapping[str, object], known: set[str]) -> Iterator[Fragment]:
+    place = tuple([event.get(name) for name in _PLACES])
+    left: list[tuple[object, Key | None, Key]] = [(event, None, place)]
+    while left:
+        value, of, path = left.pop()
+        if isinstance(value, dict):
+            for name, item in cast("dict[str, object]", value).items():
+                if name not in known:
+                    yield Fragment(None, name)
+                if isinstance(item, str):
+                    key = _key(name, of, path, event)
+                    if key is not None or item not in known:
+                        yield Fragment(key, item)
+                elif isinstance(item, (dict, list)):
+                    named = _DELTA if name == _BLOCK else name
+                    within = (*path, named) if of is not None or named == _DELTA else None
+                    left.append((cast("object", item), within, (*path, named)))
+        else:
+            yield from _entries(cast("list[object]", value), of, path, left)
+
+
+_Left: TypeAlias = list[tuple[object, Key | None, Key]]
+
+
+def _entries(entries: list[object], of: Key | None, path: Key, left: _Left) -> Iterator[Fragment]:
+    """The strings of a list; what else it has is added to what is `left`."""
+    for number, item in enumerate(entries):
+        # An entry says itself which it is; in each event there may be only those that go on.
+        index = cast("dict[str, object]", item).get("index", number) if isinstance(item, dict) else number
+        within = None if of is None else (*path, index)
+        if isinstance(item, str):
+            yield Fragment(within, item)
+        elif isinstance(item, (dict, list)):
+            left.append((cast("object", item), within, (*path, index)))
+
+
+def _key(name: str, of: Key | None, path: Key, event: Mapping[str, object]) -> Key | None:
+    """What a string of an object goes on; None for what stands by itself."""
+    if name in _NAMES:
+        return None
+    if of is not None:
+        return (*path, name)
+    if name == _DELTA:
+        return (*path, event.get("type"))
+    return (*path, name) if name == "text" and "choices" in path else None
