@@ -6,6 +6,7 @@ where its words are whole ones. A canary is found wherever it stands, as its for
 """
 
 import hashlib
+import heapq
 import re
 import sys
 import unicodedata
@@ -57,9 +58,9 @@ class Registration:
         return Finding(f"{kind}:{self.name}", self.label, redactable=not self.canary)
 
     @cached_property
-    def unpacked(self) -> tuple["array[int]", "array[int]"]:
-        """The hashes of beginnings and of whole values."""
-        return _unpacked(self.hashes.steps), _unpacked(self.hashes.whole)
+    def unpacked(self) -> tuple["array[int]", "array[int]", "array[int]"]:
+        """The hashes of first words, of beginnings and of whole values."""
+        return _unpacked(self.hashes.first), _unpacked(self.hashes.steps), _unpacked(self.hashes.whole)
 
 
 class Registered:
@@ -70,8 +71,7 @@ class Registered:
         self._key = key
         self._sets = [each for each in registrations if not each.canary]
         self._canaries = [each for each in registrations if each.canary]
-        first = {each for registration in self._sets for each in _unpacked(registration.hashes.first)}
-        self._first = array("Q", sorted(first))
+        self._first = array("Q", heapq.merge(*(each.unpacked[0] for each in self._sets)))
 
     def find(self, text: str) -> Iterator[Span]:
         """What is registered and stands in a text, by offsets of characters."""
@@ -84,25 +84,28 @@ class Registered:
         for match in _CANARY.finditer(text):
             state = step(self._key, 0, match[0])
             for each in self._canaries:
-                if _has(each.unpacked[1], state):
+                if _has(each.unpacked[2], state):
                     yield Span(match.start(), match.end(), each.finding)
 
     def _find_values(self, text: str) -> Iterator[Span]:
         # Most words of a text begin nothing that is registered: each is looked up once.
         states = {word: step(self._key, 0, word) for word in set(_WORD.findall(text))}
-        begins = {word: state for word, state in states.items() if _has(self._first, state)}
+        begins = {
+            word: [each for each in self._sets if _has(each.unpacked[0], state)]
+            for word, state in states.items()
+            if _has(self._first, state)
+        }
         if not begins:
             return
         words = list(_WORD.finditer(text))
         for place, word in enumerate(words):
-            if (state := begins.get(word[0])) is not None:
-                for each in self._sets:
-                    if end := self._end(each, state, words[place : place + MOST_WORDS]):
-                        yield Span(word.start(), end, each.finding)
+            for each in begins.get(word[0], ()):
+                if end := self._end(each, states[word[0]], words[place : place + MOST_WORDS]):
+                    yield Span(word.start(), end, each.finding)
 
     def _end(self, registration: Registration, state: int, words: Sequence["re.Match[str]"]) -> int:
         """Where the longest value ends that begins with the first of the words; 0 where none does."""
-        steps, whole = registration.unpacked
+        _, steps, whole = registration.unpacked
         end = 0
         for place, word in enumerate(words):
             state = step(self._key, state, word[0]) if place else state

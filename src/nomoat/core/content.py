@@ -18,6 +18,9 @@ KNOWN_FORMS: Final = ("secret:", "personal:")
 """How the names of rules begin that are the same at every gateway."""
 
 
+MOST_NAMED: Final = 64
+
+
 class Finding(NamedTuple):
     """One sort of thing that was found.
 
@@ -67,8 +70,9 @@ class Content:
 
     @property
     def rules(self) -> str:
-        """The names of what was found, as a record keeps them."""
-        return " ".join(sorted({finding.rule for finding in self.findings}))
+        """The names of what was found, as a record keeps them: so many that it has room."""
+        names = sorted({finding.rule for finding in self.findings})
+        return " ".join([*names[:MOST_NAMED], *(["…"] if len(names) > MOST_NAMED else [])])
 
     @property
     def told(self) -> str:
