@@ -41,7 +41,7 @@ def test_what_is_kept_is_there_after_a_restart(tmp_path: Path) -> None:
         await store.keep(row("b", CANARY), permitted, names, in_force.append)
         await store.keep(row("a", size=2, hashes=b"abcdefgh"), permitted, names, in_force.append)
 
-    state = State.open(tmp_path / "state.db", bytes(range(32)))
+    state = State.create(tmp_path / "state.db", bytes(range(32)))
     asyncio.run(keep(state))
     state.close()
     assert in_force == [["a"], ["a", "b"], ["a", "b"]]
@@ -75,7 +75,7 @@ def test_what_is_refused_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mon
             await store.keep(row("c"), permitted, names, in_force.append)
         await store.remove("a", permitted, names, in_force.append)
 
-    state = State.open(tmp_path / "state.db", bytes(range(32)))
+    state = State.create(tmp_path / "state.db", bytes(range(32)))
     try:
         asyncio.run(ask(Registrations(state)))
         assert in_force == [["a"], ["a", "b"], ["b"]]
