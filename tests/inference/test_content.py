@@ -26,16 +26,16 @@ clearance = "internal"
 private = true
 external = true
 [[endpoint]]
-name = "acme/partner"
-classification = "public"
+name = "work/partner"
+classification = "internal"
 served = [{{ upstream = "partner", model = "theirs" }}]
 [[endpoint]]
-name = "acme/both"
-classification = "public"
+name = "work/both"
+classification = "internal"
 served = [{{ upstream = "partner", model = "theirs" }}, {{ upstream = "internal", model = "ours" }}]
 [[endpoint]]
-name = "acme/own"
-classification = "public"
+name = "work/own"
+classification = "internal"
 served = [{{ upstream = "internal", model = "ours" }}]
 """
 WHOLE_OR_NOT = """
@@ -75,29 +75,29 @@ def nomoat(floor: Floor, *arguments: str, who: str = ADMIN) -> Said:
 
 
 def test_a_secret_arrives_redacted_at_an_external_server(floor: Floor, gpt: openai.OpenAI) -> None:
-    where, body = sent(floor, gpt, "acme/both", f"why does {KEY} fail?")
+    where, body = sent(floor, gpt, "work/both", f"why does {KEY} fail?")
     assert (where, body["messages"][0]["content"]) == ("partner", f"why does {MARK} fail?")
     assert floor.outcome["facts"]["redacted"] == "1"
 
 
 def test_it_goes_whole_to_a_server_of_ours_that_is_cleared(floor: Floor, gpt: openai.OpenAI) -> None:
-    where, body = sent(floor, gpt, "acme/own", f"why does {KEY} fail?")
+    where, body = sent(floor, gpt, "work/own", f"why does {KEY} fail?")
     assert (where, body["messages"][0]["content"]) == ("internal", f"why does {KEY} fail?")
     assert "redacted" not in floor.outcome["facts"]
 
 
 @pytest.mark.usefixtures("partners_get_whole_prompts")
 def test_where_policies_forbid_to_redact_another_server_is_asked(floor: Floor, gpt: openai.OpenAI) -> None:
-    where, body = sent(floor, gpt, "acme/both", f"why does {KEY} fail?")
+    where, body = sent(floor, gpt, "work/both", f"why does {KEY} fail?")
     assert (where, body["messages"][0]["content"]) == ("internal", f"why does {KEY} fail?")
     before = len(floor.upstream.asked)
     with pytest.raises(openai.PermissionDeniedError, match="secret:aws-access-key: take that out"):
-        sent(floor, gpt, "acme/partner", f"why does {KEY} fail?")
+        sent(floor, gpt, "work/partner", f"why does {KEY} fail?")
     assert len(floor.upstream.asked) == before
 
 
 def test_personal_data_stays_here(floor: Floor, gpt: openai.OpenAI) -> None:
-    _, body = sent(floor, gpt, "acme/partner", "write to jane.doe@contoso.de of DE89 3704 0044 0532 0130 00, please")
+    _, body = sent(floor, gpt, "work/partner", "write to jane.doe@contoso.de of DE89 3704 0044 0532 0130 00, please")
     said = "write to [redacted: personal:email] of [redacted: personal:iban], please"
     assert body["messages"][0]["content"] == said
 
@@ -126,7 +126,7 @@ PLACES: dict[str, Any] = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_secret_leaves_from_no_place_of_a_request(floor: Floor, gpt: openai.OpenAI, place: str) -> None:
-    where, body = sent(floor, gpt, "acme/partner", "hello", PLACES[place])
+    where, body = sent(floor, gpt, "work/partner", "hello", PLACES[place])
     written = json.dumps(body, ensure_ascii=False)
     assert (where, MARK in written) == ("partner", True), written
     assert KEY not in written
@@ -136,20 +136,20 @@ def test_a_secret_leaves_from_no_place_of_a_request(floor: Floor, gpt: openai.Op
 
 def test_a_private_key_over_many_lines_leaves_no_line(floor: Floor, gpt: openai.OpenAI) -> None:
     pem = SECRETS["private-key"][0]
-    _, body = sent(floor, gpt, "acme/partner", f"what is this?\n{pem}\nthanks")
+    _, body = sent(floor, gpt, "work/partner", f"what is this?\n{pem}\nthanks")
     assert body["messages"][0]["content"] == "what is this?\n[redacted: secret:private-key]\nthanks"
 
 
 def test_a_secret_in_a_key_cannot_be_redacted(floor: Floor, gpt: openai.OpenAI) -> None:
     before = len(floor.upstream.asked)
     with pytest.raises(openai.PermissionDeniedError):
-        sent(floor, gpt, "acme/partner", "hello", extra_body={"metadata": {KEY: "x"}})
+        sent(floor, gpt, "work/partner", "hello", extra_body={"metadata": {KEY: "x"}})
     assert len(floor.upstream.asked) == before
 
 
 def test_what_was_seen_before_is_redacted_again(floor: Floor, gpt: openai.OpenAI) -> None:
     for _ in range(2):
-        _, body = sent(floor, gpt, "acme/partner", f"first {KEY}", "second")
+        _, body = sent(floor, gpt, "work/partner", f"first {KEY}", "second")
         assert [each["content"] for each in body["messages"]] == [f"first {MARK}", "second"]
 
 
@@ -158,11 +158,11 @@ def test_the_record_names_the_rule_and_nobody_the_value(
 ) -> None:
     password = "mIZzhGE3Jsnabmq9xR"
     caplog.set_level(logging.DEBUG)
-    sent(floor, gpt, "acme/partner", f"{KEY} and password={password} of max.muster@web.de")
+    sent(floor, gpt, "work/partner", f"{KEY} and password={password} of max.muster@web.de")
     (record,) = floor.live.records("what InvokeModel", limit=1)
     assert "personal:email secret:assigned secret:aws-access-key" in json.dumps(record)
     with pytest.raises(openai.PermissionDeniedError) as refused:
-        sent(floor, gpt, "acme/partner", "hello", extra_body={"metadata": {f"password={password}": "x"}})
+        sent(floor, gpt, "work/partner", "hello", extra_body={"metadata": {f"password={password}": "x"}})
     held = json.dumps(floor.live.records("what InvokeModel", limit=2)) + str(refused.value) + caplog.text
     for path in (floor.live.root / "gateway").rglob("*"):
         held += path.read_bytes().decode("latin-1") if path.is_file() else ""
@@ -175,7 +175,7 @@ def test_a_canary_goes_nowhere(floor: Floor, gpt: openai.OpenAI) -> None:
     canary = planted.out.strip()
     before = len(floor.upstream.asked)
     for text in (f"summarise: {canary}", f"x{canary.upper()}y", corpus.b64(f"see {canary} there")):
-        for model in ("acme/partner", "acme/own"):
+        for model in ("work/partner", "work/own"):
             with pytest.raises(openai.PermissionDeniedError) as refused:
                 sent(floor, gpt, model, text)
             assert f"this prompt may be sent to no server of {model}" in str(refused.value)
@@ -184,22 +184,22 @@ def test_a_canary_goes_nowhere(floor: Floor, gpt: openai.OpenAI) -> None:
     (record,) = floor.live.records("what InvokeModel", limit=1)
     assert "canary:salaries" in json.dumps(record)
     assert nomoat(floor, "content", "remove", "salaries").code == 0
-    sent(floor, gpt, "acme/own", f"summarise: {canary}")
+    sent(floor, gpt, "work/own", f"summarise: {canary}")
 
 
 def test_registered_values_are_found_from_the_next_request_on(floor: Floor, gpt: openai.OpenAI, tmp_path: Path) -> None:
     text = "is Nightfall  Harbour\nlate? and C-4711-99?"
-    assert sent(floor, gpt, "acme/partner", text)[1]["messages"][0]["content"] == text
+    assert sent(floor, gpt, "work/partner", text)[1]["messages"][0]["content"] == text
     (tmp_path / "names.txt").write_text("Project Zebra\nnightfall harbour\n\nC-4711-99\n")
     settled = ["--label", "projects", "--classification", "confidential"]
     added = nomoat(floor, "content", "add", "names", str(tmp_path / "names.txt"), *settled)
     assert (added.code, added.out) == (0, "prompts are looked through for the 3 values of names\n"), added.err
-    _, body = sent(floor, gpt, "acme/partner", text)
+    _, body = sent(floor, gpt, "work/partner", text)
     said = "is [redacted: value:names]\nlate? and [redacted: value:names]?"
     assert body["messages"][0]["content"] == said
     (tmp_path / "names.txt").write_text("Project Zebra\n")
     assert nomoat(floor, "content", "add", "names", str(tmp_path / "names.txt"), *settled).code == 0
-    assert sent(floor, gpt, "acme/partner", text)[1]["messages"][0]["content"] == text
+    assert sent(floor, gpt, "work/partner", text)[1]["messages"][0]["content"] == text
     listed = nomoat(floor, "content", "list")
     assert "names" in listed.out
     assert "Zebra" not in listed.out

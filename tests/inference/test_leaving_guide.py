@@ -27,15 +27,15 @@ def test_the_commands_of_the_guide_run(
     home, profile = Caller(floor.live.root / "home"), ["--profile", floor.profile(ADMIN).name]
     add, plant, search, listing, remove = [shlex.split(fence.strip())[1:] for language, fence in FENCES if not language]
     (shown,) = [fence.strip() for language, fence in FENCES if language == "text"]
-    _, body = sent(floor, gpt, "acme/partner", "why does AKIAIOSFODNN7ABCDEFG fail?")
+    _, body = sent(floor, gpt, "work/partner", "why does AKIAIOSFODNN7ABCDEFG fail?")
     assert body["messages"][0]["content"] == shown
     assert home.nomoat(*add, *profile).code == 0
-    _, body = sent(floor, gpt, "acme/partner", "a mail to MÜLLER Maschinenbau")
+    _, body = sent(floor, gpt, "work/partner", "a mail to MÜLLER Maschinenbau")
     assert body["messages"][0]["content"] == "a mail to [redacted: value:customers]"
     planted = home.nomoat(*plant, *profile)
     assert planted.code == 0, planted.err
     with pytest.raises(openai.PermissionDeniedError):
-        sent(floor, gpt, "acme/own", f"what is {planted.out}?")
+        sent(floor, gpt, "work/own", f"what is {planted.out}?")
     found = home.nomoat(*search, *profile)
     assert "ada" in found.out, found.err
     listed = home.nomoat(*listing, *profile)
