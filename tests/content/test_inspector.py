@@ -110,3 +110,15 @@ def test_what_is_remembered_is_bounded_by_what_was_found() -> None:
     for number in range(200):
         look({"m": [f"{number} " + "jane.doe@contoso.de " * 900]}, inspector)
     assert sum(seen.weight for seen in inspector._kept.values()) == inspector._weight <= KEPT
+
+
+def test_a_list_of_thousands_is_redacted_where_it_is_and_the_rest_stands() -> None:
+    mails = "".join(f"customer{number}@contoso.de\n" for number in range(40_000))
+    body = {"messages": [{"role": "user", "content": f"who of\n{mails}is it?"}, {"role": "user", "content": "me"}]}
+    hits = look(body).hits
+    assert len(hits) < 40_000
+    first, second = cast("list[dict[str, str]]", redacted(body, hits)["messages"])
+    assert (first["role"], second) == ("user", {"role": "user", "content": "me"})
+    assert first["content"].startswith("who of\n[redacted: personal:email]")
+    assert first["content"].endswith("\nis it?")
+    assert "contoso" not in first["content"]

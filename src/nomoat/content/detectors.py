@@ -16,7 +16,7 @@ from nomoat.content.rules import Span
 from nomoat.content.texts import Text
 from nomoat.core.content import Finding, Hit
 
-MOST_SPANS: Final = 1000  # that are told one by one of what is looked at together
+MOST_SPANS: Final = 4096  # that are told one by one of what is looked at together
 BETWEEN: Final = "\n\n"  # texts; no pattern but that of a private key goes on after an empty line
 RULES: Final = (*secrets.NAMES, *personal.NAMES)
 _FAMILIES: Final = (*secrets.FAMILIES, *personal.FAMILIES)

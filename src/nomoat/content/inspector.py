@@ -14,11 +14,12 @@ from typing import Final, NamedTuple, Protocol, final
 import orjson
 
 from nomoat.content.texts import Text, texts_of, units_of
-from nomoat.core.content import EMPTY, Content, Finding, Hit
+from nomoat.core.content import EMPTY, Content, Finding, Hit, Path
 
 KEPT: Final = 65_536  # units that were looked at and what was found in them, of all sessions
 PIECE: Final = 48 << 10  # characters that are looked at before others run
 EACH: Final = 16  # characters that a text counts for beside its own
+MOST_HITS: Final = 16_384  # of a request that are told one by one
 OVERLAP: Final = 16 << 10
 """Characters that two pieces of one long text share: as many as the longest thing has that is found as a whole."""
 
@@ -86,7 +87,7 @@ class Inspector:
         hits: list[Hit] = []
         findings: set[Finding] = set()
         traces: set[Trace] = set()
-        done = 0
+        done = told = 0
         for path, unit in units_of(body):
             written = orjson.dumps(unit)
             key = (session, hashlib.blake2b(written, digest_size=16).digest(), versions)
@@ -98,7 +99,9 @@ class Inspector:
                         done = 0
                         await asyncio.sleep(0)
                     done += piece.size
-                    found += [piece.whole(detector.look(piece.texts)) for detector in self._detectors]
+                    looked = [piece.whole(detector.look(piece.texts)) for detector in self._detectors]
+                    told += sum(len(each.hits) for each in looked)
+                    found += looked if told <= MOST_HITS else map(_gathered, looked)
                 seen = _joined(found)
                 self._keep(key, seen)
             else:
@@ -125,6 +128,17 @@ def _joined(seen: Sequence[Seen]) -> Seen:
         frozenset(hit.finding for hit in hits).union(*(each.findings for each in seen)),
         frozenset[Trace]().union(*(each.traces for each in seen)),
     )
+
+
+def _gathered(seen: Seen) -> Seen:
+    """What was found, with one hit for each finding in a text: from the first to the last."""
+    spread: dict[tuple[Path, Finding], Hit] = {}
+    for hit in seen.hits:
+        first = spread.setdefault((hit.path, hit.finding), hit)
+        if first is not hit:
+            start, end = min(first.start, hit.start), max(first.end, hit.end)
+            spread[hit.path, hit.finding] = first._replace(start=start, end=end)
+    return Seen(tuple(spread.values()), seen.findings, seen.traces)
 
 
 class Piece(NamedTuple):
