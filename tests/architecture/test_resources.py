@@ -25,7 +25,14 @@ OPERATIONS = {
 EXEMPT = {
     "nomoat.resources.directory.directory.Declarations.listen": "tells the guard when to look again, and nothing else",
     "nomoat.resources.policies.Policies.listen": "the same",
-    "nomoat.resources.inference.inference.Inference.close": "ends connections at the end, and nothing else",
+    "nomoat.resources.inference.inference.Inference.close": "ends connections at the end and stores what is counted, and nothing else",
+    **dict.fromkeys(
+        [
+            f"nomoat.resources.inference.charging.Account.{name}"
+            for name in ("answered", "feed", "ended", "settle", "refuse")
+        ],
+        "counts what passes, and gives nothing out",
+    ),
     "nomoat.resources.repositories.lifecycle.Lifecycle.listen": "tells the guard what to cut, and nothing else",
     "nomoat.resources.repositories.publishing.Publishing.sign": "signs what a commit would leave, and makes none",
     "nomoat.resources.repositories.signatures.Signatures.require": "refuses what does not verify, and gives nothing out",

@@ -38,7 +38,7 @@ from nomoat.core.operation.identity import (
     ValidateCard,
     Whoami,
 )
-from nomoat.core.operation.inference import InvokeModel, ListEndpoints, SealCredential
+from nomoat.core.operation.inference import InvokeModel, ListEndpoints, ReadOwnQuotas, ReadQuotas, SealCredential
 from nomoat.core.operation.keys import ReadKeys, RotateKeys
 from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
 from nomoat.core.operation.metrics import ListMetrics, ReadMetric, ReopenBudget
@@ -93,7 +93,9 @@ __all__ = [
     "ReadLog",
     "ReadManifest",
     "ReadMetric",
+    "ReadOwnQuotas",
     "ReadPolicy",
+    "ReadQuotas",
     "ReadStatus",
     "RegisterDevice",
     "RenewCertificate",

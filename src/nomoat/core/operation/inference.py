@@ -21,7 +21,7 @@ class InvokeModel(Operation):
     """Have a model answer.
 
     `body` is the request, parsed once, so that nobody reads it in two ways; `digest` the SHA-256 (hex) of its bytes as
-    they came; `stream`: in pieces. `headers` are those of the client that the upstream may see. `content` is what was found
+    they came, `size` how many; `stream`: in pieces. `headers` are those of the client that the upstream may see. `content` is what was found
     in it. Each upstream that would answer is decided as `SendPrompt`, with the prompt as it is and, where something of it
     can be redacted, without that; the first one that may be sent either is asked.
     """
@@ -35,6 +35,7 @@ class InvokeModel(Operation):
     body: Mapping[str, object] = field(repr=False, compare=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     content: Content = EMPTY
+    size: int = 0
 
     @property
     def requested(self) -> str:
@@ -44,6 +45,16 @@ class InvokeModel(Operation):
     def asked(self) -> Mapping[str, str]:
         found = {"found": self.content.rules} if self.content.findings else {}
         return {"call": self.call.value, "request": self.digest, **found}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOwnQuotas(Operation):
+    """See the quotas that count the caller's requests, and what is left of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadQuotas(Operation):
+    """See all quotas, of whom they count, and what is left of each."""
 
 
 @dataclass(frozen=True, slots=True)

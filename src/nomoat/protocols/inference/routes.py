@@ -132,6 +132,7 @@ def _operation(call: Call, body: bytes, headers: tuple[tuple[str, str], ...]) ->
         stream=stream is True,
         body=request,
         headers=headers,
+        size=len(body),
     )
 
 

@@ -25,9 +25,12 @@ from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolve
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
+from nomoat.resources.inference.charging import Account, charged
+from nomoat.resources.inference.quotas import QuotaReading
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.stores.credentials import Credentials
+from nomoat.stores.quotas import Quotas
 from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
@@ -74,17 +77,21 @@ class Inference:
         upstreams: Upstreams,
         credentials: Credentials,
         inspector: Inspector,
+        quotas: Quotas,
         clock: Callable[[], float],
     ) -> None:
         self.inspector = inspector
+        self.quotas = QuotaReading(directory, quotas)
+        self._quotas = quotas
         self._directory = directory
         self._upstreams = upstreams
         self._credentials = credentials
         self._clock = clock
 
-    def close(self) -> None:
-        """End the connections to upstreams that are kept."""
+    async def close(self) -> None:
+        """End the connections to upstreams that are kept, and store what was taken of quotas."""
         self._upstreams.close()
+        await self._quotas.close()
 
     @property
     def resolvers(self) -> Mapping[type[Operation], Resolver]:
@@ -93,6 +100,7 @@ class Inference:
             ListEndpoints: self.resolve_list,
             InvokeModel: self.resolve_invoke,
             SealCredential: self.resolve_seal,
+            **self.quotas.resolvers,
         }
 
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
@@ -152,7 +160,8 @@ class Inference:
     async def invoke(self, permit: Permit[InvokeModel]) -> AsyncGenerator[Answer]:
         """Have a model answer; leaving the `with` before the end cancels the upstream.
 
-        Raises `NotPermitted` when the prompt may be sent to no upstream of the endpoint, `Unavailable` when none answers.
+        Raises `NotPermitted` when the prompt may be sent to no upstream of the endpoint, `OverQuota` when a quota has no room
+        for it, `Unavailable` when none answers.
         """
         resolved = permit.claim(InvokeModel, Withhold)
         operation, place = resolved.operation, place_in(resolved, EndpointPlace)
@@ -162,14 +171,22 @@ class Inference:
             raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
         if not open_to:
             raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}")
-        async with AsyncExitStack() as stack:
-            answer = await self._first(stack, permit, operation, open_to)
+        servers = [each.served for each in open_to]
+        async with (
+            charged(self._quotas, self._directory(), permit, operation, servers) as account,
+            AsyncExitStack() as stack,
+        ):
+            answer, served = await self._first(stack, permit, operation, open_to)
             if answer.status in NOT_OURS:
+                if account is not None:
+                    account.refuse()
                 raise Unavailable("upstream", "it does not take the gateway's own credential")
             headers = {name: value for name in KEPT if (value := answer.header(name))}
             streamed = headers.get("content-type", "").startswith(EVENTS)
             # Closed here: where its reader stops, what it says for the record comes before the record.
-            async with aclosing(_noted(permit, answer.parts, UsageReader(streamed=streamed))) as parts:
+            if account is not None:
+                account.answered(served, answer.status, streamed=streamed)
+            async with aclosing(_noted(permit, answer.parts, UsageReader(streamed=streamed), account)) as parts:
                 yield Answer(answer.status, headers, parts, streamed)
 
     async def _first(
@@ -178,8 +195,8 @@ class Inference:
         permit: Permit[InvokeModel],
         operation: InvokeModel,
         offers: Sequence[Offer],
-    ) -> UpstreamAnswer:
-        """The answer of the first upstream that is reached."""
+    ) -> tuple[UpstreamAnswer, Served]:
+        """The answer of the first upstream that is reached, and which that was."""
         failure = Unavailable("upstream", "none is declared")
         for each, upstream, without in offers:
             body = redacted(operation.body, operation.content.hits) if without else operation.body
@@ -195,7 +212,7 @@ class Inference:
             permit.note(upstream=upstream.name, model=each.model, status=str(answer.status))
             if without:
                 permit.note(redacted=str(len(operation.content.hits)))
-            return answer
+            return answer, each
         raise failure
 
     def _shown(self, upstream: Upstream) -> Mapping[str, str]:
@@ -208,7 +225,9 @@ class Inference:
         return {"Authorization": f"Bearer {credential}"}
 
 
-async def _noted(permit: Permit[InvokeModel], parts: AsyncIterator[bytes], usage: UsageReader) -> AsyncGenerator[bytes]:
+async def _noted(
+    permit: Permit[InvokeModel], parts: AsyncIterator[bytes], usage: UsageReader, account: Account | None
+) -> AsyncGenerator[bytes]:
     """The parts of an answer, for as long as the permit holds; the record says what was given out."""
     digest = hashlib.sha256()
     try:
@@ -216,11 +235,17 @@ async def _noted(permit: Permit[InvokeModel], parts: AsyncIterator[bytes], usage
             permit.check()
             digest.update(part)
             usage.feed(part)
+            if account is not None:
+                account.feed(part)
             permit.note(bytes=len(part))
             yield part
+        if account is not None:
+            account.ended()
     finally:
         permit.note(response=digest.hexdigest())
-        if (said := usage.total()) is not None:
+        if account is not None:
+            account.settle(usage)
+        elif (said := usage.total()) is not None:
             permit.note(input_tokens=str(said.input), output_tokens=str(said.output))
 
 
