@@ -56,7 +56,7 @@ GROUPS = {
     "Measure": {"ListMetrics", "ReadMetric"},
     "Administer": {
         *{"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
-        *{"ReopenBudget", "SealCredential", "ReadKeys", "RotateKeys"},
+        *{"ReopenBudget", "SealCredential", "ReadQuotas", "ReadKeys", "RotateKeys"},
     },
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
@@ -66,7 +66,7 @@ GROUPS = {
     "Erase": {"EraseContent", "ShredVersion"},
     "Identify": {
         *{"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
-        *{"ValidateCard", "ListRepositories", "ListEndpoints"},
+        *{"ValidateCard", "ListRepositories", "ListEndpoints", "ReadOwnQuotas"},
     },
 }
 ASKED_BESIDES = {"Discover", "SendPrompt"}  # by the guard, of things that an operation is about
@@ -92,6 +92,7 @@ SUBJECTS = {
     "ApplyDirectory": {"Directory"},
     "ReopenBudget": {"Directory"},
     "SealCredential": {"Directory"},
+    "ReadQuotas": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
     "TryPolicy": {"PolicySet"},
     "ReadPolicy": {"PolicySet"},
