@@ -19,7 +19,7 @@ from tests.inference.conftest import Floor
 ASKED: Any = [{"role": "user", "content": "say hello"}]
 PEOPLE = (
     *("few", "claude-few", "racer", "left", "reader", "talker", "cheap", "elsewhere", "unlucky", "refused"),
-    *("mate", "other-mate", "each-one", "each-two", "greedy", "exact"),
+    *("mate", "other-mate", "each-one", "each-two", "each-shown", "greedy", "exact"),
 )
 DECLARED = """
 [[group]]
@@ -134,7 +134,7 @@ def left(floor: Floor, name: str) -> dict[str, float]:
     """What is left to a caller, by quota and measure."""
     with floor.live.http(name) as client:
         answer = client.get("/v1/quotas").json()
-    return {f"{each['quota']} {each['measure']}": each["left"] for each in answer["quotas"]}
+    return {f"{name} {each['measure']}": each["left"] for each in answer["quotas"] if each["quota"] == name}
 
 
 def newest(floor: Floor, name: str) -> dict[str, Any]:
@@ -300,18 +300,20 @@ def test_what_was_not_sent_is_not_charged(quotas: Floor, http: httpx2.Client) ->
     assert left(quotas, "refused") == {"refused requests": 3}
 
 
-def test_the_command_shows_what_is_left(quotas: Floor) -> None:
+def test_the_command_shows_what_is_left(quotas: Floor, http: httpx2.Client) -> None:
+    hello(gpt(quotas, http, "each-shown"))
     caller = Caller(quotas.live.root / "home")
     own = caller.nomoat("quotas", "--profile", quotas.profile("reader").name)
     assert own.code == 0, own.err
     assert "reader" in own.out
     assert "100,000 tokens a day" in own.out
     assert "racer" not in own.out
-    told = caller.nomoat("quotas", "--json", "--profile", quotas.profile("each-two").name).json()
-    assert told["quotas"] == [
+    told = caller.nomoat("quotas", "--json", "--profile", quotas.profile("each-shown").name).json()
+    rows: Any = told["quotas"]
+    assert [each for each in rows if each["quota"] == "eachs"] == [
         {
             "quota": "eachs",
-            "for": "person:each-two",
+            "for": "person:each-shown",
             "shared": False,
             "endpoint": "",
             "measure": "requests",
@@ -324,8 +326,18 @@ def test_the_command_shows_what_is_left(quotas: Floor) -> None:
     assert refused.code == 1
     assert "racer" not in refused.out + refused.err
     everybody = caller.nomoat("quotas", "--all", "--json", "--profile", quotas.profile(ADMIN).name)
-    rows: Any = json.loads(everybody.out)["quotas"]
+    rows = json.loads(everybody.out)["quotas"]
     assert {"reader", "racer", "eachs"} <= {each["quota"] for each in rows}
-    assert {"person:each-one", "person:each-two"} <= {each["for"] for each in rows}
-    nobody = caller.nomoat("quotas", "--profile", quotas.profile("ada").name)
-    assert (nobody.code, nobody.out) == (0, "")
+    assert "person:each-shown" in {each["for"] for each in rows}
+
+
+def test_a_quota_betrays_no_model_that_its_reader_may_not_ask(quotas: Floor) -> None:
+    about = '[[quota]]\nname = "hidden"\nendpoint = "acme/priced"\nrequests_per_day = 1000000\n'
+    quotas.live.declare(about)
+    seen = {}
+    for name in ("mate", "outsider"):
+        with quotas.live.http(name) as client:
+            seen[name] = client.get("/v1/quotas").text
+    quotas.live.declare(about + "remove = true\n")
+    assert "acme/priced" in seen["mate"]
+    assert "hidden" not in seen["outsider"]

@@ -39,6 +39,11 @@ def _row(each: Mapping[str, object]) -> Sequence[str]:
         str(each.get("quota", "")),
         f"{each.get('for', '')}{shared}",
         str(each.get("endpoint", "")) or "all",
-        f"{number(each, 'limit'):,g} {each.get('measure', '')} a {each.get('period', '')}",
-        f"{number(each, 'left'):,g}",
+        f"{_written(number(each, 'limit'))} {each.get('measure', '')} a {each.get('period', '')}",
+        _written(number(each, "left")),
     )
+
+
+def _written(amount: float) -> str:
+    """A number without an exponent: requests and tokens are whole, costs have six decimals at most."""
+    return f"{amount:,.6f}".rstrip("0").rstrip(".")

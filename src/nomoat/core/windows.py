@@ -35,7 +35,7 @@ class Window:
     def used(self, measure: Measure, now: float) -> int:
         """How much of a measure counts at an instant."""
         oldest = oldest_at(self.period, now)
-        return sum(amounts[measure] for number, amounts in self.slices.items() if number >= oldest)
+        return sum([amounts[measure] for number, amounts in self.slices.items() if number >= oldest])
 
     def wait(self, measure: Measure, wanted: int, most: int, now: float) -> float:
         """Seconds until there is room for what is wanted, which is at most `most`; 0 when there is."""
@@ -52,7 +52,8 @@ class Window:
     def take(self, amounts: tuple[int, int, int], number: int) -> None:
         """Count amounts in a slice; negative ones give back, never more than there is."""
         held = self.slices.setdefault(number, [0, 0, 0])
-        held[:] = [max(0, each + more) for each, more in zip(held, amounts, strict=True)]
+        for measure, more in enumerate(amounts):
+            held[measure] = max(0, held[measure] + more)
 
     def forget(self, now: float) -> None:
         """Let go of slices that count no more."""

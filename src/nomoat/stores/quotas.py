@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, final
 
 from sqlalchemy import Connection, delete, func, select
@@ -56,6 +57,11 @@ class _Book:
     def __init__(self, windows: dict[Period, Window]) -> None:
         self.windows = windows
         self.open = 0  # charges that are not settled
+
+    def forget(self, now: float) -> None:
+        """Let go of slices that count no more."""
+        for window in self.windows.values():
+            window.forget(now)
 
 
 @final
@@ -144,32 +150,31 @@ class Quotas:
         """Take from all of these meters or none, and add what was taken to `parts`. Raises `OverQuota`, `Unavailable`."""
         now = self._now()
         books = [self._book(meter) for meter in meters]
-        waits = [
-            (
-                book.windows[limit.period].wait(
-                    limit.measure, min(amounts[limit.measure], limit.most), limit.most, now
-                ),
-                n,
-                limit,
-            )
-            for n, (meter, book) in enumerate(zip(meters, books, strict=True))
-            for limit in meter.quota.limits
-        ]
-        longest, number, limit = max(waits, key=lambda each: each[0])
-        if longest > 0:
-            window = books[number].windows[limit.period]
-            raise _refusal(
-                meters[number], limit, amounts, window.used(limit.measure, now), longest + now - self._clock()
-            )
+        self._require_room(meters, books, amounts, now)
+        first = not parts
         for meter, book in zip(meters, books, strict=True):
-            first = not any(part.place[:2] == (meter.quota.name, meter.subject) for part in parts)
             book.open += first
-            for period, capped in _capped(meter, amounts).items():
-                place = _Place(meter.quota.name, meter.subject, period, slice_at(period, now))
-                book.windows[period].take(capped, place.slice)
-                parts.append(_Part(place, capped))
-                if self._touch(meter, place):
+            for period, limits in _by_period(meter.quota.limits):
+                taken = [0, 0, 0]
+                for limit in limits:
+                    taken[limit.measure] = min(amounts[limit.measure], limit.most)
+                part = _Part(_Place(meter.quota.name, meter.subject, period, slice_at(period, now)), Amounts(*taken))
+                book.windows[period].take(part.amounts, part.place.slice)
+                parts.append(part)
+                if self._touch(limits, part.place):
                     self._start()
+
+    def _require_room(self, meters: Sequence[Meter], books: Sequence[_Book], amounts: Amounts, now: float) -> None:
+        """Raise `OverQuota` for the limit that has to be waited for the longest, where one has no room."""
+        longest, refusal = 0.0, None
+        for meter, book in zip(meters, books, strict=True):
+            for limit in meter.quota.limits:
+                window, wanted = book.windows[limit.period], min(amounts[limit.measure], limit.most)
+                if (wait := window.wait(limit.measure, wanted, limit.most, now)) > longest:
+                    longest, refusal = wait, (meter, limit, window.used(limit.measure, now))
+        if refusal is not None:
+            meter, limit, used = refusal
+            raise _refusal(meter, limit, amounts, used, longest + now - self._clock())
 
     def keep(self, meters: Sequence[Meter]) -> None:
         """Count that what a charge took stays taken."""
@@ -182,11 +187,11 @@ class Quotas:
         for meter in meters:
             book = self._book(meter)
             book.open -= 1
-            for period in {limit.period for limit in meter.quota.limits}:
-                measures = {limit.measure for limit in meter.quota.limits if limit.period is period}
-                mine = [part for part in parts if part.place[:3] == (meter.quota.name, meter.subject, period)]
-                for measure in measures:
-                    self._adjust(book, mine, measure, amounts[measure], now)
+            mine = [part for part in parts if part.place[:2] == (meter.quota.name, meter.subject)]
+            for limit in meter.quota.limits:
+                of = [part for part in mine if part.place.period is limit.period] if len(mine) > 1 else mine
+                if sum(part.amounts[limit.measure] for part in of) != amounts[limit.measure]:
+                    self._adjust(book, of, limit.measure, amounts[limit.measure], now)
         if self._later is None and self._dirty:
             self._later = asyncio.get_running_loop().call_later(SETTLED_S, self._start)
 
@@ -217,8 +222,6 @@ class Quotas:
             if len(self._books) >= MOST_OPEN:
                 self._put_away()
             book = self._books[key] = self._load(*key)
-        for window in book.windows.values():
-            window.forget(self._latest)
         return book
 
     def _load(self, name: str, subject: str) -> _Book:
@@ -245,17 +248,16 @@ class Quotas:
         held = book.windows[place.period].slices.get(place.slice) if book else None
         return None if held is None else Amounts(*held)
 
-    def _touch(self, meter: Meter, place: _Place) -> bool:
+    def _touch(self, limits: Sequence[Limit], place: _Place) -> bool:
         """Whether a slice is to be stored: where what is stored of it is used up, or soon will be."""
         taken, stored = self._taken(place) or Amounts(), self._stored.get(place, Amounts())
+        if all(taken[each.measure] + each.most // AHEAD // 2 <= stored[each.measure] for each in limits):
+            return False
         ahead = [0, 0, 0]
-        for limit in meter.quota.limits:
-            if limit.period is place.period:
-                ahead[limit.measure] = limit.most // AHEAD
-        near = any(used + spare // 2 > kept for used, spare, kept in zip(taken, ahead, stored, strict=True))
-        if near:
-            self._dirty[place] = Amounts(*ahead)
-        return near
+        for limit in limits:
+            ahead[limit.measure] = limit.most // AHEAD
+        self._dirty[place] = Amounts(*ahead)
+        return True
 
     def _uncovered(self, parts: Sequence[_Part]) -> bool:
         """Whether more was taken of these slices than is stored."""
@@ -290,6 +292,8 @@ class Quotas:
                     self._stored[place] = Amounts(*map(min, self._stored.get(place, Amounts()), amounts))
                     rows.append({"quota": place.name, **place._asdict(), **amounts._asdict()})
             now = self._latest
+            for book in self._books.values():
+                book.forget(now)
             try:
                 # Not followed: a state without it is no older than what the log knows, and forgets what was taken at most.
                 await self._state.write(lambda connection: _keep(connection, rows, now), followed=False)
@@ -316,13 +320,11 @@ def _latest(connection: Connection) -> float:
     return max((float(slice_ * SECONDS[Period(period)]) for period, slice_ in connection.execute(newest)), default=0.0)
 
 
-def _capped(meter: Meter, amounts: Amounts) -> Mapping[Period, Amounts]:
-    """What a meter is charged, by period."""
-    charged: dict[Period, Amounts] = {}
-    for limit in meter.quota.limits:
-        more = _only(limit.measure, min(amounts[limit.measure], limit.most))
-        charged[limit.period] = Amounts(*map(sum, zip(charged.get(limit.period, Amounts()), more, strict=True)))
-    return charged
+@lru_cache(maxsize=1024)
+def _by_period(limits: tuple[Limit, ...]) -> Sequence[tuple[Period, Sequence[Limit]]]:
+    """Limits by the period that they are of."""
+    periods = sorted({limit.period for limit in limits})
+    return [(period, [limit for limit in limits if limit.period is period]) for period in periods]
 
 
 def _only(measure: Measure, amount: int) -> Amounts:

@@ -51,6 +51,8 @@ class InvokeModel(Operation):
 class ReadOwnQuotas(Operation):
     """See the quotas that count the caller's requests, and what is left of them."""
 
+    part: ClassVar[str] = "InvokeModel"
+
 
 @dataclass(frozen=True, slots=True)
 class ReadQuotas(Operation):

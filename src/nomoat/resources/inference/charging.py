@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Final, final
 
 from nomoat.content.estimates import Passing, expected
-from nomoat.content.usage import UsageReader
+from nomoat.content.usage import Usage, UsageReader
 from nomoat.core.directory import Directory
 from nomoat.core.errors import OverQuota, UsedUp
-from nomoat.core.inference import FREE, Served
+from nomoat.core.inference import FREE, Call, Served
 from nomoat.core.operation import InvokeModel
 from nomoat.core.permit import Permit
 from nomoat.core.quotas import Amounts, Measure, meters_of, written
@@ -26,12 +26,12 @@ STEP: Final = 1_024  # tokens that a stream takes more at a time
 class Account:
     """An answer that quotas count, and what it is charged."""
 
-    def __init__(self, permit: Permit[InvokeModel], operation: InvokeModel, charge: Charge) -> None:
+    def __init__(self, permit: Permit[InvokeModel], call: Call, may: Usage, charge: Charge) -> None:
         self._permit = permit
         self._charge = charge
-        self._call = operation.call
-        self._expected = expected(operation.call, operation.body, operation.size)
-        self._room = self._expected.output
+        self._call = call
+        self._expected = may
+        self._room = may.output
         self._price = FREE
         self._streamed = False
         self._passing: Passing | None = None
@@ -97,7 +97,7 @@ async def charged(
     except OverQuota as over:
         permit.note(quota=over.quota)
         raise
-    account = Account(permit, operation, charge)
+    account = Account(permit, operation.call, may, charge)
     try:
         yield account
     except Unsent:

@@ -27,6 +27,7 @@ from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
 from nomoat.resources.inference.charging import Account, charged
 from nomoat.resources.inference.quotas import QuotaReading
+from nomoat.resources.inference.targets import endpoint_target
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.stores.credentials import Credentials
@@ -106,7 +107,9 @@ class Inference:
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
         """Resolve to the caller, who asks for itself; the parts are the endpoints."""
         endpoints = tuple(endpoint for _, endpoint in sorted(self._directory().endpoints.items()))
-        return Resolved(operation, (target_of(who),), {"place": endpoints}, parts=tuple(map(_target, endpoints)))
+        return Resolved(
+            operation, (target_of(who),), {"place": endpoints}, parts=tuple(map(endpoint_target, endpoints))
+        )
 
     def resolve_invoke(self, who: Principal, operation: InvokeModel) -> Resolved[InvokeModel]:
         """Resolve an endpoint, and what its prompt would be at each upstream. Raises `NotFound`."""
@@ -126,7 +129,7 @@ class Inference:
         )
         place = EndpointPlace(endpoint, [offer for offer, _ in offers])
         parts = tuple(part for _, part in offers)
-        target = _target(endpoint)
+        target = endpoint_target(endpoint)
         targets = (target, *map(_source, content.sources))
         return Resolved(operation, targets, {"place": place}, target, UNKNOWN, parts)
 
@@ -247,18 +250,6 @@ async def _noted(
             account.settle(usage)
         elif (said := usage.total()) is not None:
             permit.note(input_tokens=str(said.input), output_tokens=str(said.output))
-
-
-def _target(endpoint: Endpoint) -> Target:
-    return Target(
-        kind="Endpoint",
-        id=endpoint.name,
-        name=endpoint.name,
-        classification=endpoint.classification,
-        labels=endpoint.labels,
-        owner_group=endpoint.owner_group,
-        owner_person=endpoint.owner_person,
-    )
 
 
 def _sent(upstream: Upstream, label: Label, without: bool) -> Target:
