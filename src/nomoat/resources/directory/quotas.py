@@ -57,7 +57,7 @@ def parse_price(value: object) -> Price | None:
     if value is None:
         return None
     table = as_table(value)
-    if table is None or set(table) != _PRICE_FIELDS:
+    if table is None or {*table} ^ _PRICE_FIELDS:
         raise Malformed("price is written { input = 3.0, output = 15.0 }: what a million tokens cost")
     return Price(_money(table["input"], "input", 0), _money(table["output"], "output", 0))
 

@@ -5,6 +5,7 @@ others took together, but not who. Of whom else something is counted is told to 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, final
 
 from nomoat.core.decision import Withhold
@@ -28,6 +29,13 @@ class Standing(NamedTuple):
     used: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Mine:
+    """The quotas that count a caller's requests."""
+
+    quotas: Sequence[Quota]
+
+
 @final
 class QuotaReading:
     """What may be seen of quotas."""
@@ -47,7 +55,7 @@ class QuotaReading:
         mine = tuple(each for _, each in sorted(directory.quotas.items()) if each.is_for(who))
         about = sorted({each.endpoint for each in mine if each.endpoint})
         parts = tuple(endpoint_target(directory.endpoints[name]) for name in about)
-        return Resolved(operation, (target_of(who),), {"place": mine}, parts=parts)
+        return Resolved(operation, (target_of(who),), {"place": _Mine(mine)}, parts=parts)
 
     def resolve_all(self, who: Principal, operation: ReadQuotas) -> Resolved[ReadQuotas]:
         """Resolve to the directory, which says what quotas there are."""
@@ -61,7 +69,7 @@ class QuotaReading:
         resolved = permit.claim(ReadOwnQuotas, Withhold)
         subject, withheld = permit.principal.subject, withheld_parts(permit.allow.obligations)
         unknown = {part.id for number, part in enumerate(resolved.parts) if number in withheld}
-        mine: tuple[Quota, ...] = place_in(resolved, tuple)
+        mine = place_in(resolved, _Mine).quotas
         seen = [each for each in mine if each.endpoint not in unknown]
         return self._standing(Meter(each, subject if each.each else "") for each in seen)
 
