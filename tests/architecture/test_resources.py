@@ -25,11 +25,13 @@ OPERATIONS = {
 EXEMPT = {
     "nomoat.resources.directory.directory.Declarations.listen": "tells the guard when to look again, and nothing else",
     "nomoat.resources.policies.Policies.listen": "the same",
-    "nomoat.resources.inference.inference.Inference.close": "ends connections at the end and stores what is counted, and nothing else",
+    "nomoat.resources.inference.inference.Answer.part": "is of an answer that a permit was claimed for, and asks it each time",
+    "nomoat.resources.inference.inference.Answer.end": "ends that answer, and gives nothing out",
+    "nomoat.resources.inference.inference.Inference.close": "ends connections and stores what was counted, at the end",
     **dict.fromkeys(
         [
             f"nomoat.resources.inference.charging.Account.{name}"
-            for name in ("answered", "feed", "ended", "settle", "refuse")
+            for name in ("answered", "feed", "settle", "refuse", "lose")
         ],
         "counts what passes, and gives nothing out",
     ),

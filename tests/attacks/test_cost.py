@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from nomoat.core.connection import Connection, Presented
-from nomoat.core.errors import Disconnected, Malformed, NotPermitted, Revoked, TooLarge, Unavailable
+from nomoat.core.errors import Malformed, NotPermitted, Revoked, TooLarge, Unavailable
 from nomoat.core.lineage import Label
 from nomoat.core.operation import (
     ApplyDirectory,
@@ -179,21 +179,6 @@ def test_attack_bodies_of_many_requests_share_what_memory_there_is() -> None:
         assert held.left == 10_000
 
     asyncio.run(run())
-
-
-def test_attack_a_body_that_stops_arriving_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It held its place, and what had arrived of it, until the session was over."""
-    monkeypatch.setattr("nomoat.protocols.http.exchange.BODY_TIMEOUT_S", 0.05)
-
-    async def silent() -> dict[str, object]:
-        await asyncio.Event().wait()
-        return {}
-
-    held = Held()
-    stalled = exchange(silent, held)
-    with pytest.raises(Disconnected):
-        asyncio.run(stalled.body(1000))
-    assert stalled.presented.connection.closed
 
 
 def test_attack_lines_without_an_end_share_what_memory_there_is() -> None:

@@ -83,8 +83,14 @@ def words(*parts: bytes) -> Said:
 
 
 async def asked(servers: Upstreams, upstream: Upstream, body: bytes = b"{}") -> tuple[int, bytes]:
-    async with servers.ask(upstream, "chat/completions", {}, body) as answer:
-        return answer.status, b"".join([part async for part in answer.parts])
+    answer = await servers.ask(upstream, "chat/completions", {}, body)
+    try:
+        parts: list[bytes] = []
+        while part := await answer.part():
+            parts.append(part)
+        return answer.status, b"".join(parts)
+    finally:
+        answer.end()
 
 
 async def failure(said: Said, body: bytes = b"{}") -> str:

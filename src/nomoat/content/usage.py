@@ -79,10 +79,10 @@ class UsageReader:
             return
         found = _object(value)
         # OpenAI: at the top, or in `response`; Anthropic: at the top, or in `message`.
-        for holder in (found, _object(found.get("response")), _object(found.get("message"))):
-            usage = _object(holder.get("usage"))
-            self._input = max(self._input, _count(usage, _INPUT))
-            self._output = max(self._output, _count(usage, _OUTPUT))
+        for holder in (found, found.get("response"), found.get("message")):
+            if usage := _object(_object(holder).get("usage")):
+                self._input = max(self._input, _count(usage, _INPUT))
+                self._output = max(self._output, _count(usage, _OUTPUT))
 
 
 def _object(value: object) -> Mapping[str, object]:

@@ -14,13 +14,15 @@ class Connection:
     """One client connection, shared by the requests on it.
 
     `source` is the peer's address without port, `certificate` the verified client certificate
-    (DER) or None, `closed` turns true when the peer left, `abort` resets the socket at once.
+    (DER) or None, `closed` turns true when the peer left, `abort` resets the socket at once. `left` is called when the
+    peer leaves; whoever works for an answer sets it for that time.
     """
 
     source: str
     certificate: bytes | None = field(default=None, repr=False)
     closed: bool = False
     abort: Callable[[], None] = field(default=lambda: None, repr=False)
+    left: Callable[[], object] | None = field(default=None, repr=False)
 
     def cut(self) -> None:
         """Reset the connection without draining what the kernel still holds."""

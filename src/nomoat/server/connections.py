@@ -1,8 +1,8 @@
 """The HTTP server's connections: uvicorn's, plus what the path must know of them.
 
 Rules: the client certificate comes from this connection's handshake and nowhere else. Header floods,
-unparsable requests, too many of them ahead of their answers and clients that never finish their headers
-are ended and counted. What is told of a request is never in the place of another one's answer.
+unparsable requests, too many of them ahead of their answers and clients that never finish their headers,
+or a body, are ended and counted. What is told of a request is never in the place of another one's answer.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ NEVER: Final = math.inf
 MOST_HEADER_BYTES: Final = 32 * 1024
 MOST_WAITING: Final = 16  # requests that were sent ahead of the answer to the one before them
 HEADER_TIMEOUT_S: Final = 15.0
+BODY_TIMEOUT_S: Final = 60.0  # without a further byte of a body that somebody waits for
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with a time of zero: reset instead of drain
 
 Counted = Callable[[str, str], None]  # (source, reason)
@@ -50,7 +51,8 @@ class GatewayConnection(HttpToolsProtocol):
         self._count = count
         self._left = left
         self._header_bytes = 0
-        self._due = NEVER  # when the headers that are awaited must be complete
+        self._due = NEVER  # when the headers that are awaited must be complete, or more of a body be here
+        self._owed = False  # the rest of a body
         self._timer: asyncio.TimerHandle | None = None
         self._excess = ""
         self._trailers = False
@@ -68,6 +70,8 @@ class GatewayConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connection.closed = True
+        if self._connection.left is not None:
+            self._connection.left()
         self._left(self._peer)
         if self._timer is not None:
             self._timer.cancel()
@@ -97,14 +101,22 @@ class GatewayConnection(HttpToolsProtocol):
         self._admit_header(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
-        self._due = NEVER
+        self._owed = True
+        self._due = self.loop.time() + BODY_TIMEOUT_S
         self._trailers = True
         if len(self.pipeline) >= MOST_WAITING:
             self._excess = "pipeline-overflow"
             raise httptools.HttpParserError("too many requests ahead of their answers")
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        self._owed = False
+        self._due = NEVER
+        super().on_message_complete()
+
     def on_response_complete(self) -> None:
+        if self._owed:  # nobody waits for it any more
+            self._due = NEVER
         super().on_response_complete()
         if self.pipeline:  # uvicorn reads on after each answer, however many requests wait already
             self.flow.pause_reading()
@@ -113,6 +125,8 @@ class GatewayConnection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         super().data_received(data)
+        if self._owed and self._due < NEVER:
+            self._due = self.loop.time() + BODY_TIMEOUT_S
         if self._due == NEVER and self.timeout_keep_alive_task is None and self._is_answered():
             # An empty line, or more of a body that was answered before its end, begins no request.
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -145,8 +159,10 @@ class GatewayConnection(HttpToolsProtocol):
 
     def _look(self) -> None:
         self._timer = None
+        if self._owed and self.flow.read_paused:  # it is we who are slow
+            self._due = self.loop.time() + BODY_TIMEOUT_S
         if self._due <= self.loop.time():
-            self._count(self._connection.source, "headers-too-late")
+            self._count(self._connection.source, "body-too-late" if self._owed else "headers-too-late")
             self._connection.cut()
         elif self._due < NEVER:
             self._timer = self.loop.call_at(self._due, self._look)

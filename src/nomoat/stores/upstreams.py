@@ -10,9 +10,8 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Final, final
 from urllib.parse import urlsplit
 
@@ -33,17 +32,41 @@ EMBEDDED: Final = tuple(
 """Addresses that have another one in them, or were private once (RFC 4291, 6052, 8215, 3056, 3879)."""
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class UpstreamAnswer:
-    """An answer's status, headers (names in lower case), and its body as it arrives; raises `Unavailable` when it breaks off."""
+    """An answer's status, headers, and its body as it arrives. `end` has to be called."""
 
-    status: int
-    headers: Sequence[tuple[str, str]]
-    parts: AsyncIterator[bytes]
+    __slots__ = ("_connection", "_headers", "_pool", "_upstream", "status")
 
-    def header(self, name: str) -> str:
-        """The first header of this name, '' without one."""
-        return next((value for each, value in self.headers if each == name), "")
+    def __init__(self, upstream: Upstream, pool: Pool, connection: ServerConnection, head: Head) -> None:
+        self._upstream = upstream
+        self._pool = pool
+        self._connection = connection
+        self.status = head.status
+        self._headers = head.headers
+
+    def headers(self, names: Collection[bytes]) -> dict[str, str]:
+        """Those of its headers that have these names (in lower case), the first of each."""
+        found = {name: value for name, value in reversed(self._headers) if value and name in names}
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in found.items()}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of the body was taken."""
+        return self._connection.is_over
+
+    async def part(self) -> bytes:
+        """The next of the body; b"" after its end. Raises `Unavailable` when it breaks off."""
+        try:
+            return await self._connection.part(SILENT_S)
+        except TimeoutError:
+            raise _failed(self._upstream, f"said nothing for {SILENT_S:g} s") from None
+        except Broken:
+            raise _failed(self._upstream, "broke off its answer") from None
+
+    def end(self) -> None:
+        """Keep the connection for the next request, or end it where the answer was not read to its end."""
+        self._pool.give_back(self._connection)
 
 
 class Unsent(Unavailable):
@@ -60,30 +83,18 @@ class Upstreams:
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._pools: dict[Upstream, Pool] = {}
 
-    @asynccontextmanager
-    async def ask(
-        self, upstream: Upstream, path: str, headers: Mapping[str, str], body: bytes
-    ) -> AsyncGenerator[UpstreamAnswer]:
-        """POST a JSON `body` to `path` below the upstream's address; leaving the `with` ends what is still coming.
+    async def ask(self, upstream: Upstream, path: str, headers: Mapping[str, str], body: bytes) -> UpstreamAnswer:
+        """POST a JSON `body` to `path` below the upstream's address; the answer has to be ended.
 
         Raises `Unsent` when it was not reached, `Unavailable` when it gave no answer that can be passed on.
         """
         pool = self._pool(upstream)
-        request = _request(upstream, path, headers, body)
-        del body  # it may be large, and the answer may take long
-        connection, head = await self._exchange(pool, upstream, request)
-        del request
-        try:
-            if head.status in REDIRECTS:
-                raise _failed(upstream, "answers with a redirect, which is not followed")
-            if head.status not in ANSWERS:
-                raise _failed(upstream, f"answers with the status {head.status}, which means nothing")
-            if any(name in PACKED and value.lower() != PACKED[name] for name, value in head.headers):
-                raise _failed(upstream, "answers compressed, which was not asked for")
-            told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
-            yield UpstreamAnswer(head.status, told, _parts(connection, upstream))
-        finally:
-            pool.give_back(connection)  # or ends it, where the answer was not read to its end
+        connection, head = await self._exchange(pool, upstream, _request(upstream, path, headers, body))
+        why = _unusable(head)
+        if why:
+            connection.abort()
+            raise _failed(upstream, why)
+        return UpstreamAnswer(upstream, pool, connection, head)
 
     def close(self) -> None:
         """End the connections that are kept."""
@@ -121,35 +132,43 @@ class Upstreams:
         raise _failed(upstream, "gave no answer")
 
 
-async def _parts(connection: ServerConnection, upstream: Upstream) -> AsyncIterator[bytes]:
-    parts = connection.parts()
-    while True:
-        try:
-            async with asyncio.timeout(SILENT_S):
-                part = await anext(parts)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise _failed(upstream, f"said nothing for {SILENT_S:g} s") from None
-        except Broken:
-            raise _failed(upstream, "broke off its answer") from None
-        yield part
+def _unusable(head: Head) -> str:
+    """Why an answer cannot be passed on; '' where it can."""
+    if head.status in REDIRECTS:
+        return "answers with a redirect, which is not followed"
+    if head.status not in ANSWERS:
+        return f"answers with the status {head.status}, which means nothing"
+    if any(name in PACKED and value.lower() != PACKED[name] for name, value in head.headers):
+        return "answers compressed, which was not asked for"
+    return ""
 
 
 def _request(upstream: Upstream, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    return b"%s%sContent-Length: %d\r\n\r\n%s" % (
+        _head(upstream, path),
+        _fields(headers),
+        len(body),
+        body,
+    )
+
+
+@lru_cache(maxsize=MOST_POOLS)
+def _head(upstream: Upstream, path: str) -> bytes:
     parts = urlsplit(upstream.url)
-    fields = {
+    own = {
         "Host": parts.netloc,
         "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
         "Accept-Encoding": "identity",
         "User-Agent": f"nomoat/{__version__}",
-        **headers,
     }
-    lines = [f"POST {parts.path}/{path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return f"POST {parts.path}/{path} HTTP/1.1\r\n".encode("ascii") + _fields(own)
+
+
+def _fields(headers: Mapping[str, str]) -> bytes:
+    lines = [f"{name}: {value}" for name, value in headers.items()]
     if not all(line.isascii() and line.isprintable() for line in lines):
         raise Unsent("upstream", "a header of the request cannot be sent on")
-    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+    return "".join([f"{line}\r\n" for line in lines]).encode("ascii")
 
 
 def _checked(upstream: Upstream) -> Callable[[str, int], Awaitable[str]]:

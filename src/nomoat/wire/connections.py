@@ -6,6 +6,7 @@ and whether anything had been answered.
 """
 
 import asyncio
+import math
 import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -18,13 +19,13 @@ import httptools
 from nomoat.core.errors import NoMoatError
 
 HIGH: Final = 256 * 1024  # bytes of an answer that are held when its reader is slow
-LOW: Final = 64 * 1024
 MOST_FRAMING: Final = 128 * 1024  # bytes on end that are neither an answer's head nor its body
 REUSED_FOR: Final = 20.0  # seconds; our gateway closes idle connections after 30, others later
 MOST_IDLE: Final = 64
 CONNECT_TIMEOUT: Final = 10.0
 ANSWER_TIMEOUT: Final = 600.0
 WRITE_TIMEOUT: Final = 120.0  # for what is sent at once
+NEVER: Final = math.inf
 BODILESS: Final = frozenset({204, 304})
 
 
@@ -160,16 +161,14 @@ class ServerConnection(asyncio.Protocol):
         self._transport.write(data)
         if self._full:
             try:
-                async with asyncio.timeout(WRITE_TIMEOUT):
-                    await self._until(lambda: not self._full or self.head is not None)
+                await self._until(lambda: not self._full or self.head is not None, WRITE_TIMEOUT)
             except TimeoutError:
                 raise Broken("the server does not take what is sent") from None
 
     async def invited(self, timeout: float) -> bool:
         """Wait until the server wants the body; return False when it answered without it."""
         try:
-            async with asyncio.timeout(timeout):
-                await self._until(lambda: self.may_continue or self.head is not None)
+            await self._until(lambda: self.may_continue or self.head is not None, timeout)
         except TimeoutError:
             return True  # RFC 9110, section 10.1.1: not everybody answers such an expectation
         return self.head is None
@@ -178,24 +177,36 @@ class ServerConnection(asyncio.Protocol):
         """Wait for the answer's status and headers. Raises `Broken`."""
         if self.head is None:
             try:
-                async with asyncio.timeout(ANSWER_TIMEOUT):
-                    await self._until(lambda: self.head is not None)
+                await self._until(lambda: self.head is not None, ANSWER_TIMEOUT)
             except TimeoutError:
                 raise Broken("the server did not answer") from None
         return cast("Head", self.head)
 
+    async def part(self, seconds: float = NEVER) -> bytes:
+        """What is there of the answer's body, waiting for a part of it; b"" after the last one.
+
+        Raises `Broken` when it ends too early, `TimeoutError` when nothing comes for so many seconds.
+        """
+        if not self._parts and not self._complete:
+            await self._until(lambda: bool(self._parts) or self._complete, seconds)
+        if not self._parts:
+            return b""
+        part = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        self._held = 0
+        if not self._lost and not self._transport.is_reading():
+            self._transport.resume_reading()
+        return part
+
     async def parts(self) -> AsyncGenerator[bytes]:
         """The answer's body as it arrives. Raises `Broken` when it ends too early."""
-        while True:
-            while self._parts:
-                part = self._parts.popleft()
-                self._held -= len(part)
-                if self._held < LOW and not self._transport.is_reading() and not self._lost:
-                    self._transport.resume_reading()
-                yield part
-            if self._complete:
-                return
-            await self._until(lambda: bool(self._parts) or self._complete)
+        while part := await self.part():
+            yield part
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer came to its end, and was taken."""
+        return self._complete and not self._parts
 
     @property
     def is_reusable(self) -> bool:
@@ -212,15 +223,26 @@ class ServerConnection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            if self._lost:
-                raise Broken("the connection to the server ended")
-            self._waiter = self._loop.create_future()
-            try:
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait for a condition. Raises `Broken`, and `TimeoutError` after so many seconds."""
+        timer: asyncio.TimerHandle | None = None
+        try:
+            while not condition():
+                if self._lost:
+                    raise Broken("the connection to the server ended")
+                self._waiter = self._loop.create_future()
+                if seconds < NEVER and timer is None:
+                    # A timer for each wait costs a third of what `asyncio.timeout` does.
+                    timer = self._loop.call_later(seconds, self._expire)
                 await self._waiter
-            finally:
-                self._waiter = None
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _expire(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(TimeoutError())
 
 
 class Pool:

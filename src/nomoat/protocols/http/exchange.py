@@ -21,14 +21,15 @@ from nomoat.protocols.http.asgi import Receive, Scope, Send
 WorkT = TypeVar("WorkT")
 
 LONGEST_PATH: Final = 4096
+KNOWN_PATHS: Final = 1024  # that were split already: whoever reads a file comes back for more of it
 MOST_QUERY_FIELDS: Final = 32
 JSON_LIMIT: Final = 1 << 20  # bytes
 MOST_HELD: Final = 256 << 20  # bytes of all bodies that are gathered in memory at one time
 BAD_REQUEST: Final = 400
 RECORD_HEADER: Final = b"nomoat-record"
-BODY_TIMEOUT_S: Final = 60.0  # without a further byte of a body
 
 
+@lru_cache(maxsize=KNOWN_PATHS)
 def parse_segments(raw_path: bytes) -> tuple[str, ...]:
     """Split and decode a raw path. Raises `Malformed` for what does not decode to printable UTF-8."""
     if len(raw_path) > LONGEST_PATH:
@@ -171,37 +172,39 @@ class Exchange:
         return any(field == name and value.lower() in {"1", "true"} for field, value in fields)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises `Disconnected` when the client left, or went silent, before its end."""
+        """The body as it arrives. Raises `Disconnected` when the client left, or was silent for too long, before its end."""
         more = True
         while more:
-            try:
-                async with asyncio.timeout(BODY_TIMEOUT_S):
-                    message = await self._receive()
-            except TimeoutError:
-                self.presented.connection.cut()
-                raise Disconnected("the client stopped sending") from None
-            if message["type"] == "http.disconnect":
-                raise Disconnected("the client left while sending")
-            body: bytes = message.get("body", b"")
+            body, more = await self._more()
             if body:
                 yield body
-            more = message.get("more_body", False)
+
+    async def _more(self) -> tuple[bytes, bool]:
+        """A part of the body, and whether there is more. Raises `Disconnected`."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected("the client left while sending")
+        return message.get("body", b""), message.get("more_body", False)
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises `TooLarge` over `limit` bytes, before reading further, and `Unavailable`."""
         declared = self.header("content-length")
         if declared is not None and declared.isdigit() and int(declared) > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
-        parts: list[bytes] = []
-        size = 0
+        body, more = await self._more()
+        parts, size = [body], len(body)
         with self._held.share() as take:
-            async for part in self.stream():
-                size += len(part)
+            take(size)
+            while more:
                 if size > limit:
-                    raise TooLarge(f"the body is larger than {limit} bytes")
-                take(len(part))
-                parts.append(part)
-            return b"".join(parts)
+                    break
+                body, more = await self._more()
+                take(len(body))
+                size += len(body)
+                parts.append(body)
+        if size > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes")
+        return b"".join(parts)
 
     async def json(self, limit: int = JSON_LIMIT) -> dict[str, object]:
         """The body as a JSON object. Raises `Malformed` when it is not one."""
@@ -219,16 +222,20 @@ class Exchange:
 
     async def attended(self, work: Coroutine[Any, Any, WorkT]) -> WorkT:
         """Wait for `work` after the body was read; it is cancelled when the client leaves. Raises `Disconnected`."""
-        tasks = working, leaving = asyncio.create_task(work), asyncio.ensure_future(self._receive())
+        connection, task = self.presented.connection, asyncio.current_task()
+        if connection.closed or task is None:
+            work.close()
+            raise Disconnected("the client left")
+        connection.left = task.cancel
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done() and self.presented.connection.closed:
-                raise Disconnected("the client left")
-            return await working  # where it answered, the end of the answer is what was received
+            return await work
+        except asyncio.CancelledError:
+            if not connection.closed:
+                raise
+            task.uncancel()
+            raise Disconnected("the client left") from None
         finally:
-            for task in (working, leaving):
-                task.cancel()
-            await asyncio.gather(working, leaving, return_exceptions=True)
+            connection.left = None
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the status and headers; the body follows with `part`."""

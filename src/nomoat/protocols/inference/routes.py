@@ -47,8 +47,8 @@ class InferenceEndpoint:
 
                 async def parse(who: Principal) -> InvokeModel:
                     body, passed = await exchange.body(LARGEST), _passed(exchange, call.dialect)
-                    operation = _operation(call, body, passed)
-                    hold(len(body) + VALUE_SIZE * _count(operation.body))
+                    operation, values = _operation(call, body, passed)
+                    hold(len(body) + VALUE_SIZE * values)
                     content = await self._inference.inspector.look(who.session, operation.body)
                     return replace(operation, content=content) if content.findings else operation
 
@@ -61,8 +61,11 @@ class InferenceEndpoint:
             await exchange.part(error_event(call.dialect, error), more=False)
 
     async def _answer(self, exchange: Exchange, permit: Permit[InvokeModel]) -> None:
-        async with self._inference.invoke(permit) as answer:
+        answer = await self._inference.invoke(permit)
+        try:
             await _relay(exchange, answer)
+        finally:
+            answer.end()
 
     async def _list(self, exchange: Exchange, _: Mapping[str, str]) -> None:
         async with self._guard.admit(exchange.presented, ListEndpoints()) as permit:
@@ -107,13 +110,18 @@ class InferenceEndpoint:
 async def _relay(exchange: Exchange, answer: Answer) -> None:
     exchange.streaming = answer.streamed
     await exchange.start(answer.status, {"Cache-Control": "no-store", **answer.headers})
-    async for part in answer.parts:
-        await exchange.part(part)
-    await exchange.part(b"", more=False)
+    more = True
+    while more:
+        part = await answer.part()
+        more = not answer.is_over
+        await exchange.part(part, more=more)
 
 
-def _operation(call: Call, body: bytes, headers: tuple[tuple[str, str], ...]) -> InvokeModel:
-    if body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_MARKS:
+def _operation(call: Call, body: bytes, headers: tuple[tuple[str, str], ...]) -> tuple[InvokeModel, int]:
+    """What a body asks for, and how many values it has at the most. Raises `Malformed`, `TooLarge`."""
+    opened = body.count(b"[") + body.count(b"{")
+    marks = body.count(b",") + opened
+    if marks > MOST_MARKS:
         raise TooLarge("the body has too many values")  # parsed, they would take many times its size
     try:
         value: object = orjson.loads(body)
@@ -125,7 +133,7 @@ def _operation(call: Call, body: bytes, headers: tuple[tuple[str, str], ...]) ->
     model, stream = request.get("model"), request.get("stream", False)
     if not isinstance(model, str):
         raise Malformed("the body names no model")
-    return InvokeModel(
+    operation = InvokeModel(
         endpoint=parse_endpoint_name(model),
         call=call,
         digest=hashlib.sha256(body).hexdigest(),
@@ -134,6 +142,8 @@ def _operation(call: Call, body: bytes, headers: tuple[tuple[str, str], ...]) ->
         headers=headers,
         size=len(body),
     )
+    # Marks within texts count, too: a look at the values is for bodies that have many.
+    return operation, marks + 1 if opened <= DEEPEST else _count(request)
 
 
 def _count(request: Mapping[str, object]) -> int:

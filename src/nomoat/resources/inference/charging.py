@@ -4,8 +4,7 @@ Rules: nothing is sent of what a quota has no room for, and of what goes on beyo
 say what was taken, what was expected is.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Final, final
 
 from nomoat.content.estimates import Passing, expected
@@ -55,15 +54,11 @@ class Account:
                 raise UsedUp(over.reason, quota=over.quota, retry_after=over.retry_after) from None
             self._room += STEP
 
-    def ended(self) -> None:
-        """The answer arrived to its end."""
-        if self._passing is not None:
-            self._passing.complete = True
-
-    def settle(self, usage: UsageReader) -> None:
+    def settle(self, usage: UsageReader, *, complete: bool) -> None:
         """Charge what it took, and note it for the record."""
         if self._passing is None:
             return
+        self._passing.complete = complete
         took, estimated = self._passing.total(usage)
         cost = self._price.of(took.input, took.output)
         self._charge.settle(Amounts(1, took.input + took.output, cost))
@@ -77,19 +72,26 @@ class Account:
         """No server took it: nothing is charged."""
         self._charge.settle(Amounts())
 
+    def lose(self, failure: BaseException) -> None:
+        """No answer began: unless nothing was sent, nobody can tell what was taken, and what was charged stays."""
+        if isinstance(failure, Unsent):
+            self.refuse()
+        else:
+            self._charge.keep()
 
-@asynccontextmanager
+
 async def charged(
     quotas: Quotas, directory: Directory, permit: Permit[InvokeModel], operation: InvokeModel, offers: Sequence[Served]
-) -> AsyncGenerator[Account | None]:
-    """Charge an answer that one of `offers` may give, for the time of a `with`; yield None where no quota counts it.
+) -> Account | None:
+    """Charge an answer that one of `offers` may give, until the account is settled; None where no quota counts it.
 
     Raises `OverQuota` when a quota has no room for what it may take, `Unavailable` when that cannot be kept.
     """
+    if not directory.quotas:
+        return None
     meters = meters_of(directory.quotas.values(), permit.principal, operation.endpoint)
     if not meters:
-        yield None
-        return
+        return None
     may = expected(operation.call, operation.body, operation.size)
     dearest = max((each.price or FREE).of(may.input, may.output) for each in offers)
     try:
@@ -97,11 +99,4 @@ async def charged(
     except OverQuota as over:
         permit.note(quota=over.quota)
         raise
-    account = Account(permit, operation.call, may, charge)
-    try:
-        yield account
-    except Unsent:
-        account.refuse()
-        raise
-    finally:
-        charge.keep()
+    return Account(permit, operation.call, may, charge)

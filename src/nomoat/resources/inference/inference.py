@@ -6,8 +6,7 @@ model's name there; the rest is what the client said, as it was parsed once.
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, final
 
@@ -35,8 +34,9 @@ from nomoat.stores.quotas import Quotas
 from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
-KEPT: Final = ("content-type", "retry-after", "x-request-id", "request-id")
+KEPT: Final = frozenset({b"content-type", b"content-length", b"retry-after", b"x-request-id", b"request-id"})
 """Headers of an upstream's answer that the client sees."""
+MOST_OFFERS: Final = 1024  # that are kept for the directory as it is
 EVENTS: Final = "text/event-stream"
 NOT_OURS: Final = frozenset({401, 403, 407})
 """What an upstream answers to a credential of the gateway's, which is none of the client's business."""
@@ -58,14 +58,55 @@ class Offer(NamedTuple):
     redacted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class Answer:
-    """What a model answers: status, headers, and the body as it arrives; `streamed`: as events."""
+    """What a model answers, for as long as its permit holds; the record says what was given out.
 
-    status: int
-    headers: Mapping[str, str]
-    parts: AsyncIterator[bytes]
-    streamed: bool
+    `status` and `headers` are the upstream's; `streamed`: the body is events.
+    """
+
+    __slots__ = ("_account", "_answer", "_digest", "_permit", "_usage", "headers", "status", "streamed")
+
+    def __init__(self, permit: Permit[InvokeModel], answer: UpstreamAnswer, account: Account | None) -> None:
+        self._permit = permit
+        self._account = account
+        self._answer = answer
+        self.status = answer.status
+        self.headers = answer.headers(KEPT)
+        self.streamed = self.headers.get("content-type", "").startswith(EVENTS)
+        if self.streamed:  # it may end with an event of ours
+            self.headers.pop("content-length", None)
+        self._digest = hashlib.sha256()
+        self._usage = UsageReader(streamed=self.streamed)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of the body was taken."""
+        return self._answer.is_over
+
+    async def part(self) -> bytes:
+        """The next of the body; b"" after its end.
+
+        Raises `Revoked`, `UsedUp` when a quota has no room for more, `Unavailable` when the upstream breaks off.
+        """
+        part = await self._answer.part()
+        if part:
+            self._permit.check()
+            self._digest.update(part)
+            self._usage.feed(part)
+            if self._account is not None:
+                self._account.feed(part)
+            self._permit.note(bytes=len(part))
+        return part
+
+    def end(self) -> None:
+        """Say for the record what was given out, and let go of the upstream, whose answer ends with this."""
+        self._permit.note(response=self._digest.hexdigest())
+        if self._account is not None:
+            self._account.settle(self._usage, complete=self.is_over)
+        elif (said := self._usage.total()) is not None:
+            self._permit.note(input_tokens=str(said.input), output_tokens=str(said.output))
+        self._answer.end()
 
 
 @final
@@ -85,6 +126,8 @@ class Inference:
         self.quotas = QuotaReading(directory, quotas)
         self._quotas = quotas
         self._directory = directory
+        self._offers_of: Directory | None = None
+        self._offers: dict[tuple[str, Dialect, tuple[Label, ...]], tuple[EndpointPlace, tuple[Target, ...]]] = {}
         self._upstreams = upstreams
         self._credentials = credentials
         self._clock = clock
@@ -118,20 +161,35 @@ class Inference:
         endpoint = directory.endpoints.get(operation.endpoint)
         if endpoint is None:
             raise NotFound(UNKNOWN, kind="model")
-        speaks = operation.call.dialect
         content, own = operation.content, Label(endpoint.classification, endpoint.labels)
-        ways = ((False, content.label), *([(True, residue)] if (residue := content.residue) is not None else []))
-        offers = tuple(
-            (Offer(each, upstream, without), _sent(upstream, own.join(said), without))
-            for each in endpoint.served
-            if (upstream := directory.upstreams[each.upstream]).dialect is speaks
-            for without, said in ways
-        )
-        place = EndpointPlace(endpoint, [offer for offer, _ in offers])
-        parts = tuple(part for _, part in offers)
+        said: tuple[Label, ...] = (own,)
+        if content.findings:
+            residue = content.residue
+            said = (own.join(content.label), *([] if residue is None else [own.join(residue)]))
+        place, parts = self._offered(directory, endpoint, operation.call.dialect, said)
         target = endpoint_target(endpoint)
-        targets = (target, *map(_source, content.sources))
+        targets = (target, *map(_source, content.sources)) if content.findings else (target,)
         return Resolved(operation, targets, {"place": place}, target, UNKNOWN, parts)
+
+    def _offered(
+        self, directory: Directory, endpoint: Endpoint, speaks: Dialect, said: tuple[Label, ...]
+    ) -> tuple[EndpointPlace, tuple[Target, ...]]:
+        """What may be made of an endpoint's upstreams by a prompt of this label, and of the second one when it is redacted."""
+        if directory is not self._offers_of or len(self._offers) >= MOST_OFFERS:
+            self._offers_of = directory
+            self._offers.clear()
+        key = (endpoint.name, speaks, said)
+        found = self._offers.get(key)
+        if found is None:
+            offers = [
+                Offer(each, upstream, bool(redacted))
+                for each in endpoint.served
+                if (upstream := directory.upstreams[each.upstream]).dialect is speaks
+                for redacted in range(len(said))
+            ]
+            parts = tuple(_sent(offer.upstream, said[offer.redacted], offer.redacted) for offer in offers)
+            found = self._offers[key] = EndpointPlace(endpoint, offers), parts
+        return found
 
     def resolve_seal(self, who: Principal, operation: SealCredential) -> Resolved[SealCredential]:
         """Resolve to the directory, which says what upstreams there are."""
@@ -159,9 +217,8 @@ class Inference:
         permit.note(shown=str(len(found)))
         return found
 
-    @asynccontextmanager
-    async def invoke(self, permit: Permit[InvokeModel]) -> AsyncGenerator[Answer]:
-        """Have a model answer; leaving the `with` before the end cancels the upstream.
+    async def invoke(self, permit: Permit[InvokeModel]) -> Answer:
+        """Have a model answer; the answer has to be ended, which cancels the upstream where it is not over.
 
         Raises `NotPermitted` when the prompt may be sent to no upstream of the endpoint, `OverQuota` when a quota has no room
         for it, `Unavailable` when none answers.
@@ -175,26 +232,25 @@ class Inference:
         if not open_to:
             raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}")
         servers = [each.served for each in open_to]
-        async with (
-            charged(self._quotas, self._directory(), permit, operation, servers) as account,
-            AsyncExitStack() as stack,
-        ):
-            answer, served = await self._first(stack, permit, operation, open_to)
-            if answer.status in NOT_OURS:
-                if account is not None:
-                    account.refuse()
-                raise Unavailable("upstream", "it does not take the gateway's own credential")
-            headers = {name: value for name in KEPT if (value := answer.header(name))}
-            streamed = headers.get("content-type", "").startswith(EVENTS)
-            # Closed here: where its reader stops, what it says for the record comes before the record.
+        account = await charged(self._quotas, self._directory(), permit, operation, servers)
+        try:
+            upstream, served = await self._first(permit, operation, open_to)
+        except BaseException as failure:
             if account is not None:
-                account.answered(served, answer.status, streamed=streamed)
-            async with aclosing(_noted(permit, answer.parts, UsageReader(streamed=streamed), account)) as parts:
-                yield Answer(answer.status, headers, parts, streamed)
+                account.lose(failure)
+            raise
+        if upstream.status in NOT_OURS:
+            upstream.end()
+            if account is not None:
+                account.refuse()
+            raise Unavailable("upstream", "it does not take the gateway's own credential")
+        answer = Answer(permit, upstream, account)
+        if account is not None:
+            account.answered(served, answer.status, streamed=answer.streamed)
+        return answer
 
     async def _first(
         self,
-        stack: AsyncExitStack,
         permit: Permit[InvokeModel],
         operation: InvokeModel,
         offers: Sequence[Offer],
@@ -204,11 +260,9 @@ class Inference:
         for each, upstream, without in offers:
             body = redacted(operation.body, operation.content.hits) if without else operation.body
             headers = {**dict(operation.headers), **self._shown(upstream)}
-            asked = self._upstreams.ask(
-                upstream, operation.call.value, headers, orjson.dumps({**body, "model": each.model})
-            )
+            sent = orjson.dumps({**body, "model": each.model})
             try:
-                answer = await stack.enter_async_context(asked)
+                answer = await self._upstreams.ask(upstream, operation.call.value, headers, sent)
             except Unsent as unsent:
                 failure = unsent
                 continue
@@ -226,30 +280,6 @@ class Inference:
         if upstream.dialect is Dialect.ANTHROPIC:
             return {"X-Api-Key": credential}
         return {"Authorization": f"Bearer {credential}"}
-
-
-async def _noted(
-    permit: Permit[InvokeModel], parts: AsyncIterator[bytes], usage: UsageReader, account: Account | None
-) -> AsyncGenerator[bytes]:
-    """The parts of an answer, for as long as the permit holds; the record says what was given out."""
-    digest = hashlib.sha256()
-    try:
-        async for part in parts:
-            permit.check()
-            digest.update(part)
-            usage.feed(part)
-            if account is not None:
-                account.feed(part)
-            permit.note(bytes=len(part))
-            yield part
-        if account is not None:
-            account.ended()
-    finally:
-        permit.note(response=digest.hexdigest())
-        if account is not None:
-            account.settle(usage)
-        elif (said := usage.total()) is not None:
-            permit.note(input_tokens=str(said.input), output_tokens=str(said.output))
 
 
 def _sent(upstream: Upstream, label: Label, without: bool) -> Target:
