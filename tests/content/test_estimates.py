@@ -97,3 +97,4 @@ def test_what_was_taken_is_what_is_said_or_what_passed_or_what_was_expected() ->
     # One that breaks off has said how much was read, and of what it wrote only the beginning.
     assert total(BEGUN + STREAMS["anthropic"] * 4, streamed=True, complete=False) == (Usage(30, 12), True)
     assert total(STREAMS["anthropic"], streamed=True) == (Usage(10, 3), True)
+    assert total(b"data: a line that never ends", streamed=True) == (Usage(10, 7), True)

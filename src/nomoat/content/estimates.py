@@ -5,7 +5,8 @@ is `BYTES` of a request, `CHARACTERS` of an answer's text; a request that does n
 `UNSTATED`, and takes more as it goes on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, cast, final
 
 import orjson
@@ -16,12 +17,14 @@ from nomoat.core.inference import MOST, Call
 BYTES: Final = 4  # of a request, for a token
 CHARACTERS: Final = 4  # of an answer, for a token
 UNSTATED: Final = 1_024  # tokens of an answer whose length the request does not say
+HELD: Final = 16 << 10  # bytes of a stream that are not looked at yet: most say in the end what they took
 LONGEST_LINE: Final = 1 << 20  # bytes of a line of a stream
 _LENGTHS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _TIMES: Final = ("n", "best_of")
 _SAID: Final = ("choices", "delta")
 """Where the events of a stream have what a model says: of OpenAI's chat and completions, of its responses and Anthropic's."""
 _DATA: Final = b"data:"
+_DONE: Final = b"[DONE]"  # ends a stream of OpenAI's
 
 
 def expected(call: Call, body: Mapping[str, object], size: int) -> Usage:
@@ -54,19 +57,30 @@ class Passing:
         self._size += len(part)
         if self._streamed:
             self._held += part
-            if (end := self._held.rfind(b"\n")) >= 0:
-                self._characters += sum(map(_characters, bytes(self._held[:end]).split(b"\n")))
-                del self._held[: end + 1]
-            if len(self._held) > LONGEST_LINE:
-                self._characters += len(self._held)  # nobody parses that much at once
-                self._held.clear()
+            if len(self._held) > HELD and (b"\n" in part or len(self._held) > LONGEST_LINE):
+                self._count()
+
+    @property
+    def most_written(self) -> int:
+        """What the tokens of the answer up to here are at most; without a look at them."""
+        return -(-self._size // CHARACTERS)
 
     @property
     def written(self) -> int:
         """Tokens of the answer up to here, estimated."""
         if self._call in {Call.EMBEDDING, Call.COUNT}:
             return 0
+        self._count()
         return -(-(self._characters if self._streamed else self._size) // CHARACTERS)
+
+    def _count(self) -> None:
+        """Look at the lines that are complete."""
+        if (end := self._held.rfind(b"\n")) >= 0:
+            self._characters += _characters(bytes(self._held[:end]).split(b"\n"))
+            del self._held[: end + 1]
+        if len(self._held) > LONGEST_LINE:
+            self._characters += len(self._held)  # nobody parses that much at once
+            self._held.clear()
 
     def total(self, reader: UsageReader) -> tuple[Usage, bool]:
         """What it took: as the answer said, or estimated, and whether it is. What nobody can tell is what was expected."""
@@ -76,24 +90,17 @@ class Passing:
         if self._failed or self._call is Call.COUNT:
             return Usage(0, 0), False
         read = said.input if said is not None and said.input else self._expected.input
-        written = max(self.written, said.output if said is not None else 0)
+        # What is held after a look is a line that did not end.
+        written = max(self.written + len(self._held) // CHARACTERS, said.output if said is not None else 0)
         if not self._streamed and not self.complete:
             written = max(written, self._expected.output)  # it was written whole before it began to arrive
         return Usage(read, written), True
 
 
-def _characters(line: bytes) -> int:
-    """Characters of what a model says in a line of a stream."""
-    if not line.startswith(_DATA):
-        return 0
-    try:
-        value: object = orjson.loads(line[len(_DATA) :])
-    except orjson.JSONDecodeError:
-        return 0
-    if not isinstance(value, dict):
-        return 0
-    event = cast("dict[str, object]", value)
-    left = [event[name] for name in _SAID if name in event]
+def _characters(lines: Iterable[bytes]) -> int:
+    """Characters of what a model says in lines of a stream."""
+    events = _parsed([line[len(_DATA) :] for line in lines if line.startswith(_DATA) and not line.endswith(_DONE)])
+    left = [event[name] for event in events for name in _SAID if name in event]
     count = 0
     while left:  # a stack: what is nested deeply takes none of Python's
         each = left.pop()
@@ -104,6 +111,18 @@ def _characters(line: bytes) -> int:
         elif isinstance(each, list):
             left += cast("list[object]", each)
     return count
+
+
+def _parsed(texts: Sequence[bytes]) -> Sequence[Mapping[str, object]]:
+    """The objects that lines hold: at once, which costs half, or where one of them is none, one by one."""
+    found: list[object] = []
+    try:
+        found = orjson.loads(b"[" + b",".join(texts) + b"]")
+    except orjson.JSONDecodeError:
+        for text in texts:
+            with suppress(orjson.JSONDecodeError):
+                found.append(orjson.loads(text))
+    return [cast("dict[str, object]", each) for each in found if isinstance(each, dict)]
 
 
 def _whole(value: object) -> int:

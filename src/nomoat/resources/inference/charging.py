@@ -47,7 +47,7 @@ class Account:
         if passing is None:
             return
         passing.feed(part)
-        while self._streamed and passing.written > self._room:
+        while self._streamed and passing.most_written > self._room and passing.written > self._room:
             try:
                 self._charge.more(Amounts(0, STEP, self._price.of(0, STEP)))
             except OverQuota as over:
