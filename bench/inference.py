@@ -34,6 +34,21 @@ clearance = "confidential"
 name = "m"
 classification = "internal"
 served = [{{ upstream = "models", model = "m" }}]
+[[endpoint]]
+name = "counted"
+classification = "internal"
+served = [{{ upstream = "models", model = "m", price = {{ input = 1.0, output = 2.0 }} }}]
+[[quota]]
+name = "shared"
+endpoint = "counted"
+requests_per_minute = 10_000_000
+cost_per_day = 1_000_000.0
+[[quota]]
+name = "own"
+for = "workload:ingest"
+endpoint = "counted"
+tokens_per_minute = 1_000_000_000
+tokens_per_day = 1_000_000_000_000
 """
 NGINX = """
 daemon off; master_process off; pid {directory}/nginx.pid; error_log stderr crit;
@@ -72,6 +87,7 @@ def measure() -> list[Figure]:
             *_costs(servers, prepared.token, scripts[False], "a whole answer", 10),
             *_costs(servers, prepared.token, scripts[True], "a stream of 64 events", 5),
             *_first_byte(servers, prepared.token),
+            *_counted(gateway, prepared.token, directory),
             Figure("memory of a gateway that answered 50 prompts", idle / 2**20, "MiB", "at most", 120),
             Figure("memory after the load ÷ before", gateway.memory("VmRSS") / idle, "×", "at most", 1.5),
         ]
@@ -91,9 +107,9 @@ def _nginx(directory: Path, models: Process) -> Iterator[Process]:
             process.terminate()
 
 
-def _script(directory: Path, *, streamed: bool) -> Path:
-    body = json.dumps({**ASKED, **({"stream": True} if streamed else {})}, separators=(",", ":"))
-    script = directory / f"{'stream' if streamed else 'whole'}.lua"
+def _script(directory: Path, *, streamed: bool, model: str = "m") -> Path:
+    body = json.dumps({**ASKED, "model": model, **({"stream": True} if streamed else {})}, separators=(",", ":"))
+    script = directory / f"{'stream' if streamed else 'whole'}-{model}.lua"
     script.write_text(f"wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\nwrk.body = '{body}'\n")
     return script
 
@@ -108,6 +124,24 @@ def _costs(servers: dict[str, Process], token: str, script: Path, what: str, mos
     cost = {name: statistics.median(each) for name, each in spent.items()}
     remark = f"{cost['gateway']:.0f} µs; nginx {cost['nginx']:.0f}, bare {cost['bare']:.0f}"
     return [Figure(f"CPU for {what} ÷ nginx's", cost["gateway"] / cost["nginx"], "×", "at most", most, remark)]
+
+
+def _counted(gateway: Process, token: str, directory: Path) -> list[Figure]:
+    """CPU for answers that two quotas with four limits count, as a multiple of those that none does."""
+    figures: list[Figure] = []
+    for streamed, what, most in ((False, "a whole answer", 1.5), (True, "a stream of 64 events", 1.6)):
+        spent: dict[str, list[float]] = {"m": [], "counted": []}
+        for _ in range(3):
+            for model, each in spent.items():
+                script = _script(directory, streamed=streamed, model=model)
+                load = {"connections": 32, "seconds": SECONDS}
+                each.append(wrk(gateway, gateway.url + PATH, f"Bearer {token}", script=script, **load)[1])
+        cost = {model: statistics.median(each) for model, each in spent.items()}
+        remark = f"{cost['counted']:.0f} µs; uncounted {cost['m']:.0f}"
+        figures.append(
+            Figure(f"CPU for {what} that quotas count", cost["counted"] / cost["m"], "×", "at most", most, remark)
+        )
+    return figures
 
 
 def _first_byte(servers: dict[str, Process], token: str) -> list[Figure]:

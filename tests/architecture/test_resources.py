@@ -28,8 +28,15 @@ EXEMPT = {
     "nomoat.resources.inference.answers.Answer.part": "is of an answer that a permit was claimed for, and asks it each time",
     "nomoat.resources.inference.answers.Answer.end": "ends that answer, and gives nothing out",
     "nomoat.resources.inference.answers.Answer.go_on": "is called for a permit to release it, and gives nothing out",
-    "nomoat.resources.inference.inference.Inference.close": "ends connections at the end, and nothing else",
     "nomoat.resources.inference.inference.Inference.look": "says what is in a prompt that its sender has, and gives nothing out",
+    "nomoat.resources.inference.inference.Inference.close": "ends connections and stores what was counted, at the end",
+    **dict.fromkeys(
+        [
+            f"nomoat.resources.inference.charging.Account.{name}"
+            for name in ("answered", "feed", "settle", "refuse", "lose")
+        ],
+        "counts what passes, and gives nothing out",
+    ),
     "nomoat.resources.repositories.lifecycle.Lifecycle.listen": "tells the guard what to cut, and nothing else",
     "nomoat.resources.repositories.publishing.Publishing.sign": "signs what a commit would leave, and makes none",
     "nomoat.resources.repositories.signatures.Signatures.require": "refuses what does not verify, and gives nothing out",

@@ -199,7 +199,7 @@ def test_what_was_permitted_leaves_and_is_not_asked_again() -> None:
     async def play() -> None:
         there = reader()
         await there.feed(content(f"{CANARY} "), over=False)
-        assert (there.take(), there.found) == (b"", {FOUND})
+        assert (there.take(), there.found) == (b"", frozenset({FOUND}))
         there.permit(there.found, whole=False)
         assert there.take() == content(f"{CANARY} ")
         await there.feed(content(f"{CANARY} again "), over=True)

@@ -12,13 +12,23 @@ from tests.hub.live import ADMIN
 from tests.inference.conftest import Floor
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "asking-models.md").read_text(encoding="utf-8")
+ADA = "ada@acme.example"
+GUIDED = f"""
+[[group]]
+name = "guided"
+[[person]]
+name = "{ADA}"
+groups = ["model-users", "guided"]
+clearance = "internal"
+"""
 FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
 
 
 def test_the_commands_of_the_guide_run(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
-    (declared,) = [fence for language, fence in FENCES if language == "toml"]
+    declared, quotas = [fence for language, fence in FENCES if language == "toml"]
     (script,) = [fence for language, fence in FENCES if language == "python"]
-    apply, credential, ask, whoami, login, search = [fence.strip() for language, fence in FENCES if not language]
+    commands = [fence.strip() for language, fence in FENCES if not language]
+    apply, credential, ask, whoami, login, limit, show, search = commands
     admin, home = Caller(floor.live.root / "home"), floor.live.root
     profile = ["--profile", floor.profile(ADMIN).name]
     # Where the guide's server is, the simulator stands; the endpoints of other tests are not to be the guide's.
@@ -43,5 +53,22 @@ def test_the_commands_of_the_guide_run(floor: Floor, monkeypatch: pytest.MonkeyP
     assert "carries      internal" in admin.nomoat("whoami", "--profile", ada.name).out
     assert admin.nomoat("login", "--profile", ada.name).code == 0
     assert "carries      none" in admin.nomoat("whoami", "--profile", ada.name).out
+    (home / "quotas.toml").write_text(quotas.replace("acme/chat", "acme/guide").replace("model-users", "guided"))
+    assert limit == "nomoat apply quotas.toml"
+    (home / "guided.toml").write_text(GUIDED)
+    for file in ("guided.toml", "quotas.toml"):  # the group of other tests is to have none
+        said = admin.nomoat("apply", str(home / file), "--yes", *profile)
+        assert said.code == 0, said.err
+    with floor.live.http("ada@acme.example") as client:
+        floor.live.refresh("ada@acme.example")
+        body = {"model": "acme/guide", "messages": [{"role": "user", "content": "say hello"}]}
+        assert client.post("/v1/chat/completions", json=body).status_code == 200
+    assert show == "NOMOAT_PROFILE=ada nomoat quotas"
+    shown = admin.nomoat("quotas", "--profile", ada.name)
+    assert shown.code == 0, shown.err
+    rows = [re.split(r"  +", line.strip()) for line in shown.out.splitlines()]
+    assert ["everybody", f"person:{ADA}", "all", "60 requests a minute", "59"] in rows
+    assert ["everybody", f"person:{ADA}", "all", "2,000,000 tokens a day", "1,999,996"] in rows
+    assert ["the-model", "everyone", "acme/guide", "500,000 tokens a minute", "499,996"] in rows
     found = admin.nomoat("audit", "search", re.findall(r"'(.*)'", search)[0], "--limit", "5", *profile)
     assert "ada@acme.example" in found.out

@@ -70,7 +70,7 @@ class Simulator:
         elif model == "teller":
             await self._tell(path, body, writer)
         elif body.get("stream"):
-            await self._stream(model, reader, writer, anthropic=anthropic)
+            await self._stream(body, reader, writer, anthropic=anthropic)
         else:
             _whole(
                 writer,
@@ -104,10 +104,11 @@ class Simulator:
         writer.write(b"0\r\n\r\n")
 
     async def _stream(
-        self, model: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, anthropic: bool
+        self, body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, anthropic: bool
     ) -> None:
+        model = body["model"]
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        for number in range(10**9 if model in {"endless", "flood"} else CHUNKS):
+        for number in range(10**9 if model in {"endless", "flood", "talker"} else CHUNKS):
             if model == "silent-mid" and number == 1:
                 await writer.drain()
                 await reader.readexactly(1)
@@ -120,6 +121,10 @@ class Simulator:
             self.held = self.held or writer.transport.get_write_buffer_size() > 0
             await writer.drain()
             await asyncio.sleep(0 if model == "flood" else 0.02)
+        if (body.get("stream_options") or {}).get("include_usage"):
+            usage = {"prompt_tokens": 30, "completion_tokens": 70, "total_tokens": 100}
+            event = f"data: {json.dumps({**_chunk(model), 'choices': [], 'usage': usage})}\n\n".encode()
+            writer.write(b"%x\r\n%s\r\n" % (len(event), event))
         last = b"data: [DONE]\n\n"
         writer.write((b"" if anthropic else b"%x\r\n%s\r\n" % (len(last), last)) + b"0\r\n\r\n")
 
@@ -209,12 +214,23 @@ def _delta(model: str, number: int, *, anthropic: bool) -> bytes:
         block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
         more = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "he"}}
         told: list[dict[str, Any]] = (
-            [begin, block] if number == 0 else [more] if number < CHUNKS - 1 else [{"type": "message_stop"}]
+            [begin, block]
+            if number == 0
+            else [more]
+            if number < CHUNKS - 1
+            else [
+                {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}},
+                {"type": "message_stop"},
+            ]
         )
         return b"".join(f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in told)
-    choice = {"index": 0, "delta": {"content": f"{number} "}, "finish_reason": None}
-    each = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice]}
-    return f"data: {json.dumps(each)}\n\n".encode()
+    said = "word " * 80 if model == "talker" else f"{number} "
+    choice = {"index": 0, "delta": {"content": said}, "finish_reason": None}
+    return f"data: {json.dumps({**_chunk(model), 'choices': [choice]})}\n\n".encode()
+
+
+def _chunk(model: str) -> dict[str, Any]:
+    return {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": model}
 
 
 @contextmanager

@@ -56,8 +56,8 @@ GROUPS = {
     "Measure": {"ListMetrics", "ReadMetric"},
     "Administer": {
         *{"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
-        *{"ReopenBudget", "SealCredential", "ReadKeys", "RotateKeys"},
         *{"RegisterValues", "PlantCanary", "ListRegistrations", "RemoveRegistration"},
+        *{"ReopenBudget", "SealCredential", "ReadQuotas", "ReadKeys", "RotateKeys"},
     },
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
@@ -67,7 +67,7 @@ GROUPS = {
     "Erase": {"EraseContent", "ShredVersion"},
     "Identify": {
         *{"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
-        *{"ValidateCard", "ListRepositories", "ListEndpoints"},
+        *{"ValidateCard", "ListRepositories", "ListEndpoints", "ReadOwnQuotas"},
     },
 }
 ASKED_BESIDES = {"Discover", "SendPrompt"}  # by the guard, of things that an operation is about
@@ -97,6 +97,7 @@ SUBJECTS = {
     "PlantCanary": {"Directory"},
     "ListRegistrations": {"Directory"},
     "RemoveRegistration": {"Directory"},
+    "ReadQuotas": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
     "TryPolicy": {"PolicySet"},
     "ReadPolicy": {"PolicySet"},

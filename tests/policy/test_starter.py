@@ -128,6 +128,8 @@ EXPECTATIONS = [
     # Asking models
     may(ADA, "ListEndpoints", identity("person:ada"), "everyone-lists-endpoints", NONE),
     not_(ADA, "ListEndpoints", identity("person:eve")),
+    may(ADA, "ReadOwnQuotas", identity("person:ada"), "everyone-reads-their-own-quotas", NONE),
+    not_(ADA, "ReadOwnQuotas", identity("person:eve")),
     may(USER, "InvokeModel", endpoint(classification=INTERNAL), "model-users-invoke-models", NONE),
     not_(USER, "InvokeModel", endpoint(classification=CONFIDENTIAL)),
     not_(USER, "InvokeModel", endpoint(), "codes-only-join", binding=CODE),

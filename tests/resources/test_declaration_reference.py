@@ -16,11 +16,12 @@ from tests.resources.world import DIGITS, Yard, in_yard
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "declarations.md").read_text("utf-8")
 ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*) \|$", re.MULTILINE)
-KINDS = ("group", "person", "workload", "dataset", "model", "upstream", "endpoint")
+KINDS = ("group", "person", "workload", "dataset", "model", "upstream", "endpoint", "quota")
 NAMES = {"dataset": "a/b", "model": "a/b"}
 BESIDES = {  # what such a table needs besides its name
     "upstream": 'url = "https://x.example/v1"\n',
     "endpoint": 'served = [{ upstream = "u", model = "m" }]\n[[upstream]]\nname = "u"\nurl = "https://x.example/v1"\n',
+    "quota": "requests_per_minute = 1\n",
 }
 UNWRITTEN: dict[str, object] = {
     "`[]`": [],
@@ -28,6 +29,7 @@ UNWRITTEN: dict[str, object] = {
     '`"public"`': "public",
     '`"restricted"`': "restricted",
     '`"openai"`': "openai",
+    '`"everyone"`': "everyone",
     "the opposite of `private`": True,
     "nobody": None,
     "nobody is capped": None,
@@ -64,6 +66,8 @@ def test_the_defaults_are_those_of_the_parser(kind: str) -> None:
     for field, (default, _) in fields_of(kind).items():
         if field in {"name", "url", "served"}:
             assert default == "required"
+        elif field == "requests_per_minute":  # of which it needs one
+            assert default == "none"
         elif field == "review":
             assert f'`"{entry[field]}"` for {kind}s' in default
         elif field != "remove":
@@ -79,7 +83,7 @@ def test_required_is_required() -> None:
 def test_the_example_can_be_applied() -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     declared = describe(merge(Directory(), parse_declarations(example)))
-    assert [len(declared[kind]) for kind in KINDS] == [1, 1, 1, 1, 0, 0, 0]
+    assert [len(declared[kind]) for kind in KINDS] == [1, 1, 1, 1, 0, 0, 0, 0]
 
 
 def test_the_levels_and_the_names_of_the_starter_policies_are_right() -> None:

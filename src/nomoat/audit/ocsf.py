@@ -98,7 +98,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ("ReadLog", "ReportLog", "ExportLog", "ReadEntries", "ProveRecord", "ProveOwnRecord"), Kind(API, 2)
     ),
     **dict.fromkeys(("ExplainRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"), Kind(API, 2)),
-    **dict.fromkeys(("ReadStatus", "ReadPolicy", "ReadKeys"), Kind(API, 2)),
+    **dict.fromkeys(("ReadStatus", "ReadPolicy", "ReadKeys", "ReadQuotas", "ReadOwnQuotas"), Kind(API, 2)),
 }
 """What each action is. An action that is missing here is API Activity: Other."""
 

@@ -67,6 +67,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "verify": "nomoat.cli.verify:verify",
         "metrics": "nomoat.cli.metrics:metrics",
         "metric": "nomoat.cli.metrics:metric",
+        "quotas": "nomoat.cli.quotas:quotas",
     },
 }
 

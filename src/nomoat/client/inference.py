@@ -9,3 +9,8 @@ from nomoat.client.transport import Answer
 def seal_credential(gateway: Gateway, upstream: str, credential: str) -> Answer:
     """Give the gateway what it shows to an upstream; returns for which address."""
     return gateway.call("POST", f"/v1/upstreams/{quote(upstream, safe='')}/credential", {"credential": credential})
+
+
+def read_quotas(gateway: Gateway, *, everybody: bool) -> Answer:
+    """What is left of the quotas that count the caller's own requests, or of everybody's."""
+    return gateway.call("GET", "/v1/quotas/all" if everybody else "/v1/quotas")

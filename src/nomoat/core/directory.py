@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from nomoat.core.inference import Endpoint, Upstream
 from nomoat.core.metrics import NOTHING, Budget, Metric
 from nomoat.core.names import Classification, RepositoryName
+from nomoat.core.quotas import Quota
 from nomoat.core.view import View
 
 ADMINISTRATORS = "administrators"
@@ -86,6 +87,7 @@ class Directory:
     repositories: Mapping[RepositoryName, Repository] = field(default_factory=dict[RepositoryName, Repository])
     upstreams: Mapping[str, Upstream] = field(default_factory=dict[str, Upstream])
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])
+    quotas: Mapping[str, Quota] = field(default_factory=dict[str, Quota])
 
     @property
     def administrators(self) -> list[str]:

@@ -12,6 +12,8 @@
     │   ├── TooLarge            over a stated limit
     │   ├── Rejected            a content was examined, and is not taken
     │   ├── Unanswered          a query was run, and there is no answer
+    │   ├── OverQuota           a quota has no room for it; there will be some again
+    │   │   └── UsedUp              it ran out while it was being served
     │   └── Conflict            it contradicts the present state
     ├── Unavailable         a dependency failed, so closed; trying again may help
     ├── Disconnected        the client left; nobody is there to be told
@@ -137,6 +139,19 @@ class Unanswered(Refused):
 
     def __str__(self) -> str:
         return self.ended or self.reason
+
+
+class OverQuota(Refused):
+    """A quota has no room for it; `quota` is its name, `retry_after` the seconds (1 or more) until it has."""
+
+    def __init__(self, reason: str, *, quota: str, retry_after: int) -> None:
+        super().__init__(reason)
+        self.quota = quota
+        self.retry_after = retry_after
+
+
+class UsedUp(OverQuota):
+    """A quota ran out under an answer that took more than was expected: the rest of it is not served."""
 
 
 class Conflict(Refused):

@@ -6,9 +6,12 @@ for is said of endpoints, what may leave for where is said of upstreams.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from nomoat.core.names import Classification
+
+MILLION: Final = 1_000_000
+MOST: Final = 1 << 52  # of tokens and costs; what is more counts as that
 
 
 class Dialect(StrEnum):
@@ -37,12 +40,27 @@ class Upstream:
     private: bool
 
 
+class Price(NamedTuple):
+    """What a million tokens cost, in millionths: those that are read, those that are written."""
+
+    input: int
+    output: int
+
+    def of(self, read: int, written: int) -> int:
+        """What so many tokens cost, in millionths, rounded up."""
+        return min(MOST, -(-(read * self.input + written * self.output) // MILLION))
+
+
+FREE: Final = Price(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What answers for an endpoint: an upstream, and what the model is called there."""
+    """What answers for an endpoint: an upstream, what the model is called there, and what it costs, if anybody said."""
 
     upstream: str
     model: str
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,17 @@ from typing import Final
 
 from nomoat.core.connection import Presented
 from nomoat.core.decision import CONFINED, Allow, Context, Decision
-from nomoat.core.errors import Disconnected, NoMoatError, Refused, Rejected, Revoked, Withheld
+from nomoat.core.errors import (
+    Disconnected,
+    NoMoatError,
+    NotPermitted,
+    OverQuota,
+    Refused,
+    Rejected,
+    Revoked,
+    UsedUp,
+    Withheld,
+)
 from nomoat.core.names import Classification
 from nomoat.core.operation import Operation, Resolved, Target
 from nomoat.core.permit import Permit
@@ -30,8 +40,11 @@ MENTIONED: Final = 16  # policies of a set on trial that a record names
 FEW: Final = 256  # characters of its reason
 ENDINGS: Final[Mapping[type[NoMoatError], str]] = {
     Revoked: "cut",
+    UsedUp: "cut",
     Disconnected: "left",
     Rejected: REFUSED,
+    NotPermitted: REFUSED,
+    OverQuota: REFUSED,
     Withheld: REFUSED,
 }
 DERIVED: Final = frozenset({"repository_kind"})  # facts that follow from what else a record says

@@ -201,7 +201,7 @@ async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
         for task in beside:
             task.cancel()
         ended = await asyncio.gather(*beside, return_exceptions=True)
-        gateway.inference.close()
+        await gateway.inference.close()
         await _conclude(gateway, state)
         await asyncio.to_thread(gateway.guard.let_go)
         gateway.index.close()

@@ -10,6 +10,7 @@ from nomoat.resources.inference import Inference
 from nomoat.resources.inference.registering import Registering
 from nomoat.server.storage import Stores
 from nomoat.stores.credentials import Credentials
+from nomoat.stores.quotas import Quotas
 from nomoat.stores.registrations import Registrations
 from nomoat.stores.session_labels import SessionLabels
 from nomoat.stores.upstreams import Upstreams
@@ -23,5 +24,6 @@ def inference_of(
     key = hmac.digest(stores.kek.derive("profiles"), b"registered values", "sha256")
     registering = Registering(Registrations(stores.state), key, directory, clock)
     inspector = Inspector([PatternDetector(lambda: registering.current)])
+    quotas = Quotas(stores.state, clock)
     credentials = Credentials(stores.state, stores.kek)
-    return Inference(directory, Upstreams(), credentials, inspector, registering, sessions, clock)
+    return Inference(directory, Upstreams(), credentials, inspector, registering, sessions, quotas, clock)

@@ -23,7 +23,7 @@ class InvokeModel(Operation):
     """Have a model answer.
 
     `body` is the request, parsed once, so that nobody reads it in two ways; `digest` the SHA-256 (hex) of its bytes as
-    they came; `stream`: in pieces. `headers` are those of the client that the upstream may see. `content` is what was found
+    they came, `size` how many; `stream`: in pieces. `headers` are those of the client that the upstream may see. `content` is what was found
     in it. Each upstream that would answer is decided as `SendPrompt`, with the prompt as it is and, where something of it
     can be redacted, without that; the first one that may be sent either is asked. `carried` is the label that the caller's
     session had when that was decided, None before: what a session reads later is not in a prompt that has been sent.
@@ -39,6 +39,7 @@ class InvokeModel(Operation):
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     content: Content = EMPTY
     carried: Label | None = None
+    size: int = 0
 
     @property
     def requested(self) -> str:
@@ -69,6 +70,18 @@ class ReleaseAnswer(Operation):
     @property
     def asked(self) -> Mapping[str, str]:
         return {"found": self.content.rules, "answer_of": str(self.record)}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOwnQuotas(Operation):
+    """See the quotas that count the caller's requests, and what is left of them."""
+
+    part: ClassVar[str] = "InvokeModel"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadQuotas(Operation):
+    """See all quotas, of whom they count, and what is left of each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from nomoat.core.errors import (
     NoMoatError,
     NotFound,
     NotPermitted,
+    OverQuota,
     Refused,
     Rejected,
     Revoked,
@@ -34,6 +35,7 @@ STATUS: Final[dict[type[NoMoatError], int]] = {
     Rejected: 422,
     Conflict: 409,
     Unanswered: 422,
+    OverQuota: 429,
     Unavailable: 503,
     Corrupt: 500,
     Misuse: 500,
@@ -101,5 +103,7 @@ def headers_of(error: NoMoatError) -> dict[str, str]:
             return {"WWW-Authenticate": _step_up(error)}
         case Unavailable():
             return {"Retry-After": "2"}
+        case OverQuota():
+            return {"Retry-After": str(error.retry_after)}
         case _:
             return {}

@@ -9,6 +9,7 @@ from nomoat.core.errors import (
     NoMoatError,
     NotFound,
     NotPermitted,
+    OverQuota,
     Refused,
     Revoked,
     TooLarge,
@@ -25,8 +26,13 @@ _TYPES: Final[tuple[tuple[type[NoMoatError], str], ...]] = (
     (NotPermitted, "permission_error"),
     (NotFound, "not_found_error"),
     (TooLarge, "request_too_large"),
+    (OverQuota, "rate_limit_error"),
     (Refused, "invalid_request_error"),
     (Unavailable, "api_error"),
+)
+_CODES: Final[tuple[tuple[type[NoMoatError], str], ...]] = (
+    (NotFound, "model_not_found"),
+    (OverQuota, "rate_limit_exceeded"),
 )
 
 
@@ -36,7 +42,7 @@ def error_body(dialect: Dialect, error: NoMoatError) -> Mapping[str, object]:
     said = sentence(error)
     if dialect is Dialect.ANTHROPIC:
         return {"type": "error", "error": {"type": kind, "message": said}}
-    code = "model_not_found" if isinstance(error, NotFound) else None
+    code = next((code for known, code in _CODES if isinstance(error, known)), None)
     return {"error": {"message": said, "type": kind, "param": None, "code": code}}
 
 

@@ -162,6 +162,7 @@ def _operation(call: Call, body: bytes, headers: tuple[tuple[str, str], ...]) ->
         stream=stream is True,
         body=request,
         headers=headers,
+        size=len(body),
     )
     # Marks within texts count, too: a look at the values is for bodies that have many.
     return operation, marks + 1 if opened <= DEEPEST else _count(request)

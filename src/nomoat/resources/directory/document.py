@@ -46,6 +46,7 @@ from nomoat.resources.directory.inference import (
     require_served,
 )
 from nomoat.resources.directory.metrics import BUDGET_FIELDS, described_metrics, parse_metrics
+from nomoat.resources.directory.quotas import QUOTA_FIELDS, described_quota, parse_quota, require_counted
 from nomoat.resources.directory.views import described_view, parse_views
 
 ThingT = TypeVar("ThingT")
@@ -63,6 +64,7 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "model": _OF_REPOSITORIES,
     "upstream": UPSTREAM_FIELDS,
     "endpoint": ENDPOINT_FIELDS,
+    "quota": QUOTA_FIELDS,
 }
 _REMOVED: Final[Mapping[str, str]] = dict.fromkeys(
     RepositoryKind, "nobody reaches it; what it holds is kept, and back when it is declared again"
@@ -144,7 +146,9 @@ def merge(base: Directory, declarations: Mapping[str, Sequence[Table]]) -> Direc
                     repositories[repository] = _repository(repository, table)
     upstreams = _merged("upstream", base.upstreams, declarations, parse_subject_name, parse_upstream)
     endpoints = _merged("endpoint", base.endpoints, declarations, parse_endpoint_name, parse_endpoint)
-    merged = Directory(base.generation + 1, frozenset(groups), people, workloads, repositories, upstreams, endpoints)
+    quotas = _merged("quota", base.quotas, declarations, _named, parse_quota)
+    named = (people, workloads, repositories, upstreams, endpoints, quotas)
+    merged = Directory(base.generation + 1, frozenset(groups), *named)
     _require_consistent(merged)
     return merged
 
@@ -253,6 +257,7 @@ def _require_consistent(directory: Directory) -> None:
         if endpoint.owner_person and endpoint.owner_person not in directory.people:
             raise Malformed(f"endpoint {endpoint.name} is owned by {endpoint.owner_person}, who is not declared")
     require_served(directory)
+    require_counted(directory)
 
 
 def _name(table: Table) -> str:
@@ -295,6 +300,7 @@ def describe(directory: Directory) -> dict[str, list[dict[str, object]]]:
         found[kind.value] = [_described(repository) for repository in sorted(of_kind, key=lambda each: str(each.name))]
     found["upstream"] = [described_upstream(upstream) for _, upstream in sorted(directory.upstreams.items())]
     found["endpoint"] = [described_endpoint(endpoint) for _, endpoint in sorted(directory.endpoints.items())]
+    found["quota"] = [described_quota(quota) for _, quota in sorted(directory.quotas.items())]
     return found
 
 

@@ -23,10 +23,11 @@ from nomoat.resources.directory.fields import (
     truth_of,
     words_of,
 )
+from nomoat.resources.directory.quotas import described_price, parse_price
 
 UPSTREAM_FIELDS: Final = frozenset({"name", "url", "api", "clearance", "external", "region", "private", "remove"})
 ENDPOINT_FIELDS: Final = frozenset({"name", "classification", "labels", "owner", "served", "remove"})
-_SERVED_FIELDS: Final = frozenset({"upstream", "model"})
+_SERVED_FIELDS: Final = frozenset({"upstream", "model", "price"})
 MOST_SERVED: Final = 8
 
 
@@ -82,7 +83,7 @@ def _served(entry: object) -> Served:
     model = text_of(table, "model")
     if not model or not model.isprintable():
         raise Malformed("served needs the model: what it is called at the upstream")
-    return Served(parse_subject_name(text_of(table, "upstream")), model)
+    return Served(parse_subject_name(text_of(table, "upstream")), model, parse_price(table.get("price")))
 
 
 def _url(text: str, *, private: bool) -> str:
@@ -129,6 +130,9 @@ def described_endpoint(endpoint: Endpoint) -> dict[str, object]:
         "name": endpoint.name,
         "classification": endpoint.classification.name.lower(),
         "labels": sorted(endpoint.labels),
-        "served": [{"upstream": served.upstream, "model": served.model} for served in endpoint.served],
+        "served": [
+            {"upstream": served.upstream, "model": served.model, **described_price(served.price)}
+            for served in endpoint.served
+        ],
         **described_owner(endpoint.owner_group, endpoint.owner_person),
     }

@@ -13,6 +13,7 @@ from nomoat.core.content import Content
 from nomoat.core.errors import Misuse
 from nomoat.core.operation import InvokeModel
 from nomoat.core.permit import Permit
+from nomoat.resources.inference.charging import Account
 from nomoat.stores.upstreams import UpstreamAnswer
 
 KEPT: Final = frozenset({b"content-type", b"content-length", b"retry-after", b"x-request-id", b"request-id"})
@@ -29,6 +30,7 @@ class Answer:
     """
 
     __slots__ = (
+        "_account",
         "_answer",
         "_digest",
         "_permit",
@@ -43,9 +45,15 @@ class Answer:
     )
 
     def __init__(
-        self, permit: Permit[InvokeModel], endpoint: str, answer: UpstreamAnswer, reader: AnswerReader | None
+        self,
+        permit: Permit[InvokeModel],
+        endpoint: str,
+        answer: UpstreamAnswer,
+        reader: AnswerReader | None,
+        account: Account | None,
     ) -> None:
         self._permit = permit
+        self._account = account
         self._answer = answer
         self._reader = reader
         self.endpoint = endpoint
@@ -72,14 +80,15 @@ class Answer:
     async def part(self) -> bytes:
         """The next of the body; b"" after its end, and where something was `found`.
 
-        Raises `Revoked`, and `Unavailable` when the upstream breaks off, or more would have to be held than may be.
+        Raises `Revoked`, `UsedUp` when a quota has no room for more, and `Unavailable` when the upstream breaks off, or more
+        would have to be held than may be.
         """
         part = await (self._answer.part() if self._reader is None else self._looked_at(self._reader))
         if part:
             self._permit.check()
             self._digest.update(part)
             if self._reader is None:
-                self._usage.feed(part)
+                self._count(part)
             self._permit.note(bytes=len(part))
         return part
 
@@ -92,12 +101,17 @@ class Answer:
                 break
             came = await self._answer.part()
             self._permit.check()
-            self._usage.feed(came)
+            self._count(came)
             await reader.feed(came, over=self._answer.is_over)
         if reader.found:
             self.found = reader.everything
             self._permit.note(answer_found=self.found.rules)
         return part
+
+    def _count(self, part: bytes) -> None:
+        self._usage.feed(part)
+        if self._account is not None:
+            self._account.feed(part)
 
     def go_on(self, content: Content, *, whole: bool) -> None:
         """Go on after what was found was permitted; `whole`: but give nothing more out before the end."""
@@ -108,6 +122,8 @@ class Answer:
     def end(self) -> None:
         """Say for the record what was given out, and let go of the upstream, whose answer ends with this."""
         self._permit.note(response=self._digest.hexdigest())
-        if (said := self._usage.total()) is not None:
+        if self._account is not None:
+            self._account.settle(self._usage, complete=self._answer.is_over)
+        elif (said := self._usage.total()) is not None:
             self._permit.note(input_tokens=str(said.input), output_tokens=str(said.output))
         self._answer.end()

@@ -32,10 +32,14 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
 from nomoat.resources.inference.answers import Answer
+from nomoat.resources.inference.charging import charged
+from nomoat.resources.inference.quotas import QuotaReading
 from nomoat.resources.inference.registering import Registering
+from nomoat.resources.inference.targets import endpoint_target
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.stores.credentials import Credentials
+from nomoat.stores.quotas import Quotas
 from nomoat.stores.session_labels import SessionLabels
 from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 
@@ -74,11 +78,14 @@ class Inference:
         inspector: Inspector,
         registering: Registering,
         sessions: SessionLabels,
+        quotas: Quotas,
         clock: Callable[[], float],
     ) -> None:
         self.registering = registering
+        self.quotas = QuotaReading(directory, quotas)
         self._inspector = inspector
         self._sessions = sessions
+        self._quotas = quotas
         self._directory = directory
         self._offers_of: Directory | None = None
         self._offers: dict[tuple[str, Dialect, tuple[Label, ...]], tuple[EndpointPlace, tuple[Target, ...]]] = {}
@@ -86,9 +93,10 @@ class Inference:
         self._credentials = credentials
         self._clock = clock
 
-    def close(self) -> None:
-        """End the connections to upstreams that are kept."""
+    async def close(self) -> None:
+        """End the connections to upstreams that are kept, and store what was taken of quotas."""
         self._upstreams.close()
+        await self._quotas.close()
 
     @property
     def resolvers(self) -> Mapping[type[Operation], Resolver]:
@@ -99,6 +107,7 @@ class Inference:
             ReleaseAnswer: self.resolve_release,
             SealCredential: self.resolve_seal,
             **self.registering.resolvers,
+            **self.quotas.resolvers,
         }
 
     async def look(self, who: Principal, operation: InvokeModel) -> InvokeModel:
@@ -115,7 +124,9 @@ class Inference:
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
         """Resolve to the caller, who asks for itself; the parts are the endpoints."""
         endpoints = tuple(endpoint for _, endpoint in sorted(self._directory().endpoints.items()))
-        return Resolved(operation, (target_of(who),), {"place": endpoints}, parts=tuple(map(_target, endpoints)))
+        return Resolved(
+            operation, (target_of(who),), {"place": endpoints}, parts=tuple(map(endpoint_target, endpoints))
+        )
 
     def resolve_invoke(self, who: Principal, operation: InvokeModel) -> Resolved[InvokeModel]:
         """Resolve an endpoint, and what its prompt would be at each upstream. Raises `NotFound`, `Unavailable`."""
@@ -131,7 +142,7 @@ class Inference:
             residue = content.residue
             said = (own.join(content.label), *([] if residue is None else [own.join(residue)]))
         place, parts = self._offered(directory, endpoint, operation.call.dialect, said)
-        target = _target(endpoint)
+        target = endpoint_target(endpoint)
         targets = (target, *map(_source, content.sources)) if content.findings else (target,)
         return Resolved(replace(operation, carried=carried), targets, {"place": place}, target, UNKNOWN, parts)
 
@@ -162,7 +173,7 @@ class Inference:
         if endpoint is None:
             raise NotFound(UNKNOWN, kind="model")
         label = _memorised(endpoint).join(operation.content.label)
-        answered = _target(endpoint)._replace(classification=label.classification, labels=label.labels)
+        answered = endpoint_target(endpoint)._replace(classification=label.classification, labels=label.labels)
         return Resolved(operation, (answered, *map(_source, operation.content.sources)))
 
     def resolve_seal(self, who: Principal, operation: SealCredential) -> Resolved[SealCredential]:
@@ -194,7 +205,8 @@ class Inference:
     async def invoke(self, permit: Permit[InvokeModel]) -> Answer:
         """Have a model answer; the answer has to be ended, which cancels the upstream where it is not over.
 
-        Raises `NotPermitted` when the prompt may be sent to no upstream of the endpoint, `Unavailable` when none answers.
+        Raises `NotPermitted` when the prompt may be sent to no upstream of the endpoint, `OverQuota` when a quota has no room
+        for it, `Unavailable` when none answers.
         """
         resolved = permit.claim(InvokeModel, Withhold)
         operation, place = resolved.operation, place_in(resolved, EndpointPlace)
@@ -207,18 +219,34 @@ class Inference:
             raise NotPermitted(
                 f"this prompt may be sent to no server of {operation.endpoint}{has}{_carrying(resolved)}"
             )
-        memorised = _memorised(place.endpoint)
-        upstream = await self._first(permit, operation, open_to)
+        servers = [each.served for each in open_to]
+        account = await charged(self._quotas, self._directory(), permit, operation, servers)
+        try:
+            upstream, served = await self._first(permit, operation, open_to)
+        except BaseException as failure:
+            if account is not None:
+                account.lose(failure)
+            raise
         if upstream.status in NOT_OURS:
             upstream.end()
+            if account is not None:
+                account.refuse()
             raise Unavailable("upstream", "it does not take the gateway's own credential")
+        memorised = _memorised(place.endpoint)
         try:
-            await self._sessions.join(permit.principal.session, memorised, self._clock())
             reader = self._reader(operation, permit.principal.session, memorised)
-            return Answer(permit, operation.endpoint, upstream, reader)
+            answer = Answer(permit, operation.endpoint, upstream, reader, account)
+            if account is not None:
+                account.answered(served, answer.status, streamed=answer.streamed)
         except BaseException:
             upstream.end()
             raise
+        try:
+            await self._sessions.join(permit.principal.session, memorised, self._clock())
+        except BaseException:
+            answer.end()
+            raise
+        return answer
 
     def _reader(self, operation: InvokeModel, session: str, told: Label) -> AnswerReader | None:
         """What looks at an answer while it passes; None where nothing is looked for, and it need not be held."""
@@ -245,8 +273,8 @@ class Inference:
         permit: Permit[InvokeModel],
         operation: InvokeModel,
         offers: Sequence[Offer],
-    ) -> UpstreamAnswer:
-        """The answer of the first upstream that is reached."""
+    ) -> tuple[UpstreamAnswer, Served]:
+        """The answer of the first upstream that is reached, and which that was."""
         failure = Unavailable("upstream", "none is declared")
         for each, upstream, without in offers:
             body = redacted(operation.body, operation.content.hits) if without else operation.body
@@ -260,7 +288,7 @@ class Inference:
             permit.note(upstream=upstream.name, model=each.model, status=str(answer.status))
             if without:
                 permit.note(redacted=str(len(operation.content.hits)))
-            return answer
+            return answer, each
         raise failure
 
     def _shown(self, upstream: Upstream) -> Mapping[str, str]:
@@ -291,18 +319,6 @@ def _carrying(resolved: Resolved[InvokeModel]) -> str:
     return (
         f": with it goes what your session read, sent or was told before, which is {carried} (nomoat whoami). Ask a model "
         "whose servers are cleared for that; for work that has nothing to do with it, log in anew (nomoat login)"
-    )
-
-
-def _target(endpoint: Endpoint) -> Target:
-    return Target(
-        kind="Endpoint",
-        id=endpoint.name,
-        name=endpoint.name,
-        classification=endpoint.classification,
-        labels=endpoint.labels,
-        owner_group=endpoint.owner_group,
-        owner_person=endpoint.owner_person,
     )
 
 

@@ -1,13 +1,13 @@
 """Values that prompts are looked through for, and canaries.
 
-Revises 0014.
+Revises 0016.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0017"
-down_revision = "0014"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
