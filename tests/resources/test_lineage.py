@@ -33,6 +33,7 @@ from nomoat.core.operation import (
 from nomoat.core.principal import PrincipalKind
 from nomoat.resources.repositories.lineage import Told
 from nomoat.stores.lineage import DAY_S
+from nomoat.stores.loads import Loaded, Loads
 from tests.guard.world import Actor
 from tests.resources.world import DIGITS, SECRETS, Yard, digest_of, in_yard, yard
 
@@ -592,6 +593,28 @@ async def test_a_load_is_verified_only_where_its_session_fetched_these_bytes(the
     assert found == {at.deploy.session: True, again.session: False}
     with pytest.raises(NotFound):
         await at.report(CHAT, "0" * 40, at.deploy, weights_txt=b"1")
+
+
+@in_yard
+async def test_the_newest_word_on_what_is_loaded_outlasts_a_restart(there: Yard) -> None:
+    at = await house(there)
+    first = await there.write(CHAT, {"weights.txt": b"1"}, by=there.train)
+    second = await there.write(CHAT, {"weights.txt": b"2"}, by=there.train)
+    for commit, content in ((first, b"1"), (second, b"2"), (first, b"1")):
+        await there.read(CHAT, "weights.txt", by=at.deploy, revision=commit)
+        assert (await at.report(CHAT, commit, at.deploy, weights_txt=content)).verified
+    of = there.catalog.find(CHAT)
+    assert of is not None
+    for loads in (there.catalog.lineage.loads, Loads(there.catalog._state)):
+        said = loads.newest(of.id, "deploy")
+        assert said is not None
+        assert (said.commit, said.verified) == (first, True)
+        assert loads.newest(of.id, "train") is None
+    assert not (await at.report(CHAT, second, at.deploy, weights_txt=b"1")).verified
+    for loads in (there.catalog.lineage.loads, Loads(there.catalog._state)):
+        assert loads.newest(of.id, "deploy") == Loaded(
+            second, Manifest.of([("weights.txt", digest_of(b"1"))]).root, False
+        )
 
 
 @dataclass

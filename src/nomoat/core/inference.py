@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from nomoat.core.names import Classification
+from nomoat.core.names import Classification, RepositoryName
 
 
 class Dialect(StrEnum):
@@ -26,6 +26,7 @@ class Upstream:
 
     `clearance` is how confidential what is sent there may be; `external` whether it is somebody else's; `region` where
     it is, '' where nobody said. `private` is whether its address may be one of a private network or of this machine.
+    `workload` is who runs it, and so who says which weights are loaded there; '' where that is no declared workload.
     """
 
     name: str
@@ -35,14 +36,19 @@ class Upstream:
     external: bool
     region: str
     private: bool
+    workload: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What answers for an endpoint: an upstream, and what the model is called there."""
+    """What answers for an endpoint: an upstream, and what the model is called there.
+
+    `weights` is the model of this gateway whose weights it has; None: they came from elsewhere.
+    """
 
     upstream: str
     model: str
+    weights: RepositoryName | None = None
 
 
 @dataclass(frozen=True, slots=True)

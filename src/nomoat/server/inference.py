@@ -5,11 +5,16 @@ from collections.abc import Callable
 from nomoat.content import Inspector
 from nomoat.core.directory import Directory
 from nomoat.resources.inference import Inference
+from nomoat.resources.inference.weights import Weights
 from nomoat.server.storage import Stores
+from nomoat.stores.catalog import Catalog
 from nomoat.stores.credentials import Credentials
 from nomoat.stores.upstreams import Upstreams
 
 
-def inference_of(stores: Stores, directory: Callable[[], Directory], clock: Callable[[], float]) -> Inference:
+def inference_of(
+    stores: Stores, directory: Callable[[], Directory], catalog: Catalog, clock: Callable[[], float]
+) -> Inference:
     """What may be asked of models, over what a data directory holds."""
-    return Inference(directory, Upstreams(), Credentials(stores.state, stores.kek), Inspector([]), clock)
+    credentials, weights = Credentials(stores.state, stores.kek), Weights(catalog)
+    return Inference(directory, Upstreams(), credentials, Inspector([]), weights, clock)

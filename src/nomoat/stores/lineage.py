@@ -16,8 +16,9 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from nomoat.core.errors import Conflict, NotFound, NotPermitted
-from nomoat.core.lineage import NOTHING, RUN_S, Label, Lowered, Origin, Read, Run, Source
+from nomoat.core.lineage import NOTHING, RUN_S, Label, Load, Lowered, Origin, Read, Run, Source
 from nomoat.core.names import Classification, RepositoryKind, RepositoryName
+from nomoat.stores.loads import Loads
 from nomoat.stores.revisions import Revision
 from nomoat.stores.stages import BY_ITSELF
 from nomoat.stores.state import State
@@ -38,7 +39,7 @@ class Lineage:
 
     Labels of versions are in memory whole: most versions inherit nothing, and have none. They follow the state in the
     order of its commits. `known` bounds how many readings are remembered: one that is forgotten is stored again, which
-    changes nothing. `generation` moves when a label is lowered.
+    changes nothing. `generation` moves when a label is lowered, and when somebody says what they loaded.
     """
 
     def __init__(self, state: State, known: int = KNOWN) -> None:
@@ -49,6 +50,7 @@ class Lineage:
         self._pending: dict[_Key, Read] = {}
         self._turn = asyncio.Lock()
         self.generation = 0
+        self.loads = Loads(state)
 
     def label(self, commit: str) -> Label:
         """What a version inherits."""
@@ -60,6 +62,11 @@ class Lineage:
             self._labels.pop(commit, None)
         else:
             self._labels[commit] = inherited
+
+    def learn_load(self, commit: str, repository: str, told: Load) -> None:
+        """Follow a workload to the version that it says it loaded."""
+        self.loads.learn(commit, repository, told)
+        self.generation += 1
 
     async def note(self, read: Read) -> None:
         """Return when it is stored that a session reads a file. Raises `Unavailable` when it cannot be.

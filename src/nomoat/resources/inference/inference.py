@@ -19,11 +19,13 @@ from nomoat.core.decision import Withhold
 from nomoat.core.directory import Directory
 from nomoat.core.errors import NotFound, NotPermitted, Unavailable
 from nomoat.core.inference import Dialect, Endpoint, Served, Upstream
+from nomoat.core.lifecycle import Stage
 from nomoat.core.lineage import Label
 from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolved, SealCredential, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
+from nomoat.resources.inference.weights import LoadedWeights, Weights
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.stores.credentials import Credentials
@@ -40,18 +42,23 @@ NOT_OURS: Final = frozenset({401, 403, 407})
 
 @dataclass(frozen=True, slots=True)
 class EndpointPlace:
-    """An endpoint and what would answer for it, in its order; each is a part of the decision."""
+    """An endpoint and what would answer for it, in its order; each is a part of the decision.
+
+    `silent`: one of its servers has not said which weights it loaded.
+    """
 
     endpoint: Endpoint
     served: Sequence["Offer"]
+    silent: bool = False
 
 
 class Offer(NamedTuple):
-    """An upstream that could be sent a prompt, as it is or `redacted`."""
+    """An upstream that could be sent a prompt, as it is or `redacted`; `weights` are those of here that it has loaded."""
 
     served: Served
     upstream: Upstream
     redacted: bool
+    weights: LoadedWeights | None
 
 
 @final
@@ -107,11 +114,13 @@ class Inference:
         upstreams: Upstreams,
         credentials: Credentials,
         inspector: Inspector,
+        weights: Weights,
         clock: Callable[[], float],
     ) -> None:
         self.inspector = inspector
         self._directory = directory
-        self._offers_of: Directory | None = None
+        self._weights = weights
+        self._offers_of: tuple[object, ...] = ()
         self._offers: dict[tuple[str, Dialect, tuple[Label, ...]], tuple[EndpointPlace, tuple[Target, ...]]] = {}
         self._upstreams = upstreams
         self._credentials = credentials
@@ -133,7 +142,8 @@ class Inference:
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
         """Resolve to the caller, who asks for itself; the parts are the endpoints."""
         endpoints = tuple(endpoint for _, endpoint in sorted(self._directory().endpoints.items()))
-        return Resolved(operation, (target_of(who),), {"place": endpoints}, parts=tuple(map(_target, endpoints)))
+        parts = tuple(target for endpoint in endpoints for target in self._targets(endpoint))
+        return Resolved(operation, (target_of(who),), {"place": endpoints}, parts=parts)
 
     def resolve_invoke(self, who: Principal, operation: InvokeModel) -> Resolved[InvokeModel]:
         """Resolve an endpoint, and what its prompt would be at each upstream. Raises `NotFound`."""
@@ -142,34 +152,54 @@ class Inference:
         endpoint = directory.endpoints.get(operation.endpoint)
         if endpoint is None:
             raise NotFound(UNKNOWN, kind="model")
-        content, own = operation.content, Label(endpoint.classification, endpoint.labels)
+        content, own = operation.content, self._memorised(directory, endpoint)
         said: tuple[Label, ...] = (own,)
         if content.findings:
             residue = content.residue
             said = (own.join(content.label), *([] if residue is None else [own.join(residue)]))
         place, parts = self._offered(directory, endpoint, operation.call.dialect, said)
-        target = _target(endpoint)
-        targets = (target, *map(_source, content.sources)) if content.findings else (target,)
-        return Resolved(operation, targets, {"place": place}, target, UNKNOWN, parts)
+        targets = self._targets(endpoint, own)
+        if content.findings:
+            targets = (*targets, *map(_source, content.sources))
+        return Resolved(operation, targets, {"place": place}, targets[0], UNKNOWN, parts)
+
+    def _memorised(self, directory: Directory, endpoint: Endpoint) -> Label:
+        """How confidential is what a model may have memorised: as it is declared, and as the weights are that are from here."""
+        own = Label(endpoint.classification, endpoint.labels)
+        for served in endpoint.served:
+            if served.weights is not None and (weights := self._weights.loaded(directory, served)) is not None:
+                own = own.join(weights.label)
+        return own
+
+    def _targets(self, endpoint: Endpoint, own: Label | None = None) -> tuple[Target, ...]:
+        """An endpoint; with labels that it has of its weights alone, also as it is declared: no policy permits more for those."""
+        own = own or self._memorised(self._directory(), endpoint)
+        target = _target(endpoint, own)
+        return (target,) if own.labels == endpoint.labels else (target, target._replace(labels=endpoint.labels))
 
     def _offered(
         self, directory: Directory, endpoint: Endpoint, speaks: Dialect, said: tuple[Label, ...]
     ) -> tuple[EndpointPlace, tuple[Target, ...]]:
         """What may be made of an endpoint's upstreams by a prompt of this label, and of the second one when it is redacted."""
-        if directory is not self._offers_of or len(self._offers) >= MOST_OFFERS:
-            self._offers_of = directory
+        seen = (directory.generation, *self._weights.generation)
+        if seen != self._offers_of or len(self._offers) >= MOST_OFFERS:
+            self._offers_of = seen
             self._offers.clear()
         key = (endpoint.name, speaks, said)
         found = self._offers.get(key)
         if found is None:
-            offers = [
-                Offer(each, upstream, bool(redacted))
-                for each in endpoint.served
-                if (upstream := directory.upstreams[each.upstream]).dialect is speaks
-                for redacted in range(len(said))
-            ]
-            parts = tuple(_sent(offer.upstream, said[offer.redacted], offer.redacted) for offer in offers)
-            found = self._offers[key] = EndpointPlace(endpoint, offers), parts
+            offers: list[Offer] = []
+            silent = False
+            for each in endpoint.served:
+                upstream, weights = directory.upstreams[each.upstream], self._weights.loaded(directory, each)
+                if upstream.dialect is not speaks:
+                    continue
+                if each.weights is not None and weights is None:
+                    silent = True
+                    continue
+                offers += [Offer(each, upstream, bool(redacted), weights) for redacted in range(len(said))]
+            parts = tuple(_sent(offer, said[offer.redacted]) for offer in offers)
+            found = self._offers[key] = EndpointPlace(endpoint, offers, silent), parts
         return found
 
     def resolve_seal(self, who: Principal, operation: SealCredential) -> Resolved[SealCredential]:
@@ -194,7 +224,8 @@ class Inference:
         """The names of the endpoints that the caller may invoke."""
         resolved = permit.claim(ListEndpoints, Withhold)
         withheld = withheld_parts(permit.allow.obligations)
-        found = [part.id for number, part in enumerate(resolved.parts) if number not in withheld]
+        hidden = {resolved.parts[number].id for number in withheld}
+        found = list(dict.fromkeys(part.id for part in resolved.parts if part.id not in hidden))
         permit.note(shown=str(len(found)))
         return found
 
@@ -207,10 +238,16 @@ class Inference:
         operation, place = resolved.operation, place_in(resolved, EndpointPlace)
         withheld = withheld_parts(permit.allow.obligations)
         open_to = [each for number, each in enumerate(place.served) if number not in withheld]
+        if not place.served and place.silent:
+            raise NotPermitted(
+                f"no server of {operation.endpoint} has said which weights it loaded; who runs it has to (nomoat loaded)"
+            )
         if not place.served:
             raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
         if not open_to:
-            raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}")
+            stages = {each.weights.stage for each in place.served if each.weights} - {Stage.APPROVED}
+            why = f": the version of its weights that is loaded is {', '.join(sorted(stages))}" if stages else ""
+            raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}{why}")
         upstream = await self._first(permit, operation, open_to)
         if upstream.status in NOT_OURS:
             upstream.end()
@@ -225,7 +262,7 @@ class Inference:
     ) -> UpstreamAnswer:
         """The answer of the first upstream that is reached."""
         failure = Unavailable("upstream", "none is declared")
-        for each, upstream, without in offers:
+        for each, upstream, without, weights in offers:
             body = redacted(operation.body, operation.content.hits) if without else operation.body
             headers = {**dict(operation.headers), **self._shown(upstream)}
             sent = orjson.dumps({**body, "model": each.model})
@@ -235,6 +272,8 @@ class Inference:
                 failure = unsent
                 continue
             permit.note(upstream=upstream.name, model=each.model, status=str(answer.status))
+            if weights is not None:
+                permit.note(weights=str(weights), weights_digest=weights.digest)
             if without:
                 permit.note(redacted=str(len(operation.content.hits)))
             return answer
@@ -250,20 +289,22 @@ class Inference:
         return {"Authorization": f"Bearer {credential}"}
 
 
-def _target(endpoint: Endpoint) -> Target:
+def _target(endpoint: Endpoint, label: Label) -> Target:
     return Target(
         kind="Endpoint",
         id=endpoint.name,
         name=endpoint.name,
-        classification=endpoint.classification,
-        labels=endpoint.labels,
+        classification=label.classification,
+        labels=label.labels,
         owner_group=endpoint.owner_group,
         owner_person=endpoint.owner_person,
     )
 
 
-def _sent(upstream: Upstream, label: Label, without: bool) -> Target:
+def _sent(offer: Offer, label: Label) -> Target:
     """An upstream, and the label of what would be sent there, as it is or redacted."""
+    upstream, weights = offer.upstream, offer.weights
+    stage = (("stage", weights.stage.value),) if weights is not None else ()
     return Target(
         kind="Upstream",
         id=upstream.name,
@@ -273,8 +314,9 @@ def _sent(upstream: Upstream, label: Label, without: bool) -> Target:
         facts=(
             ("cleared", upstream.clearance.value),
             ("external", upstream.external),
-            ("redacted", without),
+            ("redacted", offer.redacted),
             ("region", upstream.region),
+            *stage,
         ),
     )
 
