@@ -13,7 +13,7 @@ from typing import Final
 
 from nomoat.core.connection import Presented
 from nomoat.core.decision import CONFINED, Allow, Context, Decision
-from nomoat.core.errors import Disconnected, NoMoatError, Refused, Rejected, Revoked
+from nomoat.core.errors import Disconnected, NoMoatError, NotPermitted, Refused, Rejected, Revoked
 from nomoat.core.names import Classification
 from nomoat.core.operation import Operation, Resolved, Target
 from nomoat.core.permit import Permit
@@ -28,7 +28,12 @@ ROOM: Final = 16 * 1024  # characters for such names, and for what policies saw 
 UNLIKE: Final = frozenset({"id", "name", "version"})  # tells targets of one sort apart
 MENTIONED: Final = 16  # policies of a set on trial that a record names
 FEW: Final = 256  # characters of its reason
-ENDINGS: Final[Mapping[type[NoMoatError], str]] = {Revoked: "cut", Disconnected: "left", Rejected: REFUSED}
+ENDINGS: Final[Mapping[type[NoMoatError], str]] = {
+    Revoked: "cut",
+    Disconnected: "left",
+    Rejected: REFUSED,
+    NotPermitted: REFUSED,
+}
 DERIVED: Final = frozenset({"repository_kind"})  # facts that follow from what else a record says
 
 
