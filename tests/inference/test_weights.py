@@ -28,6 +28,10 @@ name = "approvers"
 name = "weigher"
 groups = ["approvers"]
 clearance = "confidential"
+[[person]]
+name = "junior"
+groups = ["model-users"]
+clearance = "internal"
 [[workload]]
 name = "collector"
 segment = "ingestion"
@@ -146,7 +150,7 @@ def client(floor: Floor, who: str) -> Iterator[openai.OpenAI]:
 @pytest.fixture(scope="module")
 def trained(floor: Floor) -> Floor:
     floor.live.declare(DECLARED)
-    for name in ("person:weigher", *(f"workload:{each}" for each in WORKLOADS)):
+    for name in ("person:weigher", "person:junior", *(f"workload:{each}" for each in WORKLOADS)):
         floor.live.join(name)
     floor.live.done("collector", COLLECT)
     return floor
@@ -165,7 +169,7 @@ def test_a_server_that_has_not_said_what_it_loaded_is_not_asked(model: Model) ->
     asked = len(model.floor.upstream.asked)
     with pytest.raises(openai.PermissionDeniedError, match="has said which weights it loaded"):
         model.ask()
-    assert "has said which weights it loaded" in model.floor.outcome["facts"]["why"]
+    assert "has said which weights it loaded" in model.floor.outcome["why"]
     commit = model.publish()
     with pytest.raises(openai.PermissionDeniedError, match="has said which weights it loaded"):
         model.ask()  # published is not loaded
@@ -205,14 +209,14 @@ def test_an_endpoint_is_as_confidential_as_the_weights_behind_it(model: Model) -
     """It is declared internal, and what it was trained on is confidential."""
     commit = model.publish("open", by="blind-fitter")
     model.load(commit, "open")
-    assert model.ask("streamer") == "hello"
-    assert model.listed("streamer")
+    assert model.ask("junior") == "hello"
+    assert model.listed("junior")
     commit = model.publish("1")  # its run read the dataset
-    assert model.ask("streamer") == "hello", "it is not loaded yet"
+    assert model.ask("junior") == "hello", "it is not loaded yet"
     model.load(commit)
     with pytest.raises(openai.NotFoundError, match="there is no such model"):
-        model.ask("streamer")
-    assert not model.listed("streamer")
+        model.ask("junior")
+    assert not model.listed("junior")
     assert model.ask("ada") == "hello"
     assert model.listed("ada")
 
@@ -225,7 +229,7 @@ def test_a_server_that_is_not_cleared_for_its_weights_is_not_asked(model: Model)
     model.load(commit)
     with pytest.raises(openai.PermissionDeniedError, match="may be sent to no server"):
         model.ask()
-    assert upstream not in str(model.floor.outcome)
+    assert (model.floor.outcome["outcome"], upstream in str(model.floor.outcome)) == ("refused", False)
 
 
 @pytest.mark.parametrize("content", ["2", "of another model"])
