@@ -130,6 +130,7 @@ def _play(scene: story.Scene) -> tuple[list[Row], str]:
 def _infer(scene: story.Scene) -> None:
     """Train a language model, serve it, and work with it."""
     served = serving.served(scene, serving.trained(scene))
+    coding.in_public(scene, served)
     coding.inside(scene, served)
     coding.outside(scene, served)
     coding.of_another_team(scene)
@@ -168,6 +169,7 @@ def _stay(scene: story.Scene, rows: Sequence[Row], console: Console) -> None:
         f"  export {home('admin')}",
         f"  nomoat audit search 'on {story.DATASET}'",
         f"  nomoat audit show {_refusal(rows)}",
+        f"  nomoat audit search 'on {serving.CODER}'",
         f"  {home('scientist')} nomoat exec -- hf download {story.DATASET} metrics.json --repo-type dataset",
         "  nomoat revoke person scientist@acme.example   (and the line before once more)",
     )

@@ -23,6 +23,20 @@ TOKENS: Final = 20_000  # of the stream that is cut: it would last for minutes
 LATEST_S: Final = 2.0  # after a revocation, on a machine that is busy with a demonstration
 
 
+def in_public(scene: Scene, serving: Serving) -> None:
+    """What everybody may know goes to another house's model: it is there, and answers."""
+    after = scene.line.newest()
+    done = ask(scene, "developer", CHAT, "Beautiful is better than ")
+    scene.ledger.expect(
+        Expected(
+            *(after, DEVELOPER, WHAT, CHAT, "allowed", USERS),
+            ending="complete",
+            note="another house's model, asked what everybody may know",
+            also=not done.code and "Beautiful is better than" in serving.told.read_text(),
+        )
+    )
+
+
 def inside(scene: Scene, serving: Serving) -> None:
     """The team's engineer is helped by the model that learned the team's source, and the record names its weights."""
     before = SCHEDULE.read_text().partition(BEGINS)[0]
@@ -43,17 +57,7 @@ def inside(scene: Scene, serving: Serving) -> None:
 
 
 def outside(scene: Scene, serving: Serving) -> None:
-    """What everybody may know goes to another house's model; source does not, and nothing of it arrives there."""
-    after = scene.line.newest()
-    done = ask(scene, "developer", CHAT, "Beautiful is better than ")
-    scene.ledger.expect(
-        Expected(
-            *(after, DEVELOPER, WHAT, CHAT, "allowed", USERS),
-            ending="complete",
-            note="another house's model, asked what everybody may know",
-            also=not done.code and "Beautiful is better than" in serving.told.read_text(),
-        )
-    )
+    """Source does not go there, and nothing of it arrives."""
     before = SCHEDULE.read_text().partition(BEGINS)[0]
     after = scene.line.newest()
     done = ask(scene, "developer", ELSEWHERE, before + BEGINS)

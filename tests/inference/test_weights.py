@@ -19,7 +19,8 @@ from nomoat.client.transport import pinned_context
 from nomoat.core.names import RepositoryKind, RepositoryName, parse_repository_name
 from tests.inference.conftest import Floor
 
-WORKLOADS = ("collector", "fitter", "blind-fitter", "server")
+WORKLOADS = ("collector", "fitter", "blind-fitter", "people-fitter", "server")
+READ = {"fitter": "acme/weighed-texts", "people-fitter": "acme/weighed-people"}
 ASKED: Any = [{"role": "user", "content": "say hello"}]
 DECLARED = """
 [[group]]
@@ -48,6 +49,15 @@ clearance = "confidential"
 name = "server"
 segment = "serving"
 clearance = "confidential"
+[[workload]]
+name = "people-fitter"
+segment = "training"
+clearance = "confidential"
+[[dataset]]
+name = "acme/weighed-people"
+classification = "internal"
+labels = ["personal"]
+review = "none"
 [[dataset]]
 name = "acme/weighed-texts"
 classification = "confidential"
@@ -71,15 +81,16 @@ served = [{{ upstream = "serving-{number}", model = "{model}", weights = "acme/l
 NUMBERS = count(1)
 COLLECT = """
     from huggingface_hub import create_repo, upload_file
-    create_repo("acme/weighed-texts", repo_type="dataset", exist_ok=True)
-    upload_file(path_or_fileobj=b"a text", path_in_repo="a.txt", repo_id="acme/weighed-texts", repo_type="dataset")
+    for name in ("acme/weighed-texts", "acme/weighed-people"):
+        create_repo(name, repo_type="dataset", exist_ok=True)
+        upload_file(path_or_fileobj=b"a text", path_in_repo="a.txt", repo_id=name, repo_type="dataset")
 """
 TRAIN = """
     import os
     from huggingface_hub import create_repo, hf_hub_download, upload_file
     name, content = os.environ["MODEL"], os.environ["CONTENT"].encode()
     if os.environ["READS"]:
-        hf_hub_download("acme/weighed-texts", "a.txt", repo_type="dataset")
+        hf_hub_download(os.environ["READS"], "a.txt", repo_type="dataset")
     create_repo(name, exist_ok=True)
     print(upload_file(path_or_fileobj=content, path_in_repo="weights.txt", repo_id=name).oid)
 """
@@ -106,7 +117,7 @@ class Model:
 
     def publish(self, content: str = "1", by: str = "fitter") -> str:
         """Train a version, and have it approved; return its commit."""
-        reads = "1" if by == "fitter" else ""
+        reads = READ.get(by, "")
         made = self.floor.live.done(by, TRAIN, MODEL=self.name, CONTENT=content, READS=reads)
         commit = made.split()[-1]
         with self.session("weigher") as session:
@@ -230,6 +241,16 @@ def test_a_server_that_is_not_cleared_for_its_weights_is_not_asked(model: Model)
     with pytest.raises(openai.PermissionDeniedError, match="may be sent to no server"):
         model.ask()
     assert (model.floor.outcome["outcome"], upstream in str(model.floor.outcome)) == ("refused", False)
+
+
+def test_labels_of_what_was_trained_on_hold_for_where_prompts_go(model: Model) -> None:
+    commit = model.publish(by="people-fitter")
+    model.load(commit)
+    assert model.ask("junior") == "hello", "the server is one's own"
+    declared = MODEL.format(number=model.name.rpartition("-")[2], port=model.floor.upstream.port, model="our-model")
+    model.floor.live.declare(declared.replace("private = true", "private = true\nexternal = true"))
+    with pytest.raises(openai.PermissionDeniedError, match="may be sent to no server"):
+        model.ask("junior")
 
 
 @pytest.mark.parametrize("content", ["2", "of another model"])

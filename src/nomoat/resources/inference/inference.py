@@ -34,7 +34,7 @@ from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 UNKNOWN: Final = "there is no such model"
 KEPT: Final = frozenset({b"content-type", b"content-length", b"retry-after", b"x-request-id", b"request-id"})
 """Headers of an upstream's answer that the client sees."""
-MOST_OFFERS: Final = 1024  # that are kept for the directory as it is
+MOST_OFFERS: Final = 1024  # that are kept for directory and weights as they are
 EVENTS: Final = "text/event-stream"
 NOT_OURS: Final = frozenset({401, 403, 407})
 """What an upstream answers to a credential of the gateway's, which is none of the client's business."""
@@ -120,7 +120,8 @@ class Inference:
         self.inspector = inspector
         self._directory = directory
         self._weights = weights
-        self._offers_of: tuple[object, ...] = ()
+        self._seen: tuple[object, ...] = ()  # what is kept below is as of this
+        self._labels: dict[str, Label] = {}
         self._offers: dict[tuple[str, Dialect, tuple[Label, ...]], tuple[EndpointPlace, tuple[Target, ...]]] = {}
         self._upstreams = upstreams
         self._credentials = credentials
@@ -165,10 +166,15 @@ class Inference:
 
     def _memorised(self, directory: Directory, endpoint: Endpoint) -> Label:
         """How confidential is what a model may have memorised: as it is declared, and as the weights are that are from here."""
-        own = Label(endpoint.classification, endpoint.labels)
-        for served in endpoint.served:
-            if served.weights is not None and (weights := self._weights.loaded(directory, served)) is not None:
-                own = own.join(weights.label)
+        seen = (directory.generation, *self._weights.generation)
+        if seen != self._seen:
+            self._seen = seen
+            self._offers.clear()
+            self._labels.clear()
+        own = self._labels.get(endpoint.name)
+        if own is None:
+            loaded = [weights.label for each in endpoint.served if (weights := self._weights.loaded(directory, each))]
+            own = self._labels[endpoint.name] = Label.of([Label(endpoint.classification, endpoint.labels), *loaded])
         return own
 
     def _targets(self, endpoint: Endpoint, own: Label | None = None) -> tuple[Target, ...]:
@@ -181,9 +187,7 @@ class Inference:
         self, directory: Directory, endpoint: Endpoint, speaks: Dialect, said: tuple[Label, ...]
     ) -> tuple[EndpointPlace, tuple[Target, ...]]:
         """What may be made of an endpoint's upstreams by a prompt of this label, and of the second one when it is redacted."""
-        seen = (directory.generation, *self._weights.generation)
-        if seen != self._offers_of or len(self._offers) >= MOST_OFFERS:
-            self._offers_of = seen
+        if len(self._offers) >= MOST_OFFERS:
             self._offers.clear()
         key = (endpoint.name, speaks, said)
         found = self._offers.get(key)
