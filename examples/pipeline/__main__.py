@@ -22,7 +22,7 @@ from typing import Final, cast
 from rich.console import Console
 from rich.text import Text
 
-from examples.pipeline import gateway, metrics, poisoning, proof, review, story, tampering, tracing
+from examples.pipeline import coding, gateway, metrics, poisoning, proof, review, serving, story, tampering, tracing
 from examples.pipeline.attacks import ATTACKS
 from examples.pipeline.ledger import Expected, Json, Ledger, Row, draw
 from examples.pipeline.line import Line, other_address
@@ -112,6 +112,7 @@ def _play(scene: story.Scene) -> tuple[list[Row], str]:
     story.scientist(scene)
     story.query(scene)
     metrics.budget(scene)
+    _infer(scene)
     checked = tampering.offline(scene)
     scene = tampering.in_the_state(scene)
     for attack in ATTACKS:
@@ -124,6 +125,17 @@ def _play(scene: story.Scene) -> tuple[list[Row], str]:
     rows += [proof.edited(laptop, copy, _refusal(rows)), *proof.rolled_back(laptop, yesterday)]
     _, found = laptop.verify(copy)
     return rows, f"{proof.sentence(found)}          next: nomoat audit search 'on {story.DATASET}'"
+
+
+def _infer(scene: story.Scene) -> None:
+    """Train a language model, serve it, and work with it."""
+    served = serving.served(scene, serving.trained(scene))
+    coding.in_public(scene, served)
+    coding.inside(scene, served)
+    coding.outside(scene, served)
+    coding.of_another_team(scene)
+    coding.revoked(scene)
+    coding.withdrawn(scene, served)
 
 
 def _refusal(rows: Sequence[Row]) -> int:
@@ -157,6 +169,7 @@ def _stay(scene: story.Scene, rows: Sequence[Row], console: Console) -> None:
         f"  export {home('admin')}",
         f"  nomoat audit search 'on {story.DATASET}'",
         f"  nomoat audit show {_refusal(rows)}",
+        f"  nomoat audit search 'on {serving.CODER}'",
         f"  {home('scientist')} nomoat exec -- hf download {story.DATASET} metrics.json --repo-type dataset",
         "  nomoat revoke person scientist@acme.example   (and the line before once more)",
     )

@@ -119,7 +119,7 @@ def revoked_device(scene: Scene) -> None:
         for at, received, size in re.findall(r"([\d.]+) received (\d+) of (\d+)\n", log.read_text())
     ]
     _, received, size = progress[-1]
-    revoked_at = _recorded_at(scene, "what Revoke")
+    revoked_at = recorded_at(scene, "what Revoke")
     late = received - max(so_far for at, so_far, _ in progress if at <= revoked_at)
     scene.ledger.expect(
         Expected(
@@ -143,7 +143,7 @@ def revoked_device(scene: Scene) -> None:
     scene.say("a download was cut when its device was revoked")
 
 
-def _recorded_at(scene: Scene, query: str) -> float:
+def recorded_at(scene: Scene, query: str) -> float:
     """When the newest record that matches was made (Unix seconds)."""
     found = scene.stage.nomoat("admin", "audit", "search", query, "--limit", "1")
     records = cast("list[Mapping[str, object]]", found["records"])

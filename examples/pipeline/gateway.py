@@ -29,8 +29,10 @@ SHORT_S: Final = 10  # the life of tokens at first, so that one expires while so
 WITNESS_USER: Final = "nobody"
 START_S: Final = 30
 
-PEOPLE: Final = {who: f"{who}@acme.example" for who in ("engineer", "scientist", "modeler", "approver")}
-WORKLOADS: Final = ("ingest", "train", "deploy")
+PEOPLE: Final = {
+    who: f"{who}@acme.example" for who in ("engineer", "scientist", "modeler", "approver", "developer", "colleague")
+}
+WORKLOADS: Final = ("ingest", "train", "deploy", "train-lm", "serving")
 
 
 @dataclass(frozen=True, slots=True)

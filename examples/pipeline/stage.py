@@ -98,6 +98,7 @@ class Stage:
             "NO_PROXY": "*",
             "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
             "PYTHONUNBUFFERED": "1",
+            "OPENBLAS_NUM_THREADS": "1",  # networks as small as these are slower in many threads
         }
 
     def start(self, who: str, command: Sequence[str], *, log: Path | None = None) -> subprocess.Popen[str]:
@@ -162,11 +163,14 @@ class Stage:
             raise DemoFailed(f"{who}: nomoat {arguments[0]} failed ({done.code}): {done.err.strip()}")
         return cast("dict[str, object]", json.loads(done.out))
 
-    def program(self, who: str, *command: str, log: Path | None = None) -> subprocess.Popen[str]:
-        """Start a Python program as an actor, under `nomoat exec`: one of the pipeline's, or `-m MODULE …`."""
+    def program(self, who: str, *command: str, tool: str = "hub", log: Path | None = None) -> subprocess.Popen[str]:
+        """Start a Python program as an actor, under `nomoat exec`: one of the pipeline's, or `-m MODULE …`.
+
+        `tool` is the client that it is one of.
+        """
         if command[0].endswith(".py"):
             command = (str(Path(__file__).with_name(command[0])), *command[1:])
-        return self.start(who, nomoat_command("exec", "--", sys.executable, *command), log=log)
+        return self.start(who, nomoat_command("exec", "--tool", tool, "--", sys.executable, *command), log=log)
 
     def together(self, *calls: Callable[[], T]) -> list[T]:
         """Run calls side by side and return their results in order."""

@@ -82,6 +82,14 @@ def test_the_whole_demonstration(entered_by_all: Path) -> None:
         assert seen in out, seen
     for refusal in ("pickle.dangerous-global", "authors-do-not-approve", "is quarantined", "is withdrawn"):
         assert refusal in out, refusal
+    for scene in (
+        "answered by acme/tiny-lm@",
+        "no server has said",
+        "tokens arrived",
+        "loaded is withdrawn",
+        "no such model",
+    ):
+        assert scene in re.sub(r"\s+", " ", out), scene
     assert "IT WORKS" in out  # a stolen unbound bearer: said plainly
     assert "yesterday's copy" in out
     if os.geteuid() == 0:

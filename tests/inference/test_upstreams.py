@@ -57,6 +57,21 @@ def test_what_would_lead_elsewhere_is_refused(field: str, value: str) -> None:
         one(**{field: value})
 
 
+RUN = """
+[[workload]]
+name = "server"
+[[model]]
+name = "acme/lm"
+[[upstream]]
+name = "u"
+url = "https://a.example/v1"
+[[upstream]]
+name = "run"
+url = "https://a.example/v1"
+workload = "server"
+"""
+
+
 @pytest.mark.parametrize(
     "served",
     [
@@ -65,12 +80,26 @@ def test_what_would_lead_elsewhere_is_refused(field: str, value: str) -> None:
         '[{ upstream = "nobody", model = "m" }]',
         '[{ upstream = "u" }]',
         '[{ model = "m", upstream = "u", x = 1 }]',
+        '[{ model = "m", upstream = "u", weights = "acme/lm" }]',  # u says nobody who runs it
+        '[{ model = "m", upstream = "run", weights = "acme/other" }]',
+        '[{ model = "m", upstream = "run", weights = "no name" }]',
+        '[{ model = "m", upstream = "run", weights = 1 }]',
     ],
 )
 def test_an_endpoint_is_served_by_declared_upstreams(served: str) -> None:
-    document = f'[[upstream]]\nname = "u"\nurl = "https://a.example/v1"\n[[endpoint]]\nname = "e"\nserved = {served}\n'
     with pytest.raises(Malformed):
-        merge(Directory(), parse_declarations(document))
+        merge(Directory(), parse_declarations(f'{RUN}[[endpoint]]\nname = "e"\nserved = {served}\n'))
+
+
+def test_weights_of_a_declared_model_are_kept_as_they_were_meant() -> None:
+    served = '[{ upstream = "run", model = "m", weights = "acme/lm" }]'
+    directory = merge(Directory(), parse_declarations(f'{RUN}[[endpoint]]\nname = "e"\nserved = {served}\n'))
+    assert str(directory.endpoints["e"].served[0].weights) == "acme/lm"
+    assert directory.upstreams["run"].workload == "server"
+    assert load(dump(directory), directory.generation) == directory
+    for gone in ('[[workload]]\nname = "server"', '[[model]]\nname = "acme/lm"'):
+        with pytest.raises(Malformed, match="which is no"):
+            merge(directory, parse_declarations(f"{gone}\nremove = true\n"))
 
 
 def test_an_upstream_that_an_endpoint_names_is_not_removed_and_the_plan_names_both() -> None:

@@ -44,6 +44,7 @@ INGEST_INTERNAL = workload("ingest", segment="ingestion", clearance=INTERNAL)
 INGEST_RESTRICTED = workload("ingest", segment="ingestion", clearance=RESTRICTED)
 TRAIN = workload("train", segment="training", clearance=CONFIDENTIAL)
 PROMETHEUS = workload("prometheus", segment="monitoring")
+SERVING = workload("serving", segment="serving", clearance=CONFIDENTIAL)
 DEPLOY = workload("deploy", segment="deployment", clearance=CONFIDENTIAL)
 SCIENTIST = person("scientist", "data-scientists", clearance=INTERNAL)
 SCIENTIST_CLEARED = person("scientist", "data-scientists", clearance=CONFIDENTIAL)
@@ -159,6 +160,8 @@ EXPECTATIONS = [
     may(USER, "ReleaseAnswer", endpoint(classification=INTERNAL), "answers-go-to-who-is-cleared", NONE),
     not_(USER, "ReleaseAnswer", endpoint(classification=CONFIDENTIAL)),
     not_(USER, "ReleaseAnswer", endpoint(labels=frozenset({"canary"})), "canaries-go-nowhere"),
+    may(USER, "SendPrompt", upstream(stage="approved"), "prompts-go-where-they-are-cleared"),
+    not_(USER, "SendPrompt", upstream(stage="withdrawn"), "only-approved-weights-answer"),
     not_(USER, "SendPrompt", upstream(labels=frozenset({"secret"})), "secrets-stay-here"),
     not_(USER, "SendPrompt", upstream(labels=frozenset({"personal"})), "personal-data-stays-here"),
     not_(USER, "SendPrompt", upstream(labels=frozenset({"canary"})), "canaries-go-nowhere"),
@@ -178,6 +181,8 @@ EXPECTATIONS = [
     not_(TRAIN, "RegisterDevice", identity("workload:train", "workload"), binding=CODE),
     # Versions
     may(DEPLOY, "ReadFile", APPROVED_WEIGHTS, "deployment-reads-models"),
+    may(SERVING, "ReadFile", APPROVED_WEIGHTS, "servers-read-models"),
+    not_(SERVING, "ReadFile", RAW),
     not_(DEPLOY, "ReadFile", CANDIDATE_WEIGHTS, UNAPPROVED),
     not_(DEPLOY, "ReadFile", WITHDRAWN_WEIGHTS, UNAPPROVED, WITHDRAWN),
     may(TRAIN, "ReadFile", stood(WEIGHTS, "candidate", authored=True), "training-reads-models"),
@@ -483,7 +488,7 @@ callers = st.one_of(
     st.builds(
         lambda groups, segment, level: workload("ada", *groups, segment=segment, clearance=level),
         roles,
-        st.sampled_from(["ingestion", "training", "deployment", ""]),
+        st.sampled_from(["ingestion", "training", "deployment", "serving", ""]),
         levels,
     ),
 )

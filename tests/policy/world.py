@@ -85,9 +85,10 @@ def endpoint(name: str = "acme/chat", **traits: object) -> Target:
     return Target("Endpoint", name, name)._replace(**traits)  # type: ignore[arg-type]  # a test's shorthand
 
 
-def upstream(name: str = "internal", *, cleared: Classification = PUBLIC, **traits: object) -> Target:
-    """A server, and by the classification and labels what would be sent there."""
-    facts = (("cleared", cleared.value), ("external", True), ("redacted", False), ("region", ""))
+def upstream(name: str = "internal", *, cleared: Classification = PUBLIC, stage: str = "", **traits: object) -> Target:
+    """A server, and by the classification and labels what would be sent there; `stage` is that of weights from here."""
+    stood = (("stage", stage),) if stage else ()
+    facts = (("cleared", cleared.value), ("external", True), ("redacted", False), ("region", ""), *stood)
     return Target("Upstream", name, name, facts=facts)._replace(**traits)  # type: ignore[arg-type]  # the same
 
 

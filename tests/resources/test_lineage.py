@@ -17,11 +17,14 @@ from nomoat.attestation.manifest import Manifest
 from nomoat.attestation.provenance import verify_provenance
 from nomoat.attestation.signer import gateway_signer, verify_signature
 from nomoat.core.errors import Conflict, NotFound, NotPermitted, Refused
+from nomoat.core.inference import Call
 from nomoat.core.lineage import RUN_S, Label, Load
 from nomoat.core.names import Classification, RepositoryKind, RepositoryName
 from nomoat.core.operation import (
     DeleteRepository,
     DiffVersions,
+    InvokeModel,
+    ListEndpoints,
     LowerLabel,
     QueryView,
     ReadFile,
@@ -33,6 +36,7 @@ from nomoat.core.operation import (
 from nomoat.core.principal import PrincipalKind
 from nomoat.resources.repositories.lineage import Told
 from nomoat.stores.lineage import DAY_S
+from nomoat.stores.loads import Loaded, Loads
 from tests.guard.world import Actor
 from tests.resources.world import DIGITS, SECRETS, Yard, digest_of, in_yard, yard
 
@@ -40,6 +44,18 @@ PUBLIC, INTERNAL, CONFIDENTIAL, RESTRICTED = Classification
 CHAT = RepositoryName(RepositoryKind.MODEL, "acme", "chat")
 TUNED = RepositoryName(RepositoryKind.MODEL, "acme", "tuned")
 COPY = RepositoryName(RepositoryKind.DATASET, "acme", "copy")
+SERVED = """
+[[upstream]]
+name = "own"
+url = "http://127.0.0.1:9/v1"
+private = true
+workload = "deploy"
+[[endpoint]]
+name = "acme/chat"
+classification = "public"
+labels = ["public-words"]
+served = [{ upstream = "own", model = "m", weights = "acme/chat" }]
+"""
 DECLARED = """
 [[group]]
 name = "approvers"
@@ -592,6 +608,48 @@ async def test_a_load_is_verified_only_where_its_session_fetched_these_bytes(the
     assert found == {at.deploy.session: True, again.session: False}
     with pytest.raises(NotFound):
         await at.report(CHAT, "0" * 40, at.deploy, weights_txt=b"1")
+
+
+@in_yard
+async def test_labels_that_an_endpoint_has_of_its_weights_are_decided_beside_its_own(there: Yard) -> None:
+    at = await house(there)
+    await there.world.declare(SERVED)
+    commit = await there.write(CHAT, {"weights.txt": b"1"}, by=there.train)
+    anna = at.gateway.identity.authenticator.authenticate(at.anna.present())
+    asked = InvokeModel("acme/chat", Call.CHAT, "0" * 64, stream=False, body={})
+
+    def targets() -> list[tuple[Classification, set[str]]]:
+        resolved = at.gateway.inference.resolve_invoke(anna, asked)
+        return [(each.classification, set(each.labels)) for each in resolved.targets]
+
+    assert targets() == [(PUBLIC, {"public-words"})]
+    await there.read(CHAT, "weights.txt", by=at.deploy)
+    await at.report(CHAT, commit, at.deploy, weights_txt=b"1")
+    assert targets() == [(INTERNAL, {"public-words", "chat"}), (INTERNAL, {"public-words"})]
+    listed = at.gateway.inference.resolve_list(anna, ListEndpoints())
+    assert [set(part.labels) for part in listed.parts] == [{"public-words", "chat"}, {"public-words"}]
+
+
+@in_yard
+async def test_the_newest_word_on_what_is_loaded_outlasts_a_restart(there: Yard) -> None:
+    at = await house(there)
+    first = await there.write(CHAT, {"weights.txt": b"1"}, by=there.train)
+    second = await there.write(CHAT, {"weights.txt": b"2"}, by=there.train)
+    for commit, content in ((first, b"1"), (second, b"2"), (first, b"1")):
+        await there.read(CHAT, "weights.txt", by=at.deploy, revision=commit)
+        assert (await at.report(CHAT, commit, at.deploy, weights_txt=content)).verified
+    of = there.catalog.find(CHAT)
+    assert of is not None
+    for loads in (there.catalog.lineage.loads, Loads(there.catalog._state)):
+        said = loads.newest(of.id, "deploy")
+        assert said is not None
+        assert (said.commit, said.verified) == (first, True)
+        assert loads.newest(of.id, "train") is None
+    assert not (await at.report(CHAT, second, at.deploy, weights_txt=b"1")).verified
+    for loads in (there.catalog.lineage.loads, Loads(there.catalog._state)):
+        assert loads.newest(of.id, "deploy") == Loaded(
+            second, Manifest.of([("weights.txt", digest_of(b"1"))]).root, False
+        )
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from nomoat.core.names import Classification
+from nomoat.core.names import Classification, RepositoryName
 
 MILLION: Final = 1_000_000
 MOST: Final = 1 << 52  # of tokens and costs; what is more counts as that
@@ -29,6 +29,7 @@ class Upstream:
 
     `clearance` is how confidential what is sent there may be; `external` whether it is somebody else's; `region` where
     it is, '' where nobody said. `private` is whether its address may be one of a private network or of this machine.
+    `workload` is who runs it, and so who says which weights are loaded there; '' where that is no declared workload.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Upstream:
     external: bool
     region: str
     private: bool
+    workload: str = ""
 
 
 class Price(NamedTuple):
@@ -56,11 +58,15 @@ FREE: Final = Price(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What answers for an endpoint: an upstream, what the model is called there, and what it costs, if anybody said."""
+    """What answers for an endpoint: an upstream, what the model is called there, and what it costs, if anybody said.
+
+    `weights` is the model of this gateway whose weights it has; None: they came from elsewhere.
+    """
 
     upstream: str
     model: str
     price: Price | None = None
+    weights: RepositoryName | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ class _Chosen:
                     ("cleared", self.number(request.cleared)),
                     *((name, self.truth(request.truths[name])) for name in ("external", "redacted")),
                     ("region", self.text(request.region)),
+                    *((("stage", self.text(request.stage)),) if self.truth(request.versioned) else ()),
                 )
             case "Directory":
                 return (("widens_self", self.truth(request.truths["widens_self"])),)

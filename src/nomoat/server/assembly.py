@@ -380,7 +380,7 @@ def _resources(
         browsing=Browsing(declared, catalog, lambda: policies.current.index.repositories),
         tracing=Tracing(stores.state, declared, catalog, clock),
         reading=Reading(catalog, stores.objects, signatures, clock),
-        inference=inference_of(stores, declared, sessions, clock),
+        inference=inference_of(stores, declared, catalog, clock),
         views=Views(declared, catalog, stores.objects, apart.engine, stores.key_of, clock),
         writing=Writing(
             *(catalog, stores.objects, identity.capabilities, clock, apart.scan, worse_by_name),

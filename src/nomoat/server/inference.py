@@ -8,16 +8,17 @@ from nomoat.content.detectors import PatternDetector
 from nomoat.core.directory import Directory
 from nomoat.resources.inference import Inference
 from nomoat.resources.inference.registering import Registering
+from nomoat.resources.inference.weights import Weights
 from nomoat.server.storage import Stores
+from nomoat.stores.catalog import Catalog
 from nomoat.stores.credentials import Credentials
 from nomoat.stores.quotas import Quotas
 from nomoat.stores.registrations import Registrations
-from nomoat.stores.session_labels import SessionLabels
 from nomoat.stores.upstreams import Upstreams
 
 
 def inference_of(
-    stores: Stores, directory: Callable[[], Directory], sessions: SessionLabels, clock: Callable[[], float]
+    stores: Stores, directory: Callable[[], Directory], catalog: Catalog, clock: Callable[[], float]
 ) -> Inference:
     """What may be asked of models, over what a data directory holds."""
     # Of a key that outlives every rotation, and that hashes of contents are made with as well.
@@ -26,4 +27,14 @@ def inference_of(
     inspector = Inspector([PatternDetector(lambda: registering.current)])
     quotas = Quotas(stores.state, clock)
     credentials = Credentials(stores.state, stores.kek)
-    return Inference(directory, Upstreams(), credentials, inspector, registering, sessions, quotas, clock)
+    return Inference(
+        directory,
+        Upstreams(),
+        credentials,
+        inspector,
+        registering,
+        catalog.lineage.sessions,
+        quotas,
+        Weights(catalog),
+        clock,
+    )

@@ -200,6 +200,12 @@ def connect(parts: Resources, guard: Guard) -> None:
     parts.lifecycle.listen(guard.leases.end_version)
     parts.shredder.listen(guard.leases.end_version)
     parts.unscanned.listen(guard.leases.end_version)
+    for changed in (
+        parts.lifecycle,
+        parts.shredder,
+        parts.unscanned,
+    ):  # answers of a model are about no version of their own
+        changed.listen(lambda _commit, _why: guard.reexamine())
     parts.identity.sessions.listen(lambda sessions: guard.end_sessions(sessions, "the session was revoked"))
 
 

@@ -16,9 +16,10 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from nomoat.core.errors import Conflict, NotFound, NotPermitted
-from nomoat.core.lineage import NOTHING, RUN_S, Label, Lowered, Origin, Read, Run, Source
+from nomoat.core.lineage import NOTHING, RUN_S, Label, Load, Lowered, Origin, Read, Run, Source
 from nomoat.core.names import RepositoryKind, RepositoryName
 from nomoat.stores.labels import columns_of, label_of
+from nomoat.stores.loads import Loads
 from nomoat.stores.revisions import Revision
 from nomoat.stores.session_labels import Grown, SessionLabels, grow
 from nomoat.stores.stages import BY_ITSELF
@@ -50,13 +51,14 @@ class Lineage:
         self._known: dict[_Key, None] = {}  # the oldest first
         self._pending: dict[_Key, Read] = {}
         self._turn = asyncio.Lock()
-        self._lowered = 0
+        self._changed = 0
+        self.loads = Loads(state)
         self.sessions = SessionLabels(state)
 
     @property
     def generation(self) -> int:
-        """A number that moves when a version's label is lowered, and when one that a session carries grows."""
-        return self._lowered + self.sessions.generation
+        """A number that moves when a version's label is lowered or loaded, and when one that a session carries grows."""
+        return self._changed + self.sessions.generation
 
     def label(self, commit: str) -> Label:
         """What a version inherits."""
@@ -68,6 +70,11 @@ class Lineage:
             self._labels.pop(commit, None)
         else:
             self._labels[commit] = inherited
+
+    def learn_load(self, commit: str, repository: str, told: Load) -> None:
+        """Follow a workload to the version that it says it loaded."""
+        self.loads.learn(commit, repository, told)
+        self._changed += 1
 
     async def note(self, read: Read) -> None:
         """Return when it is stored that a session reads a file. Raises `Unavailable` when it cannot be.
@@ -117,7 +124,7 @@ class Lineage:
 
         def follow(_: None) -> None:
             self.learn(of.id, lowered.label)
-            self._lowered += 1
+            self._changed += 1
 
         await self._state.write(change, follow)
 

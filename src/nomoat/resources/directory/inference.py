@@ -10,7 +10,13 @@ from urllib.parse import urlsplit
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Malformed
 from nomoat.core.inference import Dialect, Endpoint, Served, Upstream
-from nomoat.core.names import Classification, parse_endpoint_name, parse_subject_name
+from nomoat.core.names import (
+    Classification,
+    RepositoryKind,
+    parse_endpoint_name,
+    parse_repository_name,
+    parse_subject_name,
+)
 from nomoat.resources.directory.fields import (
     Table,
     as_list,
@@ -25,9 +31,11 @@ from nomoat.resources.directory.fields import (
 )
 from nomoat.resources.directory.quotas import described_price, parse_price
 
-UPSTREAM_FIELDS: Final = frozenset({"name", "url", "api", "clearance", "external", "region", "private", "remove"})
+UPSTREAM_FIELDS: Final = frozenset(
+    {"name", "url", "api", "clearance", "external", "region", "private", "workload", "remove"}
+)
 ENDPOINT_FIELDS: Final = frozenset({"name", "classification", "labels", "owner", "served", "remove"})
-_SERVED_FIELDS: Final = frozenset({"upstream", "model", "price"})
+_SERVED_FIELDS: Final = frozenset({"upstream", "model", "price", "weights"})
 MOST_SERVED: Final = 8
 
 
@@ -37,7 +45,7 @@ def parse_upstream(table: Table) -> Upstream:
         dialect = Dialect(text_of(table, "api") or Dialect.OPENAI)
     except ValueError:
         raise Malformed('api is "openai" or "anthropic"') from None
-    private = truth_of(table, "private")
+    private, workload = truth_of(table, "private"), text_of(table, "workload")
     return Upstream(
         name=parse_subject_name(text_of(table, "name")),
         url=_url(text_of(table, "url"), private=private),
@@ -46,6 +54,7 @@ def parse_upstream(table: Table) -> Upstream:
         external=truth_of(table, "external", default=not private),
         region=text_of(table, "region"),
         private=private,
+        workload=parse_subject_name(workload) if workload else "",
     )
 
 
@@ -68,11 +77,23 @@ def parse_endpoint(table: Table) -> Endpoint:
 
 
 def require_served(directory: Directory) -> None:
-    """Raise `Malformed` when an endpoint names an upstream that is not declared."""
+    """Raise `Malformed` when an endpoint or upstream names something that is not declared."""
+    for upstream in directory.upstreams.values():
+        if upstream.workload and upstream.workload not in directory.workloads:
+            raise Malformed(f"upstream {upstream.name} is run by {upstream.workload}, which is no [[workload]]")
     for endpoint in directory.endpoints.values():
         for served in endpoint.served:
             if served.upstream not in directory.upstreams:
                 raise Malformed(f"endpoint {endpoint.name} is served by {served.upstream}, which is no [[upstream]]")
+            if served.weights is None:
+                continue
+            if served.weights not in directory.repositories:
+                raise Malformed(f"endpoint {endpoint.name} has weights of {served.weights}, which is no [[model]]")
+            if not directory.upstreams[served.upstream].workload:
+                raise Malformed(
+                    f"endpoint {endpoint.name} has weights of {served.weights}: upstream {served.upstream} needs the "
+                    "workload that says which version it loaded"
+                )
 
 
 def _served(entry: object) -> Served:
@@ -83,7 +104,9 @@ def _served(entry: object) -> Served:
     model = text_of(table, "model")
     if not model or not model.isprintable():
         raise Malformed("served needs the model: what it is called at the upstream")
-    return Served(parse_subject_name(text_of(table, "upstream")), model, parse_price(table.get("price")))
+    weights = text_of(table, "weights")
+    of = parse_repository_name(RepositoryKind.MODEL, weights) if weights else None
+    return Served(parse_subject_name(text_of(table, "upstream")), model, parse_price(table.get("price")), of)
 
 
 def _url(text: str, *, private: bool) -> str:
@@ -121,6 +144,7 @@ def described_upstream(upstream: Upstream) -> dict[str, object]:
         "external": upstream.external,
         "region": upstream.region,
         "private": upstream.private,
+        **({"workload": upstream.workload} if upstream.workload else {}),
     }
 
 
@@ -131,7 +155,12 @@ def described_endpoint(endpoint: Endpoint) -> dict[str, object]:
         "classification": endpoint.classification.name.lower(),
         "labels": sorted(endpoint.labels),
         "served": [
-            {"upstream": served.upstream, "model": served.model, **described_price(served.price)}
+            {
+                "upstream": served.upstream,
+                "model": served.model,
+                **described_price(served.price),
+                **({"weights": str(served.weights)} if served.weights else {}),
+            }
             for served in endpoint.served
         ],
         **described_owner(endpoint.owner_group, endpoint.owner_person),

@@ -5,18 +5,18 @@ prompt reached the one before. With a prompt goes what its session carries. The 
 written into the prompt for the upstream is the model's name there; the rest is what the client said, as it was parsed once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, final
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, final
 
 import orjson
 
 from nomoat.content import AnswerReader, Inspector, redacted
-from nomoat.core.content import Finding
 from nomoat.core.decision import Withhold
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Misuse, NotFound, NotPermitted, Unavailable
-from nomoat.core.inference import Call, Dialect, Endpoint, Served, Upstream
+from nomoat.core.inference import Call, Dialect, Served, Upstream
+from nomoat.core.lifecycle import Stage
 from nomoat.core.lineage import NOTHING, Label
 from nomoat.core.names import Classification
 from nomoat.core.operation import (
@@ -33,9 +33,11 @@ from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
 from nomoat.resources.inference.answers import Answer
 from nomoat.resources.inference.charging import charged
+from nomoat.resources.inference.offers import EndpointPlace, Offer, Offers
 from nomoat.resources.inference.quotas import QuotaReading
 from nomoat.resources.inference.registering import Registering
-from nomoat.resources.inference.targets import endpoint_target
+from nomoat.resources.inference.targets import endpoint_target, source_target
+from nomoat.resources.inference.weights import Weights
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.stores.credentials import Credentials
@@ -45,25 +47,8 @@ from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
 WITHOUT_TEXT: Final = frozenset({Call.EMBEDDING, Call.COUNT})
-MOST_OFFERS: Final = 1024  # that are kept for the directory as it is
 NOT_OURS: Final = frozenset({401, 403, 407})
 """What an upstream answers to a credential of the gateway's, which is none of the client's business."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointPlace:
-    """An endpoint and what would answer for it, in its order; each is a part of the decision."""
-
-    endpoint: Endpoint
-    served: Sequence["Offer"]
-
-
-class Offer(NamedTuple):
-    """An upstream that could be sent a prompt, as it is or `redacted`."""
-
-    served: Served
-    upstream: Upstream
-    redacted: bool
 
 
 @final
@@ -79,16 +64,16 @@ class Inference:
         registering: Registering,
         sessions: SessionLabels,
         quotas: Quotas,
+        weights: Weights,
         clock: Callable[[], float],
     ) -> None:
         self.registering = registering
-        self.quotas = QuotaReading(directory, quotas)
+        self._offers = Offers(weights)
+        self.quotas = QuotaReading(directory, quotas, self._offers)
         self._inspector = inspector
         self._sessions = sessions
         self._quotas = quotas
         self._directory = directory
-        self._offers_of: Directory | None = None
-        self._offers: dict[tuple[str, Dialect, tuple[Label, ...]], tuple[EndpointPlace, tuple[Target, ...]]] = {}
         self._upstreams = upstreams
         self._credentials = credentials
         self._clock = clock
@@ -124,9 +109,9 @@ class Inference:
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
         """Resolve to the caller, who asks for itself; the parts are the endpoints."""
         endpoints = tuple(endpoint for _, endpoint in sorted(self._directory().endpoints.items()))
-        return Resolved(
-            operation, (target_of(who),), {"place": endpoints}, parts=tuple(map(endpoint_target, endpoints))
-        )
+        directory = self._directory()
+        parts = tuple(target for endpoint in endpoints for target in self._offers.targets(directory, endpoint))
+        return Resolved(operation, (target_of(who),), {"place": endpoints}, parts=parts)
 
     def resolve_invoke(self, who: Principal, operation: InvokeModel) -> Resolved[InvokeModel]:
         """Resolve an endpoint, and what its prompt would be at each upstream. Raises `NotFound`, `Unavailable`."""
@@ -136,45 +121,27 @@ class Inference:
             raise NotFound(UNKNOWN, kind="model")
         # One that was decided already is decided again as it was sent.
         carried = self._sessions.label(who.session) if operation.carried is None else operation.carried
-        content, own = operation.content, _memorised(endpoint).join(carried)
+        content, own = operation.content, self._offers.memorised(directory, endpoint).join(carried)
         said: tuple[Label, ...] = (own,)
         if content.findings:
             residue = content.residue
             said = (own.join(content.label), *([] if residue is None else [own.join(residue)]))
-        place, parts = self._offered(directory, endpoint, operation.call.dialect, said)
-        target = endpoint_target(endpoint)
-        targets = (target, *map(_source, content.sources)) if content.findings else (target,)
-        return Resolved(replace(operation, carried=carried), targets, {"place": place}, target, UNKNOWN, parts)
-
-    def _offered(
-        self, directory: Directory, endpoint: Endpoint, speaks: Dialect, said: tuple[Label, ...]
-    ) -> tuple[EndpointPlace, tuple[Target, ...]]:
-        """What may be made of an endpoint's upstreams by a prompt of this label, and of the second one when it is redacted."""
-        if directory is not self._offers_of or len(self._offers) >= MOST_OFFERS:
-            self._offers_of = directory
-            self._offers.clear()
-        key = (endpoint.name, speaks, said)
-        found = self._offers.get(key)
-        if found is None:
-            offers = [
-                Offer(each, upstream, bool(redacted))
-                for each in endpoint.served
-                if (upstream := directory.upstreams[each.upstream]).dialect is speaks
-                for redacted in range(len(said))
-            ]
-            parts = tuple(_sent(offer.upstream, said[offer.redacted], offer.redacted) for offer in offers)
-            found = self._offers[key] = EndpointPlace(endpoint, offers), parts
-        return found
+        place, parts = self._offers.of(directory, endpoint, operation.call.dialect, said)
+        targets = self._offers.targets(directory, endpoint)
+        if content.findings:
+            targets = (*targets, *map(source_target, content.sources))
+        return Resolved(replace(operation, carried=carried), targets, {"place": place}, targets[0], UNKNOWN, parts)
 
     def resolve_release(self, who: Principal, operation: ReleaseAnswer) -> Resolved[ReleaseAnswer]:
         """Resolve to the endpoint, as confidential as its answer, and to each source found there. Raises `NotFound`."""
         del who
-        endpoint = self._directory().endpoints.get(operation.endpoint)
+        directory = self._directory()
+        endpoint = directory.endpoints.get(operation.endpoint)
         if endpoint is None:
             raise NotFound(UNKNOWN, kind="model")
-        label = _memorised(endpoint).join(operation.content.label)
-        answered = endpoint_target(endpoint)._replace(classification=label.classification, labels=label.labels)
-        return Resolved(operation, (answered, *map(_source, operation.content.sources)))
+        label = self._offers.memorised(directory, endpoint).join(operation.content.label)
+        answered = endpoint_target(endpoint, label)
+        return Resolved(operation, (answered, *map(source_target, operation.content.sources)))
 
     def resolve_seal(self, who: Principal, operation: SealCredential) -> Resolved[SealCredential]:
         """Resolve to the directory, which says what upstreams there are."""
@@ -198,7 +165,8 @@ class Inference:
         """The names of the endpoints that the caller may invoke."""
         resolved = permit.claim(ListEndpoints, Withhold)
         withheld = withheld_parts(permit.allow.obligations)
-        found = [part.id for number, part in enumerate(resolved.parts) if number not in withheld]
+        hidden = {resolved.parts[number].id for number in withheld}
+        found = list(dict.fromkeys(part.id for part in resolved.parts if part.id not in hidden))
         permit.note(shown=str(len(found)))
         return found
 
@@ -210,15 +178,7 @@ class Inference:
         """
         resolved = permit.claim(InvokeModel, Withhold)
         operation, place = resolved.operation, place_in(resolved, EndpointPlace)
-        withheld = withheld_parts(permit.allow.obligations)
-        open_to = [each for number, each in enumerate(place.served) if number not in withheld]
-        if not place.served:
-            raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
-        if not open_to:
-            has = f", as it has {told}: take that out" if (told := operation.content.told) else ""
-            raise NotPermitted(
-                f"this prompt may be sent to no server of {operation.endpoint}{has}{_carrying(resolved)}"
-            )
+        open_to = _open_to(operation, place, withheld_parts(permit.allow.obligations))
         servers = [each.served for each in open_to]
         account = await charged(self._quotas, self._directory(), permit, operation, servers)
         try:
@@ -232,7 +192,7 @@ class Inference:
             if account is not None:
                 account.refuse()
             raise Unavailable("upstream", "it does not take the gateway's own credential")
-        memorised = _memorised(place.endpoint)
+        memorised = place.memorised
         try:
             reader = self._reader(operation, permit.principal.session, memorised)
             answer = Answer(permit, operation.endpoint, upstream, reader, account)
@@ -276,7 +236,7 @@ class Inference:
     ) -> tuple[UpstreamAnswer, Served]:
         """The answer of the first upstream that is reached, and which that was."""
         failure = Unavailable("upstream", "none is declared")
-        for each, upstream, without in offers:
+        for each, upstream, without, weights in offers:
             body = redacted(operation.body, operation.content.hits) if without else operation.body
             headers = {**dict(operation.headers), **self._shown(upstream)}
             sent = orjson.dumps({**body, "model": each.model})
@@ -286,6 +246,8 @@ class Inference:
                 failure = unsent
                 continue
             permit.note(upstream=upstream.name, model=each.model, status=str(answer.status))
+            if weights is not None:
+                permit.note(weights=str(weights), weights_digest=weights.digest)
             if without:
                 permit.note(redacted=str(len(operation.content.hits)))
             return answer, each
@@ -301,52 +263,34 @@ class Inference:
         return {"Authorization": f"Bearer {credential}"}
 
 
-def _memorised(endpoint: Endpoint) -> Label:
-    """What a model may have memorised, and so tell."""
-    return Label(endpoint.classification, endpoint.labels)
-
-
 def _is_held_whole(label: Label) -> bool:
     """Whether nothing of an answer with this label may leave before all of it was looked at."""
     return label.classification >= Classification.RESTRICTED
 
 
-def _carrying(resolved: Resolved[InvokeModel]) -> str:
-    """What a refusal says of what the session carries, where that is more than what was asked and of whom."""
-    carried = resolved.operation.carried or NOTHING
-    if _memorised(place_in(resolved, EndpointPlace).endpoint).join(resolved.operation.content.label).covers(carried):
-        return ""
+def _open_to(operation: InvokeModel, place: EndpointPlace, withheld: Container[int]) -> list[Offer]:
+    """What a prompt may be sent to, the preferred one first. Raises `NotPermitted` where there is nothing."""
+    if not place.served and place.silent:
+        raise NotPermitted(
+            f"no server of {operation.endpoint} has said which weights it loaded; who runs it has to (nomoat loaded)"
+        )
+    if not place.served:
+        raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
+    found = [each for number, each in enumerate(place.served) if number not in withheld]
+    if not found:
+        raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}{_why(operation, place)}")
+    return found
+
+
+def _why(operation: InvokeModel, place: EndpointPlace) -> str:
+    """What a refusal says of why no server may have a prompt, as far as that is the caller's to know."""
+    if stages := {each.weights.stage for each in place.served if each.weights} - {Stage.APPROVED}:
+        return f": the version of its weights that is loaded is {', '.join(sorted(stages))}"
+    has = f", as it has {told}: take that out" if (told := operation.content.told) else ""
+    carried = operation.carried or NOTHING
+    if place.memorised.join(operation.content.label).covers(carried):
+        return has
     return (
-        f": with it goes what your session read, sent or was told before, which is {carried} (nomoat whoami). Ask a model "
+        f"{has}: with it goes what your session read, sent or was told before, which is {carried} (nomoat whoami). Ask a model "
         "whose servers are cleared for that; for work that has nothing to do with it, log in anew (nomoat login)"
-    )
-
-
-def _sent(upstream: Upstream, label: Label, without: bool) -> Target:
-    """An upstream, and the label of what would be sent there, as it is or redacted."""
-    return Target(
-        kind="Upstream",
-        id=upstream.name,
-        name=upstream.name,
-        classification=label.classification,
-        labels=label.labels,
-        facts=(
-            ("cleared", upstream.clearance.value),
-            ("external", upstream.external),
-            ("redacted", without),
-            ("region", upstream.region),
-        ),
-    )
-
-
-def _source(finding: Finding) -> Target:
-    """A registered source of which a prompt has something."""
-    label = finding.label
-    return Target(
-        kind="Source",
-        id=finding.source,
-        name=finding.source,
-        classification=label.classification,
-        labels=label.labels,
-        owner_group=finding.cleared,
     )

@@ -15,6 +15,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.core.quotas import Limit, Meter, Quota
 from nomoat.resources.identities import target_of
+from nomoat.resources.inference.offers import Offers
 from nomoat.resources.inference.targets import endpoint_target
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
@@ -40,8 +41,9 @@ class _Mine:
 class QuotaReading:
     """What may be seen of quotas."""
 
-    def __init__(self, directory: Callable[[], Directory], quotas: Quotas) -> None:
+    def __init__(self, directory: Callable[[], Directory], quotas: Quotas, offers: Offers) -> None:
         self._directory = directory
+        self._offers = offers
         self._quotas = quotas
 
     @property
@@ -54,7 +56,10 @@ class QuotaReading:
         directory = self._directory()
         mine = tuple(each for _, each in sorted(directory.quotas.items()) if each.is_for(who))
         about = sorted({each.endpoint for each in mine if each.endpoint})
-        parts = tuple(endpoint_target(directory.endpoints[name]) for name in about)
+        parts = tuple(
+            endpoint_target(endpoint, self._offers.memorised(directory, endpoint))
+            for endpoint in map(directory.endpoints.__getitem__, about)
+        )
         return Resolved(operation, (target_of(who),), {"place": _Mine(mine)}, parts=parts)
 
     def resolve_all(self, who: Principal, operation: ReadQuotas) -> Resolved[ReadQuotas]:

@@ -30,7 +30,8 @@ from nomoat.stores.relatives import Found, Sought, ancestors, descendants, fetch
 from nomoat.stores.revisions import Snapshot
 from nomoat.stores.state import State
 
-DEPLOYMENT: Final = "deployment"
+DEPLOYED: Final = frozenset({"deployment", "serving"})
+"""Segments whose workloads run what they fetch."""
 NONE: Final = Found((), more=False)
 
 
@@ -259,28 +260,31 @@ class Tracing:
         Raises `NotFound` when there is no such version, `Malformed` for files that are none.
         """
         resolved = permit.claim(ReportLoad)
-        operation, place = resolved.operation, place_in(resolved, LoadPlace)
-        if place.snapshot is None:
+        operation, snapshot = resolved.operation, place_in(resolved, LoadPlace).snapshot
+        if snapshot is None:
             raise NotFound("Revision not found", kind="revision")
-        who, at, files = permit.principal, self._clock(), place.snapshot.files
+        who, at, files = permit.principal, self._clock(), snapshot.files
         digest = Manifest.of(operation.files).root
         same = all(path in files and files[path].digest == digest_ for path, digest_ in operation.files)
 
-        def change(connection: Connection) -> bool:
+        def change(connection: Connection) -> Load:
             permit.check()
             verified = same and fetched(connection, who.session, operation.commit).issuperset(operation.files)
             load = Load(who.subject, who.session, at, len(operation.files), digest, verified)
             keep_load(connection, operation.commit, load, permit.receipt.index)
-            return verified
+            return load
 
-        verified = await self._state.write(change)
-        permit.note(sha256=digest, load="verified" if verified else "unverified")
-        return Load(who.subject, who.session, at, len(operation.files), digest, verified)
+        def follow(load: Load) -> None:
+            self._catalog.lineage.learn_load(operation.commit, snapshot.revision.repository, load)
+
+        load = await self._state.write(change, follow)
+        permit.note(sha256=digest, load="verified" if load.verified else "unverified")
+        return load
 
     def _deploys(self, load: Load) -> bool:
-        """Whether a session that fetched a version is one that runs it: a deployment's, or one that says so."""
+        """Whether a session that fetched a version is one that runs it: a deployment's or a server's, or one that says so."""
         workload = self._directory().workloads.get(load.subject.partition(":")[2])
-        return bool(load.digest) or (workload is not None and workload.segment == DEPLOYMENT)
+        return bool(load.digest) or (workload is not None and workload.segment in DEPLOYED)
 
 
 def written(label: Label) -> str:
