@@ -99,7 +99,11 @@ def test_images_pass_as_they_are(floor: Floor, gpt: openai.OpenAI, claude: anthr
 
 
 def test_tools_of_anthropic_and_their_results_pass(floor: Floor, claude: anthropic.Anthropic) -> None:
-    tool: Any = {"name": "look_up", "input_schema": {"type": "object", "properties": {}}, "cache_control": {"type": "x"}}
+    tool: Any = {
+        "name": "look_up",
+        "input_schema": {"type": "object", "properties": {}},
+        "cache_control": {"type": "x"},
+    }
     used: Any = {"type": "tool_use", "id": "t-1", "name": "look_up", "input": {"of": [1, None, 1.5]}}
     result: Any = {"type": "tool_result", "tool_use_id": "t-1", "content": [{"type": "text", "text": "42"}]}
     turns: Any = [*ASKED, {"role": "assistant", "content": [used]}, {"role": "user", "content": [result]}]
