@@ -25,6 +25,8 @@ OPERATIONS = {
 EXEMPT = {
     "nomoat.resources.directory.directory.Declarations.listen": "tells the guard when to look again, and nothing else",
     "nomoat.resources.policies.Policies.listen": "the same",
+    "nomoat.resources.inference.inference.Answer.part": "is of an answer that a permit was claimed for, and asks it each time",
+    "nomoat.resources.inference.inference.Answer.end": "ends that answer, and gives nothing out",
     "nomoat.resources.inference.inference.Inference.close": "ends connections at the end, and nothing else",
     "nomoat.resources.repositories.lifecycle.Lifecycle.listen": "tells the guard what to cut, and nothing else",
     "nomoat.resources.repositories.publishing.Publishing.sign": "signs what a commit would leave, and makes none",

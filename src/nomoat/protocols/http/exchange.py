@@ -21,6 +21,7 @@ from nomoat.protocols.http.asgi import Receive, Scope, Send
 WorkT = TypeVar("WorkT")
 
 LONGEST_PATH: Final = 4096
+KNOWN_PATHS: Final = 1024  # that were split already: whoever reads a file comes back for more of it
 MOST_QUERY_FIELDS: Final = 32
 JSON_LIMIT: Final = 1 << 20  # bytes
 MOST_HELD: Final = 256 << 20  # bytes of all bodies that are gathered in memory at one time
@@ -28,6 +29,7 @@ BAD_REQUEST: Final = 400
 RECORD_HEADER: Final = b"nomoat-record"
 
 
+@lru_cache(maxsize=KNOWN_PATHS)
 def parse_segments(raw_path: bytes) -> tuple[str, ...]:
     """Split and decode a raw path. Raises `Malformed` for what does not decode to printable UTF-8."""
     if len(raw_path) > LONGEST_PATH:

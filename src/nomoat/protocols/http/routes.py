@@ -7,11 +7,14 @@ wins over a placeholder, so the order of the table does not matter.
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias, final
 
 from nomoat.core.errors import Malformed
 from nomoat.core.operation import Operation
 from nomoat.protocols.http.exchange import Exchange
+
+KNOWN: Final = 1024  # paths whose route was found already
 
 Handler: TypeAlias = Callable[[Exchange, Mapping[str, str]], Awaitable[None]]
 
@@ -39,9 +42,13 @@ class RouteTable:
         self._root = _Node()
         for route in self.routes:
             self._root.add(tuple(route.pattern.removeprefix("/").split("/")), route)
+        self._found = lru_cache(maxsize=KNOWN)(self._find)
 
     def find(self, method: str, segments: tuple[str, ...]) -> tuple[Route, Mapping[str, str]] | None:
         """The route and the values of its placeholders, or None when no route is listed."""
+        return self._found(method, segments)
+
+    def _find(self, method: str, segments: tuple[str, ...]) -> tuple[Route, Mapping[str, str]] | None:
         return self._root.find(method, segments, 0, ())
 
 
