@@ -63,6 +63,7 @@ GROUPS = {
         *{"ExplainRecord", "ProveOwnRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
         "ReadLineage",
     },
+    "Disclose": {"ReadContents"},
     "Erase": {"EraseContent", "ShredVersion"},
     "Identify": {
         *{"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
@@ -87,6 +88,7 @@ SUBJECTS = {
     "QueryView": {"View"},
     "InvokeModel": {"Endpoint", "Source"},
     "SendPrompt": {"Upstream"},
+    "ReadContents": {"Endpoint"},
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
     **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),
     "ApplyDirectory": {"Directory"},

@@ -12,4 +12,6 @@ from nomoat.stores.upstreams import Upstreams
 
 def inference_of(stores: Stores, directory: Callable[[], Directory], clock: Callable[[], float]) -> Inference:
     """What may be asked of models, over what a data directory holds."""
-    return Inference(directory, Upstreams(), Credentials(stores.state, stores.kek), Inspector([]), clock)
+    return Inference(
+        directory, Upstreams(), Credentials(stores.state, stores.kek), Inspector([]), stores.contents, clock
+    )

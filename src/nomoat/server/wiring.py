@@ -62,6 +62,7 @@ from nomoat.protocols.hub.browsing import BrowsingEndpoints
 from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
+from nomoat.protocols.inference.contents import ContentsEndpoint
 from nomoat.protocols.inference.routes import InferenceEndpoint
 from nomoat.protocols.query import QueryEndpoint
 from nomoat.protocols.workload import IdentityEndpoints
@@ -221,6 +222,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *QueryEndpoint(guard, parts.views).routes(),
         *InferenceEndpoint(guard, parts.inference).routes(),
+        *ContentsEndpoint(guard, parts.inference.contents).routes(),
         *DatasetReferences(guard, parts.reading, parts.references).routes(),
         *ModelReferences(guard, parts.reading, parts.references).routes(),
         *ManagementEndpoints(guard, parts.reading, parts.references).routes(),

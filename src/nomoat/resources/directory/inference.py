@@ -25,7 +25,7 @@ from nomoat.resources.directory.fields import (
 )
 
 UPSTREAM_FIELDS: Final = frozenset({"name", "url", "api", "clearance", "external", "region", "private", "remove"})
-ENDPOINT_FIELDS: Final = frozenset({"name", "classification", "labels", "owner", "served", "remove"})
+ENDPOINT_FIELDS: Final = frozenset({"name", "classification", "labels", "owner", "served", "contents", "remove"})
 _SERVED_FIELDS: Final = frozenset({"upstream", "model"})
 MOST_SERVED: Final = 8
 
@@ -63,6 +63,7 @@ def parse_endpoint(table: Table) -> Endpoint:
         served=tuple(_served(entry) for entry in entries),
         owner_group=group,
         owner_person=person,
+        kept=_kept(text_of(table, "contents")),
     )
 
 
@@ -72,6 +73,12 @@ def require_served(directory: Directory) -> None:
         for served in endpoint.served:
             if served.upstream not in directory.upstreams:
                 raise Malformed(f"endpoint {endpoint.name} is served by {served.upstream}, which is no [[upstream]]")
+
+
+def _kept(text: str) -> bool:
+    if text not in {"", "kept"}:
+        raise Malformed('contents is "kept", or left out: then nothing that is asked or answered is kept')
+    return text == "kept"
 
 
 def _served(entry: object) -> Served:
@@ -130,5 +137,6 @@ def described_endpoint(endpoint: Endpoint) -> dict[str, object]:
         "classification": endpoint.classification.name.lower(),
         "labels": sorted(endpoint.labels),
         "served": [{"upstream": served.upstream, "model": served.model} for served in endpoint.served],
+        "contents": "kept" if endpoint.kept else "",
         **described_owner(endpoint.owner_group, endpoint.owner_person),
     }

@@ -24,8 +24,10 @@ from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolve
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
+from nomoat.resources.inference.contents import Contents, Sent, keep
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
+from nomoat.stores.contents import StoredContents
 from nomoat.stores.credentials import Credentials
 from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 
@@ -107,9 +109,12 @@ class Inference:
         upstreams: Upstreams,
         credentials: Credentials,
         inspector: Inspector,
+        contents: StoredContents,
         clock: Callable[[], float],
     ) -> None:
         self.inspector = inspector
+        self.contents = Contents(contents)
+        self._contents = contents
         self._directory = directory
         self._offers_of: Directory | None = None
         self._offers: dict[tuple[str, Dialect, tuple[Label, ...]], tuple[EndpointPlace, tuple[Target, ...]]] = {}
@@ -118,8 +123,9 @@ class Inference:
         self._clock = clock
 
     def close(self) -> None:
-        """End the connections to upstreams that are kept."""
+        """End the connections to upstreams that are kept, and write what is kept of answers."""
         self._upstreams.close()
+        self._contents.close()
 
     @property
     def resolvers(self) -> Mapping[type[Operation], Resolver]:
@@ -128,6 +134,7 @@ class Inference:
             ListEndpoints: self.resolve_list,
             InvokeModel: self.resolve_invoke,
             SealCredential: self.resolve_seal,
+            **self.contents.resolvers,
         }
 
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
@@ -211,7 +218,7 @@ class Inference:
             raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
         if not open_to:
             raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}")
-        upstream = await self._first(permit, operation, open_to)
+        upstream = await self._first(permit, operation, open_to, place.endpoint)
         if upstream.status in NOT_OURS:
             upstream.end()
             raise Unavailable("upstream", "it does not take the gateway's own credential")
@@ -222,6 +229,7 @@ class Inference:
         permit: Permit[InvokeModel],
         operation: InvokeModel,
         offers: Sequence[Offer],
+        endpoint: Endpoint,
     ) -> UpstreamAnswer:
         """The answer of the first upstream that is reached."""
         failure = Unavailable("upstream", "none is declared")
@@ -229,11 +237,18 @@ class Inference:
             body = redacted(operation.body, operation.content.hits) if without else operation.body
             headers = {**dict(operation.headers), **self._shown(upstream)}
             sent = orjson.dumps({**body, "model": each.model})
+            copy = None
+            if endpoint.kept:
+                label = Label(endpoint.classification, endpoint.labels).join(operation.content.label)
+                copy = await keep(
+                    *(self._contents, permit, operation, Sent(upstream.name, each.model, label, sent), self._clock())
+                )
             try:
                 answer = await self._upstreams.ask(upstream, operation.call.value, headers, sent)
             except Unsent as unsent:
                 failure = unsent
                 continue
+            answer.copy = copy
             permit.note(upstream=upstream.name, model=each.model, status=str(answer.status))
             if without:
                 permit.note(redacted=str(len(operation.content.hits)))
