@@ -1,5 +1,6 @@
 """What was asked of models and what they said: kept where an endpoint says so, for few to read, and gone when it is erased."""
 
+import asyncio
 import itertools
 import json
 import shutil
@@ -17,10 +18,17 @@ import pytest
 from nomoat.client.inference import read_contents
 from nomoat.client.session import Session
 from nomoat.client.transport import pinned_context
+from nomoat.core.content import Content, Finding, Hit
 from nomoat.core.errors import NoMoatError, NotFound, NotPermitted
+from nomoat.core.inference import Call
+from nomoat.core.lineage import Label
+from nomoat.core.operation import InvokeModel, ReadContents
+from nomoat.core.principal import PrincipalKind
 from nomoat.server.backup import back_up
-from nomoat.stores.contents import LARGEST, kept_in, remove_before
+from nomoat.server.retention import forget_contents
+from nomoat.stores.contents import LARGEST, kept_in
 from tests.cli.live import Caller
+from tests.guard.world import World, world
 from tests.hub.live import gateway
 from tests.inference.conftest import DECLARED, Floor
 from tests.inference.upstream import simulator
@@ -294,9 +302,11 @@ def test_what_is_past_its_time_is_removed(floor: Keeping, tmp_path: Path) -> Non
     shutil.copytree(folder(floor), copy)
     (copy / "000000000").mkdir(exist_ok=True)
     (copy / "000000000" / "a stranger's file").write_text("")
-    remove_before(copy, time.time() - 3600)
-    assert list(kept_in(copy)) == list(kept_in(folder(floor)))
-    remove_before(copy, time.time() + 3600)
+    there, later = list(kept_in(folder(floor))), time.time() + 2 * 86400
+    for now, retention in ((later, {"ReadFile": 1, "InvokeModel": 3}), (time.time(), {"Infer": 1})):
+        asyncio.run(forget_contents(copy, now, retention))
+        assert list(kept_in(copy)) == there
+    asyncio.run(forget_contents(copy, later, {"Infer": 1}))
     assert list(kept_in(copy)) == []
 
 
@@ -332,3 +342,36 @@ def test_of_a_machine_that_stopped_the_request_is_kept(floor: Keeping, tmp_path:
         found = client.post("/v1/log/contents", json={"record": record}).json()
     assert "before it stopped" in found["request"]["text"]
     assert found["answer"] is None
+
+
+def test_what_was_redacted_for_a_server_is_not_kept(tmp_path: Path) -> None:
+    async def ask_and_read(port: int) -> dict[str, object]:
+        async with world(tmp_path) as there:
+            return await redacted(there, port)
+
+    with simulator() as upstream:
+        kept = asyncio.run(ask_and_read(upstream.port))
+    assert "it is " in str(kept["request"])
+    assert "hunter2" not in str((kept, upstream.asked))
+
+
+async def redacted(there: World, port: int) -> dict[str, object]:
+    """Have a prompt with a secret answered by somebody else's server, and read what was kept of it."""
+    hosted = f'[[upstream]]\nname = "hosted"\nurl = "http://127.0.0.1:{port}/v1"\nprivate = true\nexternal = true\n'
+    served = 'classification = "public"\ncontents = "kept"\nserved = [{ upstream = "hosted", model = "m" }]\n'
+    people = '[[group]]\nname = "model-users"\n[[person]]\nname = "ada"\ngroups = ["model-users"]\n'
+    auditors = '[[group]]\nname = "auditors"\n[[person]]\nname = "auditor"\ngroups = ["auditors"]\n'
+    await there.declare(f'{people}{auditors}{hosted}[[endpoint]]\nname = "acme/hosted"\n{served}')
+    ada, auditor = [await there.joined(PrincipalKind.PERSON, name) for name in ("ada", "auditor")]
+    secret = Finding("secret:x", Label(labels=frozenset({"secret"})), redactable=True)
+    body = {"model": "acme/hosted", "messages": [{"role": "user", "content": "it is hunter2"}]}
+    content = Content(frozenset({secret}), (Hit(("messages", 0, "content"), 6, 13, secret),))
+    asked = InvokeModel("acme/hosted", Call.CHAT, "0" * 64, False, body, content=content)
+    async with there.gateway.guard.admit(ada.present(), asked) as permit:
+        answer = await there.gateway.inference.invoke(permit)
+        while not answer.is_over:
+            await answer.part()
+        answer.end()
+        number = permit.receipt.index
+    async with there.gateway.guard.admit(auditor.present(), ReadContents(number)) as reading:
+        return await there.gateway.inference.contents.read(reading)

@@ -39,7 +39,7 @@ async def keep_retained(gateway: Gateway, directory: Path) -> None:
     while True:
         try:
             await forget_due(gateway, directory, blanking, kept)
-            await _forget_contents(gateway, directory, kept)
+            await forget_contents(directory / CONTENTS, gateway.clock(), kept)
         except (NoMoatError, OSError) as error:
             _log.warning("what is past its time is not forgotten at the moment: %s", error)
         await asyncio.sleep(INTERVAL_S)
@@ -64,11 +64,11 @@ async def forget_due(gateway: Gateway, directory: Path, blanking: Blanking, kept
     return await asyncio.to_thread(blanking.blank, due, whole, _rest)
 
 
-async def _forget_contents(gateway: Gateway, directory: Path, kept: Mapping[str, int]) -> None:
-    """Remove what was asked of models and what they said, of records whose time is over."""
-    before = due_at(gateway.clock(), kept).before.get(InvokeModel.__name__)
+async def forget_contents(directory: Path, now: float, kept: Mapping[str, int]) -> None:
+    """Remove what is in `directory` of prompts and answers whose records' time is over. Raises `OSError`."""
+    before = due_at(now, kept).before.get(InvokeModel.__name__)
     if before is not None:
-        await asyncio.to_thread(remove_before, directory / CONTENTS, datetime.fromisoformat(before).timestamp())
+        await asyncio.to_thread(remove_before, directory, datetime.fromisoformat(before).timestamp())
 
 
 async def _ended(log: Path, newest: int) -> None:
