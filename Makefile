@@ -2,6 +2,7 @@
 #
 #   make demo     set up, run the example pipeline through a live gateway, attack it, verify the log
 #   make test     set up and run the tests, as many processes as cores   (make test ARGS='-n 0 -k ranges' for a few)
+#   make assistants   install Codex and Claude Code, 800 MB, for the tests that run them
 #   make check    format, lint, mypy, pyright, import contracts
 #   make bench    measure against the targets; writes bench/latest.json
 #   make lock     resolve the pinned requirements    (make lock UPGRADE=1 for newer releases)
@@ -11,7 +12,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format lint types pyright contracts bench lock clean
+.PHONY: help setup demo test assistants check format lint types pyright contracts bench lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -22,6 +23,7 @@ ARGS ?=
 RUNS := $(VENV)/.runs
 DEVELOPS := $(VENV)/.develops
 PYRIGHT := $(VENV)/pyright
+AIDER := $(VENV)/aider
 
 help:
 	@sed -n '2,/^$$/s/^#  \{0,1\}//p' Makefile
@@ -67,6 +69,27 @@ $(PYRIGHT)/.ready: requirements/pyright/package.json requirements/pyright/packag
 	@cd $(PYRIGHT) && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 	@touch $@
 
+# npm(name, what for): the packages that requirements/NAME pins, into .venv/NAME.
+define npm
+	@echo '· installing $(2)'
+	@mkdir -p $(VENV)/$(1)
+	@cp requirements/$(1)/package.json requirements/$(1)/package-lock.json $(VENV)/$(1)
+	@cd $(VENV)/$(1) && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error $(3) >/dev/null && touch .ready
+endef
+
+# Clients that only tests run. Without one of them its tests are skipped, and say so.
+$(AIDER)/.ready: requirements/aider.txt | $(PY)
+	@echo '· installing aider, 700 MB, for its test'
+	@$(PY) -m venv --clear $(AIDER)
+	@$(AIDER)/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes -r requirements/aider.txt \
+	  && touch $@ || echo 'without aider its test is left out' >&2
+
+$(VENV)/node/.ready: requirements/node/package.json requirements/node/package-lock.json | $(PY)
+	$(call npm,node,the clients for Node,--ignore-scripts) || echo 'without npm the tests of clients for Node are left out' >&2
+
+assistants: | $(PY)
+	$(call npm,assistants,Codex and Claude Code)
+
 setup: $(DEVELOPS)
 
 # -- running ----------------------------------------------------------------------------------------
@@ -83,7 +106,7 @@ endef
 
 # A process has whole files, so that what a module sets up is set up once, and takes them in order, so that no long file
 # is left for the end. What ARGS says comes later and wins: -n 0 runs them all in this process.
-test: $(DEVELOPS)
+test: $(DEVELOPS) $(AIDER)/.ready $(VENV)/node/.ready
 	$(call debian,softhsm2-util,softhsm2,the tests of PKCS#11 are left out)
 	@$(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
@@ -130,7 +153,10 @@ lock: $(DEVELOPS)
 	@$(COMPILE) --all-extras pyproject.toml requirements/dev.in -o requirements/dev.txt
 	@$(COMPILE) --all-extras pyproject.toml requirements/examples.in -c requirements/dev.txt -o requirements/examples.txt
 	@$(COMPILE) --all-extras pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
-	@cd requirements/pyright && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
+	@$(COMPILE) requirements/aider.in -o requirements/aider.txt
+	@for name in pyright node assistants; do \
+	  (cd requirements/$$name && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null) || exit 1; \
+	done
 
 clean:
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo build dist bench/latest.json

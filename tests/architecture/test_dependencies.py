@@ -130,10 +130,21 @@ def test_the_locks_agree() -> None:
         assert locked(lock).items() <= everything.items()
 
 
-def test_pyright_is_pinned_with_its_hash() -> None:
-    wanted = json.loads((REQUIREMENTS / "pyright" / "package.json").read_text())["dependencies"]
-    lock = json.loads((REQUIREMENTS / "pyright" / "package-lock.json").read_text())["packages"]
+def test_aider_s_lock_pins_everything_with_hashes_and_names_no_place() -> None:
+    """It is apart from the others, in an environment of its own: its pins are not ours."""
+    text = (REQUIREMENTS / "aider.txt").read_text()
+    pins = [line for line in text.splitlines() if re.match(r"\w", line)]
+    assert len(pins) == len(PINNED.findall(text)) > 50
+    assert "://" not in text
+    (wanted,) = (REQUIREMENTS / "aider.in").read_text().split()
+    assert any(pin.startswith(wanted) for pin in pins)
+
+
+@pytest.mark.parametrize("folder", ["assistants", "node", "pyright"])
+def test_programs_for_node_are_pinned_with_their_hashes(folder: str) -> None:
+    wanted = json.loads((REQUIREMENTS / folder / "package.json").read_text())["dependencies"]
+    lock = json.loads((REQUIREMENTS / folder / "package-lock.json").read_text())["packages"]
     assert lock.pop("")["dependencies"] == wanted
-    assert lock["node_modules/pyright"]["version"] == wanted["pyright"]
+    assert {name: lock[f"node_modules/{name}"]["version"] for name in wanted} == wanted
     assert all(package["integrity"].startswith("sha512-") for package in lock.values())
     assert all("resolved" not in package for package in lock.values())

@@ -13,7 +13,7 @@ from tests.architecture.tree import ROOT, modules
 # Actions of the schema that are no Operation: the question of discovery, that of where a prompt may go, and the groups.
 BESIDES = {
     *{"Discover", "SendPrompt", "Infer", "Read", "Query", "Measure", "Write", "Remove"},
-    *{"Administer", "Audit", "Erase", "Identify", "Promote"},
+    *{"Administer", "Audit", "Disclose", "Erase", "Identify", "Promote"},
 }
 
 

@@ -84,7 +84,13 @@ def test_attack_a_proxys_key_is_nothing_at_the_gateway(live: Live, proxy: Throug
 
 
 def test_attack_a_web_page_with_an_origin(proxy: Through) -> None:
-    for line in ("Origin: https://evil.example", "Origin: null", f"Origin: {proxy.url}", "Sec-Fetch-Site: cross-site"):
+    for line in (
+        "Origin: https://evil.example",
+        "Origin: null",
+        f"Origin: {proxy.url}",
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Dest: empty",
+    ):
         status, said = ask(proxy, line, shown(proxy))
         assert status == 403
         assert "access-control-allow" not in said.lower()

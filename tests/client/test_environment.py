@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nomoat.client.entrance import Entrance
-from nomoat.client.environment import TOOLS, hub, hub_through
+from nomoat.client.environment import MODEL_TOOLS, TOOLS, hub, hub_through, models_through
 from nomoat.client.profiles import Identity, Profile
 
 IDENTITY = Identity(
@@ -179,3 +179,45 @@ def test_through_a_proxy_no_token_and_no_web_proxy_is_used(tmp_path: Path) -> No
     assert environment["NO_PROXY"] == "127.0.0.1,localhost,::1"
     assert "SSL_CERT_FILE" not in settings.set, "its other connections keep the system's authorities"
     assert "eyJ.token.one" not in json.dumps(answer)
+
+
+LED_ELSEWHERE = {
+    "ANTHROPIC_API_KEY": "sk-ant-other",
+    "ANTHROPIC_API_URL": "https://api.anthropic.com",
+    "ANTHROPIC_BASE_URL": "https://api.anthropic.com",
+    "ANTHROPIC_AUTH_TOKEN": "other",
+    "CLAUDE_CODE_USE_BEDROCK": "1",
+    "CLAUDE_CODE_OAUTH_TOKEN": "other",
+    "OPENAI_BASE_URL": "https://api.openai.com/v1",
+    "OPENAI_API_BASE": "https://api.openai.com/v1",
+    "OPENAI_API_KEY": "sk-other",
+    "AIDER_OPENAI_API_BASE": "https://api.openai.com/v1",
+    "AIDER_SET_ENV": "OPENAI_BASE_URL=https://api.openai.com/v1",
+}
+
+
+@pytest.mark.parametrize("tool", MODEL_TOOLS)
+def test_nothing_leads_a_client_of_models_elsewhere(tool: str, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("nomoat-proxy-key")
+    settings = models_through(tool, Entrance("http://127.0.0.1:7000", key), LED_ELSEWHERE)
+    environment = settings.applied(LED_ELSEWHERE)
+    assert "other" not in str(environment)
+    assert not {"api.openai.com", "api.anthropic.com"} & {
+        str(value).split("/")[2] for value in environment.values() if "//" in value
+    }
+    assert key.read_text() not in str(settings.arguments), "what is on a command line is read by every process"
+
+
+@pytest.mark.parametrize("tool", MODEL_TOOLS)
+def test_the_shell_lines_give_an_assistant_its_arguments(tool: str, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("nomoat-proxy-key")
+    settings = models_through(tool, Entrance("http://127.0.0.1:7000", key), {})
+    program = tmp_path / (settings.program or "program")
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o700)
+    script = f"set -eu\n{settings.shell()}\n{program.name} --its-own 'two words'\n"
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["/bin/sh", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [*settings.arguments, "--its-own", "two words"]

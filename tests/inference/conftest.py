@@ -73,6 +73,10 @@ name = "acme/public"
 classification = "public"
 served = [{{ upstream = "hosted", model = "their-model" }}]
 [[endpoint]]
+name = "acme/coder"
+classification = "internal"
+served = [{{ upstream = "internal", model = "scripted" }}, {{ upstream = "internal-anthropic", model = "scripted" }}]
+[[endpoint]]
 name = "acme/lured"
 classification = "internal"
 served = [{{ upstream = "lured", model = "their-model" }}]
@@ -81,6 +85,7 @@ FAULTS = (
     "reset-before",
     "reset-mid",
     "too-many",
+    "busy-once",
     "broken",
     "credential",
     "redirect",

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from nomoat.client.environment import MODEL_TOOLS
 from tests.cli.live import Caller
 from tests.inference.conftest import Floor
 
@@ -58,9 +59,9 @@ def test_what_other_local_programs_show_is_not_the_key(floor: Floor, home: Calle
 
 
 def test_a_token_that_others_could_use_is_not_given_to_them(floor: Floor, home: Caller) -> None:
-    for tool in ("openai", "anthropic"):
+    for tool in MODEL_TOOLS:
         said = home.nomoat("env", tool, "--profile", floor.profile("ada").name)
-        assert (said.code, "by way of a proxy" in said.err) == (2, True)
+        assert (said.code, "by way of a proxy" in said.err, f"nomoat env {tool} --proxy" in said.err) == (2, True, True)
         said = home.nomoat("exec", "--tool", tool, "--direct", "--profile", floor.profile("ada").name, "--", "true")
         assert (said.code, "by way of a proxy" in said.err) == (2, True)
 
@@ -80,3 +81,43 @@ print(json.dumps([status("/upstreams/internal/credential"), status("/token"), st
     with home.running("exec", "--tool", "openai", "--profile", profile, "--", sys.executable, "-c", script) as process:
         out, err = process.communicate(timeout=60)
     assert json.loads(out) == [403, 403, 400], err
+
+
+WIRE = """
+import http.client, json, os, time
+from urllib.parse import urlsplit
+key, at = os.environ["OPENAI_API_KEY"], urlsplit(os.environ["ANTHROPIC_BASE_URL"]).netloc
+def ask(method, path, body=None, **headers):
+    connection = http.client.HTTPConnection(at, timeout=60)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    return connection.getresponse()
+told = {}
+told["head"] = ask("HEAD", "/").status
+told["head, with the key"] = ask("HEAD", "/", Authorization="Bearer " + key).status
+told["as Node's fetch"] = ask("GET", "/v1/models", Authorization="Bearer " + key, Sec_Fetch_Mode="cors").status
+told["as a page's"] = ask("GET", "/v1/models", Authorization="Bearer " + key, Sec_Fetch_Mode="cors", Sec_Fetch_Site="none").status
+asked = {"model": "acme/claude", "max_tokens": 9, "messages": [{"role": "user", "content": "x" * 3_000_000}]}
+big = ask("POST", "/v1/messages?beta=true", json.dumps(asked), X_Api_Key=key)
+told["three megabytes"] = big.status, json.loads(big.read())["content"][0]["text"]
+asked = {"model": "acme/chat", "stream": True, "messages": []}
+stream = ask("POST", "/v1/chat/completions", json.dumps(asked), Authorization="Bearer " + key)
+came = [time.monotonic() for line in stream if line.startswith(b"data: {")]
+told["apart"] = came[-1] - came[0] > 0.05
+print(json.dumps(told))
+"""
+
+
+def test_what_clients_of_models_do_on_the_wire_passes_the_proxy(floor: Floor, home: Caller) -> None:
+    profile = floor.profile("ada").name
+    with home.running("exec", "--tool", "openai", "--profile", profile, "--", sys.executable, "-c", WIRE) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out) == {
+        "head": 200,
+        "head, with the key": 200,
+        "as Node's fetch": 200,
+        "as a page's": 403,
+        "three megabytes": [200, "hello"],
+        "apart": True,
+    }
+    assert "nomoat-proxy-" not in str(floor.upstream.asked[-2:])

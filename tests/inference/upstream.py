@@ -11,7 +11,11 @@ from typing import Any
 
 import orjson
 
+from tests.inference import replies
+
 CHUNKS = 5
+SCRIPTED = "scripted"
+BUSY_ONCE = "busy-once"
 
 
 ABRUPT = {
@@ -29,13 +33,18 @@ FAILING: dict[str, tuple[int, object, dict[str, str]]] = {
 
 @dataclass
 class Simulator:
-    """What was asked, how often a connection ended before its answer did, and whether one was not read on."""
+    """What was asked, how often a connection ended before its answer did, and whether one was not read on.
+
+    `says` is what the model `scripted` answers, to whoever asks in which protocol.
+    """
 
     port: int = 0
     asked: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list[Any])
     left: int = 0
     held: bool = False
     telling: list[str] = field(default_factory=list[str])
+    says: str = "hello"
+    was_busy: bool = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -62,27 +71,53 @@ class Simulator:
             await writer.drain()
             writer.transport.abort() if model == "reset-before" else None
             return False
-        if model in FAILING:
+        if model == BUSY_ONCE and not self.was_busy:
+            self.was_busy = True
+            _whole(writer, 429, {"error": {"message": "in a second"}}, {"retry-after": "1"})
+        elif model in FAILING:
             _whole(writer, *FAILING[model])
         elif model == "bomb":
             content = gzip.compress(b"0" * 1_000_000)
             _raw(writer, 200, content, {"content-encoding": "gzip", "content-type": "application/json"})
         elif model == "teller":
             await self._tell(path, body, writer)
+        elif body.get("stream") and (model == SCRIPTED or path.endswith("/responses")):
+            await self._recite(path, model, writer)
         elif body.get("stream"):
             await self._stream(body, reader, writer, anthropic=anthropic)
         else:
-            _whole(
-                writer,
-                200,
-                _embedding(model)
-                if path.endswith("/embeddings")
-                else _message(model)
-                if anthropic
-                else _completion(model, body),
-            )
+            _whole(writer, 200, self._said(path, model, body))
         await writer.drain()
         return True
+
+    def _said(self, path: str, model: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A whole answer."""
+        text = self.says if model == SCRIPTED else "hello"
+        if path.endswith("/embeddings"):
+            return _embedding(model)
+        if path.endswith("/count_tokens"):
+            return {"input_tokens": 7}
+        if path.endswith("/messages"):
+            return {**_message(model), "content": [{"type": "text", "text": text}]}
+        if path.endswith("/responses"):
+            return replies.response(model, text)
+        return _completion(model, body, text) if path.endswith("/chat/completions") else replies.filled(model, body)
+
+    async def _recite(self, path: str, model: str, writer: asyncio.StreamWriter) -> None:
+        """What a script or the Responses API says, as a stream."""
+        text = self.says if model == SCRIPTED else "hello"
+        events = (
+            replies.message_events(_message(model), text)
+            if path.endswith("/messages")
+            else replies.response_events(model, text)
+            if path.endswith("/responses")
+            else replies.chat_events(model, text)
+        )
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        for event in events:
+            writer.write(b"%x\r\n%s\r\n" % (len(event), event))
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
 
     async def _tell(self, path: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         """Say what is to be told, in its pieces: as text, or as a tool's arguments."""
@@ -150,10 +185,10 @@ def _whole(writer: asyncio.StreamWriter, status: int, value: object, headers: di
     _raw(writer, status, json.dumps(value).encode(), {**cookie, **(headers or {})})
 
 
-def _completion(model: str, body: dict[str, Any]) -> dict[str, Any]:
+def _completion(model: str, body: dict[str, Any], text: str = "hello") -> dict[str, Any]:
     tools = body.get("tools")
-    said: dict[str, Any] = {"role": "assistant", "content": "hello"}
-    if tools:
+    said: dict[str, Any] = {"role": "assistant", "content": text}
+    if tools and model != SCRIPTED:
         name = tools[0]["function"]["name"]
         said = {
             "role": "assistant",

@@ -64,6 +64,7 @@ GROUPS = {
         *{"ExplainRecord", "ProveOwnRecord", "SimulatePolicy", "ReadDifferences", "FindUnused"},
         "ReadLineage",
     },
+    "Disclose": {"ReadContents"},
     "Erase": {"EraseContent", "ShredVersion"},
     "Identify": {
         *{"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
@@ -88,6 +89,7 @@ SUBJECTS = {
     "QueryView": {"View"},
     **dict.fromkeys(["InvokeModel", "ReleaseAnswer"], frozenset({"Endpoint", "Source"})),
     "SendPrompt": {"Upstream"},
+    "ReadContents": {"Endpoint"},
     **dict.fromkeys(["PlanUpload", "WriteFile"], REPOSITORIES | FILE),
     **dict.fromkeys(["Enroll", "Revoke", "EraseContent", *GROUPS["Identify"]], IDENTITY),
     "ApplyDirectory": {"Directory"},

@@ -55,6 +55,7 @@ APPROVER = person("approver", "approvers", clearance=RESTRICTED)
 ML_ENGINEER = person("modeller", "ml-engineers", clearance=CONFIDENTIAL)
 MODELS_ADMINISTRATOR = person("both", "administrators", "approvers")
 AUDITOR = person("auditor", "auditors", clearance=RESTRICTED)
+NEW_AUDITOR = person("new-auditor", "auditors")
 PRIVACY = person("officer", "privacy-officers")
 PRIVATE_ADMINISTRATOR = person("root", "administrators", "privacy-officers", clearance=RESTRICTED)
 ADA = person("ada", clearance=RESTRICTED)
@@ -135,6 +136,12 @@ EXPECTATIONS = [
     not_(USER, "InvokeModel", endpoint(classification=CONFIDENTIAL)),
     not_(USER, "InvokeModel", endpoint(), "codes-only-join", binding=CODE),
     not_(ADA, "InvokeModel", endpoint()),
+    may(AUDITOR, "ReadContents", endpoint(classification=RESTRICTED), "auditors-read-kept-contents"),
+    not_(NEW_AUDITOR, "ReadContents", endpoint(classification=INTERNAL)),
+    not_(AUDITOR, "ReadContents", endpoint(), BOUND_ADMINISTRATION, binding=NONE),
+    not_(AUDITOR, "InvokeModel", endpoint()),
+    not_(ADMINISTRATOR, "ReadContents", endpoint()),
+    not_(USER, "ReadContents", endpoint()),
     may(
         USER,
         "SendPrompt",

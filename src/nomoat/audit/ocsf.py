@@ -66,6 +66,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "ListEndpoints": Kind(API, 2),  # Read
     "InvokeModel": Kind(API, 99),  # none of the activities is asking a model
     "ReleaseAnswer": Kind(API, 99),
+    "ReadContents": Kind(DATASTORE, 1),
     "ListMetrics": Kind(DATASTORE, 8),
     "ReadMetric": Kind(DATASTORE, 1),
     "ReopenBudget": Kind(ENTITY, 3),

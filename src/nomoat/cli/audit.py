@@ -11,6 +11,7 @@ import click
 from nomoat.audit.checkpoint import parse_checkpoint
 from nomoat.audit.report import Fault, Report
 from nomoat.cli import counting, evidence, output, records, tiles
+from nomoat.cli.contents import print_contents
 from nomoat.cli.erasure import erase
 from nomoat.cli.export import export
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
@@ -18,6 +19,7 @@ from nomoat.cli.problems import ExitCode
 from nomoat.cli.report import report
 from nomoat.cli.witnesses import quorum_of, quorum_options
 from nomoat.client.gateway import Records
+from nomoat.client.inference import read_contents
 from nomoat.client.verification import Verified, verify
 from nomoat.core.errors import Malformed, NotFound
 
@@ -109,20 +111,24 @@ def search(invocation: Invocation, query: str, limit: int, scan: bool) -> None:
 
 @audit.command()
 @click.argument("number", type=RecordNumber())
+@click.option("--contents", is_flag=True, help="Also what was asked of a model and what it said, where that is kept.")
 @profile_option
 @json_option
 @pass_invocation
-def show(invocation: Invocation, number: int) -> None:
+def show(invocation: Invocation, number: int, contents: bool) -> None:
     """Print everything that record NUMBER holds, and how its access ended."""
     with invocation.session() as session:
         found = session.records(f"record {number}", limit=1)
+        said = read_contents(session.gateway, number) if contents and found.records else None
     if not found.records:
         raise NotFound(f"the log has no record {number} that you may read", kind="entry")
     record = found.records[-1]
     if invocation.as_json:
-        output.document(dict(record))
-    else:
-        output.facts(list(records.facts(record)))
+        output.document(dict(record) if said is None else {**record, "contents": dict(said)})
+        return
+    output.facts(list(records.facts(record)))
+    if said is not None:
+        print_contents(said)
 
 
 @audit.command()

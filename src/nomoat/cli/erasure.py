@@ -17,7 +17,7 @@ def erase(invocation: Invocation, subject: str, yes: bool) -> None:
 
     Who did what, to what, from where: all of it that the records of SUBJECT hold becomes unreadable. That
     there was a record, when, of which action and how it was decided stays, under a pseudonym, and so does
-    every proof. What others' records say of SUBJECT stays, what was exported or forwarded cannot be called
+    every proof. What was kept of their prompts and the answers to them goes with it. What others' records say of SUBJECT stays, what was exported or forwarded cannot be called
     back, and copies of the gateway's database keep the key. The erasure itself is recorded.
     """
     invocation.confirm(f"What the log says of {subject} will be gone for good. Go on?", yes=yes)

@@ -1,5 +1,7 @@
 """`token`, `env`, `exec`: what a stock client needs to work through the gateway."""
 
+from pathlib import Path
+
 import click
 
 from nomoat.cli import output
@@ -13,7 +15,11 @@ from nomoat.client.profiles import Profile
 from nomoat.client.tokens import Refresher, write_token
 from nomoat.core.errors import NoMoatError
 
-_BY_PROXY = "what {} would be given is a token that others could use: let it come by way of a proxy"
+_BY_PROXY = (
+    "what {0} would be given is a token that others could use: let it come by way of a proxy, for one program with "
+    "'nomoat exec --tool {0} -- COMMAND', or for a terminal with 'nomoat proxy' in another one and "
+    "'nomoat env {0} --proxy' here"
+)
 
 
 @click.command()
@@ -47,7 +53,8 @@ def env(invocation: Invocation, tool: str, proxy: bool) -> None:
 
     For a POSIX shell: eval "$(nomoat env hub)". The token is good for minutes, for whoever has it; with
     --proxy, which needs a running 'nomoat proxy', there is none. 'nomoat exec' does that for one program.
-    Clients of models (openai, anthropic) work by way of a proxy only.
+    Clients of models (openai, anthropic) and coding assistants (aider, claude-code, codex) work by way of a proxy
+    only: --proxy is needed for them.
     """
     if tool in MODEL_TOOLS and not proxy:
         raise click.UsageError(_BY_PROXY.format(tool))
@@ -60,7 +67,9 @@ def env(invocation: Invocation, tool: str, proxy: bool) -> None:
             expires_at = int(write_token(session, invocation.clock).expires_at)
             settings = hub(session.profile, session.identity)
     if invocation.as_json:
-        output.document({"set": dict(settings.set), "unset": list(settings.unset), "expires_at": expires_at})
+        arguments = [settings.program, *settings.arguments] if settings.program else []
+        told = {"set": dict(settings.set), "unset": list(settings.unset), "expires_at": expires_at}
+        output.document({**told, "command": arguments} if arguments else told)
         return
     output.raw(settings.shell())
     if expires_at is None:
@@ -89,6 +98,7 @@ def execute(invocation: Invocation, tool: str, direct: bool, hold: float, comman
     Signals reach the program and its exit code becomes this one. The program never has a token: its proxy
     proves a key for each request, and keeps token and certificate fresh, so work of hours is fine. If the
     session ends meanwhile, or a policy asks for a newer log-in, log in again in another terminal, and it goes on.
+    A coding assistant is run as COMMAND itself (--tool codex -- codex …): it is given arguments besides.
     """
     if tool in MODEL_TOOLS and direct:
         raise click.UsageError(_BY_PROXY.format(tool))
@@ -106,12 +116,17 @@ def execute(invocation: Invocation, tool: str, direct: bool, hold: float, comman
     from nomoat.client.proxy.serving import Proxy  # noqa: PLC0415
 
     with Proxy(profile, invocation.clock, warn, hold=hold) as proxy:
-        return _run(command, _through(tool, proxy.entrance, profile, invocation), invocation)
+        settings = _through(tool, proxy.entrance, profile, invocation)
+        if settings.program and Path(command[0]).name != settings.program:
+            raise click.UsageError(
+                f"--tool {tool} runs {settings.program} itself, which is given arguments besides; COMMAND is {command[0]}"
+            )
+        return _run((command[0], *settings.arguments, *command[1:]), settings, invocation)
 
 
 def _through(tool: str, entrance: Entrance, profile: Profile, invocation: Invocation) -> Settings:
     if tool in MODEL_TOOLS:
-        return models_through(entrance, invocation.environment)
+        return models_through(tool, entrance, invocation.environment)
     return hub_through(entrance, profile, profile.identity(), invocation.environment)
 
 

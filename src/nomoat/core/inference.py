@@ -74,7 +74,7 @@ class Endpoint:
     """A declared name of a model, and what answers for it, the preferred one first.
 
     `classification` and `labels` are those of what the model may have memorised, and so of what it is told and tells.
-    `owner_group` or `owner_person` is set, or neither.
+    `owner_group` or `owner_person` is set, or neither. `kept`: what is asked and answered is kept.
     """
 
     name: str
@@ -83,6 +83,7 @@ class Endpoint:
     served: tuple[Served, ...]
     owner_group: str = ""
     owner_person: str = ""
+    kept: bool = False
 
 
 class Call(StrEnum):

@@ -393,6 +393,6 @@ def _resources(
         log=LogReading(log, reports, provable.evidence, provable.index, clock),
         evidence=provable.evidence,
         own=OwnReceipts(provable.evidence, sets),
-        erasure=Erasure(log, stores.subject_keys, stores.chunks.drop, [reports.clear]),
+        erasure=Erasure(log, stores.subject_keys, stores.chunks.drop, [reports.clear, stores.contents.forget]),
         reports=reports,
     )

@@ -11,7 +11,7 @@ whole and durable, and never overwrites one.
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,8 @@ from nomoat.core.errors import Conflict, Corrupt, Malformed, Unavailable
 from nomoat.server.configuration import FILE, Configuration, load_configuration
 from nomoat.server.keeping import open_keyring
 from nomoat.server.manifest import Copied, Manifest, copy_file, hash_file, load_manifest, make_folder
-from nomoat.server.names import KEYS
+from nomoat.server.names import CONTENTS, KEYS
+from nomoat.stores.contents import kept_in
 from nomoat.stores.disk import sync_directory
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.state.look import copy_state, look_at_state
@@ -156,6 +157,7 @@ class _Copying:
             prefix = signed_prefix(self._source / "log", self._key, subjects, since=max(since, 1), state=fits)
         self._note("state.db")
         self._copy_log(prefix, witnessed)
+        self._copy_contents(prefix, fits[1])
         for blob in blobs:
             self._copy_blob(blob)
         manifest = Manifest(
@@ -191,6 +193,13 @@ class _Copying:
             self._write(f"log/{FORGOTTEN_FILE}", forgotten)
         if witnessed and _is_within(witnessed, prefix, self._key):
             self._write(f"log/{WITNESSED_FILE}", witnessed)
+
+    def _copy_contents(self, prefix: Prefix, subjects: Collection[str]) -> None:
+        """Copy what is kept of prompts and answers, of records that are copied and subjects who have a key."""
+        for place, path in kept_in(self._source / CONTENTS):
+            if place.record < prefix.size and place.pseudonym in subjects:
+                with suppress(FileNotFoundError):  # it was erased or forgotten meanwhile
+                    self._copy(f"{CONTENTS}/{path}")
 
     def _copy_blob(self, blob: str) -> None:
         path = f"objects/{blob[:2]}/{blob}"

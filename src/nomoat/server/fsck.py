@@ -41,8 +41,9 @@ from nomoat.server.chains import Logged, look_at_chains
 from nomoat.server.configuration import Configuration, load_configuration
 from nomoat.server.keeping import open_keyring
 from nomoat.server.lock import undisturbed
-from nomoat.server.names import INDEX_FILE, KEYS
+from nomoat.server.names import CONTENTS, INDEX_FILE, KEYS
 from nomoat.stores.blob import StoredBlob
+from nomoat.stores.contents import StoredContents, kept_in
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
 from nomoat.stores.postings import Damaged, Postings
@@ -115,6 +116,7 @@ def _examine(directory: Path, configuration: Configuration, kek: KeyEncryptionKe
                     lambda: _look_at_records(examined, directory, configuration, keys, subjects, state),
                 )
                 _part(examined, "versions", lambda: _look_at_versions(examined, state, logged or Logged()))
+                _part(examined, "prompts", lambda: _look_at_prompts(examined, directory, subjects))
             if state is not None:
                 _part(examined, "objects", lambda: _look_at_objects(examined, directory, kek, state, contents=contents))
         finally:
@@ -295,6 +297,18 @@ def _look_at_content(objects: Objects, row: _Row, *, contents: bool) -> None:
             digest.update(part)
         if digest.hexdigest() != row.digest:
             raise Corrupt(f"blob {row.id}")
+
+
+def _look_at_prompts(examined: Examined, directory: Path, subjects: StoredSubjectKeys) -> None:
+    """What was kept of prompts and answers has to open, or to be erased."""
+    stored, count = StoredContents(directory / CONTENTS, subjects, str), 0
+    for place, path in kept_in(directory / CONTENTS):
+        count += 1
+        try:
+            stored.find(place.record, path.rpartition(".")[2])
+        except Corrupt as error:
+            examined.tell("prompts", str(error), f"restore {CONTENTS}/{path} from a backup, or remove it")
+    examined.seen["prompts"] = f"{count} kept requests and answers"
 
 
 def _look_at_index(examined: Examined, directory: Path, copy: Path, kek: KeyEncryptionKey) -> None:

@@ -36,5 +36,6 @@ def inference_of(
         catalog.lineage.sessions,
         quotas,
         Weights(catalog),
+        stores.contents,
         clock,
     )

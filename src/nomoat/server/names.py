@@ -6,6 +6,8 @@ from nomoat.server.configuration import Configuration
 
 INDEX_FILE: Final = "index.db"
 """The index beside the log: derived, encrypted, safe to remove at any time."""
+CONTENTS: Final = "contents"
+"""The folder of what was asked of models and what they said, where that is kept."""
 KEYS: Final = ("authority", "authority-certificate", "tokens", "server", "log", "pseudonyms")
 """The wrapped keys of a data directory: none of them can be made again."""
 

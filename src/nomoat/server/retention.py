@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +17,12 @@ from nomoat.audit.checkpoint import NoteSigner
 from nomoat.audit.retention import Blanking, keep_statement
 from nomoat.audit.segments import list_segments
 from nomoat.core.errors import NoMoatError
+from nomoat.core.operation import InvokeModel
 from nomoat.core.record import Json, system_record
 from nomoat.server.assembly import Gateway
 from nomoat.server.forgetting import due_at
+from nomoat.server.names import CONTENTS
+from nomoat.stores.contents import remove_before
 
 INTERVAL_S: Final = 12 * 3600.0
 REST_S: Final = 0.2
@@ -35,6 +39,7 @@ async def keep_retained(gateway: Gateway, directory: Path) -> None:
     while True:
         try:
             await forget_due(gateway, directory, blanking, kept)
+            await forget_contents(directory / CONTENTS, gateway.clock(), kept)
         except (NoMoatError, OSError) as error:
             _log.warning("what is past its time is not forgotten at the moment: %s", error)
         await asyncio.sleep(INTERVAL_S)
@@ -57,6 +62,13 @@ async def forget_due(gateway: Gateway, directory: Path, blanking: Blanking, kept
     await gateway.subject_keys.note_forgotten(record.index, gateway.log.forget)
     await gateway.reports.clear()
     return await asyncio.to_thread(blanking.blank, due, whole, _rest)
+
+
+async def forget_contents(directory: Path, now: float, kept: Mapping[str, int]) -> None:
+    """Remove what is in `directory` of prompts and answers whose records' time is over. Raises `OSError`."""
+    before = due_at(now, kept).before.get(InvokeModel.__name__)
+    if before is not None:
+        await asyncio.to_thread(remove_before, directory, datetime.fromisoformat(before).timestamp())
 
 
 async def _ended(log: Path, newest: int) -> None:

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nomoat.audit.entries import Pseudonyms
 from nomoat.audit.prefix import newest_segment
 from nomoat.core.errors import Unavailable
 from nomoat.server.apart import Apart
+from nomoat.server.names import CONTENTS
 from nomoat.stores.chunks import StoredChunks
+from nomoat.stores.contents import StoredContents
 from nomoat.stores.keyring import Keyring
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.objects import Objects
@@ -30,6 +33,7 @@ class Stores:
     objects: Objects
     subject_keys: StoredSubjectKeys
     chunks: StoredChunks
+    contents: StoredContents
     profiles: Profiles
     key_of: Callable[[str], bytes]  # of a project's pseudonyms
 
@@ -48,16 +52,18 @@ def stores_of(directory: Path, keyring: Keyring, kek: KeyEncryptionKey, state: S
     """Open what lies in a data directory, under the keys that its keyring holds."""
     objects, key = Objects(directory / "objects", kek), kek.derive("profiles")
     pseudonyms = kek.derive("view-pseudonyms")
+    keys, subject_keys = KeyStore(directory / "keys", kek), StoredSubjectKeys(state, kek)
     return Stores(
         directory,
         kek.derive("index"),
         keyring,
         kek,
-        KeyStore(directory / "keys", kek),
+        keys,
         state,
         objects,
-        StoredSubjectKeys(state, kek),
+        subject_keys,
         StoredChunks(directory / "columns", state, kek),
+        StoredContents(directory / CONTENTS, subject_keys, Pseudonyms(keys.load("pseudonyms")).subject),
         Profiles(state, objects, apart.profiler(key).profile, key),
         lambda project: hmac.digest(pseudonyms, project.encode(), "sha256"),
     )

@@ -62,6 +62,7 @@ from nomoat.protocols.hub.browsing import BrowsingEndpoints
 from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
+from nomoat.protocols.inference.contents import ContentsEndpoint
 from nomoat.protocols.inference.quotas import QuotaEndpoints
 from nomoat.protocols.inference.registrations import RegistrationEndpoints
 from nomoat.protocols.inference.routes import InferenceEndpoint
@@ -231,6 +232,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *InferenceEndpoint(guard, parts.inference).routes(),
         *RegistrationEndpoints(guard, parts.inference.registering).routes(),
         *QuotaEndpoints(guard, parts.inference.quotas).routes(),
+        *ContentsEndpoint(guard, parts.inference.contents).routes(),
         *DatasetReferences(guard, parts.reading, parts.references).routes(),
         *ModelReferences(guard, parts.reading, parts.references).routes(),
         *ManagementEndpoints(guard, parts.reading, parts.references).routes(),

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from nomoat import __version__
 from nomoat.core.errors import Unavailable
 from nomoat.core.inference import Upstream
+from nomoat.stores.contents import Copy
 from nomoat.wire.connections import Broken, Head, Pool, ServerConnection
 
 SILENT_S: Final = 120.0  # without a further byte of an answer that has begun
@@ -34,9 +35,12 @@ EMBEDDED: Final = tuple(
 
 @final
 class UpstreamAnswer:
-    """An answer's status, headers, and its body as it arrives. `end` has to be called."""
+    """An answer's status, headers, and its body as it arrives. `end` has to be called.
 
-    __slots__ = ("_connection", "_headers", "_pool", "_upstream", "status")
+    `copy` takes the body, too, where it is kept.
+    """
+
+    __slots__ = ("_connection", "_headers", "_pool", "_upstream", "copy", "status")
 
     def __init__(self, upstream: Upstream, pool: Pool, connection: ServerConnection, head: Head) -> None:
         self._upstream = upstream
@@ -44,6 +48,7 @@ class UpstreamAnswer:
         self._connection = connection
         self.status = head.status
         self._headers = head.headers
+        self.copy: Copy | None = None
 
     def headers(self, names: Collection[bytes]) -> dict[str, str]:
         """Those of its headers that have these names (in lower case), the first of each."""
@@ -58,14 +63,20 @@ class UpstreamAnswer:
     async def part(self) -> bytes:
         """The next of the body; b"" after its end. Raises `Unavailable` when it breaks off."""
         try:
-            return await self._connection.part(SILENT_S)
+            part = await self._connection.part(SILENT_S)
         except TimeoutError:
             raise _failed(self._upstream, f"said nothing for {SILENT_S:g} s") from None
         except Broken:
             raise _failed(self._upstream, "broke off its answer") from None
+        if self.copy is not None:
+            self.copy.feed(part)
+        return part
 
     def end(self) -> None:
         """Keep the connection for the next request, or end it where the answer was not read to its end."""
+        if self.copy is not None:
+            self.copy.end(whole=self.is_over)
+            self.copy = None
         self._pool.give_back(self._connection)
 
 

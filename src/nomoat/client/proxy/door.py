@@ -17,7 +17,8 @@ from nomoat.core.inference import Call
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-_OF_BROWSERS: Final = frozenset({b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
+# Not `Sec-Fetch-Mode`, which Node's fetch sends, too: a browser never sends it without `Sec-Fetch-Site`.
+_OF_BROWSERS: Final = frozenset({b"origin", b"sec-fetch-site", b"sec-fetch-dest", b"sec-fetch-user"})
 _LENT: Final = frozenset(  # of what is under /v1
     {
         *(("GET", name) for name in (b"whoami", b"ca", b"checkpoint", b"consistency", b"models")),
@@ -64,7 +65,9 @@ class Door:
         first, _, rest = path[1:].partition(b"/")
         first = unquote_to_bytes(first)  # as the gateway reads it
         # A Hub client has a card validated as nobody (`RepoCard.validate`), and nobody is who that is passed on as.
-        as_nobody = (method, path) == ("POST", b"/api/validate-yaml") and self.key != "" and not shown
+        # Claude Code asks whether somebody is here before it shows anything.
+        public = (method, path) in {("POST", b"/api/validate-yaml"), ("HEAD", b"/")}
+        as_nobody = public and self.key != "" and not shown
         bare = (method, first) == ("PUT", b"lfs") or as_nobody
         if self.key and not (bare and not shown):
             self._require_key(shown)
@@ -76,5 +79,5 @@ class Door:
         expected = f"Bearer {self.key}".encode()
         if len(shown) != 1 or not hmac.compare_digest(shown[0], expected):
             raise TurnedAway(
-                401, 'this proxy\'s key is missing or is another one; run: eval "$(nomoat env hub --proxy)"'
+                401, 'this proxy\'s key is missing or is another one; run: eval "$(nomoat env TOOL --proxy)"'
             )

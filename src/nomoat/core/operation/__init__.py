@@ -12,6 +12,7 @@ from nomoat.core.operation.administration import (
     Revoke,
 )
 from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
+from nomoat.core.operation.contents import ReadContents
 from nomoat.core.operation.craft import (
     ExplainRecord,
     FindUnused,
@@ -98,6 +99,7 @@ __all__ = [
     "ProveOwnRecord",
     "ProveRecord",
     "QueryView",
+    "ReadContents",
     "ReadDifferences",
     "ReadEntries",
     "ReadFile",

@@ -34,7 +34,7 @@ from nomoat.resources.directory.quotas import described_price, parse_price
 UPSTREAM_FIELDS: Final = frozenset(
     {"name", "url", "api", "clearance", "external", "region", "private", "workload", "remove"}
 )
-ENDPOINT_FIELDS: Final = frozenset({"name", "classification", "labels", "owner", "served", "remove"})
+ENDPOINT_FIELDS: Final = frozenset({"name", "classification", "labels", "owner", "served", "contents", "remove"})
 _SERVED_FIELDS: Final = frozenset({"upstream", "model", "price", "weights"})
 MOST_SERVED: Final = 8
 
@@ -73,6 +73,7 @@ def parse_endpoint(table: Table) -> Endpoint:
         served=tuple(_served(entry) for entry in entries),
         owner_group=group,
         owner_person=person,
+        kept=_kept(text_of(table, "contents")),
     )
 
 
@@ -94,6 +95,12 @@ def require_served(directory: Directory) -> None:
                     f"endpoint {endpoint.name} has weights of {served.weights}: upstream {served.upstream} needs the "
                     "workload that says which version it loaded"
                 )
+
+
+def _kept(text: str) -> bool:
+    if text not in {"", "kept"}:
+        raise Malformed('contents is "kept", or left out: then nothing that is asked or answered is kept')
+    return text == "kept"
 
 
 def _served(entry: object) -> Served:
@@ -163,5 +170,6 @@ def described_endpoint(endpoint: Endpoint) -> dict[str, object]:
             }
             for served in endpoint.served
         ],
+        "contents": "kept" if endpoint.kept else "",
         **described_owner(endpoint.owner_group, endpoint.owner_person),
     }

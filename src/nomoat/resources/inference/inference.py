@@ -33,6 +33,7 @@ from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
 from nomoat.resources.inference.answers import Answer
 from nomoat.resources.inference.charging import charged
+from nomoat.resources.inference.contents import Contents, Sent, keep
 from nomoat.resources.inference.offers import EndpointPlace, Offer, Offers
 from nomoat.resources.inference.quotas import QuotaReading
 from nomoat.resources.inference.registering import Registering
@@ -40,6 +41,7 @@ from nomoat.resources.inference.targets import endpoint_target, source_target
 from nomoat.resources.inference.weights import Weights
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
+from nomoat.stores.contents import StoredContents
 from nomoat.stores.credentials import Credentials
 from nomoat.stores.quotas import Quotas
 from nomoat.stores.session_labels import SessionLabels
@@ -65,11 +67,14 @@ class Inference:
         sessions: SessionLabels,
         quotas: Quotas,
         weights: Weights,
+        contents: StoredContents,
         clock: Callable[[], float],
     ) -> None:
         self.registering = registering
         self._offers = Offers(weights)
         self.quotas = QuotaReading(directory, quotas, self._offers)
+        self.contents = Contents(contents)
+        self._contents = contents
         self._inspector = inspector
         self._sessions = sessions
         self._quotas = quotas
@@ -79,8 +84,9 @@ class Inference:
         self._clock = clock
 
     async def close(self) -> None:
-        """End the connections to upstreams that are kept, and store what was taken of quotas."""
+        """End the connections to upstreams that are kept, store what was taken of quotas, and write what is kept of answers."""
         self._upstreams.close()
+        self._contents.close()
         await self._quotas.close()
 
     @property
@@ -93,6 +99,7 @@ class Inference:
             SealCredential: self.resolve_seal,
             **self.registering.resolvers,
             **self.quotas.resolvers,
+            **self.contents.resolvers,
         }
 
     async def look(self, who: Principal, operation: InvokeModel) -> InvokeModel:
@@ -182,7 +189,7 @@ class Inference:
         servers = [each.served for each in open_to]
         account = await charged(self._quotas, self._directory(), permit, operation, servers)
         try:
-            upstream, served = await self._first(permit, operation, open_to)
+            upstream, served = await self._first(permit, operation, open_to, place)
         except BaseException as failure:
             if account is not None:
                 account.lose(failure)
@@ -233,6 +240,7 @@ class Inference:
         permit: Permit[InvokeModel],
         operation: InvokeModel,
         offers: Sequence[Offer],
+        place: EndpointPlace,
     ) -> tuple[UpstreamAnswer, Served]:
         """The answer of the first upstream that is reached, and which that was."""
         failure = Unavailable("upstream", "none is declared")
@@ -240,11 +248,18 @@ class Inference:
             body = redacted(operation.body, operation.content.hits) if without else operation.body
             headers = {**dict(operation.headers), **self._shown(upstream)}
             sent = orjson.dumps({**body, "model": each.model})
+            copy = None
+            if place.endpoint.kept:
+                label = place.memorised.join(operation.content.label).join(operation.carried or NOTHING)
+                copy = await keep(
+                    *(self._contents, permit, operation, Sent(upstream.name, each.model, label, sent), self._clock())
+                )
             try:
                 answer = await self._upstreams.ask(upstream, operation.call.value, headers, sent)
             except Unsent as unsent:
                 failure = unsent
                 continue
+            answer.copy = copy
             permit.note(upstream=upstream.name, model=each.model, status=str(answer.status))
             if weights is not None:
                 permit.note(weights=str(weights), weights_digest=weights.digest)
