@@ -45,7 +45,11 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "publish": {"publish": "nomoat.cli.publish:publish"},
     "query": {"query": "nomoat.cli.query:query"},
-    "declare": {"apply": "nomoat.cli.declare:apply", "upstream": "nomoat.cli.upstream:upstream"},
+    "declare": {
+        "apply": "nomoat.cli.declare:apply",
+        "upstream": "nomoat.cli.upstream:upstream",
+        "source": "nomoat.cli.source:source",
+    },
     "decide": {
         "policy": "nomoat.cli.policy:policy",
         "dataset": "nomoat.cli.dataset:dataset",

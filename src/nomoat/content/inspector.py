@@ -17,6 +17,8 @@ from nomoat.content.texts import Text, texts_of, units_of
 from nomoat.core.content import EMPTY, Content, Finding, Hit
 
 KEPT: Final = 16_384  # units that were looked at, of all sessions
+SHORT: Final = 2_000  # characters
+MOST_SHORT: Final = 200
 WORK: Final = 64 << 10  # bytes that are looked at before others run
 
 
@@ -57,8 +59,11 @@ Judge = Callable[[frozenset[Trace]], Iterable[Finding]]
 class Inspector:
     """Looks at requests."""
 
-    def __init__(self, detectors: Sequence[Detector], judge: Judge = lambda _: ()) -> None:
+    def __init__(
+        self, detectors: Sequence[Detector], judge: Judge = lambda _: (), across: Detector | None = None
+    ) -> None:
         self._detectors = detectors
+        self._across = across
         self._judge = judge
         self._kept: OrderedDict[tuple[object, ...], Seen] = OrderedDict()
 
@@ -85,8 +90,19 @@ class Inspector:
             hits += [hit._replace(path=(*path, *hit.path)) for hit in seen.hits]
             findings |= seen.findings
             traces |= seen.traces
+        if self._across is not None:
+            findings |= await self._look_across(self._across, body)
         findings.update(self._judge(frozenset(traces)) if traces else ())
         return Content(frozenset(findings), hits) if findings else EMPTY
+
+    async def _look_across(self, detector: Detector, body: Mapping[str, object]) -> frozenset[Finding]:
+        """What short texts have together that follow each other: a copy may come in many messages."""
+        texts = [max(texts_of(unit), key=lambda text: len(text.text), default=None) for _, unit in units_of(body)]
+        short = [text for text in texts if text is not None and len(text.text) <= SHORT]
+        if len(short) < 2:
+            return frozenset()
+        await asyncio.sleep(0)
+        return detector.look(short[-MOST_SHORT:]).findings
 
     def _look(self, unit: object) -> Seen:
         texts = list(texts_of(unit))

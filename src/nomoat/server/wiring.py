@@ -63,6 +63,7 @@ from nomoat.protocols.hub.commits import ContentBudget
 from nomoat.protocols.hub.references import DatasetReferences, ManagementEndpoints, ModelReferences
 from nomoat.protocols.hub.routes import DatasetEndpoints, HubEndpoints, ModelEndpoints
 from nomoat.protocols.inference.routes import InferenceEndpoint
+from nomoat.protocols.inference.sources import SourceEndpoints
 from nomoat.protocols.query import QueryEndpoint
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.cards import Cards
@@ -221,6 +222,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *QueryEndpoint(guard, parts.views).routes(),
         *InferenceEndpoint(guard, parts.inference).routes(),
+        *SourceEndpoints(guard, parts.inference.sources).routes(),
         *DatasetReferences(guard, parts.reading, parts.references).routes(),
         *ModelReferences(guard, parts.reading, parts.references).routes(),
         *ManagementEndpoints(guard, parts.reading, parts.references).routes(),

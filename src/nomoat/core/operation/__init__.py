@@ -43,6 +43,7 @@ from nomoat.core.operation.keys import ReadKeys, RotateKeys
 from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
 from nomoat.core.operation.metrics import ListMetrics, ReadMetric, ReopenBudget
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
+from nomoat.core.operation.sources import ListSources, RegisterSource, RemoveSource
 from nomoat.core.operation.versions import ApproveVersion, ListVersions, ShredVersion, WithdrawVersion
 from nomoat.core.operation.views import QueryView
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
@@ -76,6 +77,7 @@ __all__ = [
     "ListFiles",
     "ListMetrics",
     "ListRepositories",
+    "ListSources",
     "ListVersions",
     "LowerLabel",
     "OpT",
@@ -96,6 +98,8 @@ __all__ = [
     "ReadPolicy",
     "ReadStatus",
     "RegisterDevice",
+    "RegisterSource",
+    "RemoveSource",
     "RenewCertificate",
     "ReopenBudget",
     "ReportLoad",

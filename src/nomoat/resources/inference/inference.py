@@ -24,6 +24,7 @@ from nomoat.core.operation import InvokeModel, ListEndpoints, Operation, Resolve
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
+from nomoat.resources.inference.sources import Sources
 from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.stores.credentials import Credentials
@@ -107,9 +108,11 @@ class Inference:
         upstreams: Upstreams,
         credentials: Credentials,
         inspector: Inspector,
+        sources: Sources,
         clock: Callable[[], float],
     ) -> None:
         self.inspector = inspector
+        self.sources = sources
         self._directory = directory
         self._offers_of: Directory | None = None
         self._offers: dict[tuple[str, Dialect, tuple[Label, ...]], tuple[EndpointPlace, tuple[Target, ...]]] = {}
@@ -128,6 +131,7 @@ class Inference:
             ListEndpoints: self.resolve_list,
             InvokeModel: self.resolve_invoke,
             SealCredential: self.resolve_seal,
+            **self.sources.resolvers,
         }
 
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
