@@ -64,7 +64,7 @@ def add(
 
 @source.command()
 @click.argument("repository", type=REPOSITORY)
-@click.option("--name", required=True, help="What it is registered as.")
+@click.option("--name", default="", help="What it is registered as [default: the source whose commit it has].")
 @public_option
 @installed_option
 @profile_option
@@ -79,10 +79,9 @@ def update(
 ) -> None:
     """Register what was committed in REPOSITORY since the last time: only files that changed are looked at."""
     with invocation.session() as session:
-        known = next((each for each in _sources().list_sources(session.gateway) if each.get("name") == name), None)
-    if known is None:
-        raise NotFound(f"there is no source {name}: nomoat source add", kind="source")
-    as_before = (name, str(known["label"]), str(known["classification"]), str(known["cleared"]))
+        listed = _sources().list_sources(session.gateway)
+    known = _meant(listed, repository, name)
+    as_before = (str(known["name"]), str(known["label"]), str(known["classification"]), str(known["cleared"]))
     _register(invocation, repository, as_before, str(known["commit"]), _folders(public, installed=installed))
 
 
@@ -123,6 +122,20 @@ def remove(invocation: Invocation, name: str) -> None:
         output.answer(f"copies of {name} are not known any more")
 
 
+def _meant(listed: Sequence[Mapping[str, object]], repository: Path, name: str) -> Mapping[str, object]:
+    """The source that has this name, or that was registered of this repository."""
+    if name:
+        found = [each for each in listed if each["name"] == name]
+        if not found:
+            raise NotFound(f"there is no source {name}: nomoat source add", kind="source")
+        return found[0]
+    found = [each for each in listed if _sources().holds_commit(repository, str(each["commit"]))]
+    if len(found) != 1:
+        names = ", ".join(str(each["name"]) for each in found) or "none"
+        raise click.UsageError(f"sources of which {repository} has the commit: {names}; say which with --name")
+    return found[0]
+
+
 def _commit(known: Mapping[str, object]) -> str:
     return str(known["commit"])[:12] or "(not all of it came)"
 
@@ -143,6 +156,8 @@ def _register(
     output.answer(f"{cleared.name} is known as of {done.commit[:12]}: {done.fingerprints} fingerprints of {files}")
     if done.public:
         output.answer(f"left out, as public packages have them too: {done.public}")
+    if done.is_mostly_public:
+        output.say("that is most of it: is it installed here itself? Then add it anew with --not-installed")
     output.answer(f"who may have it: {cleared.group}; copies are {cleared.classification}, labelled {cleared.label}")
 
 

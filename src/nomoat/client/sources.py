@@ -6,6 +6,7 @@ What public packages have, too, is left out: it would accuse whoever uses them. 
 
 import base64
 import hashlib
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -17,6 +18,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from nomoat.client.errors import Unintelligible
 from nomoat.client.gateway import Gateway
 from nomoat.client.transport import Answer
 from nomoat.content.fingerprints import Words, fingerprints
@@ -24,6 +26,8 @@ from nomoat.core.errors import Conflict, Malformed
 
 LARGEST: Final = 4 << 20  # bytes of a file that may be code
 BATCH: Final = 2 << 20  # bytes of fingerprints in one request
+BATCH_FILES: Final = 5_000
+_COMMIT: Final = re.compile("(?:[0-9a-f]{40}|[0-9a-f]{64})?")
 PUBLIC: Final = frozenset(
     {
         ".py",
@@ -67,6 +71,11 @@ class Registered:
     fingerprints: int
     public: int
 
+    @property
+    def is_mostly_public(self) -> bool:
+        """Whether more was left out than is known: the repository itself may be among what counts as public."""
+        return self.public > self.fingerprints
+
 
 def list_sources(gateway: Gateway) -> list[Answer]:
     """The sources that the gateway knows."""
@@ -87,9 +96,11 @@ def register_source(
     `public` are folders with code of everybody's. `told` hears of how many files how many were looked at. Raises
     `Malformed` where it is no repository, `Conflict` where the commit is not one of its own.
     """
-    commit = _git(repository, "rev-parse", "HEAD").decode().strip()
+    if not _COMMIT.fullmatch(base):  # a gateway's answer, which git must not take for an option
+        raise Unintelligible("a commit that is known is none")
+    commit = _git(repository, "rev-parse", "--verify", "HEAD").decode().strip()
     changed, removed = _changed(repository, base, commit)
-    common = _common(public, told)
+    common = _common([*public, repository / "node_modules"], told)
     files: dict[str, Mapping[str, Words]] = {}
     known = left_out = 0
     for number, (path, content) in enumerate(_contents(repository, commit, changed)):
@@ -97,7 +108,10 @@ def register_source(
         kept = {way: words[~np.isin(words, common[way])] for way, words in made.items()} if common else made
         left_out += sum(map(len, made.values())) - sum(map(len, kept.values()))
         known += sum(map(len, kept.values()))
-        files[path] = kept
+        if any(map(len, kept.values())):
+            files[path] = kept
+        else:  # what was known of it is not in it any more
+            removed.append(path)
         told(number + 1, len(changed))
     batches = list(_batches(files))
     for number, batch in enumerate(batches):
@@ -113,10 +127,18 @@ def register_source(
                 "base": base or ("" if number == 0 else commit),
                 "commit": commit if last else "",
                 "files": batch,
-                "removed": [_digest(path) for path in removed] if number == 0 else [],
+                "removed": [_digest(path) for path in removed] if number == 0 and base else [],
             },
         )
     return Registered(commit, len(files), known, left_out)
+
+
+def holds_commit(repository: Path, commit: str) -> bool:
+    """Whether a repository has a commit. Raises `Malformed` where it is none."""
+    if not commit or not _COMMIT.fullmatch(commit):
+        return False
+    found = _git(repository, "cat-file", "--batch-check", given=f"{commit}\n".encode())
+    return b" commit " in found
 
 
 def public_folders() -> list[Path]:
@@ -140,14 +162,13 @@ def _batches(files: Mapping[str, Mapping[str, Words]]) -> Iterator[dict[str, lis
         pair = [each.astype("<u8").tobytes() for each in words.values()]
         batch[_digest(path)] = [base64.b64encode(each).decode("ascii") for each in pair]
         size += sum(map(len, pair))
-        if size > BATCH:
+        if size > BATCH or len(batch) == BATCH_FILES:
             yield batch
             batch, size = {}, 0
     yield batch
 
 
 def _fingerprints(content: bytes) -> Mapping[str, Words]:
-
     return {way.name: np.unique(words) for way, words in fingerprints(content).items()}
 
 

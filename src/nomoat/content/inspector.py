@@ -13,12 +13,11 @@ from typing import Final, NamedTuple, Protocol, final
 
 import orjson
 
+from nomoat.content.runs import runs_of
 from nomoat.content.texts import Text, texts_of, units_of
 from nomoat.core.content import EMPTY, Content, Finding, Hit
 
 KEPT: Final = 16_384  # units that were looked at, of all sessions
-SHORT: Final = 2_000  # characters
-MOST_SHORT: Final = 200
 WORK: Final = 64 << 10  # bytes that are looked at before others run
 
 
@@ -51,8 +50,22 @@ class Detector(Protocol):
         ...
 
 
+class AcrossDetector(Detector, Protocol):
+    """A detector that also finds what was split over several texts; `looks` is whether there is anything to look for."""
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is anything to look for."""
+        ...
+
+
 Judge = Callable[[frozenset[Trace]], Iterable[Finding]]
 """What the traces of a whole request come to."""
+
+
+def hash_of(texts: Sequence[Text]) -> bytes:
+    """What some texts are remembered by."""
+    return hashlib.blake2b(orjson.dumps([text.text for text in texts]), digest_size=16).digest()
 
 
 @final
@@ -60,7 +73,7 @@ class Inspector:
     """Looks at requests."""
 
     def __init__(
-        self, detectors: Sequence[Detector], judge: Judge = lambda _: (), across: Detector | None = None
+        self, detectors: Sequence[Detector], judge: Judge = lambda _: (), across: AcrossDetector | None = None
     ) -> None:
         self._detectors = detectors
         self._across = across
@@ -90,19 +103,27 @@ class Inspector:
             hits += [hit._replace(path=(*path, *hit.path)) for hit in seen.hits]
             findings |= seen.findings
             traces |= seen.traces
-        if self._across is not None:
-            findings |= await self._look_across(self._across, body)
+        if self._across is not None and self._across.looks:
+            findings |= await self._look_across(self._across, session, body)
         findings.update(self._judge(frozenset(traces)) if traces else ())
         return Content(frozenset(findings), hits) if findings else EMPTY
 
-    async def _look_across(self, detector: Detector, body: Mapping[str, object]) -> frozenset[Finding]:
+    async def _look_across(
+        self, detector: AcrossDetector, session: str, body: Mapping[str, object]
+    ) -> frozenset[Finding]:
         """What short texts have together that follow each other: a copy may come in many messages."""
-        texts = [max(texts_of(unit), key=lambda text: len(text.text), default=None) for _, unit in units_of(body)]
-        short = [text for text in texts if text is not None and len(text.text) <= SHORT]
-        if len(short) < 2:
-            return frozenset()
-        await asyncio.sleep(0)
-        return detector.look(short[-MOST_SHORT:]).findings
+        findings: set[Finding] = set()
+        for texts in runs_of(body):
+            key = (session, hash_of(texts), detector.version)
+            seen = self._kept.get(key)
+            if seen is None:
+                seen = Seen(findings=detector.look(texts).findings)
+                self._keep(key, seen)
+                await asyncio.sleep(0)
+            else:
+                self._kept.move_to_end(key)
+            findings |= seen.findings
+        return frozenset(findings)
 
     def _look(self, unit: object) -> Seen:
         texts = list(texts_of(unit))

@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 MOST: Final = 256
 MOST_BYTES: Final = 256 << 20  # of all fingerprints
+MOST_BOUND: Final = 10_000  # values in one statement; SQLite takes 32,766
 
 Files = Mapping[str, tuple[bytes, bytes]]
 
@@ -70,21 +71,21 @@ class StoredSources:
         files: Files,
         removed: Sequence[str],
         still: Callable[[], None],
-        build: Built[T],
+        build: Built[T] | None,
         use: Callable[[T], None],
     ) -> None:
-        """Keep files of a source; `base` is the commit that they go on from, '' for all anew.
+        """Keep files of a source; `base` is the commit that they go on from, '' for all anew. `build` None: more follows.
 
         Raises `Conflict` where another commit is known or there is too much, what `still` raises, `Unavailable`.
         """
 
-        def change(connection: Connection) -> T:
+        def change(connection: Connection) -> T | None:
             still()
             _begin(connection, row, base)
             gone = [*removed, *files]
-            connection.execute(
-                delete(source_file).where(source_file.c.source == row.name, source_file.c.file.in_(gone))
-            )
+            for begin in range(0, len(gone), MOST_BOUND):
+                some = source_file.c.file.in_(gone[begin : begin + MOST_BOUND])
+                connection.execute(delete(source_file).where(source_file.c.source == row.name, some))
             kept = [
                 {"source": row.name, "file": file, "exact": exact, "blind": blind}
                 for file, (exact, blind) in files.items()
@@ -94,9 +95,9 @@ class StoredSources:
             size = func.coalesce(func.sum(func.length(source_file.c.exact) + func.length(source_file.c.blind)), 0)
             if (connection.scalar(select(size)) or 0) > MOST_BYTES:
                 raise Conflict(f"all sources together have more than {MOST_BYTES >> 20} MiB of fingerprints")
-            return build(_rows(connection))
+            return build(_rows(connection)) if build is not None else None
 
-        await self._state.write(change, use)
+        await self._state.write(change, lambda built: None if built is None else use(built))
 
     async def remove(self, name: str, still: Callable[[], None], build: Built[T], use: Callable[[T], None]) -> None:
         """Forget a source. Raises `NotFound`, what `still` raises, `Unavailable`."""

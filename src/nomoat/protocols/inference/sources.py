@@ -53,7 +53,7 @@ class SourceEndpoints:
                 {
                     "name": row.name,
                     "label": row.label,
-                    "classification": str(row.classification),
+                    "classification": row.classification.name.lower(),
                     "cleared": row.cleared,
                     "commit": row.commit,
                     "files": row.files,
@@ -65,8 +65,10 @@ class SourceEndpoints:
             await exchange.answer_json(200, {"sources": listed})
 
     async def _remove(self, exchange: Exchange, named: Mapping[str, str]) -> None:
-        operation = RemoveSource(parse_endpoint_name(named["name"]))
-        async with self._guard.admit(exchange.presented, operation) as permit:
+        async def parse(_: Principal) -> RemoveSource:
+            return RemoveSource(parse_endpoint_name(named["name"]))
+
+        async with self._guard.admit(exchange.presented, parse) as permit:
             await self._sources.remove(permit)
             await exchange.answer_json(200, {})
 

@@ -1,6 +1,7 @@
 """Sources that are registered: in force from the next request on, before who registered them is answered."""
 
 import asyncio
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import final
@@ -50,12 +51,14 @@ class Sources:
         if operation.cleared not in self._directory().groups:
             raise Malformed(f"there is no group {operation.cleared}; declare it first")
         files = await asyncio.to_thread(_keyed, self._key, operation.files)
+        removed = [_named(self._key, file) for file in operation.removed]
         row = Row(
             *(operation.name, operation.label, operation.classification, operation.cleared, operation.commit),
             *(self._clock(), permit.principal.subject),
         )
-        removed = operation.removed
-        await self._store.keep(row, operation.base, files, removed, permit.check, self._built, self._use)
+        # What was known before stays in force until all has come.
+        build = self._built if operation.commit else None
+        await self._store.keep(row, operation.base, files, removed, permit.check, build, self._use)
         count = sum(len(exact) + len(blind) for exact, blind in files.values()) // 8
         permit.note(fingerprints=str(count), files=str(len(files)))
         return count
@@ -94,8 +97,21 @@ def _keyed(key: bytes, files: Mapping[str, tuple[bytes, bytes]]) -> dict[str, tu
     from nomoat.content.fingerprints import Way  # noqa: PLC0415 - as above
 
     return {
-        file: (keyed(key, exact, Way.EXACT), keyed(key, blind, Way.BLIND)) for file, (exact, blind) in files.items()
+        _named(key, file): (_sorted(keyed(key, exact, Way.EXACT)), _sorted(keyed(key, blind, Way.BLIND)))
+        for file, (exact, blind) in files.items()
     }
+
+
+def _sorted(words: bytes) -> bytes:
+    """Fingerprints in an order that says nothing of the one that they came in."""
+    import numpy as np  # noqa: PLC0415 - as above
+
+    return np.sort(np.frombuffer(words, "<u8")).tobytes()
+
+
+def _named(key: bytes, file: str) -> str:
+    """What a file is kept as: its digest would tell who guesses its path that it is there."""
+    return hmac.digest(key, file.encode(), "sha256").hex()
 
 
 def _require_numpy() -> None:
