@@ -14,6 +14,12 @@ from nomoat.cli.invocation import Invocation, json_option, pass_invocation, prof
 from nomoat.core.errors import Malformed, NotFound
 
 REPOSITORY = click.Path(exists=True, file_okay=False, path_type=Path)
+installed_option = click.option(
+    "--installed/--not-installed",
+    default=True,
+    show_default=True,
+    help="Whether what is installed here for Python counts as code that everybody has.",
+)
 public_option = click.option(
     "--public",
     type=REPOSITORY,
@@ -34,6 +40,7 @@ def source() -> None:
 @click.option("--label", default="source-code", show_default=True, help="What a text that has some of it is labelled.")
 @click.option("--classification", default="confidential", show_default=True, help="How confidential such a text is.")
 @public_option
+@installed_option
 @profile_option
 @json_option
 @pass_invocation
@@ -45,30 +52,38 @@ def add(
     label: str,
     classification: str,
     public: Sequence[Path],
+    installed: bool,
 ) -> None:
     """Register what is committed in REPOSITORY, a git repository on this machine.
 
     Fingerprints of it are made here and sent to the gateway, which keeps them under its key: neither has the code, nor
     the names of its files. What public packages have as well is left out.
     """
-    _register(invocation, repository, (name, label, classification, group), "", public)
+    _register(invocation, repository, (name, label, classification, group), "", _folders(public, installed=installed))
 
 
 @source.command()
 @click.argument("repository", type=REPOSITORY)
 @click.option("--name", required=True, help="What it is registered as.")
 @public_option
+@installed_option
 @profile_option
 @json_option
 @pass_invocation
-def update(invocation: Invocation, repository: Path, name: str, public: Sequence[Path]) -> None:
+def update(
+    invocation: Invocation,
+    repository: Path,
+    name: str,
+    public: Sequence[Path],
+    installed: bool,
+) -> None:
     """Register what was committed in REPOSITORY since the last time: only files that changed are looked at."""
     with invocation.session() as session:
         known = next((each for each in _sources().list_sources(session.gateway) if each.get("name") == name), None)
     if known is None:
         raise NotFound(f"there is no source {name}: nomoat source add", kind="source")
     as_before = (name, str(known["label"]), str(known["classification"]), str(known["cleared"]))
-    _register(invocation, repository, as_before, str(known["commit"]), public)
+    _register(invocation, repository, as_before, str(known["commit"]), _folders(public, installed=installed))
 
 
 @source.command("list")
@@ -113,11 +128,10 @@ def _commit(known: Mapping[str, object]) -> str:
 
 
 def _register(
-    invocation: Invocation, repository: Path, stated: tuple[str, str, str, str], base: str, public: Sequence[Path]
+    invocation: Invocation, repository: Path, stated: tuple[str, str, str, str], base: str, folders: Sequence[Path]
 ) -> None:
     client = _sources()
     cleared = client.Cleared(*stated)
-    folders = [*client.public_folders(), *public]
     with invocation.session() as session, _shown(invocation) as told:
         done = client.register_source(session.gateway, repository, cleared, base, folders, told)
     if invocation.as_json:
@@ -141,6 +155,10 @@ def _shown(invocation: Invocation) -> Generator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _folders(public: Sequence[Path], *, installed: bool) -> list[Path]:
+    return [*(_sources().public_folders() if installed else []), *public]
 
 
 def _sources() -> ModuleType:

@@ -136,9 +136,8 @@ def _begin(connection: Connection, row: Row, base: str) -> None:
 
 
 def _named(connection: Connection) -> list[Row]:
-    counted: dict[str, int] = dict(
-        connection.execute(select(source_file.c.source, func.count()).group_by(source_file.c.source)).tuples().all()
-    )
+    each_of = select(source_file.c.source, func.count()).group_by(source_file.c.source)
+    counted: dict[str, int] = {row.source: row[1] for row in connection.execute(each_of)}
     rows = connection.execute(select(source).order_by(source.c.name)).all()
     return [
         Row(
