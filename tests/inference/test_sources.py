@@ -176,7 +176,7 @@ def test_what_is_nobody_s_source_passes(floor: Floor) -> None:
 
 def test_what_was_committed_since_is_known_after_an_update(floor: Floor, nomoat: Caller, tmp_path: Path) -> None:
     admin = ("--profile", floor.profile(ADMIN).name)
-    once, later = (Path(module.__file__).read_text() for module in (textwrap, heapq))
+    once, later = (Path(str(module.__file__)).read_text() for module in (textwrap, heapq))
     repository = committed(tmp_path / "second", {"a.py": once}, "one")
     add = ("source", "add", str(repository), "--name", "acme/second", "--cleared", "engine-team", "--not-installed")
     assert nomoat.nomoat(*add, *admin).code == 0

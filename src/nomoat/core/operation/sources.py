@@ -33,7 +33,7 @@ class RegisterSource(Operation):
     def asked(self) -> Mapping[str, str]:
         return {
             "label": self.label,
-            "classification": str(self.classification),
+            "classification": self.classification.name.lower(),
             "cleared": self.cleared,
             "commit": self.commit,
         }

@@ -53,7 +53,7 @@ class SourceEndpoints:
                 {
                     "name": row.name,
                     "label": row.label,
-                    "classification": str(row.classification),
+                    "classification": row.classification.name.lower(),
                     "cleared": row.cleared,
                     "commit": row.commit,
                     "files": row.files,
