@@ -1,11 +1,12 @@
 """Source code that some may have: copies of it in prompts, whatever was done to them."""
 
-import base64
-import json
+import heapq
 import keyword
 import random
 import re
+import shlex
 import subprocess
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,6 @@ FORMS: dict[str, Callable[[str], str]] = {
     "re-formatted": reformatted,
     "every-name-another": renamed,
     "comments-translated": lambda code: re.sub(r"#.*", "# wie viel davon je Stück bleibt", code),
-    "base64": lambda code: base64.b64encode(code.encode()).decode(),
-    "as-json": lambda code: json.dumps({"content": code}),
 }
 CODE = "\n".join(modules()["engine/part3.py"].splitlines()[20:90])
 
@@ -170,14 +169,14 @@ def test_attack_source_that_is_split_over_messages_is_known_again(floor: Floor) 
 
 @pytest.mark.usefixtures("nomoat")
 def test_what_is_nobody_s_source_passes(floor: Floor) -> None:
-    own = modules(seed=99)["engine/part1.py"]
+    own = Path(shlex.__file__).read_text()
     assert ask(floor, "other", "acme/assistant", "explain:\n" + own) == "hello"
     assert ask(floor, "other", "acme/elsewhere", Path(__file__).read_text()) == "hello"
 
 
 def test_what_was_committed_since_is_known_after_an_update(floor: Floor, nomoat: Caller, tmp_path: Path) -> None:
     admin = ("--profile", floor.profile(ADMIN).name)
-    once, later = modules(seed=1)["engine/part1.py"], modules(seed=2)["engine/part1.py"]
+    once, later = (Path(str(module.__file__)).read_text() for module in (textwrap, heapq))
     repository = committed(tmp_path / "second", {"a.py": once}, "one")
     add = ("source", "add", str(repository), "--name", "acme/second", "--cleared", "engine-team", "--not-installed")
     assert nomoat.nomoat(*add, *admin).code == 0
@@ -217,4 +216,5 @@ def test_what_the_gateway_keeps_does_not_show_the_source() -> None:
         assert not np.isin(kept, words).any()
         assert not np.isin(kept, other).any()
         assert len(np.unique(kept)) == len(np.unique(words)), "and the same ones are the same"
-    assert not np.isin(*(np.frombuffer(keyed(bytes(32), made[Way.EXACT].tobytes(), way), "<u8") for way in Way)).any()
+    exact, blind = (np.frombuffer(keyed(bytes(32), made[Way.EXACT].tobytes(), way), "<u8") for way in Way)
+    assert not np.isin(exact, blind).any()

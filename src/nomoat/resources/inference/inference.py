@@ -289,7 +289,7 @@ def _source(finding: Finding) -> Target:
     return Target(
         kind="Source",
         id=finding.source,
-        name=finding.source,
+        name="registered source code",  # whoever may not have it need not know which
         classification=label.classification,
         labels=label.labels,
         owner_group=finding.cleared,
