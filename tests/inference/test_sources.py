@@ -1,6 +1,8 @@
 """Source code that some may have: copies of it in prompts, whatever was done to them."""
 
+import base64
 import heapq
+import json
 import keyword
 import random
 import re
@@ -16,9 +18,12 @@ import numpy as np
 import openai
 import pytest
 
+from nomoat.client.errors import Unintelligible
+from nomoat.client.sources import Cleared, holds_commit, register_source
 from nomoat.client.transport import pinned_context
 from nomoat.content.copies import keyed
 from nomoat.content.fingerprints import Way, fingerprints
+from nomoat.core.errors import Refused
 from tests.cli.live import Caller
 from tests.hub.live import ADMIN
 from tests.inference.conftest import Floor
@@ -112,6 +117,8 @@ FORMS: dict[str, Callable[[str], str]] = {
     "re-formatted": reformatted,
     "every-name-another": renamed,
     "comments-translated": lambda code: re.sub(r"#.*", "# wie viel davon je Stück bleibt", code),
+    "base64": lambda code: base64.b64encode(code.encode()).decode(),
+    "as-json": lambda code: json.dumps({"content": code}),
 }
 CODE = "\n".join(modules()["engine/part3.py"].splitlines()[20:90])
 
@@ -183,7 +190,7 @@ def test_what_was_committed_since_is_known_after_an_update(floor: Floor, nomoat:
     assert ask(floor, "other", "acme/assistant", once).startswith("403")
     assert ask(floor, "other", "acme/assistant", later) == "hello"
     committed(repository, {"b.py": later}, "two")
-    update = nomoat.nomoat("source", "update", str(repository), "--name", "acme/second", "--not-installed", *admin)
+    update = nomoat.nomoat("source", "update", str(repository), "--not-installed", *admin)
     assert "of 1 file" in update.out, update.err
     assert ask(floor, "other", "acme/assistant", later).startswith("403")
     assert ask(floor, "other", "acme/assistant", once).startswith("403"), "what did not change is known as before"
@@ -218,3 +225,83 @@ def test_what_the_gateway_keeps_does_not_show_the_source() -> None:
         assert len(np.unique(kept)) == len(np.unique(words)), "and the same ones are the same"
     exact, blind = (np.frombuffer(keyed(bytes(32), made[Way.EXACT].tobytes(), way), "<u8") for way in Way)
     assert not np.isin(exact, blind).any()
+
+
+def test_attack_source_in_the_result_of_a_tool_is_known_again(floor: Floor, nomoat: Caller) -> None:
+    del nomoat
+    result = json.dumps({"path": "engine/part3.py", "content": CODE})
+    call = {"id": "call-1", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}
+    messages: Any = [
+        {"role": "user", "content": "read it"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call-1", "content": result},
+    ]
+    for who, model, status in (
+        ("other", "acme/assistant", 403),
+        ("engineer", "acme/assistant", 200),
+        ("engineer", "acme/elsewhere", 403),
+    ):
+        with floor.live.http(who) as client:
+            answer = client.post("/v1/chat/completions", json={"model": model, "messages": messages})
+        assert answer.status_code == status, answer.text
+        assert "acme/engine" not in answer.text, "whoever may not have it is not told what it is"
+
+
+def test_a_registration_in_parts_is_in_force_when_all_of_it_came(floor: Floor, nomoat: Caller) -> None:
+    del nomoat
+    code = Path(str(heapq.__file__)).read_text()
+    pair = [base64.b64encode(words.tobytes()).decode() for words in fingerprints(code.encode()).values()]
+    stated = {"label": "source-code", "classification": "confidential", "cleared": "engine-team", "removed": []}
+    commit = "a" * 40
+    with floor.live.admin as admin:
+        gateway = admin.gateway
+        gateway.call("PUT", "/v1/sources/acme/parts", {**stated, "base": "", "commit": "", "files": {"0" * 64: pair}})
+        assert ask(floor, "other", "acme/assistant", code) == "hello"
+        gateway.call("PUT", "/v1/sources/acme/parts", {**stated, "base": commit, "commit": commit, "files": {}})
+        assert ask(floor, "other", "acme/assistant", code).startswith("403")
+        gateway.call("DELETE", "/v1/sources/acme/parts")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cleared": "no-such-group"},
+        {"classification": "2"},
+        {"commit": "--output=/tmp/x"},
+        {"files": {"../x": ["", ""]}},
+        {"files": {"0" * 64: ["AAA=", ""]}},
+        {"files": {"0" * 64: [""]}},
+        {"removed": ["x"]},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_attack_a_registration_that_is_not_well_formed_is_refused(floor: Floor, wrong: dict[str, object]) -> None:
+    stated = {"label": "source-code", "classification": "confidential", "cleared": "model-users", "removed": []}
+    body = {**stated, "base": "", "commit": "", "files": {}, **wrong}
+    with floor.live.admin as admin, pytest.raises(Refused):
+        admin.gateway.call("PUT", "/v1/sources/acme/wrong", body)
+
+
+def test_attack_a_commit_of_the_gateway_s_is_no_option_for_git(floor: Floor, tmp_path: Path) -> None:
+    repository = committed(tmp_path / "r", {"a.py": CODE}, "one")
+    cleared = Cleared("acme/x", "source-code", "confidential", "engine-team")
+    written = tmp_path / "written"
+    with floor.live.admin as admin, pytest.raises(Unintelligible):
+        register_source(admin.gateway, repository, cleared, f"--output={written}", [], lambda *_: None)
+    assert not written.exists()
+    assert not holds_commit(repository, f"--output={written}")
+
+
+def test_what_is_public_is_left_out(floor: Floor, nomoat: Caller, tmp_path: Path) -> None:
+    admin = ("--profile", floor.profile(ADMIN).name)
+    shared, own = Path(str(textwrap.__file__)).read_text(), Path(str(heapq.__file__)).read_text()
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "theirs.py").write_text(shared)
+    repository = committed(tmp_path / "mixed", {"a.py": shared, "b.py": own}, "one")
+    add = ("source", "add", str(repository), "--name", "acme/mixed", "--cleared", "engine-team", "--not-installed")
+    said = nomoat.nomoat(*add, "--public", str(tmp_path / "public"), *admin)
+    assert "left out, as public packages have them too" in said.out, said.err
+    assert ask(floor, "other", "acme/assistant", shared) == "hello"
+    assert ask(floor, "other", "acme/assistant", own).startswith("403")
+    assert nomoat.nomoat("source", "remove", "acme/mixed", *admin).code == 0

@@ -56,7 +56,7 @@ GROUPS = {
     "Measure": {"ListMetrics", "ReadMetric"},
     "Administer": {
         *{"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
-        *{"ReopenBudget", "SealCredential", "ReadKeys", "RotateKeys"},
+        *{"ReopenBudget", "SealCredential", "RegisterSource", "ListSources", "RemoveSource", "ReadKeys", "RotateKeys"},
     },
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
@@ -92,6 +92,9 @@ SUBJECTS = {
     "ApplyDirectory": {"Directory"},
     "ReopenBudget": {"Directory"},
     "SealCredential": {"Directory"},
+    "RegisterSource": {"Directory"},
+    "ListSources": {"Directory"},
+    "RemoveSource": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
     "TryPolicy": {"PolicySet"},
     "ReadPolicy": {"PolicySet"},

@@ -30,7 +30,7 @@ public_option = click.option(
 
 @click.group()
 def source() -> None:
-    """Source code that may be had by some: copies of it are known again in prompts and answers."""
+    """Register source code that some may have: copies of it are known again in prompts."""
 
 
 @source.command()
@@ -77,7 +77,10 @@ def update(
     public: Sequence[Path],
     installed: bool,
 ) -> None:
-    """Register what was committed in REPOSITORY since the last time: only files that changed are looked at."""
+    """Register what was committed in REPOSITORY since the last time.
+
+    Only files that changed are looked at. A commit that the repository does not have any more means adding it anew.
+    """
     with invocation.session() as session:
         listed = _sources().list_sources(session.gateway)
     known = _meant(listed, repository, name)

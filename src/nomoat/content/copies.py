@@ -41,6 +41,11 @@ def keyed(key: bytes, words: bytes, way: Way) -> bytes:
     return np.frombuffer(sealed, "<u8").reshape(-1, 2)[:, 0].tobytes()
 
 
+def kept(key: bytes, words: bytes, way: Way) -> bytes:
+    """Fingerprints as `keyed`, in an order that says nothing of the one that they came in."""
+    return np.sort(np.frombuffer(keyed(key, words, way), "<u8")).tobytes()
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A registered source, and its fingerprints as they are kept, by way."""
@@ -83,7 +88,7 @@ class KnownSources:
         traces: set[Trace] = set()
         for way, words in fingerprints(text.encode("utf-8", "surrogatepass")).items():
             for name, places, values in self._of(way, words):
-                traces.update(Trace(name, value) for value in values[:MOST_TRACES])
+                traces.update(Trace(name, value) for value in values)
                 first, last = places[: len(places) - NEEDED + 1], places[NEEDED - 1 :]
                 if len(last) and (last - first).min() <= NEAR:
                     findings.add(self.findings[name])
@@ -97,23 +102,21 @@ class KnownSources:
         return [self.findings[name] for name, of in count.items() if of >= NEEDED_APART and name in self.findings]
 
     def _of(self, way: Way, words: Words) -> list[tuple[str, NDArray[np.int64], list[int]]]:
-        """Of each source: which of a text's fingerprints are known, by their places, and what they are."""
+        """Of each source: which of a text's fingerprints are known, by their places, and what some of them are."""
         known, owners = self._known[way]
         if not len(known) or not len(words):
             return []
         values = np.frombuffer(keyed(self._key, words.tobytes(), way), "<u8")
         first = np.searchsorted(known, values)
         there = np.flatnonzero(known[np.minimum(first, len(known) - 1)] == values)
-        found: list[tuple[str, NDArray[np.int64], list[int]]] = []
-        last = np.searchsorted(known, values[there], side="right")
-        pairs = [
-            (place, owners[at])
-            for place, begin, end in zip(there, first[there], last, strict=True)
-            for at in range(begin, end)
+        # The same again proves nothing more: of equal ones of a text, the first counts.
+        there = np.sort(there[np.unique(values[there], return_index=True)[1]])
+        begin = first[there]
+        shared = np.searchsorted(known, values[there], side="right") - begin  # by how many sources
+        places = np.repeat(there, shared)
+        within = np.arange(len(places)) - np.repeat(np.cumsum(shared) - shared, shared)
+        of = owners[np.repeat(begin, shared) + within]
+        return [
+            (self._names[owner], places[of == owner], values[places[of == owner][:MOST_TRACES]].tolist())
+            for owner in np.unique(of).tolist()
         ]
-        for owner in sorted({int(owner) for _, owner in pairs}):
-            places = np.array([place for place, of in pairs if of == owner])
-            _, once = np.unique(values[places], return_index=True)  # the same again proves nothing more
-            places = np.sort(places[once])
-            found.append((self._names[owner], places, [int(value) for value in values[places]]))
-        return found

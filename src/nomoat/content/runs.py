@@ -14,13 +14,14 @@ STRIDE: Final = 24  # texts after which a part begins; each has twice as many
 PROTOCOL: Final = frozenset({"type", "role", "id", "name", "model", "tool_call_id", "tool_use_id", "call_id", "status"})
 """Keys of what protocols say beside what somebody wrote."""
 LONG_KEY: Final = 24  # characters of a key that may be more than a name
+LONG_WORD: Final = 64  # characters of what stands in the place of a word of a protocol, and may be more
 
 
 def is_said(text: Text) -> bool:
     """Whether a text is what somebody wrote, and not a word of the protocol that it came by."""
     if text.path is None:
         return len(text.text) > LONG_KEY
-    return not text.path or text.path[-1] not in PROTOCOL
+    return not text.path or text.path[-1] not in PROTOCOL or len(text.text) > LONG_WORD
 
 
 def runs_of(body: Mapping[str, object]) -> Iterator[tuple[Text, ...]]:

@@ -93,20 +93,13 @@ class Sources:
 
 def _keyed(key: bytes, files: Mapping[str, tuple[bytes, bytes]]) -> dict[str, tuple[bytes, bytes]]:
     _require_numpy()
-    from nomoat.content.copies import keyed  # noqa: PLC0415 - as above
+    from nomoat.content.copies import kept  # noqa: PLC0415 - as above
     from nomoat.content.fingerprints import Way  # noqa: PLC0415 - as above
 
     return {
-        _named(key, file): (_sorted(keyed(key, exact, Way.EXACT)), _sorted(keyed(key, blind, Way.BLIND)))
+        _named(key, file): (kept(key, exact, Way.EXACT), kept(key, blind, Way.BLIND))
         for file, (exact, blind) in files.items()
     }
-
-
-def _sorted(words: bytes) -> bytes:
-    """Fingerprints in an order that says nothing of the one that they came in."""
-    import numpy as np  # noqa: PLC0415 - as above
-
-    return np.sort(np.frombuffer(words, "<u8")).tobytes()
 
 
 def _named(key: bytes, file: str) -> str:

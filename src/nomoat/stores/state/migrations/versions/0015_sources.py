@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("file", sa.Text(), nullable=False),
         sa.Column("exact", sa.LargeBinary(), nullable=False),
         sa.Column("blind", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["source"], ["source.name"], name="fk_source_file_source_source"),
         sa.PrimaryKeyConstraint("source", "file", name="pk_source_file"),
+        sa.ForeignKeyConstraint(["source"], ["source.name"], name="fk_source_file_source_source"),
         sqlite_strict=True,
     )
