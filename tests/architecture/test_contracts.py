@@ -130,6 +130,7 @@ ONLY = {
         "nomoat.audit.report",  # what verification returns
         "nomoat.audit.segments",  # the names of files
         "nomoat.wire",  # connections of the proxy
+        "nomoat.content.fingerprints",  # made of sources where they are
     ),
 }
 

@@ -58,6 +58,7 @@ GROUPS = {
         *{"Enroll", "Revoke", "ApplyDirectory", "ApplyPolicy", "TryPolicy", "ReadPolicy", "ReadStatus"},
         *{"RegisterValues", "PlantCanary", "ListRegistrations", "RemoveRegistration"},
         *{"ReopenBudget", "SealCredential", "ReadQuotas", "ReadKeys", "RotateKeys"},
+        *{"ReopenBudget", "SealCredential", "RegisterSource", "ListSources", "RemoveSource", "ReadKeys", "RotateKeys"},
     },
     "Audit": {
         *{"ReadLog", "ReadEntries", "ProveRecord", "ReportLog", "ExportLog"},
@@ -100,6 +101,9 @@ SUBJECTS = {
     "ListRegistrations": {"Directory"},
     "RemoveRegistration": {"Directory"},
     "ReadQuotas": {"Directory"},
+    "RegisterSource": {"Directory"},
+    "ListSources": {"Directory"},
+    "RemoveSource": {"Directory"},
     "ApplyPolicy": {"PolicySet"},
     "TryPolicy": {"PolicySet"},
     "ReadPolicy": {"PolicySet"},

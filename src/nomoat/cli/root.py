@@ -49,6 +49,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "apply": "nomoat.cli.declare:apply",
         "upstream": "nomoat.cli.upstream:upstream",
         "content": "nomoat.cli.content:content",
+        "source": "nomoat.cli.source:source",
     },
     "decide": {
         "policy": "nomoat.cli.policy:policy",

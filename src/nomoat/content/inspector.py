@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol, final
 
 import orjson
 
+from nomoat.content.runs import runs_of
 from nomoat.content.texts import Text, texts_of, units_of
 from nomoat.core.content import EMPTY, Content, Finding, Hit, Path
 
@@ -58,16 +59,33 @@ class Detector(Protocol):
         ...
 
 
+class AcrossDetector(Detector, Protocol):
+    """A detector that also finds what was split over several texts; `looks` is whether there is anything to look for."""
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is anything to look for."""
+        ...
+
+
 Judge = Callable[[frozenset[Trace]], Iterable[Finding]]
 """What the traces of a whole request come to."""
+
+
+def hash_of(texts: Sequence[Text]) -> bytes:
+    """What some texts are remembered by."""
+    return hashlib.blake2b(orjson.dumps([text.text for text in texts]), digest_size=16).digest()
 
 
 @final
 class Inspector:
     """Looks at requests and answers. `judge` tells what the traces of a whole one come to."""
 
-    def __init__(self, detectors: Sequence[Detector], judge: Judge = lambda _: ()) -> None:
+    def __init__(
+        self, detectors: Sequence[Detector], judge: Judge = lambda _: (), across: AcrossDetector | None = None
+    ) -> None:
         self._detectors = detectors
+        self._across = across
         self.judge = judge
         self._kept: OrderedDict[tuple[object, ...], Seen] = OrderedDict()
         self._weight = 0
@@ -109,8 +127,27 @@ class Inspector:
             hits += [hit._replace(path=(*path, *hit.path)) for hit in seen.hits]
             findings |= seen.findings
             traces |= seen.traces
+        if self._across is not None and self._across.looks:
+            findings |= await self._look_across(self._across, session, body)
         findings.update(self.judge(frozenset(traces)) if traces else ())
         return Content(frozenset(findings), hits) if findings else EMPTY
+
+    async def _look_across(
+        self, detector: AcrossDetector, session: str, body: Mapping[str, object]
+    ) -> frozenset[Finding]:
+        """What short texts have together that follow each other: a copy may come in many messages."""
+        findings: set[Finding] = set()
+        for texts in runs_of(body):
+            key = (session, hash_of(texts), detector.version)
+            seen = self._kept.get(key)
+            if seen is None:
+                seen = Seen(findings=detector.look(texts).findings)
+                self._keep(key, seen)
+                await asyncio.sleep(0)
+            else:
+                self._kept.move_to_end(key)
+            findings |= seen.findings
+        return frozenset(findings)
 
     def _keep(self, key: tuple[object, ...], seen: Seen) -> None:
         self._weight += seen.weight

@@ -279,7 +279,8 @@ class Guard:
     def _refusal(self, principal: Principal, resolved: Resolved[Operation], deny: Deny, context: Context) -> Refused:
         """Word a denial: who may not discover the thing gets the answer for a thing that does not exist."""
         if resolved.discovery is not None:
-            known = decide(self._policies(), principal, "Discover", (resolved.discovery,), context)
+            discover = resolved.operation.discover
+            known = decide(self._policies(), principal, discover, (resolved.discovery,), context)
             if isinstance(known, Deny):
                 return NotFound(resolved.missing, kind="repository", detail=deny.reason)
         return denial(principal, resolved, deny)

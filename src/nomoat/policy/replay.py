@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias, cast, final
 
 from nomoat.core.decision import Allow
+from nomoat.core.operation import OPERATIONS, Operation
 from nomoat.policy.engine import decide_again
 from nomoat.policy.question import Question, Unanswerable, is_decision, question_of
 from nomoat.policy.snapshot import PolicySnapshot
@@ -165,7 +166,8 @@ def changes_nothing(record: Record, before: PolicySnapshot, after: PolicySnapsho
 def discoveries(question: Question) -> Iterator[Question]:
     """The question of discovery that is asked before a refusal is worded, if there is one."""
     if question.discovery is not None:
-        yield Question(question.who, "Discover", (question.discovery,), question.given)
+        asked = OPERATIONS.get(question.action, Operation).discover
+        yield Question(question.who, asked, (question.discovery,), question.given)
 
 
 def _grants(policies: PolicySnapshot, question: Question) -> Iterator[tuple[str, ...]]:

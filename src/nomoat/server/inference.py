@@ -5,15 +5,18 @@ from collections.abc import Callable
 
 from nomoat.content import Inspector
 from nomoat.content.detectors import PatternDetector
+from nomoat.content.sources import SourceDetector
 from nomoat.core.directory import Directory
 from nomoat.resources.inference import Inference
 from nomoat.resources.inference.registering import Registering
+from nomoat.resources.inference.sources import Sources
 from nomoat.resources.inference.weights import Weights
 from nomoat.server.storage import Stores
 from nomoat.stores.catalog import Catalog
 from nomoat.stores.credentials import Credentials
 from nomoat.stores.quotas import Quotas
 from nomoat.stores.registrations import Registrations
+from nomoat.stores.sources import StoredSources
 from nomoat.stores.upstreams import Upstreams
 
 
@@ -22,9 +25,12 @@ def inference_of(
 ) -> Inference:
     """What may be asked of models, over what a data directory holds."""
     # Of a key that outlives every rotation, and that hashes of contents are made with as well.
-    key = hmac.digest(stores.kek.derive("profiles"), b"registered values", "sha256")
-    registering = Registering(Registrations(stores.state), key, directory, clock)
-    inspector = Inspector([PatternDetector(lambda: registering.current)])
+    key = stores.kek.derive("profiles")
+    values, fingerprints = (hmac.digest(key, of, "sha256") for of in (b"registered values", b"fingerprints of sources"))
+    registering = Registering(Registrations(stores.state), values, directory, clock)
+    sources = Sources(StoredSources(stores.state), fingerprints, directory, clock)
+    copies = SourceDetector(lambda: sources.current)
+    inspector = Inspector([PatternDetector(lambda: registering.current), copies], copies.judge, across=copies)
     quotas = Quotas(stores.state, clock)
     credentials = Credentials(stores.state, stores.kek)
     return Inference(
@@ -33,6 +39,7 @@ def inference_of(
         credentials,
         inspector,
         registering,
+        sources,
         catalog.lineage.sessions,
         quotas,
         Weights(catalog),

@@ -66,6 +66,7 @@ from nomoat.protocols.inference.contents import ContentsEndpoint
 from nomoat.protocols.inference.quotas import QuotaEndpoints
 from nomoat.protocols.inference.registrations import RegistrationEndpoints
 from nomoat.protocols.inference.routes import InferenceEndpoint
+from nomoat.protocols.inference.sources import SourceEndpoints
 from nomoat.protocols.query import QueryEndpoint
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.cards import Cards
@@ -233,6 +234,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *RegistrationEndpoints(guard, parts.inference.registering).routes(),
         *QuotaEndpoints(guard, parts.inference.quotas).routes(),
         *ContentsEndpoint(guard, parts.inference.contents).routes(),
+        *SourceEndpoints(guard, parts.inference.sources).routes(),
         *DatasetReferences(guard, parts.reading, parts.references).routes(),
         *ModelReferences(guard, parts.reading, parts.references).routes(),
         *ManagementEndpoints(guard, parts.reading, parts.references).routes(),

@@ -55,6 +55,7 @@ from nomoat.core.operation.keys import ReadKeys, RotateKeys
 from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
 from nomoat.core.operation.metrics import ListMetrics, ReadMetric, ReopenBudget
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
+from nomoat.core.operation.sources import ListSources, RegisterSource, RemoveSource
 from nomoat.core.operation.versions import ApproveVersion, ListVersions, ShredVersion, WithdrawVersion
 from nomoat.core.operation.views import QueryView
 from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload, PlanUpload, UploadBlob, WriteFile
@@ -89,6 +90,7 @@ __all__ = [
     "ListMetrics",
     "ListRegistrations",
     "ListRepositories",
+    "ListSources",
     "ListVersions",
     "LowerLabel",
     "OpT",
@@ -113,9 +115,11 @@ __all__ = [
     "ReadQuotas",
     "ReadStatus",
     "RegisterDevice",
+    "RegisterSource",
     "RegisterValues",
     "ReleaseAnswer",
     "RemoveRegistration",
+    "RemoveSource",
     "RenewCertificate",
     "ReopenBudget",
     "ReportLoad",

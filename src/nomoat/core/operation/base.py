@@ -21,12 +21,14 @@ class Operation:
     """Base of every verb. `action` is its name in policies and records.
 
     `priority` operations (revocation, administration) may use the space that the log reserves for
-    a full disk. `part` is the action that each part of the answer is decided as (`Resolved.parts`).
+    a full disk. `part` is the action that each part of the answer is decided as (`Resolved.parts`),
+    `discover` the one that says who may know that the thing exists (`Resolved.discovery`).
     """
 
     action: ClassVar[str] = ""
     priority: ClassVar[bool] = False
     part: ClassVar[str] = "DescribeFile"
+    discover: ClassVar[str] = "Discover"
 
     def __init_subclass__(cls, **arguments: object) -> None:
         # dataclass(slots=True) makes a second class of the same name; the later one is the one in use.

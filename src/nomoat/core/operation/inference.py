@@ -30,6 +30,7 @@ class InvokeModel(Operation):
     """
 
     part: ClassVar[str] = "SendPrompt"
+    discover: ClassVar[str] = "InvokeModel"  # who may ask it knows of it
 
     endpoint: str
     call: Call

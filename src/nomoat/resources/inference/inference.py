@@ -37,6 +37,7 @@ from nomoat.resources.inference.contents import Contents, Sent, keep
 from nomoat.resources.inference.offers import EndpointPlace, Offer, Offers
 from nomoat.resources.inference.quotas import QuotaReading
 from nomoat.resources.inference.registering import Registering
+from nomoat.resources.inference.sources import Sources
 from nomoat.resources.inference.targets import endpoint_target, source_target
 from nomoat.resources.inference.weights import Weights
 from nomoat.resources.repositories.alike import withheld_parts
@@ -64,6 +65,7 @@ class Inference:
         credentials: Credentials,
         inspector: Inspector,
         registering: Registering,
+        sources: Sources,
         sessions: SessionLabels,
         quotas: Quotas,
         weights: Weights,
@@ -71,6 +73,7 @@ class Inference:
         clock: Callable[[], float],
     ) -> None:
         self.registering = registering
+        self.sources = sources
         self._offers = Offers(weights)
         self.quotas = QuotaReading(directory, quotas, self._offers)
         self.contents = Contents(contents)
@@ -98,6 +101,7 @@ class Inference:
             ReleaseAnswer: self.resolve_release,
             SealCredential: self.resolve_seal,
             **self.registering.resolvers,
+            **self.sources.resolvers,
             **self.quotas.resolvers,
             **self.contents.resolvers,
         }

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Column, Integer, LargeBinary, Table, Text
+from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, Table, Text
 
 from nomoat.stores.state.schema import SECONDS, metadata
 
@@ -46,4 +46,29 @@ session_label: Final = Table(
     Column("at", SECONDS, nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
+)
+# Source code whose copies are to be known again; `commit` is '' while not all of it has come.
+source: Final = Table(
+    "source",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("classification", Integer, nullable=False),
+    Column("cleared", Text, nullable=False),
+    Column("commit", Text, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    Column("by", Text, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# The fingerprints of one file, under a key that is not here; `file` is a digest of its path.
+source_file: Final = Table(
+    "source_file",
+    metadata,
+    Column("source", Text, ForeignKey("source.name"), primary_key=True),
+    Column("file", Text, primary_key=True),
+    Column("exact", LargeBinary, nullable=False),
+    Column("blind", LargeBinary, nullable=False),
+    sqlite_strict=True,
 )
