@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from nomoat.client.profiles import Profile
+from tests.cli.live import Caller
 from tests.hub.live import Live, gateway
 from tests.inference.upstream import Simulator, simulator
 
@@ -131,3 +132,15 @@ def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
         for name in ("ada", "streamer", "guest", "outsider"):
             live.join(f"person:{name}")
         yield Floor(live, upstream)
+
+
+@pytest.fixture(autouse=True)
+def anew(request: pytest.FixtureRequest) -> None:
+    """Let everybody begin a session that carries nothing of what other tests asked."""
+    if "floor" not in request.fixturenames:
+        return
+    floor: Floor = request.getfixturevalue("floor")
+    for name in ("ada", "streamer"):
+        said = Caller(floor.live.root / "home").nomoat("login", "--profile", floor.profile(name).name)
+        assert said.code == 0, said.err
+        floor.live.refresh(name)
