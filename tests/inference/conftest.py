@@ -91,6 +91,7 @@ FAULTS = (
     "flood",
     "silent",
     "silent-mid",
+    "echo",
 )
 
 

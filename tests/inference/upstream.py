@@ -125,7 +125,10 @@ def _whole(writer: asyncio.StreamWriter, status: int, value: object, headers: di
 
 def _completion(model: str, body: dict[str, Any]) -> dict[str, Any]:
     tools = body.get("tools")
-    said: dict[str, Any] = {"role": "assistant", "content": "hello"}
+    said: dict[str, Any] = {
+        "role": "assistant",
+        "content": body["messages"][-1]["content"] if model == "echo" else "hello",
+    }
     if tools:
         name = tools[0]["function"]["name"]
         said = {
