@@ -108,7 +108,7 @@ def test_attack_requests_sent_ahead_of_their_answers_cost_no_memory_without_end(
     with connect(live) as channel, contextlib.suppress(OSError):
         channel.settimeout(3)
         for _ in range(16):
-            channel.sendall(b"GET / HTTP/1.1\r\n\r\n" * 20_000)
+            channel.sendall(b"GET / HTTP/1.1\r\nHost: g\r\n\r\n" * 14_000)
     assert get(live, "/v1/checkpoint").status == 200
     assert live.resident - before < 48 * MEBIBYTE
 

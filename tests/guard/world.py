@@ -136,7 +136,7 @@ class World:
 @asynccontextmanager
 async def world(tmp_path: Path) -> AsyncGenerator[World]:
     directory, clock, disk = tmp_path / "gateway", Clock(), HeldDisk()
-    configuration = Configuration("acme.example", "127.0.0.1", 0, ("localhost",), tmp_path / "kek")
+    configuration = Configuration("acme.example", "127.0.0.1", 0, ("localhost",), tmp_path / "kek", reexamine_s=1)
     made = await initialize(directory, configuration, ADMIN, clock)
     queries = Queries(QUERIES)
     opening = open_gateway(directory, configuration, clock, disk, scan=Scanner(SCANNER).scan, engine=queries)

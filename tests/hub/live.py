@@ -162,10 +162,13 @@ class Live:
 
 
 @contextmanager
-def gateway(root: Path, serve: str = SERVE) -> Generator[Live]:
+def gateway(root: Path, serve: str = SERVE, **settings: Any) -> Generator[Live]:
+    """A gateway in `root`; `settings` are further fields of its configuration."""
     directory = root / "gateway"
     network = Network()
-    configuration = Configuration("acme.example", "127.0.0.1", 0, ("127.0.0.1",), root / "kek", origins=(network.url,))
+    configuration = Configuration(
+        "acme.example", "127.0.0.1", 0, ("127.0.0.1",), root / "kek", origins=(network.url,), **settings
+    )
     made = asyncio.run(initialize(directory, configuration, ADMIN, time.time))
     with (root / "stderr").open("w") as errors:
         process = subprocess.Popen(

@@ -97,6 +97,7 @@ FAULTS = (
     "flood",
     "silent",
     "silent-mid",
+    "echo",
 )
 
 

@@ -187,7 +187,10 @@ def _whole(writer: asyncio.StreamWriter, status: int, value: object, headers: di
 
 def _completion(model: str, body: dict[str, Any], text: str = "hello") -> dict[str, Any]:
     tools = body.get("tools")
-    said: dict[str, Any] = {"role": "assistant", "content": text}
+    said: dict[str, Any] = {
+        "role": "assistant",
+        "content": body["messages"][-1]["content"] if model == "echo" else text,
+    }
     if tools and model != SCRIPTED:
         name = tools[0]["function"]["name"]
         said = {

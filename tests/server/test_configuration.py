@@ -11,7 +11,7 @@ from nomoat.core.errors import Malformed
 from nomoat.identity.tokens import TOKEN_LIFE
 from nomoat.server import configuration, forwards
 from nomoat.server.admission import Limits
-from nomoat.server.configuration import Configuration, WitnessAddress, load_configuration
+from nomoat.server.configuration import REEXAMINE, Configuration, WitnessAddress, load_configuration
 from tests.architecture.tree import ROOT
 
 
@@ -105,6 +105,7 @@ def test_the_guide_lists_every_field_that_is_read() -> None:
 
 def test_what_the_guide_calls_usual_is_what_holds_without_the_field() -> None:
     usual = {name: said for cell, said in TABLE for name in re.findall(r"`(\w+)`", cell.partition(":")[0])}
-    expected = {**{name: str(value) for name, value in asdict(Limits()).items()}, "token_lifetime_s": str(TOKEN_LIFE)}
+    seconds = {"token_lifetime_s": str(TOKEN_LIFE), "reexamine_s": str(REEXAMINE)}
+    expected = {**{name: str(value) for name, value in asdict(Limits()).items()}, **seconds}
     assert {name: usual[name] for name in expected} == expected
     assert {name for name, said in usual.items() if said == "required"} == configuration._REQUIRED

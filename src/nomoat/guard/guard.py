@@ -256,18 +256,22 @@ class Guard:
         self.leases.revoke(sessions, reason)
 
     def reexamine(self) -> None:
-        """After a change of policies or directory: decide every access in flight again, cut what is not permitted."""
-        for lease, presented, operation in self.leases.in_flight():
-            try:
-                principal = self._authenticator.refresh(lease.principal)
-                resolved, decision = self._examine(principal, operation, self._context(presented, principal))
-            except Conflict:
-                continue  # the change that is being answered right now: its base moved, not its permission
-            except NoMoatError:
-                lease.revoke("the access is no longer possible")
-            else:
-                if isinstance(decision, Deny) or withholds_more(lease.granted, resolved, decision):
-                    lease.revoke("the access is no longer permitted")
+        """After a change of policies or directory: decide every access in flight again."""
+        for each in self.leases.in_flight():
+            self.review(*each)
+
+    def review(self, lease: Lease, presented: Presented, operation: Operation) -> None:
+        """Decide an access in flight as it would be decided now; cut what is not permitted, or not all of it."""
+        try:
+            principal = self._authenticator.refresh(lease.principal)
+            resolved, decision = self._examine(principal, operation, self._context(presented, principal))
+        except Conflict:
+            return  # the change that is being answered right now: its base moved, not its permission
+        except NoMoatError:
+            lease.revoke("the access is no longer possible")
+        else:
+            if isinstance(decision, Deny) or withholds_more(lease.granted, resolved, decision):
+                lease.revoke("the access is no longer permitted")
 
     async def _record_refusal(
         self, presented: Presented, principal: Principal, action: str, requested: str, refusal: Refused

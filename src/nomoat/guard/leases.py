@@ -74,6 +74,14 @@ class Leases:
             for lease, (presented, operation) in self._described.items()
         ]
 
+    def all(self) -> list[Lease]:
+        """Every lease, described or not."""
+        return [lease for held in self._by_session.values() for lease in held]
+
+    def describes(self, lease: Lease) -> bool:
+        """Whether a lease is held, and what it is for is known."""
+        return lease in self._described
+
     def __len__(self) -> int:
         return sum(len(held) for held in self._by_session.values())
 

@@ -22,6 +22,7 @@ from nomoat.core.inference import Dialect
 from nomoat.core.operation import Operation, ReadStatus
 from nomoat.core.record import system_record
 from nomoat.guard import Guard
+from nomoat.guard.continuous import keep_deciding
 from nomoat.guard.guard import Resolver
 from nomoat.identity import CertificateAuthority, Identity, TrustDomain
 from nomoat.inspection.naming import worse_by_name
@@ -191,6 +192,7 @@ async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
     """Do beside what is served what has to be done from time to time, and conclude at the end."""
     beside = [
         asyncio.create_task(gateway.guard.strangers.run()),
+        asyncio.create_task(keep_deciding(gateway.guard, gateway.configuration.reexamine_s, gateway.clock)),
         asyncio.create_task(gateway.uncommitted.run(tell_of_failed("contents that nobody committed are not removed"))),
         asyncio.create_task(gateway.unscanned.run(tell_of_failed("contents that nobody looked at are not scanned"))),
         asyncio.create_task(gateway.rewrapping.run(tell_of_failed("keys are not wrapped anew"))),

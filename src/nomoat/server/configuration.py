@@ -26,6 +26,8 @@ from nomoat.server.keeping import KeySettings, parse_keys
 FILE: Final = "nomoat.toml"
 USUAL_LIMITS: Final = Limits()
 SHORTEST_TOKEN_LIFE: Final = 10  # seconds: clients renew at half of it
+REEXAMINE: Final = 5  # seconds
+LONGEST_REEXAMINE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,9 @@ class Configuration:
     `kek` the file of the key-encryption key, `enforcer` this gateway's name in records. `witness` is
     the URL of a witness ('' for none) and `witness_key` its verifier key, `witnesses` are further ones;
     `witness_quorum` of all of them make a checkpoint a witnessed one (0: all). `token_lifetime_s` is
-    how long access tokens live, in seconds. `origins` are further addresses (`https://HOST[:PORT]`) by
-    which clients reach this gateway, where something in between maps its port: DPoP proofs name one.
+    how long access tokens live, in seconds, `reexamine_s` after how many an access in flight is decided
+    again. `origins` are further addresses (`https://HOST[:PORT]`) by which clients reach this gateway, where
+    something in between maps its port: DPoP proofs name one.
     `forwards` are who is sent the log, `retention` after how many days what records say is forgotten, by
     action or group of actions. `keys` is who keeps the key-encryption key.
     `limits` bound the connections; `traces` is where OpenTelemetry traces go over OTLP ('' for nowhere).
@@ -65,6 +68,7 @@ class Configuration:
     witness: str = ""
     witness_key: str = ""
     token_lifetime_s: int = TOKEN_LIFE
+    reexamine_s: int = REEXAMINE
     limits: Limits = USUAL_LIMITS
     traces: str = ""
     origins: tuple[str, ...] = ()
@@ -94,6 +98,8 @@ class Configuration:
             lines += [f"witness = {json.dumps(self.witness)}", f"witness_key = {json.dumps(self.witness_key)}"]
         if self.token_lifetime_s != TOKEN_LIFE:
             lines += [f"token_lifetime_s = {self.token_lifetime_s}"]
+        if self.reexamine_s != REEXAMINE:
+            lines += [f"reexamine_s = {self.reexamine_s}"]
         for limit in fields(Limits):
             if (value := getattr(self.limits, limit.name)) != getattr(USUAL_LIMITS, limit.name):
                 lines += [f"{limit.name} = {value}"]
@@ -122,7 +128,7 @@ _LIMITS: Final = tuple(limit.name for limit in fields(Limits))
 _OPTIONAL: Final = frozenset(
     {
         *{"enforcer", "witness", "witness_key", "witnesses", "witness_quorum", "token_lifetime_s", "origins"},
-        *{"forward", "retention", "traces", "keys"},
+        *{"forward", "retention", "traces", "keys", "reexamine_s"},
         *_LIMITS,
     }
 )
@@ -193,9 +199,8 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
     retention = parse_retention(table.pop("retention", {}))
     keys = parse_keys(table.pop("keys", {"kms": "local"}))
     forwards = parse_forwards(table.pop("forward", []), directory)
-    token_lifetime = table.pop("token_lifetime_s", TOKEN_LIFE)
-    if type(token_lifetime) is not int or not SHORTEST_TOKEN_LIFE <= token_lifetime <= TOKEN_LIFE:
-        raise Malformed(f"{FILE}: token_lifetime_s is a number from {SHORTEST_TOKEN_LIFE} to {TOKEN_LIFE}")
+    token_lifetime = _seconds(table, "token_lifetime_s", TOKEN_LIFE, SHORTEST_TOKEN_LIFE, TOKEN_LIFE)
+    reexamine = _seconds(table, "reexamine_s", REEXAMINE, 1, LONGEST_REEXAMINE)
     limits = _parse_limits(table)
     origins = _origins(table.pop("origins")) if "origins" in table else ()
     further, quorum = _witnesses(table.pop("witnesses", [])), _quorum(table)
@@ -215,6 +220,7 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
         witness=texts.get("witness", ""),
         witness_key=texts.get("witness_key", ""),
         token_lifetime_s=token_lifetime,
+        reexamine_s=reexamine,
         origins=origins,
         witnesses=further,
         witness_quorum=quorum,
@@ -226,6 +232,14 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
     )
     require_policy(configuration)
     return configuration
+
+
+def _seconds(table: dict[str, object], name: str, usual: int, least: int, most: int) -> int:
+    """Take a number of seconds out of a table."""
+    value = table.pop(name, usual)
+    if type(value) is not int or not least <= value <= most:
+        raise Malformed(f"{FILE}: {name} is a number from {least} to {most}")
+    return value
 
 
 def _quorum(table: dict[str, object]) -> int:

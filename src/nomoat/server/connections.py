@@ -1,6 +1,7 @@
 """The HTTP server's connections: uvicorn's, plus what the path must know of them.
 
-Rules: the client certificate comes from this connection's handshake and nowhere else. Header floods,
+Rules: the client certificate comes from this connection's handshake and nowhere else. A request is for one host, and for
+the same one wherever it says which (RFC 9112, section 3.2). Header floods,
 unparsable requests, too many of them ahead of their answers and clients that never finish their headers,
 or a body, are ended and counted. What is told of a request is never in the place of another one's answer.
 """
@@ -8,10 +9,12 @@ or a body, are ended and counted. What is told of a request is never in the plac
 import asyncio
 import math
 import os
+import re
 import socket
 import ssl
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, cast, final
 
 import httptools
@@ -29,6 +32,14 @@ MOST_HEADER_BYTES: Final = 32 * 1024
 MOST_WAITING: Final = 16  # requests that were sent ahead of the answer to the one before them
 HEADER_TIMEOUT_S: Final = 15.0
 BODY_TIMEOUT_S: Final = 60.0  # without a further byte of a body that somebody waits for
+VERSIONS: Final = frozenset({"1.0", "1.1"})
+_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[\w.~%!$&'()*+;=-]+)(?::[0-9]*)?")
+_TOLD: Final = {
+    "pipeline-overflow": "Too many requests ahead of their answers.",
+    "header-overflow": "The headers are too large.",
+    "ambiguous-host": "A request of HTTP/1.1 names its host once, as HOST or HOST:PORT, and its target names no other one.",
+    "another-version": "HTTP/1.1 is spoken here, and HTTP/1.0.",
+}
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with a time of zero: reset instead of drain
 
 Counted = Callable[[str, str], None]  # (source, reason)
@@ -54,7 +65,7 @@ class GatewayConnection(HttpToolsProtocol):
         self._due = NEVER  # when the headers that are awaited must be complete, or more of a body be here
         self._owed = False  # the rest of a body
         self._timer: asyncio.TimerHandle | None = None
-        self._excess = ""
+        self._refused = ""
         self._trailers = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -105,8 +116,13 @@ class GatewayConnection(HttpToolsProtocol):
         self._due = self.loop.time() + BODY_TIMEOUT_S
         self._trailers = True
         if len(self.pipeline) >= MOST_WAITING:
-            self._excess = "pipeline-overflow"
-            raise httptools.HttpParserError("too many requests ahead of their answers")
+            self._refuse("pipeline-overflow")
+        version = self.parser.get_http_version()
+        if version not in VERSIONS:
+            self._refuse("another-version")
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if not (_is_for(self.url, hosts[0]) if len(hosts) == 1 else not hosts and version == "1.0"):
+            self._refuse("ambiguous-host")
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -134,17 +150,20 @@ class GatewayConnection(HttpToolsProtocol):
             )
 
     def send_400_response(self, msg: str) -> None:
-        self._count(self._connection.source, self._excess or "unparsable-request")
+        self._count(self._connection.source, self._refused or "unparsable-request")
         if self._is_answered():
-            super().send_400_response("The headers are too large." if self._excess else msg)
+            super().send_400_response(_TOLD.get(self._refused, msg))
         else:
             self._connection.cut()  # it would be read as the answer, or as a part of it, that is still due
 
     def _admit_header(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > MOST_HEADER_BYTES or len(self.headers) > MOST_HEADERS:
-            self._excess = "header-overflow"
-            raise httptools.HttpParserError("too many or too large headers")
+            self._refuse("header-overflow")
+
+    def _refuse(self, reason: str) -> None:
+        self._refused = reason
+        raise httptools.HttpParserError(reason)
 
     def _is_answered(self) -> bool:
         """Whether there is no request, or the last one was answered."""
@@ -166,6 +185,19 @@ class GatewayConnection(HttpToolsProtocol):
             self._connection.cut()
         elif self._due < NEVER:
             self._timer = self.loop.call_at(self._due, self._look)
+
+
+def _is_for(target: bytes, host: bytes) -> bool:
+    """Whether a target may come with this Host; one that is a path names none."""
+    if target[:1] == b"/":
+        return _is_host(host)
+    _, absolute, rest = target.partition(b"://")
+    return target == b"*" or (bool(absolute) and rest.partition(b"/")[0].lower() == host.lower() and _is_host(host))
+
+
+@lru_cache(maxsize=64)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def _nothing() -> None:
