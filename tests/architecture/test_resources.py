@@ -25,6 +25,10 @@ OPERATIONS = {
 EXEMPT = {
     "nomoat.resources.directory.directory.Declarations.listen": "tells the guard when to look again, and nothing else",
     "nomoat.resources.policies.Policies.listen": "the same",
+    **dict.fromkeys(
+        [f"nomoat.resources.inference.offers.Offers.{name}" for name in ("memorised", "targets", "of")],
+        "says for resolvers what would be asked, and gives nothing out",
+    ),
     "nomoat.resources.inference.weights.Weights.loaded": "says which version a server has loaded, and gives none of it out",
     "nomoat.resources.inference.answers.Answer.part": "is of an answer that a permit was claimed for, and asks it each time",
     "nomoat.resources.inference.answers.Answer.end": "ends that answer, and gives nothing out",

@@ -114,6 +114,12 @@ class Floor:
     def token(self, name: str) -> str:
         return self.profile(name).read("hub/token").decode()
 
+    def log_in_anew(self, name: str) -> None:
+        """Let somebody begin a session that carries nothing."""
+        said = Caller(self.live.root / "home").nomoat("login", "--profile", self.profile(name).name)
+        assert said.code == 0, said.err
+        self.live.refresh(name)
+
     @property
     def outcome(self) -> dict[str, Any]:
         """How the newest answer that was asked for ended."""
@@ -135,13 +141,11 @@ def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
         yield Floor(live, upstream)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def anew(request: pytest.FixtureRequest) -> None:
-    """Let everybody begin a session that carries nothing of what other tests asked."""
-    if "floor" not in request.fixturenames:
-        return
-    floor: Floor = request.getfixturevalue("floor")
-    for name in ("ada", "streamer"):
-        said = Caller(floor.live.root / "home").nomoat("login", "--profile", floor.profile(name).name)
-        assert said.code == 0, said.err
-        floor.live.refresh(name)
+    """Let everybody begin a session that carries nothing of what the tests of other files asked."""
+    here = (item for item in request.session.items if item.path == request.path)
+    if any("floor" in getattr(item, "fixturenames", ()) for item in here):
+        floor: Floor = request.getfixturevalue("floor")
+        for name in ("ada", "streamer"):
+            floor.log_in_anew(name)

@@ -130,7 +130,7 @@ def test_asynchronous_clients_ask_together(floor: Floor) -> None:
 
             return await asyncio.gather(*(each() for _ in range(4) for each in (streamed, told)))
 
-    assert asyncio.run(ask()) == ["0 1 2 3 4 ", "hehehe"] * 4
+    assert asyncio.run(ask()) == ["w0 w1 w2 w3 w4 ", "hehehe"] * 4
 
 
 def test_a_client_waits_as_long_as_a_busy_server_says_and_asks_again(floor: Floor, gpt: openai.OpenAI) -> None:

@@ -167,7 +167,7 @@ def test_an_answer_that_was_cut_is_kept_as_far_as_it_went(floor: Keeping) -> Non
     with pytest.raises(openai.APIError, match="revoked"):
         list(stream)
     answer = read(floor, newest(floor))["answer"]
-    assert (answer["whole"], '"content": "0 "' in answer["text"]) == (False, True)
+    assert (answer["whole"], '"content": "w0 "' in answer["text"]) == (False, True)
 
 
 def test_an_error_of_the_server_is_what_it_said(floor: Keeping) -> None:

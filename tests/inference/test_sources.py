@@ -176,6 +176,7 @@ def test_attack_source_that_is_split_over_messages_is_known_again(floor: Floor) 
 
 @pytest.mark.usefixtures("nomoat")
 def test_what_is_nobody_s_source_passes(floor: Floor) -> None:
+    floor.log_in_anew("other")  # what was refused goes with the session as well
     own = Path(shlex.__file__).read_text()
     assert ask(floor, "other", "acme/assistant", "explain:\n" + own) == "hello"
     assert ask(floor, "other", "acme/elsewhere", Path(__file__).read_text()) == "hello"

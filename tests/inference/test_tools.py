@@ -33,7 +33,7 @@ def home(floor: Floor) -> Caller:
 
 @pytest.mark.parametrize(
     ("tool", "script", "printed"),
-    [("openai", OPENAI, "hello 0 1 2 3 4 \nacme/chat"), ("anthropic", ANTHROPIC, "hello hehehe")],
+    [("openai", OPENAI, "hello w0 w1 w2 w3 w4 \nacme/chat"), ("anthropic", ANTHROPIC, "hello hehehe")],
 )
 def test_an_unmodified_client_asks_by_way_of_the_proxy(
     floor: Floor, home: Caller, tool: str, script: str, printed: str

@@ -262,7 +262,7 @@ def _delta(model: str, number: int, *, anthropic: bool) -> bytes:
             ]
         )
         return b"".join(f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in told)
-    said = "word " * 80 if model == "talker" else f"{number} "
+    said = "word " * 80 if model == "talker" else f"w{number} "
     choice = {"index": 0, "delta": {"content": said}, "finish_reason": None}
     return f"data: {json.dumps({**_chunk(model), 'choices': [choice]})}\n\n".encode()
 

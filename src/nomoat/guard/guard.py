@@ -238,10 +238,9 @@ class Guard:
 
     async def refuse(self, presented: Presented, refusal: Refused) -> None:
         """Record a refusal that happened before there was an operation (a malformed or unlisted request)."""
-        if isinstance(refusal, Unauthenticated):
-            refusal.record = await self.strangers.refuse(presented, refusal)
-            return
         try:
+            if isinstance(refusal, Unauthenticated):
+                raise refusal
             principal = self._authenticator.authenticate(presented)
         except Unauthenticated as stranger:
             refusal.record = await self.strangers.refuse(presented, stranger)
@@ -261,7 +260,7 @@ class Guard:
             self.review(*each)
 
     def review(self, lease: Lease, presented: Presented, operation: Operation) -> None:
-        """Decide an access in flight as it would be decided now; cut what is not permitted, or not all of it."""
+        """Decide an access in flight as it would be now; cut what is not permitted, or not all of it."""
         try:
             principal = self._authenticator.refresh(lease.principal)
             resolved, decision = self._examine(principal, operation, self._context(presented, principal))

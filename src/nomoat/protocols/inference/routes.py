@@ -73,6 +73,9 @@ class InferenceEndpoint:
         self, exchange: Exchange, permit: Permit[InvokeModel], answer: Answer, hold: Callable[[int], None]
     ) -> None:
         exchange.streaming = answer.streamed
+        head = {"Cache-Control": "no-store", **answer.headers}
+        if answer.streamed:  # that it began is no secret, and how long its first words take is not known
+            await exchange.start(answer.status, head)
         more, most = True, NEGLIGIBLE
         while more:
             part = await answer.part()
@@ -85,7 +88,7 @@ class InferenceEndpoint:
                 continue
             more = not answer.is_over
             if not exchange.started:
-                await exchange.start(answer.status, {"Cache-Control": "no-store", **answer.headers})
+                await exchange.start(answer.status, head)
             await exchange.part(part, more=more)
 
     async def _release(self, exchange: Exchange, permit: Permit[InvokeModel], answer: Answer, found: Content) -> None:
