@@ -177,8 +177,8 @@ def _fingerprints(content: bytes) -> Mapping[str, Words]:
 def _common(folders: Iterable[Path], made: Iterable[Mapping[str, Words]], told: Told) -> Mapping[str, Words]:
     """Which of these fingerprints public code has, too, by way."""
     by_way: dict[str, list[Words]] = {}
-    for file in made:
-        for way, words in file.items():
+    for of_file in made:
+        for way, words in of_file.items():
             by_way.setdefault(way, []).append(words)
     asked = {way: np.unique(np.concatenate(words)) for way, words in by_way.items()}
     if not any(map(len, asked.values())):
@@ -187,12 +187,12 @@ def _common(folders: Iterable[Path], made: Iterable[Mapping[str, Words]], told: 
     files = sorted({file for folder in folders for file in folder.rglob("*") if file.suffix in PUBLIC})
     for number, file in enumerate(files):
         content = _read(file)
-        for way, words in fingerprints(content).items() if content else ():
-            own = asked[way.name]
+        for kind, words in fingerprints(content).items() if content else ():
+            own = asked[kind.name]
             if not len(own):
                 continue
             places = np.minimum(np.searchsorted(own, words), len(own) - 1)
-            there[way.name][places[own[places] == words]] = True
+            there[kind.name][places[own[places] == words]] = True
         told(number + 1, len(files))
     return {way: words[there[way]] for way, words in asked.items()}
 

@@ -30,10 +30,14 @@ def runs_of(body: Mapping[str, object]) -> Iterator[tuple[Text, ...]]:
     for path, unit in units_of(body):
         if len(path) < 2:
             continue
-        role = cast("dict[str, object]", unit).get("role") if isinstance(unit, dict) else None
-        run = runs.setdefault((path[0], role if isinstance(role, str) else ""), [])
-        run += [text for text in texts_of(cast("object", unit)) if len(text.text) <= LONGEST and is_said(text)]
+        run = runs.setdefault((path[0], _role(unit)), [])
+        run += [text for text in texts_of(unit) if len(text.text) <= LONGEST and is_said(text)]
     for run in runs.values():
         if len(run) > 1:
             for start in range(0, max(1, len(run) - STRIDE), STRIDE):
                 yield tuple(run[start : start + 2 * STRIDE])
+
+
+def _role(unit: object) -> object:
+    role = cast("dict[str, object]", unit).get("role") if isinstance(unit, dict) else ""
+    return role if isinstance(role, str) else ""
