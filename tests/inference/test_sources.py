@@ -40,11 +40,11 @@ name = "other"
 groups = ["model-users"]
 clearance = "confidential"
 [[endpoint]]
-name = "acme/assistant"
+name = "acme/internal-coder"
 classification = "internal"
 served = [{ upstream = "internal", model = "our-model" }]
 [[endpoint]]
-name = "acme/elsewhere"
+name = "acme/outside-coder"
 classification = "public"
 served = [{ upstream = "hosted", model = "their-model" }]
 """
@@ -157,12 +157,14 @@ def ask(floor: Floor, who: str, model: str, *texts: str) -> str:
 @pytest.mark.parametrize("form", FORMS)
 def test_attack_source_is_known_again(floor: Floor, form: str) -> None:
     prompt = "what does this do?\n" + FORMS[form](CODE)
-    assert ask(floor, "engineer", "acme/assistant", prompt) == "hello"
-    assert ask(floor, "other", "acme/assistant", prompt).startswith("403"), "who may not have it gets no help with it"
+    assert ask(floor, "engineer", "acme/internal-coder", prompt) == "hello"
+    assert ask(floor, "other", "acme/internal-coder", prompt).startswith("403"), (
+        "who may not have it gets no help with it"
+    )
     record = floor.live.records("what InvokeModel", limit=1)[-1]
     assert "source:acme/engine" in record["asked"]["found"]
     asked_before = len(floor.upstream.asked)
-    assert ask(floor, "engineer", "acme/elsewhere", prompt).startswith("403"), "it goes to nobody else's server"
+    assert ask(floor, "engineer", "acme/outside-coder", prompt).startswith("403"), "it goes to nobody else's server"
     assert len(floor.upstream.asked) == asked_before
 
 
@@ -170,16 +172,16 @@ def test_attack_source_is_known_again(floor: Floor, form: str) -> None:
 def test_attack_source_that_is_split_over_messages_is_known_again(floor: Floor) -> None:
     lines = CODE.splitlines()
     pieces = ["\n".join(lines[at : at + 3]) for at in range(0, len(lines), 3)]
-    assert ask(floor, "other", "acme/assistant", *pieces).startswith("403")
-    assert ask(floor, "engineer", "acme/assistant", *pieces) == "hello"
+    assert ask(floor, "other", "acme/internal-coder", *pieces).startswith("403")
+    assert ask(floor, "engineer", "acme/internal-coder", *pieces) == "hello"
 
 
 @pytest.mark.usefixtures("nomoat")
 def test_what_is_nobody_s_source_passes(floor: Floor) -> None:
     floor.log_in_anew("other")  # what was refused goes with the session as well
     own = Path(shlex.__file__).read_text()
-    assert ask(floor, "other", "acme/assistant", "explain:\n" + own) == "hello"
-    assert ask(floor, "other", "acme/elsewhere", Path(__file__).read_text()) == "hello"
+    assert ask(floor, "other", "acme/internal-coder", "explain:\n" + own) == "hello"
+    assert ask(floor, "other", "acme/outside-coder", Path(__file__).read_text()) == "hello"
 
 
 def test_what_was_committed_since_is_known_after_an_update(floor: Floor, nomoat: Caller, tmp_path: Path) -> None:
@@ -188,22 +190,22 @@ def test_what_was_committed_since_is_known_after_an_update(floor: Floor, nomoat:
     repository = committed(tmp_path / "second", {"a.py": once}, "one")
     add = ("source", "add", str(repository), "--name", "acme/second", "--cleared", "engine-team", "--not-installed")
     assert nomoat.nomoat(*add, *admin).code == 0
-    assert ask(floor, "other", "acme/assistant", once).startswith("403")
-    assert ask(floor, "other", "acme/assistant", later) == "hello"
+    assert ask(floor, "other", "acme/internal-coder", once).startswith("403")
+    assert ask(floor, "other", "acme/internal-coder", later) == "hello"
     committed(repository, {"b.py": later}, "two")
     update = nomoat.nomoat("source", "update", str(repository), "--not-installed", *admin)
     assert "of 1 file" in update.out, update.err
-    assert ask(floor, "other", "acme/assistant", later).startswith("403")
-    assert ask(floor, "other", "acme/assistant", once).startswith("403"), "what did not change is known as before"
+    assert ask(floor, "other", "acme/internal-coder", later).startswith("403")
+    assert ask(floor, "other", "acme/internal-coder", once).startswith("403"), "what did not change is known as before"
     (repository / "a.py").unlink()
     committed(repository, {}, "three")
     assert (
         nomoat.nomoat("source", "update", str(repository), "--name", "acme/second", "--not-installed", *admin).code == 0
     )
-    assert ask(floor, "other", "acme/assistant", once) == "hello", "what is no more is known no more"
+    assert ask(floor, "other", "acme/internal-coder", once) == "hello", "what is no more is known no more"
     assert "acme/second" in nomoat.nomoat("source", "list", *admin).out
     assert nomoat.nomoat("source", "remove", "acme/second", *admin).code == 0
-    assert ask(floor, "other", "acme/assistant", later) == "hello"
+    assert ask(floor, "other", "acme/internal-coder", later) == "hello"
     assert nomoat.nomoat("source", "remove", "acme/second", *admin).code != 0
 
 
@@ -238,9 +240,9 @@ def test_attack_source_in_the_result_of_a_tool_is_known_again(floor: Floor, nomo
         {"role": "tool", "tool_call_id": "call-1", "content": result},
     ]
     for who, model, status in (
-        ("other", "acme/assistant", 403),
-        ("engineer", "acme/assistant", 200),
-        ("engineer", "acme/elsewhere", 403),
+        ("other", "acme/internal-coder", 403),
+        ("engineer", "acme/internal-coder", 200),
+        ("engineer", "acme/outside-coder", 403),
     ):
         with floor.live.http(who) as client:
             answer = client.post("/v1/chat/completions", json={"model": model, "messages": messages})
@@ -257,9 +259,9 @@ def test_a_registration_in_parts_is_in_force_when_all_of_it_came(floor: Floor, n
     with floor.live.admin as admin:
         gateway = admin.gateway
         gateway.call("PUT", "/v1/sources/acme/parts", {**stated, "base": "", "commit": "", "files": {"0" * 64: pair}})
-        assert ask(floor, "other", "acme/assistant", code) == "hello"
+        assert ask(floor, "other", "acme/internal-coder", code) == "hello"
         gateway.call("PUT", "/v1/sources/acme/parts", {**stated, "base": commit, "commit": commit, "files": {}})
-        assert ask(floor, "other", "acme/assistant", code).startswith("403")
+        assert ask(floor, "other", "acme/internal-coder", code).startswith("403")
         gateway.call("DELETE", "/v1/sources/acme/parts")
 
 
@@ -303,6 +305,6 @@ def test_what_is_public_is_left_out(floor: Floor, nomoat: Caller, tmp_path: Path
     add = ("source", "add", str(repository), "--name", "acme/mixed", "--cleared", "engine-team", "--not-installed")
     said = nomoat.nomoat(*add, "--public", str(tmp_path / "public"), *admin)
     assert "left out, as public packages have them too" in said.out, said.err
-    assert ask(floor, "other", "acme/assistant", shared) == "hello"
-    assert ask(floor, "other", "acme/assistant", own).startswith("403")
+    assert ask(floor, "other", "acme/internal-coder", shared) == "hello"
+    assert ask(floor, "other", "acme/internal-coder", own).startswith("403")
     assert nomoat.nomoat("source", "remove", "acme/mixed", *admin).code == 0

@@ -100,19 +100,21 @@ def register_source(
         raise Unintelligible("a commit that is known is none")
     commit = _git(repository, "rev-parse", "--verify", "HEAD").decode().strip()
     changed, removed = _changed(repository, base, commit)
-    common = _common([*public, repository / "node_modules"], told)
+    made: dict[str, Mapping[str, Words]] = {}
+    for number, (path, content) in enumerate(_contents(repository, commit, changed)):
+        made[path] = _fingerprints(content)
+        told(number + 1, len(changed))
+    common = _common([*public, repository / "node_modules"], made.values(), told)
     files: dict[str, Mapping[str, Words]] = {}
     known = left_out = 0
-    for number, (path, content) in enumerate(_contents(repository, commit, changed)):
-        made = _fingerprints(content)
-        kept = {way: words[~np.isin(words, common[way])] for way, words in made.items()} if common else made
-        left_out += sum(map(len, made.values())) - sum(map(len, kept.values()))
+    for path, words in made.items():
+        kept = {way: each[~np.isin(each, common[way])] for way, each in words.items()} if common else words
+        left_out += sum(map(len, words.values())) - sum(map(len, kept.values()))
         known += sum(map(len, kept.values()))
         if any(map(len, kept.values())):
             files[path] = kept
         else:  # what was known of it is not in it any more
             removed.append(path)
-        told(number + 1, len(changed))
     batches = list(_batches(files))
     for number, batch in enumerate(batches):
         last = number == len(batches) - 1
@@ -172,16 +174,27 @@ def _fingerprints(content: bytes) -> Mapping[str, Words]:
     return {way.name: np.unique(words) for way, words in fingerprints(content).items()}
 
 
-def _common(folders: Iterable[Path], told: Told) -> Mapping[str, Words]:
-    """The fingerprints of public code, by way."""
+def _common(folders: Iterable[Path], made: Iterable[Mapping[str, Words]], told: Told) -> Mapping[str, Words]:
+    """Which of these fingerprints public code has, too, by way."""
+    by_way: dict[str, list[Words]] = {}
+    for of_file in made:
+        for way, words in of_file.items():
+            by_way.setdefault(way, []).append(words)
+    asked = {way: np.unique(np.concatenate(words)) for way, words in by_way.items()}
+    if not any(map(len, asked.values())):
+        return {}
+    there = {way: np.zeros(len(words), bool) for way, words in asked.items()}
     files = sorted({file for folder in folders for file in folder.rglob("*") if file.suffix in PUBLIC})
-    made: dict[str, list[Words]] = {}
     for number, file in enumerate(files):
         content = _read(file)
-        for way, words in _fingerprints(content).items() if content else ():
-            made.setdefault(way, []).append(words)
+        for kind, words in fingerprints(content).items() if content else ():
+            own = asked[kind.name]
+            if not len(own):
+                continue
+            places = np.minimum(np.searchsorted(own, words), len(own) - 1)
+            there[kind.name][places[own[places] == words]] = True
         told(number + 1, len(files))
-    return {way: np.unique(np.concatenate(words)) for way, words in made.items()}
+    return {way: words[there[way]] for way, words in asked.items()}
 
 
 def _read(file: Path) -> bytes:

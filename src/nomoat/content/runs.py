@@ -38,6 +38,6 @@ def runs_of(body: Mapping[str, object]) -> Iterator[tuple[Text, ...]]:
                 yield tuple(run[start : start + 2 * STRIDE])
 
 
-def _role(unit: object) -> str:
-    role = cast("dict[str, object]", unit).get("role") if isinstance(unit, dict) else None
+def _role(unit: object) -> object:
+    role = cast("dict[str, object]", unit).get("role") if isinstance(unit, dict) else ""
     return role if isinstance(role, str) else ""

@@ -117,7 +117,8 @@ class GatewayConnection(HttpToolsProtocol):
         self._trailers = True
         if len(self.pipeline) >= MOST_WAITING:
             self._refuse("pipeline-overflow")
-        version = cast("httptools.HttpRequestParser", self.parser).get_http_version()
+        parser: Any = self.parser  # uvicorn says that there may be none
+        version = parser.get_http_version()
         if version not in VERSIONS:
             self._refuse("another-version")
         hosts = [value for name, value in self.headers if name == b"host"]

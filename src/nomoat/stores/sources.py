@@ -17,7 +17,7 @@ from nomoat.stores.state.inference_schema import source, source_file
 T = TypeVar("T")
 
 MOST: Final = 256
-MOST_BYTES: Final = 256 << 20  # of all fingerprints
+MOST_BYTES: Final = 64 << 20  # of all fingerprints, which are of some 200 MB of code
 MOST_BOUND: Final = 10_000  # values in one statement; SQLite takes 32,766
 
 Files = Mapping[str, tuple[bytes, bytes]]

@@ -34,6 +34,6 @@ def upgrade() -> None:
         sa.Column("exact", sa.LargeBinary(), nullable=False),
         sa.Column("blind", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("source", "file", name="pk_source_file"),
-        sa.ForeignKeyConstraint(["source"], ["source.name"], name="fk_source_file_source_source"),
+        sa.ForeignKeyConstraint(["source"], ["source.name"], name="fk_source_file_source"),
         sqlite_strict=True,
     )
