@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nomoat.content import texts_of
-from nomoat.content.detectors import MOST_SPANS, RULES, PatternDetector
+from nomoat.content.detectors import _SUSPECT, MOST_SPANS, RULES, PatternDetector, _matches
 from nomoat.content.readings import readings_of
 from tests.content import corpus
 
@@ -228,3 +228,13 @@ def _cpu(text: str) -> float:
     before = time.thread_time()
     DETECTOR.find(text)
     return time.thread_time() - before
+
+
+@given(st.text(alphabet="abcXYZ019@=:/\\%.-_ \n\"'é", max_size=120))
+def test_what_is_passed_over_at_a_glance_has_nothing(text: str) -> None:
+    """Words alone are not looked at with the patterns, so the patterns must find nothing in them, however they are read."""
+    if _SUSPECT.search(text) is None:
+        assert [text] == [reading.text for reading in readings_of(text)]
+        assert not [span for reading in readings_of(text) for span in _matches(reading)]
+    for examples in (*SECRETS.values(), *PERSONAL.values()):
+        assert all(_SUSPECT.search(example) for example in examples)

@@ -11,7 +11,7 @@ from typing import Final, cast, final
 
 import orjson
 
-from nomoat.content.events import Fragment, events_in, fragments_of
+from nomoat.content.events import Fragment, Recurrence, events_in, fragments_of
 from nomoat.content.inspector import Inspector, Trace
 from nomoat.content.settling import settled
 from nomoat.content.texts import Text
@@ -73,6 +73,7 @@ class AnswerReader:
         self._queued = 0
         self._passages: dict[object, _Passage] = {}
         self._known: set[str] = set()
+        self._recurrence = Recurrence()
         self._traces: set[Trace] = set()
         self._all: frozenset[Finding] = frozenset()
         self._over = False
@@ -123,7 +124,11 @@ class AnswerReader:
         alone: list[Text] = []
         for event in self._complete():
             marks: list[tuple[_Passage, int]] = []
-            for fragment in fragments_of(event, self._known):
+            again = self._recurrence.of(event)
+            fragments = [again] if again is not None else list(fragments_of(event, self._known))
+            if again is None:
+                self._recurrence.learn(event, fragments)
+            for fragment in fragments:
                 if fragment.of is None:
                     self._alone(fragment, alone)
                     continue

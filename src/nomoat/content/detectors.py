@@ -4,6 +4,7 @@ Rules: what is found is where it stands in the text, never what it is. A text th
 told as a whole. Nothing is remembered of a text.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, final
@@ -20,6 +21,9 @@ MOST_SPANS: Final = 4096  # that are told one by one of what is looked at togeth
 BETWEEN: Final = "\n\n"  # texts; no pattern but that of a private key goes on after an empty line
 RULES: Final = (*secrets.NAMES, *personal.NAMES)
 _FAMILIES: Final = (*secrets.FAMILIES, *personal.FAMILIES)
+_SUSPECT: Final = re.compile(r"[0-9@=:\\%]|[^\x00-\x7f]|\S{16}")
+"""What every text has in which a pattern finds something, or that says something else when it is decoded: words alone have not,
+and most of an answer is words."""
 
 
 @final
@@ -72,6 +76,9 @@ class PatternDetector:
 
     def _spans(self, text: str) -> Iterator[Span]:
         registered = self._registered()
+        if _SUSPECT.search(text) is None:
+            yield from registered.find(text)
+            return
         for reading in readings_of(text):
             for start, end, finding in registered.find(reading.text):
                 yield Span(*reading.place(start, end), finding)

@@ -6,7 +6,7 @@ so are the texts with which a block of Anthropic's or a choice of `completions` 
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast, final
 
 import orjson
 
@@ -14,6 +14,8 @@ Key: TypeAlias = tuple[object, ...]
 
 _END: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _DATA: Final = b"data:"
+MOST_LEARNT: Final = 16
+_PROBE: Final = "a text that stands for another"
 _DELTA: Final = "delta"
 _BLOCK: Final = "content_block"  # what a block of Anthropic's begins with; its deltas go on
 _PLACES: Final = ("index", "output_index", "content_index", "summary_index", "item_id")
@@ -100,3 +102,52 @@ def _key(name: str, of: Key | None, path: Key, event: Mapping[str, object]) -> K
     if name == _DELTA:
         return (*path, event.get("type"))
     return (*path, name) if name == "text" and "choices" in path else None
+
+
+@final
+class Recurrence:
+    """Events that differ from one before in the text of their one fragment alone, as most of a stream do.
+
+    INVARIANT (same): what stands before and after a JSON string's letters is the same, byte for byte, and what stands between
+    is the letters of one string; so all the rest of the event is what it was.
+    """
+
+    def __init__(self) -> None:
+        self._before = self._after = b""
+        self._of: Key | None = None
+        self._learnt = 0  # times since an event was like the one before
+
+    def of(self, event: bytes) -> Fragment | None:
+        """The fragment of an event that is like the one before; None for one that is not."""
+        before, after = self._before, self._after
+        if self._of is None or not event.startswith(before) or not event.endswith(after):
+            return None
+        letters = event[len(before) : len(event) - len(after)]
+        if len(before) + len(letters) + len(after) != len(event):
+            return None
+        try:
+            text = str(orjson.loads(b'"%s"' % letters))
+        except orjson.JSONDecodeError:  # it ends the string, or is none
+            return None
+        self._learnt = 0
+        return Fragment(self._of, text)
+
+    def learn(self, event: bytes, fragments: list[Fragment]) -> None:
+        """Take an event for the one before, if it has one fragment that goes on, and it is plain where that stands."""
+        self._of = None
+        self._learnt += 1
+        if self._learnt > MOST_LEARNT:  # there are streams in which each event is another
+            return
+        going_on = [each for each in fragments if each.of is not None]
+        if len(going_on) != 1:
+            return
+        [(of, text)] = going_on
+        written = orjson.dumps(text)
+        if event.count(written) != 1:
+            return
+        at = event.index(written) + 1
+        before, after = event[:at], event[at + len(written) - 2 :]
+        # It may be another string that is written like that: what stands there has to be the fragment.
+        probe = before + _PROBE.encode() + after
+        if [each for each in fragments_of(probe, set()) if each.of is not None] == [Fragment(of, _PROBE)]:
+            self._before, self._after, self._of = before, after, of
