@@ -14,6 +14,7 @@ Key: TypeAlias = tuple[object, ...]
 
 _END: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _DATA: Final = b"data:"
+_DONE: Final = b"[DONE]"  # how OpenAI's protocol ends
 _DELTA: Final = "delta"
 _BLOCK: Final = "content_block"  # what a block of Anthropic's begins with; its deltas go on
 _PLACES: Final = ("index", "output_index", "content_index", "summary_index", "item_id")
@@ -22,10 +23,14 @@ _NAMES: Final = frozenset({"type", "role", "id", "name", "signature", "finish_re
 
 
 class Fragment(NamedTuple):
-    """A text of an event. Those with the same `of` are put together by the client; None: it stands by itself."""
+    """A text of an event. Those with the same `of` are put together by the client; None: it stands by itself.
+
+    `malformed`: it is data that is no JSON object, which no client of the protocols can read.
+    """
 
     of: Key | None
     text: str
+    malformed: bool = False
 
 
 def events_in(raw: bytearray, start: int) -> Iterator[int]:
@@ -45,6 +50,8 @@ def fragments_of(event: bytes, known: set[str]) -> Iterator[Fragment]:
     if not data:
         return
     document = data[0] if len(data) == 1 else b"\n".join(data)
+    if document.strip() == _DONE:
+        return
     try:
         value: object = orjson.loads(document)
     except orjson.JSONDecodeError:
@@ -52,7 +59,7 @@ def fragments_of(event: bytes, known: set[str]) -> Iterator[Fragment]:
     if isinstance(value, dict):
         yield from _fragments(cast("dict[str, object]", value), known)
     else:
-        yield Fragment(None, document.decode("utf-8", "replace"))
+        yield Fragment(None, document.decode("utf-8", "replace"), malformed=True)
 
 
 def _fragments(event: Mapping[str, object], known: set[str]) -> Iterator[Fragment]:
