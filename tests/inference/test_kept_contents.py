@@ -159,7 +159,7 @@ def test_an_answer_that_was_cut_is_kept_as_far_as_it_went(floor: Keeping) -> Non
     with pytest.raises(openai.APIError, match="broke off"):
         list(ask(floor, "kept/reset-mid", stream=True))
     answer = read(floor, newest(floor))["answer"]
-    assert (answer["whole"], '"content": "1 "' in answer["text"]) == (False, True)
+    assert (answer["whole"], '"content": "w1 "' in answer["text"]) == (False, True)
     stream = ask(floor, "kept/endless", who="streamer", stream=True)
     next(iter(stream))
     with floor.live.admin as session:

@@ -180,8 +180,8 @@ def test_attack_source_that_is_split_over_messages_is_known_again(floor: Floor) 
 def test_what_is_nobody_s_source_passes(floor: Floor) -> None:
     floor.log_in_anew("other")  # what was refused goes with the session as well
     own = Path(shlex.__file__).read_text()
-    assert ask(floor, "other", "acme/internal-coder", "explain:\n" + own) == "hello"
     assert ask(floor, "other", "acme/outside-coder", Path(__file__).read_text()) == "hello"
+    assert ask(floor, "other", "acme/internal-coder", "explain:\n" + own) == "hello"
 
 
 def test_what_was_committed_since_is_known_after_an_update(floor: Floor, nomoat: Caller, tmp_path: Path) -> None:

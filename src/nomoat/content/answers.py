@@ -66,7 +66,7 @@ class AnswerReader:
         self._inspector = inspector
         self._session = session
         self._streamed = streamed
-        self._whole = whole or not streamed
+        self.whole = whole or not streamed
         self._raw = bytearray()
         self._scanned = 0  # bytes of it that no event ends in
         self._queue: deque[tuple[bytes, Sequence[tuple[_Passage, int]]]] = deque()
@@ -92,7 +92,7 @@ class AnswerReader:
     def permit(self, findings: frozenset[Finding], *, whole: bool) -> None:
         """Let what was found leave; `whole`: but nothing more before the end."""
         self.found -= findings
-        self._whole = self._whole or whole
+        self.whole = self.whole or whole
 
     async def feed(self, part: bytes, *, over: bool) -> None:
         """Take a part of the answer; `over`: it was the last.
@@ -110,7 +110,7 @@ class AnswerReader:
 
     def take(self) -> bytes:
         """What may leave now."""
-        if self.found or (self._whole and not self._over):
+        if self.found or (self.whole and not self._over):
             return b""
         queue, parts = self._queue, list[bytes]()
         while queue and all(end <= passage.left for passage, end in queue[0][1]):

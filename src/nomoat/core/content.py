@@ -64,8 +64,13 @@ class Content:
 
     @property
     def lasting(self) -> Label:
-        """The label of what cannot be redacted: what can be is found, and can be left out, wherever it comes again."""
-        return Label.of(finding.label for finding in self.findings if not finding.redactable)
+        """The label of what cannot be redacted: what can be is found, and can be left out, wherever it comes again.
+
+        So is a canary, whose finder is not to learn of it by what happens to other prompts.
+        """
+        return Label.of(
+            each.label for each in self.findings if not each.redactable and "canary" not in each.label.labels
+        )
 
     @property
     def sources(self) -> tuple[Finding, ...]:

@@ -30,6 +30,7 @@ class Upstream:
     `clearance` is how confidential what is sent there may be; `external` whether it is somebody else's; `region` where
     it is, '' where nobody said. `private` is whether its address may be one of a private network or of this machine.
     `workload` is who runs it, and so who says which weights are loaded there; '' where that is no declared workload.
+    `retention` is whether it may keep what it is sent, where it is external.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Upstream:
     region: str
     private: bool
     workload: str = ""
+    retention: bool = False
 
 
 class Price(NamedTuple):

@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Final, final
@@ -18,12 +19,14 @@ from urllib.parse import urlsplit
 from nomoat import __version__
 from nomoat.core.errors import Unavailable
 from nomoat.core.inference import Upstream
+from nomoat.stores.circuits import Circuit
 from nomoat.stores.contents import Copy
 from nomoat.wire.connections import Broken, Head, Pool, ServerConnection
 
 SILENT_S: Final = 120.0  # without a further byte of an answer that has begun
 MOST_POOLS: Final = 256
 ANSWERS: Final = range(200, 600)
+DOWN: Final = frozenset({502, 503, 504})  # says what stands in front of a server that is not there
 REDIRECTS: Final = range(300, 400)
 PACKED: Final = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
 """The headers that say how an answer is packed, and all that each may say."""
@@ -92,15 +95,26 @@ class Upstreams:
         """Verify upstreams by the system's authorities, or as `context` says."""
         self._context = context or ssl.create_default_context()
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._pools: dict[Upstream, Pool] = {}
+        self._pools: dict[Upstream, tuple[Pool, Circuit]] = {}
 
     async def ask(self, upstream: Upstream, path: str, headers: Mapping[str, str], body: bytes) -> UpstreamAnswer:
         """POST a JSON `body` to `path` below the upstream's address; the answer has to be ended.
 
         Raises `Unsent` when it was not reached, `Unavailable` when it gave no answer that can be passed on.
         """
-        pool = self._pool(upstream)
-        connection, head = await self._exchange(pool, upstream, _request(upstream, path, headers, body))
+        pool, circuit = self._pool(upstream)
+        request = _request(upstream, path, headers, body)
+        if (left := circuit.wait()) > 0:
+            raise Unsent("upstream", f"{upstream.name} did not answer lately; it is asked again in {left:.0f} s")
+        try:
+            connection, head = await self._exchange(pool, upstream, request)
+        except Unsent:  # one that was sent and broke off may be the request's own doing
+            circuit.failed()
+            raise
+        if head.status in DOWN:
+            circuit.failed()
+        else:
+            circuit.succeeded()
         why = _unusable(head)
         if why:
             connection.abort()
@@ -109,17 +123,18 @@ class Upstreams:
 
     def close(self) -> None:
         """End the connections that are kept."""
-        for pool in self._pools.values():
+        for pool, _ in self._pools.values():
             pool.__exit__()
 
-    def _pool(self, upstream: Upstream) -> Pool:
-        pool = self._pools.get(upstream)
-        if pool is None:
+    def _pool(self, upstream: Upstream) -> tuple[Pool, Circuit]:
+        kept = self._pools.get(upstream)
+        if kept is None:
             if len(self._pools) >= MOST_POOLS:  # of declarations that changed since
-                self._pools.pop(next(iter(self._pools))).__exit__()
+                self._pools.pop(next(iter(self._pools)))[0].__exit__()
             secure = urlsplit(upstream.url).scheme != "http"  # in lower case, as whoever parsed the declaration saw it
-            pool = self._pools[upstream] = Pool(upstream.url, self._context if secure else None, _checked(upstream))
-        return pool
+            pool = Pool(upstream.url, self._context if secure else None, _checked(upstream))
+            kept = self._pools[upstream] = pool, Circuit(time.monotonic)
+        return kept
 
     async def _exchange(self, pool: Pool, upstream: Upstream, request: bytes) -> tuple[ServerConnection, Head]:
         """Send a request and wait for its answer's head; once more where a connection that was kept had ended."""

@@ -74,7 +74,7 @@ class InferenceEndpoint:
     ) -> None:
         exchange.streaming = answer.streamed
         head = {"Cache-Control": "no-store", **answer.headers}
-        if answer.streamed:  # that it began is no secret, and how long its first words take is not known
+        if answer.streamed and not answer.is_held_whole:  # that it began is no secret; its first words may take long
             await exchange.start(answer.status, head)
         more, most = True, NEGLIGIBLE
         while more:

@@ -32,7 +32,7 @@ from nomoat.resources.directory.fields import (
 from nomoat.resources.directory.quotas import described_price, parse_price
 
 UPSTREAM_FIELDS: Final = frozenset(
-    {"name", "url", "api", "clearance", "external", "region", "private", "workload", "remove"}
+    {"name", "url", "api", "clearance", "external", "region", "private", "workload", "retention", "remove"}
 )
 ENDPOINT_FIELDS: Final = frozenset({"name", "classification", "labels", "owner", "served", "contents", "remove"})
 _SERVED_FIELDS: Final = frozenset({"upstream", "model", "price", "weights"})
@@ -55,6 +55,7 @@ def parse_upstream(table: Table) -> Upstream:
         region=text_of(table, "region"),
         private=private,
         workload=parse_subject_name(workload) if workload else "",
+        retention=truth_of(table, "retention"),
     )
 
 
@@ -151,6 +152,7 @@ def described_upstream(upstream: Upstream) -> dict[str, object]:
         "external": upstream.external,
         "region": upstream.region,
         "private": upstream.private,
+        "retention": upstream.retention,
         **({"workload": upstream.workload} if upstream.workload else {}),
     }
 

@@ -73,6 +73,11 @@ class Answer:
         return self._answer.is_over and (self._reader is None or not self._reader.held)
 
     @property
+    def is_held_whole(self) -> bool:
+        """Whether nothing of it leaves before its end."""
+        return self._reader is not None and self._reader.whole
+
+    @property
     def held(self) -> int:
         """How many bytes of it are held."""
         return 0 if self._reader is None else self._reader.held

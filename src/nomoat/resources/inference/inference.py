@@ -50,6 +50,7 @@ from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
 WITHOUT_TEXT: Final = frozenset({Call.EMBEDDING, Call.COUNT})
+BUSY: Final = frozenset({429, 503})  # nothing was made of the prompt: another server may be asked
 NOT_OURS: Final = frozenset({401, 403, 407})
 """What an upstream answers to a credential of the gateway's, which is none of the client's business."""
 
@@ -246,31 +247,48 @@ class Inference:
         offers: Sequence[Offer],
         place: EndpointPlace,
     ) -> tuple[UpstreamAnswer, Served]:
-        """The answer of the first upstream that is reached, and which that was."""
+        """The answer of the first upstream that is reached and not too busy, and which that was; else of the first busy one."""
         failure = Unavailable("upstream", "none is declared")
-        for each, upstream, without, weights in offers:
-            body = redacted(operation.body, operation.content.hits) if without else operation.body
-            headers = {**dict(operation.headers), **self._shown(upstream)}
-            sent = orjson.dumps({**body, "model": each.model})
-            copy = None
-            if place.endpoint.kept:
-                label = place.memorised.join(operation.content.label).join(operation.carried or NOTHING)
-                copy = await keep(
-                    *(self._contents, permit, operation, Sent(upstream.name, each.model, label, sent), self._clock())
-                )
-            try:
-                answer = await self._upstreams.ask(upstream, operation.call.value, headers, sent)
-            except Unsent as unsent:
-                failure = unsent
-                continue
-            answer.copy = copy
-            permit.note(upstream=upstream.name, model=each.model, status=str(answer.status))
-            if weights is not None:
-                permit.note(weights=str(weights), weights_digest=weights.digest)
-            if without:
-                permit.note(redacted=str(len(operation.content.hits)))
-            return answer, each
-        raise failure
+        busy: tuple[UpstreamAnswer, Offer] | None = None
+        try:
+            for offer in offers:
+                if busy is not None and offer.upstream == busy[1].upstream:
+                    continue  # it said that it is busy, whatever it is sent
+                try:
+                    answer = await self._ask(permit, operation, offer, place)
+                except Unsent as unsent:
+                    failure = unsent
+                    continue
+                if answer.status not in BUSY:
+                    return _noted(permit, operation, answer, offer)
+                if busy is None:
+                    busy = answer, offer
+                else:
+                    answer.end()
+            if busy is None:
+                raise failure
+            told, busy = busy, None
+            return _noted(permit, operation, *told)
+        finally:
+            if busy is not None:
+                busy[0].end()
+
+    async def _ask(
+        self, permit: Permit[InvokeModel], operation: InvokeModel, offer: Offer, place: EndpointPlace
+    ) -> UpstreamAnswer:
+        body = redacted(operation.body, operation.content.hits) if offer.redacted else operation.body
+        headers = {**dict(operation.headers), **self._shown(offer.upstream)}
+        model = offer.served.model
+        sent = orjson.dumps({**body, "model": model, **_unkept(operation, offer.upstream)})
+        copy = None
+        if place.endpoint.kept:
+            label = place.memorised.join(operation.content.label).join(operation.carried or NOTHING)
+            copy = await keep(
+                *(self._contents, permit, operation, Sent(offer.upstream.name, model, label, sent), self._clock())
+            )
+        answer = await self._upstreams.ask(offer.upstream, operation.call.value, headers, sent)
+        answer.copy = copy
+        return answer
 
     def _shown(self, upstream: Upstream) -> Mapping[str, str]:
         """The header that shows the gateway's credential; none where it was given none."""
@@ -280,6 +298,23 @@ class Inference:
         if upstream.dialect is Dialect.ANTHROPIC:
             return {"X-Api-Key": credential}
         return {"Authorization": f"Bearer {credential}"}
+
+
+def _noted(
+    permit: Permit[InvokeModel], operation: InvokeModel, answer: UpstreamAnswer, offer: Offer
+) -> tuple[UpstreamAnswer, Served]:
+    permit.note(upstream=offer.upstream.name, model=offer.served.model, status=str(answer.status))
+    if offer.weights is not None:
+        permit.note(weights=str(offer.weights), weights_digest=offer.weights.digest)
+    if offer.redacted:
+        permit.note(redacted=str(len(operation.content.hits)))
+    return answer, offer.served
+
+
+def _unkept(operation: InvokeModel, upstream: Upstream) -> Mapping[str, object]:
+    """What tells somebody else's server not to keep what it is sent, where it would: Responses are, unless this says no."""
+    keeps = operation.call is Call.RESPONSE or operation.body.get("store")
+    return {"store": False} if keeps and upstream.external and not upstream.retention else {}
 
 
 def _is_held_whole(label: Label) -> bool:

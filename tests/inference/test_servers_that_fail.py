@@ -1,0 +1,116 @@
+"""Servers that are busy or away: the next one is asked, where that is safe, and who is away is left alone."""
+
+from typing import Any
+
+import openai
+import pytest
+
+from tests.inference.conftest import Floor
+from tests.inference.test_clients import ASKED, gpt, http
+
+__all__ = ["gpt", "http"]  # fixtures
+
+DECLARED = """
+[[upstream]]
+name = "second"
+url = "http://127.0.0.1:{port}/second/v1"
+clearance = "confidential"
+private = true
+[[upstream]]
+name = "away"
+url = "http://127.0.0.1:9/v1"
+clearance = "confidential"
+private = true
+[[upstream]]
+name = "theirs"
+url = "http://127.0.0.1:{port}/theirs/v1"
+clearance = "internal"
+private = true
+external = true
+[[upstream]]
+name = "keeping"
+url = "http://127.0.0.1:{port}/keeping/v1"
+clearance = "internal"
+private = true
+external = true
+retention = true
+[[endpoint]]
+name = "failing/busy"
+classification = "internal"
+served = [{{ upstream = "internal", model = "too-many" }}, {{ upstream = "away", model = "x" }}, {{ upstream = "second", model = "ours" }}]
+[[endpoint]]
+name = "failing/all-busy"
+classification = "internal"
+served = [{{ upstream = "internal", model = "too-many" }}, {{ upstream = "away", model = "x" }}]
+[[endpoint]]
+name = "failing/broken"
+classification = "internal"
+served = [{{ upstream = "internal", model = "reset-before" }}, {{ upstream = "second", model = "ours" }}]
+[[endpoint]]
+name = "failing/away"
+classification = "internal"
+served = [{{ upstream = "away", model = "x" }}]
+[[endpoint]]
+name = "failing/theirs"
+classification = "internal"
+served = [{{ upstream = "theirs", model = "x" }}]
+[[endpoint]]
+name = "failing/keeping"
+classification = "internal"
+served = [{{ upstream = "keeping", model = "x" }}]
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def declared(floor: Floor) -> None:
+    floor.live.declare(DECLARED.format(port=floor.upstream.port))
+
+
+def ask(gpt: openai.OpenAI, model: str) -> str:
+    return str(gpt.chat.completions.create(model=model, messages=ASKED).choices[0].message.content)
+
+
+def test_a_busy_server_s_prompt_goes_to_the_next_that_may_have_it(floor: Floor, gpt: openai.OpenAI) -> None:
+    before = len(floor.upstream.asked)
+    assert ask(gpt, "failing/busy") == "hello"
+    assert [path.split("/")[1] for path, _, _ in floor.upstream.asked[before:]] == ["v1", "second"]
+    assert floor.outcome["facts"]["upstream"] == "second"
+
+
+def test_where_all_are_busy_the_client_hears_when_to_come_back(floor: Floor, gpt: openai.OpenAI) -> None:
+    with pytest.raises(openai.RateLimitError) as busy:
+        ask(gpt, "failing/all-busy")
+    assert busy.value.response.headers["retry-after"]
+    assert floor.outcome["facts"]["status"] == "429"
+
+
+def test_a_prompt_that_a_server_may_have_taken_goes_to_no_other(floor: Floor, gpt: openai.OpenAI) -> None:
+    before = len(floor.upstream.asked)
+    with pytest.raises(openai.InternalServerError, match="gave no answer"):
+        ask(gpt, "failing/broken")
+    assert not any(path.startswith("/second") for path, _, _ in floor.upstream.asked[before:])
+
+
+def test_a_server_that_is_away_is_left_alone_for_a_while(gpt: openai.OpenAI) -> None:
+    said = []
+    for _ in range(12):
+        with pytest.raises(openai.InternalServerError) as away:
+            ask(gpt, "failing/away")
+        said.append(away.value.message)
+    assert "cannot be reached" in said[0] or "did not answer lately" in said[0]
+    assert "did not answer lately; it is asked again in" in said[-1]
+
+
+def test_nobody_else_s_server_is_let_keep_what_it_is_sent(floor: Floor, gpt: openai.OpenAI) -> None:
+    def sent(model: str, call: str, **more: Any) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": model, "stream": False, **more}
+        gpt.post(f"/{call}", body=body, cast_to=object)
+        return floor.upstream.asked[-1][2]
+
+    assert sent("failing/theirs", "responses", input="x")["store"] is False
+    assert sent("failing/theirs", "responses", input="x", store=True)["store"] is False
+    assert sent("failing/theirs", "chat/completions", messages=ASKED, store=True)["store"] is False
+    assert "store" not in sent("failing/theirs", "chat/completions", messages=ASKED)
+    assert "store" not in sent("failing/keeping", "responses", input="x")
+    assert sent("failing/keeping", "responses", input="x", store=True)["store"] is True
+    assert sent("acme/chat", "responses", input="x", store=True)["store"] is True, "a server of ours may"
