@@ -93,7 +93,8 @@ def _endless_line(streamed: bool) -> Iterator[Said]:
         yield chunk(FILLER)
 
 
-def _endless_headers(_: bool) -> Iterator[Said]:
+def _endless_headers(streamed: bool) -> Iterator[Said]:
+    del streamed
     yield b"HTTP/1.1 200 OK\r\n"
     for _ in range(PLENTY):
         yield b"x-a: " + FILLER[:8000] + b"\r\n"
@@ -106,7 +107,7 @@ def _huge(streamed: bool) -> Iterator[Said]:
 
 
 def _too_short(streamed: bool) -> Iterator[Said]:
-    said = spoken(streamed=streamed)
+    said: bytes = spoken(streamed=streamed)
     yield head(streamed, length=len(said) + 100) + said
 
 

@@ -30,6 +30,7 @@ def one(**fields: str) -> Directory:
 def test_what_nobody_said_is_the_least() -> None:
     upstream = one().upstreams["u"]
     assert (upstream.clearance, upstream.external, upstream.private) == (Classification.PUBLIC, True, False)
+    assert (upstream.retention, upstream.first_byte_s, upstream.timeout_s) == (False, 600, 3600)
     assert one(private="true").upstreams["u"].external is False
 
 
@@ -49,6 +50,11 @@ def test_what_nobody_said_is_the_least() -> None:
         ("api", '"gemini"'),
         ("clearance", '"secret"'),
         ("private", '"yes"'),
+        ("retention", '"no"'),
+        ("timeout_s", "0"),
+        ("timeout_s", "true"),
+        ("first_byte_s", "0.5"),
+        ("first_byte_s", "86401"),
         ("unknown", "1"),
     ],
 )
