@@ -132,8 +132,10 @@ def _infer(scene: story.Scene) -> None:
     served = serving.served(scene, serving.trained(scene))
     coding.in_public(scene, served)
     coding.inside(scene, served)
+    coding.remembered(scene)
     coding.outside(scene, served)
     coding.of_another_team(scene)
+    coding.registered(scene, served)
     coding.revoked(scene)
     coding.withdrawn(scene, served)
 

@@ -4,6 +4,8 @@ Rules: as for the attacks. What is refused is first seen to work, for somebody o
 """
 
 import re
+import shutil
+from keyword import iskeyword
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +58,21 @@ def inside(scene: Scene, serving: Serving) -> None:
     scene.say(f"developer: the model inside knows what the team measured: {said}")
 
 
+def remembered(scene: Scene) -> None:
+    """What a session was told inside goes along: the very words that passed before are not sent to another house any more."""
+    after = scene.line.newest()
+    done = ask(scene, "developer", CHAT, "Beautiful is better than ")
+    scene.ledger.expect(
+        Expected(
+            *(after, DEVELOPER, WHAT, CHAT, "allowed", USERS),
+            ending="refused",
+            note="the same words, after the model inside told this session what is confidential",
+            also=done.code == 1 and "what your session read, sent or was told" in done.err,
+        )
+    )
+    scene.say("developer: a session that was told the team's source asks no other house, whatever it says")
+
+
 def outside(scene: Scene, serving: Serving) -> None:
     """Source does not go there, and nothing of it arrives."""
     before = SCHEDULE.read_text().partition(BEGINS)[0]
@@ -86,6 +103,33 @@ def of_another_team(scene: Scene) -> None:
         )
     )
     scene.say("colleague: for an engineer of another team there is no such model")
+
+
+def registered(scene: Scene, serving: Serving) -> None:
+    """Who may not have the team's source gets no help with a copy of it, whatever they call things."""
+    team = scene.stage.directory / "turbine"
+    shutil.copytree(SCHEDULE.parent, team)
+    who = ["-c", "user.name=team", "-c", "user.email=team@acme.example", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "the controller"]):
+        scene.stage.run("admin", ["git", "-C", str(team), *command])
+    name = ("--name", "acme/pitch-control", "--cleared", "turbine-team", "--not-installed")
+    known = scene.stage.nomoat("admin", "source", "add", str(team), *name)
+    after = scene.line.newest()
+    copy = re.sub(
+        r"[A-Za-z_]\w{3,}", lambda word: word[0] if iskeyword(word[0]) else f"x{len(word[0])}", SCHEDULE.read_text()
+    )
+    done = ask(scene, "colleague", CHAT, copy)
+    kept = "x5" not in serving.told.read_text()
+    scene.ledger.expect(
+        Expected(
+            *(after, "person colleague@*", WHAT, CHAT, "refused", "registered source code"),
+            note="a copy with every name another" if kept else "THE COPY ARRIVED THERE",
+            also=done.code == 1 and kept,
+        )
+    )
+    scene.say(
+        f"colleague: a copy of the team's source is known by {known['fingerprints']} fingerprints, and helped with by no model"
+    )
 
 
 def revoked(scene: Scene) -> None:
