@@ -21,6 +21,7 @@ from bench import (
     scanning,
     service,
     signing,
+    streams,
     views,
 )
 from bench.measure import Figure, require
@@ -41,6 +42,7 @@ def main() -> int:
         "listing": listing,
         "content": content,
         "inference": inference,
+        "streams": streams,
         "fingerprints": fingerprints,
         "scanning": scanning,
         "signing": signing,

@@ -1,4 +1,7 @@
-"""A server of models that says the same at once: whole, or as a stream of 64 events. Prints its address."""
+"""A server of models that says the same at once: whole, or as a stream of 64 events. Prints its address.
+
+The model `lasting` says one event and then nothing, `endless` as much as is read.
+"""
 
 import asyncio
 import sys
@@ -28,6 +31,14 @@ class Models(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._parser = httptools.HttpRequestParser(self)
         self._body = b""
+        self._full = False
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._endlessly()
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
@@ -36,12 +47,23 @@ class Models(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        streamed, self._body = b'"stream":true' in self._body, b""
+        body, self._body = self._body, b""
+        streamed = b'"stream":true' in body
         if not streamed:
             self._transport.write(JSON)
             return
         self._transport.write(STREAM)
+        if b'"lasting"' in body:
+            self._transport.write(CHUNK)
+            return
+        if b'"endless"' in body:
+            self._endlessly()
+            return
         asyncio.get_running_loop().call_soon(self._more, CHUNKS)
+
+    def _endlessly(self) -> None:
+        while not self._full and not self._transport.is_closing():
+            self._transport.write(CHUNK * 64)
 
     def _more(self, left: int) -> None:
         if self._transport.is_closing():

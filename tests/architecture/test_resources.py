@@ -34,6 +34,7 @@ EXEMPT = {
     "nomoat.resources.inference.answers.Answer.end": "ends that answer, and gives nothing out",
     "nomoat.resources.inference.answers.Answer.go_on": "is called for a permit to release it, and gives nothing out",
     "nomoat.resources.inference.inference.Inference.look": "says what is in a prompt that its sender has, and gives nothing out",
+    "nomoat.resources.inference.inference.Inference.health": "is told by the gateway's status, which has a permit of its own",
     "nomoat.resources.inference.inference.Inference.close": "ends connections and stores what was counted, at the end",
     **dict.fromkeys(
         [

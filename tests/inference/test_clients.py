@@ -90,7 +90,9 @@ def test_models_are_those_that_the_caller_may_invoke(
     known = {model.id for model in gpt.models.list()}
     assert {"acme/chat", "acme/claude", "acme/public"} <= known
     assert {model.id for model in claude.models.list()} == known
-    assert [model.id for model in gpt.with_options(api_key=floor.token("guest")).models.list()] == ["acme/public"]
+    public = {model.id for model in gpt.with_options(api_key=floor.token("guest")).models.list()}
+    assert "acme/public" in public  # tests of other files declare more
+    assert not {"acme/chat", "acme/claude", "acme/hosted-only"} & public
 
 
 def test_refusals_are_the_exceptions_that_each_client_has_for_them(

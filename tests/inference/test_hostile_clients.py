@@ -185,6 +185,18 @@ def test_who_does_not_read_is_ended_by_a_revocation_as_well(floor: Floor) -> Non
         assert soon(lambda: floor.outcome["outcome"] == "cut")
 
 
+def test_who_does_not_read_takes_little_memory(floor: Floor) -> None:
+    """Fifty streams that never end, and that nobody reads."""
+    before = floor.live.resident
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            connection = stack.enter_context(connected(floor))
+            connection.request("POST", CHAT, asking("flood", stream=True), headers(floor))
+            assert connection.getresponse().status == 200
+        time.sleep(5)
+        assert floor.live.resident - before < 50 * (6 << 20)
+
+
 def test_prompts_that_wait_take_no_more_memory_together_than_all_bodies_may(floor: Floor) -> None:
     body, turned_away = asking("silent", x="y" * (24 << 20)), False
     with contextlib.ExitStack() as stack:

@@ -42,7 +42,7 @@ class Server:
         self.port = port
         self.sent = 0
 
-    def upstream(self, url: str = "http://127.0.0.1:{port}/v1", *, private: bool = True) -> Upstream:
+    def upstream(self, url: str = "http://127.0.0.1:{port}/v1", *, private: bool = True, **more: int) -> Upstream:
         return Upstream(
             "u",
             url.format(port=self.port),
@@ -51,6 +51,8 @@ class Server:
             external=False,
             region="",
             private=private,
+            first_byte_s=more.get("first_byte_s", 60),
+            timeout_s=more.get("timeout_s", 60),
         )
 
 

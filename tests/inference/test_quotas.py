@@ -290,7 +290,7 @@ def test_what_a_request_may_take_is_asked_for_before_it_is_sent(
 def test_what_was_not_sent_is_not_charged(quotas: Floor, http: httpx2.Client) -> None:
     client = gpt(quotas, http, "unlucky")
     for _ in range(5):
-        with pytest.raises(openai.InternalServerError, match="cannot be reached"):
+        with pytest.raises(openai.InternalServerError, match=r"cannot be reached|did not answer lately"):
             hello(client, "acme/unreached")
     assert left(quotas, "unlucky") == {"unlucky requests": 3}
     client = gpt(quotas, http, "refused")

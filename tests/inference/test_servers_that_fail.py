@@ -1,10 +1,14 @@
 """Servers that are busy or away: the next one is asked, where that is safe, and who is away is left alone."""
 
+import re
 from typing import Any
 
 import openai
 import pytest
 
+from nomoat.stores.circuits import TRIES
+from tests.cli.live import Caller
+from tests.hub.live import ADMIN
 from tests.inference.conftest import Floor
 from tests.inference.test_clients import ASKED, gpt, http
 
@@ -99,6 +103,35 @@ def test_a_server_that_is_away_is_left_alone_for_a_while(gpt: openai.OpenAI) -> 
         said.append(away.value.message)
     assert "cannot be reached" in said[0] or "did not answer lately" in said[0]
     assert "did not answer lately; it is asked again in" in said[-1]
+
+
+@pytest.mark.parametrize("field", ["previous_response_id", "conversation", "background"])
+def test_attack_what_a_server_kept_of_others_is_asked_for(floor: Floor, gpt: openai.OpenAI, field: str) -> None:
+    """The gateway shows one credential for everybody: a server would give any caller what it kept of another one."""
+    before = len(floor.upstream.asked)
+    for model in ("failing/theirs", "acme/coder"):
+        with pytest.raises(openai.PermissionDeniedError, match=f"keeps what {field} needs"):
+            gpt.post("/responses", body={"model": model, "input": "x", field: "resp_1"}, cast_to=object)
+    assert len(floor.upstream.asked) == before
+    gpt.post("/responses", body={"model": "failing/keeping", "input": "x", field: "resp_1"}, cast_to=object)
+    assert floor.upstream.asked[-1][2][field] == "resp_1"
+
+
+def test_status_tells_how_each_server_is(floor: Floor, gpt: openai.OpenAI) -> None:
+    for model in ("failing/away", "failing/away", "failing/away", "failing/away", "failing/away"):
+        with pytest.raises(openai.InternalServerError):
+            ask(gpt, model)
+    assert ask(gpt, "failing/busy") == "hello"
+    with floor.live.admin as session:
+        found: Any = session.gateway.status()["upstreams"]
+    assert found["second"]["state"] == "answering"
+    assert found["away"]["state"] in {"left alone", "failing"}, "its pause may be over"
+    assert found["away"]["failures_in_a_row"] >= TRIES
+    assert "cannot be reached" in found["away"]["last_failure"]
+    said = Caller(floor.live.root / "home").nomoat("status", "--profile", floor.profile(ADMIN).name)
+    assert re.search(r"upstream away +(left alone|failing); .*failed \d+ s ago: away cannot be reached", said.out), (
+        said.out
+    )
 
 
 def test_nobody_else_s_server_is_let_keep_what_it_is_sent(floor: Floor, gpt: openai.OpenAI) -> None:

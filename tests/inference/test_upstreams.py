@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from nomoat.core.decision import Allow
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Malformed
 from nomoat.core.names import Classification
+from nomoat.policy.defaults import starter_policies
+from nomoat.policy.engine import compile_policies, decide
 from nomoat.resources.directory.document import dump, load, merge, parse_declarations, plan
+from tests.policy.world import context, person, upstream
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "upstreams.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -28,8 +32,9 @@ def one(**fields: str) -> Directory:
 
 
 def test_what_nobody_said_is_the_least() -> None:
-    upstream = one().upstreams["u"]
-    assert (upstream.clearance, upstream.external, upstream.private) == (Classification.PUBLIC, True, False)
+    declared = one().upstreams["u"]
+    assert (declared.clearance, declared.external, declared.private) == (Classification.PUBLIC, True, False)
+    assert (declared.retention, declared.first_byte_s, declared.timeout_s) == (False, 600, 3600)
     assert one(private="true").upstreams["u"].external is False
 
 
@@ -49,6 +54,11 @@ def test_what_nobody_said_is_the_least() -> None:
         ("api", '"gemini"'),
         ("clearance", '"secret"'),
         ("private", '"yes"'),
+        ("retention", '"no"'),
+        ("timeout_s", "0"),
+        ("timeout_s", "true"),
+        ("first_byte_s", "0.5"),
+        ("first_byte_s", "86401"),
         ("unknown", "1"),
     ],
 )
@@ -110,3 +120,21 @@ def test_an_upstream_that_an_endpoint_names_is_not_removed_and_the_plan_names_bo
         ("add", "upstream", "vllm"),
         ("add", "endpoint", "llama-3.1-8b"),
     }
+
+
+def test_the_policies_of_the_page_hold_what_it_says() -> None:
+    """Beside the starter policies, for a public and an internal prompt to one who may keep it or is elsewhere."""
+    (fence,) = re.findall(r"^```cedar\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    compiled = compile_policies({**starter_policies(), "upstreams.cedar": fence})
+
+    def allowed(level: Classification, *, retention: bool, region: str) -> bool:
+        there = upstream(cleared=Classification.INTERNAL, classification=level)
+        facts = {**dict(there.facts), "retention": retention, "region": region}
+        who = person("ada", "model-users")
+        there = there._replace(facts=tuple(facts.items()))
+        return isinstance(decide(compiled, who, "SendPrompt", (there,), context()), Allow)
+
+    assert allowed(Classification.PUBLIC, retention=True, region="us")
+    assert allowed(Classification.INTERNAL, retention=False, region="eu")
+    assert not allowed(Classification.INTERNAL, retention=True, region="eu")
+    assert not allowed(Classification.INTERNAL, retention=False, region="us")

@@ -4,14 +4,14 @@ import asyncio
 import gzip
 import json
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from tests.inference import replies
+from tests.inference import faults, replies
 
 CHUNKS = 5
 SCRIPTED = "scripted"
@@ -66,6 +66,8 @@ class Simulator:
     ) -> bool:
         model = body["model"]
         anthropic = path.endswith("/messages")
+        if fault := faults.FAULTY.get(model.removeprefix("fault:")) if model.startswith("fault:") else None:
+            return await _misspeak(fault(body.get("stream", False)), writer)
         if model in ABRUPT:
             writer.write(ABRUPT[model])
             await writer.drain()
@@ -162,6 +164,20 @@ class Simulator:
             writer.write(b"%x\r\n%s\r\n" % (len(event), event))
         last = b"data: [DONE]\n\n"
         writer.write((b"" if anthropic else b"%x\r\n%s\r\n" % (len(last), last)) + b"0\r\n\r\n")
+
+
+async def _misspeak(fault: Iterator[faults.Said], writer: asyncio.StreamWriter) -> bool:
+    """Say what a fault says, as fast as it is taken; the connection ends with it."""
+    for said in fault:
+        match said:
+            case "reset":
+                writer.transport.abort()
+            case "wait":
+                await asyncio.sleep(0.05)
+            case _:
+                writer.write(said)
+                await writer.drain()
+    return False
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]] | None:

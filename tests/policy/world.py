@@ -88,7 +88,8 @@ def endpoint(name: str = "acme/chat", **traits: object) -> Target:
 def upstream(name: str = "internal", *, cleared: Classification = PUBLIC, stage: str = "", **traits: object) -> Target:
     """A server, and by the classification and labels what would be sent there; `stage` is that of weights from here."""
     stood = (("stage", stage),) if stage else ()
-    facts = (("cleared", cleared.value), ("external", True), ("redacted", False), ("region", ""), *stood)
+    told = (("external", True), ("redacted", False), ("region", ""), ("retention", False))
+    facts = (("cleared", cleared.value), *told, *stood)
     return Target("Upstream", name, name, facts=facts)._replace(**traits)  # type: ignore[arg-type]  # the same
 
 

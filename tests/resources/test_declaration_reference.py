@@ -24,6 +24,8 @@ BESIDES = {  # what such a table needs besides its name
     "quota": "requests_per_minute = 1\n",
 }
 UNWRITTEN: dict[str, object] = {
+    "`600`": 600,
+    "`3600`": 3600,
     "`[]`": [],
     '`""`': "",
     '`"public"`': "public",

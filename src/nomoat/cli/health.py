@@ -70,7 +70,9 @@ def status(invocation: Invocation, directory: Path | None) -> int:
     if invocation.as_json:
         output.document(dict(found))
     else:
-        output.facts([(name.replace("_", " "), _shown(name, value)) for name, value in found.items()])
+        upstreams = cast("Mapping[str, Mapping[str, object]]", found.get("upstreams", {}))
+        shown = [(name.replace("_", " "), _shown(name, value)) for name, value in found.items() if name != "upstreams"]
+        output.facts([*shown, *((f"upstream {name}", _health(each)) for name, each in upstreams.items())])
     return ExitCode.DONE
 
 
@@ -120,6 +122,18 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {count}" for key, count in cast("Mapping[str, object]", value).items()) or "none"
     return "none" if value is None else str(value)
+
+
+def _health(seen: Mapping[str, object]) -> str:
+    """How a server of models is, in one line."""
+    parts = [str(seen["state"])]
+    if again := seen["asked_again_in_seconds"]:
+        parts.append(f"asked again in {again:g} s")
+    if (answered := seen["answered_seconds_ago"]) is not None:
+        parts.append(f"answered {answered:.0f} s ago")
+    if (failed := seen["failed_seconds_ago"]) is not None:
+        parts.append(f"failed {failed:.0f} s ago: {seen['last_failure']}")
+    return "; ".join(parts)
 
 
 def _exit_code(found: list[Finding]) -> ExitCode:

@@ -77,6 +77,7 @@ class AnswerReader:
         self._traces: set[Trace] = set()
         self._all: frozenset[Finding] = frozenset()
         self._over = False
+        self._malformed = False
         self.found: frozenset[Finding] = frozenset()
 
     @property
@@ -95,11 +96,16 @@ class AnswerReader:
         self.whole = self.whole or whole
 
     async def feed(self, part: bytes, *, over: bool) -> None:
-        """Take a part of the answer; `over`: it was the last. Raises `Unavailable` when more would have to be held."""
+        """Take a part of the answer; `over`: it was the last.
+
+        Raises `Unavailable` when more would have to be held, and for an event that no client could read, if nothing was found.
+        """
         self._raw += part
         self._over = over
         if self._streamed or (over and not await self._document()):
             self._events()
+        if self._malformed and not self.found:
+            raise Unavailable("upstream", "its answer has an event that is none of its protocol")
         if self.held > MOST_HELD:
             raise Unavailable("upstream", f"more than {MOST_HELD >> 20} MiB of its answer would have to be held")
 
@@ -130,6 +136,7 @@ class AnswerReader:
                 self._recurrence.learn(event, fragments)
             for fragment in fragments:
                 if fragment.of is None:
+                    self._malformed = self._malformed or fragment.malformed
                     self._alone(fragment, alone)
                     continue
                 passage = self._passages.get(fragment.of)

@@ -16,6 +16,7 @@ _END: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _DATA: Final = b"data:"
 MOST_LEARNT: Final = 16
 _PROBE: Final = "a text that stands for another"
+_DONE: Final = b"[DONE]"  # how OpenAI's protocol ends
 _DELTA: Final = "delta"
 _BLOCK: Final = "content_block"  # what a block of Anthropic's begins with; its deltas go on
 _PLACES: Final = ("index", "output_index", "content_index", "summary_index", "item_id")
@@ -24,10 +25,14 @@ _NAMES: Final = frozenset({"type", "role", "id", "name", "signature", "finish_re
 
 
 class Fragment(NamedTuple):
-    """A text of an event. Those with the same `of` are put together by the client; None: it stands by itself."""
+    """A text of an event. Those with the same `of` are put together by the client; None: it stands by itself.
+
+    `malformed`: it is data that is no JSON object, which no client of the protocols can read.
+    """
 
     of: Key | None
     text: str
+    malformed: bool = False
 
 
 def events_in(raw: bytearray, start: int) -> Iterator[int]:
@@ -47,6 +52,8 @@ def fragments_of(event: bytes, known: set[str]) -> Iterator[Fragment]:
     if not data:
         return
     document = data[0] if len(data) == 1 else b"\n".join(data)
+    if document.strip() == _DONE:
+        return
     try:
         value: object = orjson.loads(document)
     except orjson.JSONDecodeError:
@@ -54,7 +61,7 @@ def fragments_of(event: bytes, known: set[str]) -> Iterator[Fragment]:
     if isinstance(value, dict):
         yield from _fragments(cast("dict[str, object]", value), known)
     else:
-        yield Fragment(None, document.decode("utf-8", "replace"))
+        yield Fragment(None, document.decode("utf-8", "replace"), malformed=True)
 
 
 def _fragments(event: Mapping[str, object], known: set[str]) -> Iterator[Fragment]:
@@ -141,7 +148,7 @@ class Recurrence:
         going_on = [each for each in fragments if each.of is not None]
         if len(going_on) != 1:
             return
-        [(of, text)] = going_on
+        [(of, text, _)] = going_on
         written = orjson.dumps(text)
         if event.count(written) != 1:
             return

@@ -14,6 +14,10 @@ MILLION: Final = 1_000_000
 MOST: Final = 1 << 52  # of tokens and costs; what is more counts as that
 
 
+FIRST_BYTE_S: Final = 600
+TIMEOUT_S: Final = 3600
+
+
 class Dialect(StrEnum):
     """Whose protocol an upstream speaks."""
 
@@ -30,7 +34,8 @@ class Upstream:
     `clearance` is how confidential what is sent there may be; `external` whether it is somebody else's; `region` where
     it is, '' where nobody said. `private` is whether its address may be one of a private network or of this machine.
     `workload` is who runs it, and so who says which weights are loaded there; '' where that is no declared workload.
-    `retention` is whether it may keep what it is sent, where it is external.
+    `retention` is whether it may keep what it is sent. `first_byte_s` is how long it may take to begin an answer, `timeout_s`
+    to end it, in seconds from the request on.
     """
 
     name: str
@@ -42,6 +47,29 @@ class Upstream:
     private: bool
     workload: str = ""
     retention: bool = False
+    first_byte_s: int = FIRST_BYTE_S
+    timeout_s: int = TIMEOUT_S
+
+
+class Health(NamedTuple):
+    """What requests to an upstream showed of it; times are seconds ago, None for never.
+
+    `failures` in a row it could not be reached or was down; it is not asked for `left_alone` more seconds. `why` is the last
+    thing that went wrong, '' for nothing.
+    """
+
+    failures: int = 0
+    left_alone: float = 0.0
+    answered: float | None = None
+    failed: float | None = None
+    why: str = ""
+
+    @property
+    def state(self) -> str:
+        """In a word: `unknown` before it was asked, `answering`, `failing`, `left alone`."""
+        if self.failures:
+            return "left alone" if self.left_alone else "failing"
+        return "unknown" if self.answered is None else "answering"
 
 
 class Price(NamedTuple):

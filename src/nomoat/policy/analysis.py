@@ -35,7 +35,7 @@ RESOURCES: Final = (
 )
 PARENTS: Final[dict[str, tuple[str, ...]]] = {"File": ("Dataset", "Model"), "View": ("Dataset",)}
 FACTS: Final[dict[str, Facts]] = {
-    "Upstream": (("cleared", 0), ("external", False), ("redacted", False), ("region", "")),
+    "Upstream": (("cleared", 0), ("external", False), ("redacted", False), ("region", ""), ("retention", False)),
     "Directory": (("widens_self", False),),
     "LogRecord": (("subject", ""),),
     "Identity": (("subject_kind", "person"), ("subject", "person:a")),
@@ -156,7 +156,7 @@ class _Chosen:
             case "Upstream":
                 return (
                     ("cleared", self.number(request.cleared)),
-                    *((name, self.truth(request.truths[name])) for name in ("external", "redacted")),
+                    *((name, self.truth(request.truths[name])) for name in ("external", "redacted", "retention")),
                     ("region", self.text(request.region)),
                     *((("stage", self.text(request.stage)),) if self.truth(request.versioned) else ()),
                 )

@@ -1,7 +1,7 @@
 """The gateway itself as a resource: how it is, in counts, sizes and times.
 
 Rules: nothing here names a person, a workload, a repository or a file, and the words that are counted
-by are ours, so their number is bounded.
+by are ours, so their number is bounded. Servers of models have the names that they were declared by.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import final
 
 from nomoat.core.durations import Durations
+from nomoat.core.inference import Health
 from nomoat.core.operation import ReadStatus, Resolved, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
@@ -35,6 +36,7 @@ class Seen:
     refused_connections: Mapping[str, int]
     accesses: Durations
     syncs: Durations
+    upstreams: Mapping[str, Health]
 
 
 @final

@@ -242,7 +242,7 @@ def _wire(
     connect(parts, guard)
     parts.shredder.listen(lambda commit, _: apart.engine.forget(commit))
     admission = Admission(configuration.limits, guard.strangers.count)
-    status = Status(watch(configuration, log, stores.state, guard, admission, clock))
+    status = Status(watch(configuration, log, stores.state, guard, admission, parts.inference.health, clock))
     resolvers[ReadStatus] = status.resolve
     routes = (*routes_of(parts, guard, log), *StatusEndpoint(guard, status).routes())
     return Gateway(

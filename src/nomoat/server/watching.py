@@ -1,13 +1,14 @@
 """Watching the gateway: what `ReadStatus` is told, gathered where all parts meet."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from nomoat import __version__
 from nomoat.audit.checkpoint import parse_checkpoint
 from nomoat.audit.log import Log
 from nomoat.audit.segments import WITNESSED_FILE
 from nomoat.core.errors import Malformed, Unavailable
+from nomoat.core.inference import Health
 from nomoat.guard import Guard
 from nomoat.resources.status import Seen
 from nomoat.server.admission import Admission
@@ -21,6 +22,7 @@ def watch(
     state: State,
     guard: Guard,
     admission: Admission,
+    upstreams: Callable[[], Mapping[str, Health]],
     clock: Callable[[], float],
 ) -> Callable[[], Seen]:
     """Return what tells how the gateway of these parts is; it raises `Unavailable` for a disk that cannot be asked."""
@@ -56,6 +58,7 @@ def watch(
             refused_connections=dict(admission.refused),
             accesses=guard.durations,
             syncs=log.syncs,
+            upstreams=upstreams(),
         )
 
     return look

@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable
 from typing import Final, final
 
+from nomoat.core.inference import Health
+
 TRIES: Final = 5
 SHORTEST_S: Final = 1.0
 LONGEST_S: Final = 60.0
@@ -22,6 +24,9 @@ class Circuit:
         self._clock = clock
         self._failures = 0
         self._open_until = 0.0
+        self._failed_at: float | None = None
+        self._answered_at: float | None = None
+        self._why = ""
 
     def wait(self) -> float:
         """For how many seconds the server is not to be asked; 0.0: it may be, and whoever hears so is to ask it."""
@@ -36,12 +41,26 @@ class Circuit:
     def succeeded(self) -> None:
         """The server answered."""
         self._failures = 0
+        self._answered_at = self._clock()
 
-    def failed(self) -> None:
-        """It did not."""
+    def noted(self, why: str) -> None:
+        """It did something wrong, of which it cannot be told whether the next request would meet with it."""
+        self._failed_at, self._why = self._clock(), why
+
+    def failed(self, why: str = "") -> None:
+        """It did not answer."""
+        self.noted(why)
         self._failures += 1
         if self._failures >= TRIES:
             self._open_until = self._clock() + self._pause()
+
+    def health(self) -> Health:
+        """What is known of the server, of nothing but what it was asked."""
+        now = self._clock()
+        failed = None if self._failed_at is None else now - self._failed_at
+        answered = None if self._answered_at is None else now - self._answered_at
+        left = max(0.0, self._open_until - now) if self._failures >= TRIES else 0.0
+        return Health(self._failures, left, answered, failed, self._why)
 
     def _pause(self) -> float:
         pause = min(LONGEST_S, SHORTEST_S * 2.0 ** min(self._failures - TRIES, 10))

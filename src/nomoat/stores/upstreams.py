@@ -8,6 +8,7 @@ one, too: nobody asked for that, and nobody here unpacks what may be a bomb.
 
 import asyncio
 import ipaddress
+import math
 import socket
 import ssl
 import time
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 
 from nomoat import __version__
 from nomoat.core.errors import Unavailable
-from nomoat.core.inference import Upstream
+from nomoat.core.inference import Health, Upstream
 from nomoat.stores.circuits import Circuit
 from nomoat.stores.contents import Copy
 from nomoat.wire.connections import Broken, Head, Pool, ServerConnection
@@ -43,12 +44,15 @@ class UpstreamAnswer:
     `copy` takes the body, too, where it is kept.
     """
 
-    __slots__ = ("_connection", "_headers", "_pool", "_upstream", "copy", "status")
+    __slots__ = ("_circuit", "_connection", "_due", "_headers", "_pool", "_upstream", "copy", "status")
 
-    def __init__(self, upstream: Upstream, pool: Pool, connection: ServerConnection, head: Head) -> None:
+    def __init__(
+        self, upstream: Upstream, kept: tuple[Pool, Circuit], connection: ServerConnection, head: Head, due: float
+    ) -> None:
         self._upstream = upstream
-        self._pool = pool
+        self._pool, self._circuit = kept
         self._connection = connection
+        self._due = due
         self.status = head.status
         self._headers = head.headers
         self.copy: Copy | None = None
@@ -65,15 +69,23 @@ class UpstreamAnswer:
 
     async def part(self) -> bytes:
         """The next of the body; b"" after its end. Raises `Unavailable` when it breaks off."""
+        left = self._due - time.monotonic()
         try:
-            part = await self._connection.part(SILENT_S)
+            if left <= 0:  # one that never stops has always something there
+                raise TimeoutError
+            part = await self._connection.part(min(left, SILENT_S))
         except TimeoutError:
-            raise _failed(self._upstream, f"said nothing for {SILENT_S:g} s") from None
+            late = f"did not end its answer in {self._upstream.timeout_s} s"
+            raise self._noted(late if left <= SILENT_S else f"said nothing for {SILENT_S:g} s") from None
         except Broken:
-            raise _failed(self._upstream, "broke off its answer") from None
+            raise self._noted("broke off its answer") from None
         if self.copy is not None:
             self.copy.feed(part)
         return part
+
+    def _noted(self, why: str) -> Unavailable:
+        self._circuit.noted(why)
+        return _failed(self._upstream, why)
 
     def end(self) -> None:
         """Keep the connection for the next request, or end it where the answer was not read to its end."""
@@ -102,31 +114,40 @@ class Upstreams:
 
         Raises `Unsent` when it was not reached, `Unavailable` when it gave no answer that can be passed on.
         """
-        pool, circuit = self._pool(upstream)
+        kept = pool, circuit = self._kept(upstream)
         request = _request(upstream, path, headers, body)
         if (left := circuit.wait()) > 0:
-            raise Unsent("upstream", f"{upstream.name} did not answer lately; it is asked again in {left:.0f} s")
+            raise Unsent("upstream", f"{upstream.name} did not answer lately; it is asked again in {math.ceil(left)} s")
         try:
-            connection, head = await self._exchange(pool, upstream, request)
-        except Unsent:  # one that was sent and broke off may be the request's own doing
-            circuit.failed()
+            connection, head, due = await _exchange(pool, upstream, request)
+        except Unsent as unsent:
+            circuit.failed(unsent.reason)
+            raise
+        except Unavailable as failed:  # one that was sent and broke off may be the request's own doing
+            circuit.noted(failed.reason)
             raise
         if head.status in DOWN:
-            circuit.failed()
+            circuit.failed(f"{upstream.name} answers with the status {head.status}")
         else:
             circuit.succeeded()
         why = _unusable(head)
         if why:
             connection.abort()
+            circuit.noted(why)
             raise _failed(upstream, why)
-        return UpstreamAnswer(upstream, pool, connection, head)
+        return UpstreamAnswer(upstream, kept, connection, head, due)
+
+    def health(self, upstream: Upstream) -> Health:
+        """What is known of a server."""
+        kept = self._pools.get(upstream)
+        return Health() if kept is None else kept[1].health()
 
     def close(self) -> None:
         """End the connections that are kept."""
         for pool, _ in self._pools.values():
             pool.__exit__()
 
-    def _pool(self, upstream: Upstream) -> tuple[Pool, Circuit]:
+    def _kept(self, upstream: Upstream) -> tuple[Pool, Circuit]:
         kept = self._pools.get(upstream)
         if kept is None:
             if len(self._pools) >= MOST_POOLS:  # of declarations that changed since
@@ -136,26 +157,30 @@ class Upstreams:
             kept = self._pools[upstream] = pool, Circuit(time.monotonic)
         return kept
 
-    async def _exchange(self, pool: Pool, upstream: Upstream, request: bytes) -> tuple[ServerConnection, Head]:
-        """Send a request and wait for its answer's head; once more where a connection that was kept had ended."""
-        for fresh in (False, True):
-            try:
-                connection = await pool.take(fresh=fresh)
-            except (OSError, UnicodeError) as error:  # those of time and TLS are the former
-                raise Unsent("upstream", f"{upstream.name} cannot be reached ({_said(error)})") from None
-            try:
-                connection.begin("POST", owes_body=False)
-                await connection.write(request)
-                return connection, await connection.answer()
-            except Broken as broken:
-                again = connection.used and connection.head is None and not fresh
+
+async def _exchange(pool: Pool, upstream: Upstream, request: bytes) -> tuple[ServerConnection, Head, float]:
+    """Send a request once, and wait for its answer's head; return when the answer is due as well."""
+    try:
+        connection = await pool.take()
+        if connection.used:
+            # A server that ended it meanwhile is heard of in the next turn, before anything is sent.
+            await asyncio.sleep(0)
+            if not connection.is_reusable:
                 connection.abort()
-                if not again:
-                    raise _failed(upstream, f"gave no answer ({broken})") from None
-            except BaseException:
-                connection.abort()
-                raise
-        raise _failed(upstream, "gave no answer")
+                connection = await pool.take(fresh=True)
+    except (OSError, UnicodeError) as error:  # those of time and TLS are the former
+        raise Unsent("upstream", f"{upstream.name} cannot be reached ({_said(error)})") from None
+    due = time.monotonic() + upstream.timeout_s
+    try:
+        connection.begin("POST", owes_body=False)
+        await connection.write(request)
+        return connection, await connection.answer(min(upstream.first_byte_s, upstream.timeout_s)), due
+    except Broken as broken:  # it may have taken the prompt: nobody is sent it a second time
+        connection.abort()
+        raise _failed(upstream, f"gave no answer ({broken})") from None
+    except BaseException:
+        connection.abort()
+        raise
 
 
 def _unusable(head: Head) -> str:

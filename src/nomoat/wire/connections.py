@@ -173,11 +173,11 @@ class ServerConnection(asyncio.Protocol):
             return True  # RFC 9110, section 10.1.1: not everybody answers such an expectation
         return self.head is None
 
-    async def answer(self) -> Head:
+    async def answer(self, seconds: float = ANSWER_TIMEOUT) -> Head:
         """Wait for the answer's status and headers. Raises `Broken`."""
         if self.head is None:
             try:
-                await self._until(lambda: self.head is not None, ANSWER_TIMEOUT)
+                await self._until(lambda: self.head is not None, seconds)
             except TimeoutError:
                 raise Broken("the server did not answer") from None
         return cast("Head", self.head)

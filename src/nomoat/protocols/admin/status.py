@@ -5,6 +5,7 @@ who they are like everybody else, and is recorded. No name is a label, and no la
 than this file and the words of `Strangers` have.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import final
 
@@ -14,12 +15,14 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from nomoat.core.durations import BOUNDS, Durations
+from nomoat.core.inference import Health
 from nomoat.core.operation import ReadStatus
 from nomoat.guard import Guard
 from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.routes import Route
 from nomoat.resources.status import Seen, Status
 
+STATES = ("unknown", "answering", "failing", "left alone")
 COUNTED = {
     "opened": "Accesses that were allowed and recorded.",
     "closed": "Outcomes of accesses that were recorded.",
@@ -72,6 +75,18 @@ def as_json(seen: Seen) -> dict[str, object]:
         "connections_at_most": seen.most_connections,
         **seen.counts,
         "refused_connections": dict(seen.refused_connections),
+        "upstreams": {name: _health(each) for name, each in seen.upstreams.items()},
+    }
+
+
+def _health(seen: Health) -> dict[str, object]:
+    return {
+        "state": seen.state,
+        "failures_in_a_row": seen.failures,
+        "asked_again_in_seconds": round(seen.left_alone, 1),
+        "answered_seconds_ago": None if seen.answered is None else round(seen.answered, 1),
+        "failed_seconds_ago": None if seen.failed is None else round(seen.failed, 1),
+        "last_failure": seen.why,
     }
 
 
@@ -104,6 +119,11 @@ class _Collector(Collector):
         for reason, number in sorted(seen.refused_connections.items()):
             refused.add_metric([reason], number)
         yield refused
+        upstreams = GaugeMetricFamily("nomoat_upstreams", "Servers of models, by how they are.", labels=["state"])
+        states = Counter(health.state for health in seen.upstreams.values())
+        for state in STATES:
+            upstreams.add_metric([state], states[state])
+        yield upstreams
         yield _histogram("nomoat_access_seconds", "Time from the permit to the outcome.", seen.accesses)
         yield _histogram("nomoat_log_sync_seconds", "Time until a batch of records is durable.", seen.syncs)
 

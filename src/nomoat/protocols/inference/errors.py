@@ -36,10 +36,12 @@ _CODES: Final[tuple[tuple[type[NoMoatError], str], ...]] = (
 )
 
 
-def error_body(dialect: Dialect, error: NoMoatError) -> Mapping[str, object]:
-    """The body of an error's answer."""
+def error_body(dialect: Dialect, error: NoMoatError, *, begun: bool = False) -> Mapping[str, object]:
+    """The body of an error's answer, or of the end of one that had `begun`."""
     kind = next((name for known, name in _TYPES if isinstance(error, known)), "api_error")
     said = sentence(error)
+    if begun:
+        said = said.replace("; nothing was served", "; the answer is not whole")
     if dialect is Dialect.ANTHROPIC:
         return {"type": "error", "error": {"type": kind, "message": said}}
     code = next((code for known, code in _CODES if isinstance(error, known)), None)
@@ -48,10 +50,8 @@ def error_body(dialect: Dialect, error: NoMoatError) -> Mapping[str, object]:
 
 def error_event(dialect: Dialect, error: NoMoatError) -> bytes:
     """The last event of a stream that ends with an error (server-sent events, WHATWG HTML, section 9.2)."""
-    body = (
-        {**error_body(dialect, error), "status": status_of(error)}
-        if dialect is Dialect.OPENAI
-        else error_body(dialect, error)
-    )
+    body = error_body(dialect, error, begun=True)
+    if dialect is Dialect.OPENAI:
+        body = {**body, "status": status_of(error)}
     name = b"event: error\n" if dialect is Dialect.ANTHROPIC else b""
     return b"\n\n" + name + b"data: " + orjson.dumps(body) + b"\n\n"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Malformed
-from nomoat.core.inference import Dialect, Endpoint, Served, Upstream
+from nomoat.core.inference import FIRST_BYTE_S, TIMEOUT_S, Dialect, Endpoint, Served, Upstream
 from nomoat.core.names import (
     Classification,
     RepositoryKind,
@@ -32,11 +32,25 @@ from nomoat.resources.directory.fields import (
 from nomoat.resources.directory.quotas import described_price, parse_price
 
 UPSTREAM_FIELDS: Final = frozenset(
-    {"name", "url", "api", "clearance", "external", "region", "private", "workload", "retention", "remove"}
+    {
+        "name",
+        "url",
+        "api",
+        "clearance",
+        "external",
+        "region",
+        "private",
+        "workload",
+        "retention",
+        "first_byte_s",
+        "timeout_s",
+    }
+    | {"remove"}
 )
 ENDPOINT_FIELDS: Final = frozenset({"name", "classification", "labels", "owner", "served", "contents", "remove"})
 _SERVED_FIELDS: Final = frozenset({"upstream", "model", "price", "weights"})
 MOST_SERVED: Final = 8
+LONGEST_S: Final = 86_400
 
 
 def parse_upstream(table: Table) -> Upstream:
@@ -56,7 +70,16 @@ def parse_upstream(table: Table) -> Upstream:
         private=private,
         workload=parse_subject_name(workload) if workload else "",
         retention=truth_of(table, "retention"),
+        first_byte_s=_seconds(table, "first_byte_s", FIRST_BYTE_S),
+        timeout_s=_seconds(table, "timeout_s", TIMEOUT_S),
     )
+
+
+def _seconds(table: Table, field: str, usual: int) -> int:
+    value = table.get(field, usual)
+    if type(value) is not int or not 1 <= value <= LONGEST_S:
+        raise Malformed(f"{field} is a whole number of seconds from 1 to {LONGEST_S:,}")
+    return value
 
 
 def parse_endpoint(table: Table) -> Endpoint:
@@ -153,6 +176,8 @@ def described_upstream(upstream: Upstream) -> dict[str, object]:
         "region": upstream.region,
         "private": upstream.private,
         "retention": upstream.retention,
+        "first_byte_s": upstream.first_byte_s,
+        "timeout_s": upstream.timeout_s,
         **({"workload": upstream.workload} if upstream.workload else {}),
     }
 

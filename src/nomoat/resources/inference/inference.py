@@ -15,7 +15,7 @@ from nomoat.content import AnswerReader, Inspector, redacted
 from nomoat.core.decision import Withhold
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Misuse, NotFound, NotPermitted, Unavailable
-from nomoat.core.inference import Call, Dialect, Served, Upstream
+from nomoat.core.inference import Call, Dialect, Health, Served, Upstream
 from nomoat.core.lifecycle import Stage
 from nomoat.core.lineage import NOTHING, Label
 from nomoat.core.names import Classification
@@ -51,6 +51,7 @@ from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 UNKNOWN: Final = "there is no such model"
 WITHOUT_TEXT: Final = frozenset({Call.EMBEDDING, Call.COUNT})
 BUSY: Final = frozenset({429, 503})  # nothing was made of the prompt: another server may be asked
+KEPT_THERE: Final = ("previous_response_id", "conversation", "background")
 NOT_OURS: Final = frozenset({401, 403, 407})
 """What an upstream answers to a credential of the gateway's, which is none of the client's business."""
 
@@ -86,6 +87,10 @@ class Inference:
         self._upstreams = upstreams
         self._credentials = credentials
         self._clock = clock
+
+    def health(self) -> Mapping[str, Health]:
+        """What is known of each declared upstream."""
+        return {name: self._upstreams.health(each) for name, each in sorted(self._directory().upstreams.items())}
 
     async def close(self) -> None:
         """End the connections to upstreams that are kept, store what was taken of quotas, and write what is kept of answers."""
@@ -317,6 +322,16 @@ def _unkept(operation: InvokeModel, upstream: Upstream) -> Mapping[str, object]:
     return {"store": False} if keeps and upstream.external and not upstream.retention else {}
 
 
+def _needs_kept(operation: InvokeModel) -> str:
+    """The field of a request that stands for what a server keeps, or has it keep more; '' without one.
+
+    What it stands for was decided on for nobody, and may be another caller's: the gateway's credential is one for all.
+    """
+    if operation.call is not Call.RESPONSE:
+        return ""
+    return next((name for name in KEPT_THERE if operation.body.get(name)), "")
+
+
 def _is_held_whole(label: Label) -> bool:
     """Whether nothing of an answer with this label may leave before all of it was looked at."""
     return label.classification >= Classification.RESTRICTED
@@ -330,7 +345,14 @@ def _open_to(operation: InvokeModel, place: EndpointPlace, withheld: Container[i
         )
     if not place.served:
         raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
-    found = [each for number, each in enumerate(place.served) if number not in withheld]
+    needs = _needs_kept(operation)
+    if needs and not any(each.upstream.retention for each in place.served):
+        raise NotPermitted(f"no server of {operation.endpoint} keeps what {needs} needs; send the conversation itself")
+    found = [
+        each
+        for number, each in enumerate(place.served)
+        if number not in withheld and (each.upstream.retention or not needs)
+    ]
     if not found:
         raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}{_why(operation, place)}")
     return found

@@ -33,6 +33,7 @@ def upstream_target(upstream: Upstream, label: Label, stage: Stage | None, *, re
             ("external", upstream.external),
             ("redacted", redacted),
             ("region", upstream.region),
+            ("retention", upstream.retention),
             *((("stage", stage.value),) if stage is not None else ()),
         ),
     )
