@@ -331,7 +331,7 @@ def test_status_and_metrics_are_for_whom_policy_says_and_name_nobody(tmp_path: P
         counted = {sample.name: sample.value for sample in families["nomoat_access_seconds"].samples}
         assert counted["nomoat_access_seconds_count"] >= 4
         labels = {name for family in families.values() for sample in family.samples for name in sample.labels}
-        assert labels <= {"version", "reason", "le"}
+        assert labels <= {"version", "reason", "state", "le"}
         for secret in ("ann", "ben", "prometheus", "127.0.0.1", "acme"):
             assert secret not in text
         found = ann.nomoat("audit", "search", "what ReadStatus", "--json").json()
