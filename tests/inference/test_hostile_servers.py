@@ -271,3 +271,22 @@ async def test_a_name_that_cannot_be_looked_up_is_a_failure_and_no_bug() -> None
         with pytest.raises(Unsent):
             await asked(servers, Server(443).upstream(f"https://{host}/v1", private=False))
     servers.close()
+
+
+@pytest.mark.parametrize("body", [b"", b"data: [DONE]\n\n"])
+def test_an_answer_that_says_no_length_ends_with_its_connection(body: bytes) -> None:
+    """RFC 9112, section 6.3, rule 8; servers that are small answer like that, streams too."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n" + body)
+        await writer.drain()
+
+    async def run() -> None:
+        servers = Upstreams()
+        async with serving(say) as server:
+            for _ in range(2):
+                assert await asked(servers, server.upstream()) == (200, body)
+        servers.close()
+
+    asyncio.run(run())

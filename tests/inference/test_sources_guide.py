@@ -39,11 +39,11 @@ def test_the_commands_of_the_guide_run(floor: Floor, tmp_path: Path, monkeypatch
     committed(tmp_path / "engine", {"engine/more.py": "x = 1\n"}, "two")
     run(update, "--not-installed")
     prompt = f"what does this do?\n{renamed(CODE)}"
-    assert ask(floor, "erin@acme.example", "acme/coder", prompt) == "hello"
-    refused = ask(floor, "otto@acme.example", "acme/coder", prompt)
+    assert ask(floor, "erin@acme.example", "acme/helper", prompt) == "hello"
+    refused = ask(floor, "otto@acme.example", "acme/helper", prompt)
     assert refused.startswith("403")
     assert "registered source code" in refused
     assert "acme/engine" not in refused
     assert "otto@acme.example" in run(search)
     run(remove)
-    assert ask(floor, "otto@acme.example", "acme/coder", prompt) == "hello"
+    assert ask(floor, "otto@acme.example", "acme/helper", prompt) == "hello"

@@ -155,6 +155,9 @@ def _register(
             {"commit": done.commit, "files": done.files, "fingerprints": done.fingerprints, "public": done.public}
         )
         return
+    if base and not done.files:
+        output.answer(f"{cleared.name} is known as of {done.commit[:12]}: no file that is there changed")
+        return
     files = output.counted(done.files, "file")
     output.answer(f"{cleared.name} is known as of {done.commit[:12]}: {done.fingerprints} fingerprints of {files}")
     if done.public:

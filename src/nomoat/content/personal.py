@@ -13,7 +13,7 @@ from nomoat.core.content import Finding
 from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
 
-LABEL: Final = Label(Classification.CONFIDENTIAL, frozenset({"personal"}))
+LABEL: Final = Label(Classification.INTERNAL, frozenset({"personal"}))
 _RESERVED: Final = re.compile(r"(?:^|\.)(?:example\.(?:com|net|org)|example|test|invalid|localhost|local)$")
 _FILES: Final = re.compile(
     r"\.(?:png|jpe?g|gif|svg|webp|css|js|ts|py|md|txt|csv|html|json|ya?ml|toml|lock|xml|ini|cfg|log|sh|so)$"

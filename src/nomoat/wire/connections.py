@@ -80,7 +80,10 @@ class ServerConnection(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
-        return  # closes
+        """Close, which ends an answer that says no length (RFC 9112, section 6.3, rule 8), and breaks off any other."""
+        if self.head is not None and not (self.head.get(b"content-length") or self.head.get(b"transfer-encoding")):
+            self._complete, self._keep = True, False
+            self._wake()
 
     def pause_writing(self) -> None:
         self._full = True
