@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import orjson
+
 from bench.bare import certificate
+from bench.content import request
 from bench.live import Process, connected, free_port, prepare, running, wrk
 from bench.measure import Figure, percentile, require
 
 SECONDS = 5
+MANY = 100_000
 PATH = "/v1/chat/completions"
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "say hello"}]}
 DECLARED = """
@@ -49,6 +53,16 @@ for = "workload:ingest"
 endpoint = "counted"
 tokens_per_minute = 1_000_000_000
 tokens_per_day = 1_000_000_000_000
+"""
+ASSISTANT = """
+wrk.method = 'POST'
+wrk.headers['Content-Type'] = 'application/json'
+local begun = assert(io.open('{parts}')):read('*a')
+local number = 0
+request = function()
+  number = number + 1
+  return wrk.format(nil, nil, nil, begun .. number .. ' of this run, and of no other: ' .. os.time() .. '"}}]}}')
+end
 """
 NGINX = """
 daemon off; master_process off; pid {directory}/nginx.pid; error_log stderr crit;
@@ -88,8 +102,10 @@ def measure() -> list[Figure]:
             *_costs(servers, prepared.token, scripts[True], "a stream of 64 events", 5),
             *_first_byte(servers, prepared.token),
             *_counted(gateway, prepared.token, directory),
+            *_assistant(gateway, prepared.token, directory),
             Figure("memory of a gateway that answered 50 prompts", idle / 2**20, "MiB", "at most", 120),
             Figure("memory after the load ÷ before", gateway.memory("VmRSS") / idle, "×", "at most", 1.5),
+            *_flat(gateway, prepared.token, scripts[False]),
         ]
 
 
@@ -142,6 +158,34 @@ def _counted(gateway: Process, token: str, directory: Path) -> list[Figure]:
             Figure(f"CPU for {what} that quotas count", cost["counted"] / cost["m"], "×", "at most", most, remark)
         )
     return figures
+
+
+def _assistant(gateway: Process, token: str, directory: Path) -> list[Figure]:
+    """CPU for a coding assistant's request from its first to its last byte: each has one message that was not seen yet."""
+    body = orjson.dumps({**request(), "stream": False}).decode()
+    begun = body.removesuffix("]}")
+    if begun == body:
+        raise RuntimeError("the messages are not what the request ends with")
+    parts = directory / "assistant.txt"
+    parts.write_text(begun + ',{"role":"tool","tool_call_id":"c","content":"')
+    script = directory / "assistant.lua"
+    script.write_text(ASSISTANT.format(parts=parts))
+    load = {"connections": 8, "seconds": SECONDS}
+    spent = [wrk(gateway, gateway.url + PATH, f"Bearer {token}", script=script, **load)[1] for _ in range(3)]
+    remark = f"{len(body):,} bytes, inspectors on, no source registered"
+    cost = statistics.median(spent) / 1000
+    return [Figure("a request with 24 tools whose earlier messages were seen", cost, "ms of CPU", "at most", 8, remark)]
+
+
+def _flat(gateway: Process, token: str, script: Path) -> list[Figure]:
+    """What 100,000 prompts more do to the memory."""
+    before, answered = gateway.memory("VmRSS"), 0
+    while answered < MANY:
+        answered += wrk(gateway, gateway.url + PATH, f"Bearer {token}", script=script, connections=32, seconds=SECONDS)[
+            0
+        ]
+    grown = gateway.memory("VmRSS") / before
+    return [Figure(f"memory after {answered:,} prompts more ÷ before", grown, "×", "at most", 1.1)]
 
 
 def _first_byte(servers: dict[str, Process], token: str) -> list[Figure]:
