@@ -67,6 +67,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "InvokeModel": Kind(API, 99),  # none of the activities is asking a model
     "ReleaseAnswer": Kind(API, 99),
     "ReadContents": Kind(DATASTORE, 1),
+    "ListIndexes": Kind(DATASTORE, 8),
+    "SearchIndex": Kind(DATASTORE, 4),  # Query
+    "ReadPassages": Kind(DATASTORE, 1),
+    "WriteDocuments": Kind(DATASTORE, 5),
+    "RemoveDocuments": Kind(DATASTORE, 7),
+    "ListDocuments": Kind(DATASTORE, 8),
     "ListMetrics": Kind(DATASTORE, 8),
     "ReadMetric": Kind(DATASTORE, 1),
     "ReopenBudget": Kind(ENTITY, 3),

@@ -1,5 +1,6 @@
 """Decision: Allow or Deny, never a bool; and the context that was read for it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
@@ -30,8 +31,27 @@ class Withhold:
     parts: frozenset[int]
 
 
-Obligation: TypeAlias = Withhold
+@dataclass(frozen=True, slots=True)
+class Confine:
+    """Answer from what is of these classes alone, as if there were nothing else; `classes` are numbers of `Resolved.classes`."""
+
+    classes: frozenset[int]
+
+
+Obligation: TypeAlias = Withhold | Confine
 """What a resource has to do with what it gives out; it takes an obligation that it does not know for a refusal."""
+
+
+def withheld_parts(obligations: Sequence[Obligation]) -> frozenset[int]:
+    """The parts that are to be withheld."""
+    withheld = frozenset[int]()
+    for obligation in obligations:
+        match obligation:
+            case Withhold(parts):
+                withheld |= parts
+            case Confine():  # of a collection, which has no parts
+                pass
+    return withheld
 
 
 @dataclass(frozen=True, slots=True)

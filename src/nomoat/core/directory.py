@@ -7,6 +7,7 @@ from nomoat.core.inference import Endpoint, Upstream
 from nomoat.core.metrics import NOTHING, Budget, Metric
 from nomoat.core.names import Classification, RepositoryName
 from nomoat.core.quotas import Quota
+from nomoat.core.retrieval import Index
 from nomoat.core.view import View
 
 ADMINISTRATORS = "administrators"
@@ -88,6 +89,7 @@ class Directory:
     upstreams: Mapping[str, Upstream] = field(default_factory=dict[str, Upstream])
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict[str, Endpoint])
     quotas: Mapping[str, Quota] = field(default_factory=dict[str, Quota])
+    indexes: Mapping[str, Index] = field(default_factory=dict[str, Index])
 
     @property
     def administrators(self) -> list[str]:

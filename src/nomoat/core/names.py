@@ -48,6 +48,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUBJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,126}[A-Za-z0-9])?")
 _ENDPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
+_INDEX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VIEW = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?")
 
@@ -128,6 +129,20 @@ def parse_view_name(text: str) -> str:
     if not _VIEW.fullmatch(text):
         raise Malformed("a view is named with lower-case letters, digits and '_', and begins with a letter")
     return text
+
+
+def parse_index_name(text: str) -> str:
+    """Parse an index's name, which is a part of URLs (64 characters). Raises `Malformed`."""
+    if not _INDEX.fullmatch(text):
+        raise Malformed("an index is named with at most 64 letters, digits, '.', '_' and '-', a letter or digit first")
+    return text
+
+
+def parse_document_name(text: str) -> str:
+    """Parse a document's name in its index: as a file's path. Raises `Malformed`."""
+    if "#" in text or "@" in text:
+        raise Malformed("a document's name has no '#' and no '@': they stand before a passage's number and version")
+    return parse_path(text)
 
 
 def parse_endpoint_name(text: str) -> str:

@@ -7,11 +7,12 @@ is decided as what alone would tell it (a file: `DescribeFile`), and a denied on
 from collections.abc import Sequence
 from typing import Final
 
-from nomoat.core.decision import Allow, Context, Decision, Deny, Obligation, Withhold
+from nomoat.core.decision import Allow, Confine, Context, Decision, Deny, Obligation, Withhold, withheld_parts
 from nomoat.core.operation import Operation, Resolved, Target
 from nomoat.core.principal import Principal
 from nomoat.core.record import Json
 from nomoat.guard.step_up import weighed_by_age
+from nomoat.policy.classes import permitted
 from nomoat.policy.engine import MAX_TARGETS, PolicySnapshot, decide
 
 MANY: Final = 32  # withheld parts that a record shows one by one
@@ -24,6 +25,9 @@ def decide_resolved(
     decision = decide(policies, principal, resolved.operation.action, resolved.targets, context)
     if isinstance(decision, Deny):
         return weighed_by_age(decision, policies, principal, resolved, context)
+    if resolved.classes is not None:
+        within = permitted(policies, principal, resolved.operation.part, resolved.classes, context)
+        return Allow(decision.policies, decision.snapshot, (Confine(within),))
     if not resolved.parts:
         return decision
     if len(resolved.parts) > MAX_TARGETS:
@@ -44,7 +48,11 @@ def withholds_more(
 
 
 def _permitted(resolved: Resolved[Operation], allow: Allow) -> set[tuple[str, str, object]]:
-    withheld = {number for obligation in allow.obligations for number in obligation.parts}
+    if resolved.classes is not None:
+        targets = resolved.classes.targets
+        confined = [each.classes for each in allow.obligations if isinstance(each, Confine)]
+        return {(*targets[number][:2], targets[number]) for numbers in confined for number in numbers}
+    withheld = withheld_parts(allow.obligations)
     return {
         (part.kind, part.id, dict(part.facts).get("redacted"))
         for number, part in enumerate(resolved.parts)
@@ -63,4 +71,6 @@ def recorded(obligations: Sequence[Obligation], parts: Sequence[Target]) -> list
                 ]
                 shown = [{"classification": level, "labels": labels} for level, labels in sorted(kinds)[:MANY]]
                 said.append({"withhold": shown, "kinds": len(withheld)})
+            case Confine(classes):
+                said.append({"confine": len(classes)})
     return said

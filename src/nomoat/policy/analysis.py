@@ -30,12 +30,17 @@ TRIES: Final = 24  # proposals of one search that Cedar may reject
 PATIENCE_MS: Final = 5_000  # of one search
 ELSEWHERE: Final = "192.0.2.1"  # an address for documentation (RFC 5737)
 RESOURCES: Final = (
-    *("Dataset", "Model", "File", "View", "Endpoint", "Upstream", "Source"),
+    *("Dataset", "Model", "File", "View", "Endpoint", "Upstream", "Source", "Index", "Document"),
     *("Directory", "PolicySet", "Log", "LogRecord", "Gateway", "Identity"),
 )
-PARENTS: Final[dict[str, tuple[str, ...]]] = {"File": ("Dataset", "Model"), "View": ("Dataset",)}
+PARENTS: Final[dict[str, tuple[str, ...]]] = {
+    "File": ("Dataset", "Model"),
+    "View": ("Dataset",),
+    "Document": ("Index",),
+}
 FACTS: Final[dict[str, Facts]] = {
     "Upstream": (("cleared", 0), ("external", False), ("redacted", False), ("region", ""), ("retention", False)),
+    "Document": (("listed", False), ("owned", False), ("shared", False)),
     "Directory": (("widens_self", False),),
     "LogRecord": (("subject", ""),),
     "Identity": (("subject_kind", "person"), ("subject", "person:a")),

@@ -30,7 +30,7 @@ MAX_INTEGER: Final = 2**63 - 1  # Cedar's Long
 HANDLES: Final = 1_024  # about 11 KiB each: the schema's actions are in every one
 
 PRINCIPAL_TYPES: Final = {PrincipalKind.PERSON: PERSON, PrincipalKind.WORKLOAD: WORKLOAD}
-CONTAINED: Final = frozenset({"NoMoat::File", "NoMoat::View"})
+CONTAINED: Final = frozenset({"NoMoat::File", "NoMoat::View", "NoMoat::Document"})
 """The types that lie in one of another type (the schema says which); the others lie in none."""
 
 _REPOSITORY_KINDS: Final = {"NoMoat::Dataset": "dataset", "NoMoat::Model": "model"}

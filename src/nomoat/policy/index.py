@@ -81,6 +81,18 @@ class PolicyIndex:
         """Whether some policy names an entity of this type by its id."""
         return any(kind == named for named, _ in self._named)
 
+    def named(self, kind: str) -> frozenset[str]:
+        """The ids of this type that some policy names."""
+        return frozenset(name for named, name in self._named if named == kind)
+
+    def about(self, action: str) -> list[Policy]:
+        """The policies whose scope does not say that they are about other actions."""
+        groups = frozenset((ACTION, name) for name in cedar.groups_of_actions().get(action, ()))
+        asked = self._scopes.items()
+        return [
+            self._policies[name] for name, scope in asked if _holds(scope.action, (ACTION, action), groups) is not False
+        ]
+
     def slice(self, action: str, principal: Uid, groups: frozenset[str], resource: Uid, above: Iterable[Uid]) -> Slice:
         """The slice that decides such a request exactly as all policies would.
 

@@ -5,18 +5,14 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from nomoat.audit.cosigning import Cosigner
-from nomoat.audit.entries import Pseudonyms
-from nomoat.audit.evidence import Evidence
 from nomoat.audit.index import Index
 from nomoat.audit.log import Log
-from nomoat.audit.reading import Reader
 from nomoat.audit.reports import Reports
-from nomoat.core.directory import Directory
 from nomoat.core.errors import Unavailable
 from nomoat.core.inference import Dialect
 from nomoat.core.operation import Operation, ReadStatus
@@ -24,60 +20,47 @@ from nomoat.core.record import system_record
 from nomoat.guard import Guard
 from nomoat.guard.continuous import keep_deciding
 from nomoat.guard.guard import Resolver
-from nomoat.identity import CertificateAuthority, Identity, TrustDomain
-from nomoat.inspection.naming import worse_by_name
+from nomoat.identity import Identity
 from nomoat.protocols.admin.status import StatusEndpoint
 from nomoat.protocols.http.application import Application
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.hub.errors import error_headers
 from nomoat.protocols.inference.errors import error_body
 from nomoat.resources.directory import Declarations
-from nomoat.resources.erasure import Erasure
-from nomoat.resources.history import History, PolicySets
-from nomoat.resources.identities import Anchor, Identities
+from nomoat.resources.history import History
 from nomoat.resources.inference import Inference
 from nomoat.resources.keys import Keys
-from nomoat.resources.log import LogReading
 from nomoat.resources.metrics.metrics import Metrics
-from nomoat.resources.policies import Policies, former, versions
-from nomoat.resources.policy_reading import PolicyReading
+from nomoat.resources.policies import Policies
 from nomoat.resources.receipts import OwnReceipts
-from nomoat.resources.repositories import Browsing, Catalog, Reading, References, Writing
+from nomoat.resources.repositories import Browsing, Reading, References, Writing
 from nomoat.resources.repositories.comparing import Comparing
 from nomoat.resources.repositories.examining import Scan
 from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
-from nomoat.resources.repositories.provenance import describer
 from nomoat.resources.repositories.shredding import Shredder
-from nomoat.resources.repositories.signatures import Signatures
 from nomoat.resources.repositories.views import Engine, Views
+from nomoat.resources.retrieval import Retrieval
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
 from nomoat.server.apart import Apart
 from nomoat.server.configuration import Configuration
-from nomoat.server.inference import inference_of
 from nomoat.server.keeping import open_keyring
-from nomoat.server.names import INDEX_FILE, log_origin
-from nomoat.server.notes import note_removal, note_rewrapped, note_scan, tell_of_failed
-from nomoat.server.signing import signatory_of
+from nomoat.server.names import log_origin
+from nomoat.server.notes import tell_of_failed
+from nomoat.server.resources import Clock, Provable, provable_of, resources_of
 from nomoat.server.storage import Stores, require_log, stores_of
 from nomoat.server.watching import watch
 from nomoat.server.wiring import Resources, connect, glances_of, resolvers_of, routes_of
 from nomoat.stores.budgets import Budgets
 from nomoat.stores.keys import KeyStore
 from nomoat.stores.rewrapping import Rewrapping
-from nomoat.stores.rounds import Rounds
 from nomoat.stores.segments import Files
-from nomoat.stores.shredding import Shredding
 from nomoat.stores.state import State
 from nomoat.stores.subject_keys import StoredSubjectKeys
 from nomoat.stores.uncommitted import Uncommitted
 from nomoat.stores.unscanned import Unscanned
-
-FORMER = 16  # sets of policies that were in force and are kept compiled
-
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +92,7 @@ class Gateway:
     browsing: Browsing
     reading: Reading
     views: Views
+    retrieval: Retrieval
     inference: Inference
     writing: Writing
     references: References
@@ -122,13 +106,6 @@ class Gateway:
 
 
 AcceptOlder: TypeAlias = Callable[[Gateway, State], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Provable:
-    cosigner: Cosigner
-    evidence: Evidence
-    index: Index
 
 
 @asynccontextmanager
@@ -170,7 +147,7 @@ async def open_gateway(
         )
         try:
             state.follow(log.learn)
-            gateway = _wire(configuration, stores, log, _provable(configuration, stores, log), clock, apart)
+            gateway = _wire(configuration, stores, log, provable_of(configuration, stores, log), clock, apart)
             if accept_older is not None:
                 await accept_older(gateway, state)
             await log.learn(state.generation)
@@ -223,20 +200,10 @@ async def _conclude(gateway: Gateway, state: State) -> None:
     gateway.log.post(system_record("Stop", {}))
 
 
-def _provable(configuration: Configuration, stores: Stores, log: Log) -> _Provable:
-    """What makes the log evidence for others, and what finds things in it."""
-    directory, keys = stores.directory / "log", stores.subject_keys
-    reader = Reader(directory, log.verifier_key, Pseudonyms(stores.keys.load("pseudonyms")), keys)
-    index = Index(stores.directory / INDEX_FILE, stores.index_key, directory, reader, keys.newest_erasure)
-    witnesses = [witness.verifier_key for witness in configuration.all_witnesses]
-    cosigner = Cosigner(log, directory, witnesses, configuration.witness_quorum)
-    return _Provable(cosigner, Evidence(log, directory, keys, index, lambda: cosigner.newest), index)
-
-
 def _wire(
-    configuration: Configuration, stores: Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
+    configuration: Configuration, stores: Stores, log: Log, provable: Provable, clock: Clock, apart: Apart
 ) -> Gateway:
-    parts = _resources(configuration, stores, log, provable, clock, apart)
+    parts = resources_of(configuration, stores, log, provable, clock, apart)
     resolvers = resolvers_of(parts)
     guard = _guard(configuration, parts, resolvers, log, clock)
     connect(parts, guard)
@@ -275,6 +242,7 @@ def _wire(
         browsing=parts.browsing,
         reading=parts.reading,
         views=parts.views,
+        retrieval=parts.retrieval,
         inference=parts.inference,
         writing=parts.writing,
         references=parts.references,
@@ -297,7 +265,7 @@ def _guard(
 ) -> Guard:
     # The epoch is asked for three times in each request: what it is of is looked up once.
     sessions, declarations, policies = parts.identity.sessions, parts.declarations, parts.policies
-    catalog, lineage = parts.catalog, parts.catalog.lineage
+    catalog, lineage, retrieval = parts.catalog, parts.catalog.lineage, parts.retrieval
     return _guard_class(configuration)(
         authenticator=parts.identity.authenticator,
         resolvers=resolvers,
@@ -310,6 +278,7 @@ def _guard(
             policies.current.digest,
             catalog.generation,
             lineage.generation,
+            retrieval.generation,
         ),
         log=log,
         clock=clock,
@@ -324,77 +293,3 @@ def _guard_class(configuration: Configuration) -> Callable[..., Guard]:
     from nomoat.server.tracing import open_tracer  # noqa: PLC0415
 
     return partial(TracedGuard, open_tracer(configuration.traces))
-
-
-def _identity(configuration: Configuration, stores: Stores, declarations: Declarations, clock: Clock) -> Identity:
-    root = stores.keys.load("authority-certificate").decode("ascii")
-    trust_domain = TrustDomain(configuration.trust_domain)
-    return Identity(
-        authority=CertificateAuthority.from_keys(trust_domain, stores.keys.load("authority"), root),
-        token_key=stores.keys.load("tokens"),
-        state=stores.state,
-        directory=lambda: declarations.current,
-        clock=clock,
-        token_life=configuration.token_lifetime_s,
-    )
-
-
-def _resources(
-    configuration: Configuration, stores: Stores, log: Log, provable: _Provable, clock: Clock, apart: Apart
-) -> Resources:
-    declarations, catalog, budgets = Declarations(stores.state, clock), Catalog(stores.state), Budgets(stores.state)
-    declared: Callable[[], Directory] = lambda: declarations.current  # noqa: E731  # said a dozen times below
-    identity, sessions = _identity(configuration, stores, declarations, clock), catalog.lineage.sessions
-    policies = Policies(stores.state, clock)
-    trial = Trial(stores.state, lambda: policies.current, clock)
-    sets = PolicySets(
-        active=lambda: policies.current,
-        candidate=lambda: trial.candidate,
-        former=lru_cache(maxsize=FORMER)(partial(former, stores.state)),
-        versions=partial(versions, stores.state),
-    )
-    uncommitted = Uncommitted(stores.state, stores.objects, clock, partial(note_removal, log))
-    unscanned = Unscanned(
-        stores.state, catalog, stores.objects, apart.scan, worse_by_name, partial(note_scan, log), clock
-    )
-    rewrapping = Rewrapping(stores.state, stores.keys, stores.kek, partial(note_rewrapped, log))
-    shredding = Shredding(stores.state, catalog, stores.objects, uncommitted.discard)
-    reports = Reports(log, stores.chunks)
-    signatures = Signatures(catalog, stores.objects, signatory_of(identity.authority, clock()))
-    return Resources(
-        declarations=declarations,
-        policies=policies,
-        history=History(log, sets, clock),
-        trial=trial,
-        policy_reading=PolicyReading(stores.state, policies, trial),
-        identity=identity,
-        identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), sessions.label, clock),
-        catalog=catalog,
-        lifecycle=Lifecycle(declared, catalog, signatures, clock, worse_by_name),
-        comparing=Comparing(
-            *(declared, catalog, Rounds(stores.state), stores.profiles), lambda: policies.current.index.files
-        ),
-        shredder=Shredder(declared, catalog, shredding, clock),
-        keys=Keys(stores.keyring, stores.kek, rewrapping),
-        rewrapping=rewrapping,
-        budgets=budgets,
-        metrics=Metrics(declared, catalog, stores.objects, budgets, apart.tabulate, apart.noise, clock),
-        browsing=Browsing(declared, catalog, lambda: policies.current.index.repositories),
-        tracing=Tracing(stores.state, declared, catalog, clock),
-        reading=Reading(catalog, stores.objects, signatures, clock),
-        inference=inference_of(stores, declared, catalog, clock),
-        views=Views(declared, catalog, stores.objects, apart.engine, stores.key_of, clock),
-        writing=Writing(
-            *(catalog, stores.objects, identity.capabilities, clock, apart.scan, worse_by_name),
-            signatures.signatory,
-            describer(configuration.trust_domain, signatures.signatory.signer.sign),
-        ),
-        references=References(catalog, uncommitted.discard, clock),
-        uncommitted=uncommitted,
-        unscanned=unscanned,
-        log=LogReading(log, reports, provable.evidence, provable.index, clock),
-        evidence=provable.evidence,
-        own=OwnReceipts(provable.evidence, sets),
-        erasure=Erasure(log, stores.subject_keys, stores.chunks.drop, [reports.clear, stores.contents.forget]),
-        reports=reports,
-    )

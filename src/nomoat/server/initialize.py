@@ -26,9 +26,10 @@ from nomoat.identity import CertificateAuthority, TrustDomain, create_key
 from nomoat.policy.defaults import starter_policies
 from nomoat.resources.directory.directory import declare
 from nomoat.resources.policies import install
-from nomoat.server.assembly import Clock, open_gateway
+from nomoat.server.assembly import open_gateway
 from nomoat.server.configuration import FILE, Configuration, is_unfinished
 from nomoat.server.lock import LOCK, locked
+from nomoat.server.resources import Clock
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.state import State
 

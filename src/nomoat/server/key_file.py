@@ -8,10 +8,11 @@ from pathlib import Path
 
 from nomoat.core.errors import Conflict
 from nomoat.core.record import Json, system_record
-from nomoat.server.assembly import Clock, open_gateway
+from nomoat.server.assembly import open_gateway
 from nomoat.server.configuration import load_configuration
 from nomoat.server.keeping import open_keyring
 from nomoat.server.lock import locked
+from nomoat.server.resources import Clock
 
 OPERATOR = "the operator with the key-encryption key"
 

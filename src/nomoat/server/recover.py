@@ -16,9 +16,10 @@ from nomoat.core.errors import Conflict, NotFound
 from nomoat.core.names import parse_subject_name
 from nomoat.core.principal import PrincipalKind
 from nomoat.core.record import Json, system_record
-from nomoat.server.assembly import Clock, Gateway, open_gateway
+from nomoat.server.assembly import Gateway, open_gateway
 from nomoat.server.configuration import Configuration, load_configuration
 from nomoat.server.lock import locked
+from nomoat.server.resources import Clock
 from nomoat.stores.budgets import close_budgets
 from nomoat.stores.state import State
 

@@ -24,11 +24,12 @@ from nomoat.audit.segments import CHECKPOINT_FILE
 from nomoat.client.verification import Verified, pinned_keys, verify
 from nomoat.core.errors import Conflict, Corrupt, Malformed, NoMoatError, Unavailable
 from nomoat.core.record import Json, system_record
-from nomoat.server.assembly import Clock, open_gateway
+from nomoat.server.assembly import open_gateway
 from nomoat.server.configuration import FILE, Configuration, WitnessAddress, load_configuration
 from nomoat.server.cosigning import TIMEOUT_S, post_to
 from nomoat.server.keeping import open_keyring
 from nomoat.server.manifest import Manifest, copy_file, load_manifest
+from nomoat.server.resources import Clock
 from nomoat.stores.disk import sync_directory
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 

@@ -14,7 +14,7 @@ import uvicorn
 
 from nomoat.identity import public_key
 from nomoat.identity.keys import load_private_key
-from nomoat.server.assembly import Clock, Gateway, open_gateway
+from nomoat.server.assembly import Gateway, open_gateway
 from nomoat.server.columning import keep_columns
 from nomoat.server.configuration import FILE, load_configuration
 from nomoat.server.connections import GatewayConnection
@@ -23,6 +23,7 @@ from nomoat.server.forwarding import keep_forwarded
 from nomoat.server.indexing import keep_indexed
 from nomoat.server.listening import GatewayServer, listen, url_of
 from nomoat.server.lock import locked
+from nomoat.server.resources import Clock
 from nomoat.server.retention import keep_retained
 from nomoat.server.supervision import Supervisor
 from nomoat.server.tls import ServerTLS

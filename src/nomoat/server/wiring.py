@@ -68,6 +68,7 @@ from nomoat.protocols.inference.registrations import RegistrationEndpoints
 from nomoat.protocols.inference.routes import InferenceEndpoint
 from nomoat.protocols.inference.sources import SourceEndpoints
 from nomoat.protocols.query import QueryEndpoint
+from nomoat.protocols.retrieval import DocumentEndpoints, SearchEndpoint
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.cards import Cards
 from nomoat.resources.directory import Declarations
@@ -87,6 +88,7 @@ from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
 from nomoat.resources.repositories.shredding import Shredder
 from nomoat.resources.repositories.views import Views
+from nomoat.resources.retrieval import Retrieval
 from nomoat.resources.trial import Trial
 from nomoat.stores.budgets import Budgets
 from nomoat.stores.rewrapping import Rewrapping
@@ -119,6 +121,7 @@ class Resources:
     browsing: Browsing
     reading: Reading
     views: Views
+    retrieval: Retrieval
     inference: Inference
     writing: Writing
     references: References
@@ -155,6 +158,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         **parts.tracing.resolvers,
         **parts.comparing.resolvers,
         **parts.views.resolvers,
+        **parts.retrieval.resolvers,
         **parts.inference.resolvers,
         **parts.metrics.resolvers,
         ShredVersion: parts.shredder.resolve,
@@ -230,6 +234,8 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *DatasetEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *QueryEndpoint(guard, parts.views).routes(),
+        *SearchEndpoint(guard, parts.retrieval).routes(),
+        *DocumentEndpoints(guard, parts.retrieval).routes(),
         *InferenceEndpoint(guard, parts.inference).routes(),
         *RegistrationEndpoints(guard, parts.inference.registering).routes(),
         *QuotaEndpoints(guard, parts.inference.quotas).routes(),

@@ -18,10 +18,12 @@ from sqlalchemy import Column, Connection, LargeBinary, Table, bindparam, func, 
 from nomoat.core.errors import Corrupt, NoMoatError
 from nomoat.stores.chunks import purpose_of_chunk
 from nomoat.stores.credentials import purpose_of_credential
+from nomoat.stores.documents import purpose_of_index_key
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore, header_of, version_of
 from nomoat.stores.objects import binding_of
 from nomoat.stores.state import State
 from nomoat.stores.state.inference_schema import upstream_credential
+from nomoat.stores.state.retrieval_schema import index_key
 from nomoat.stores.state.schema import blob, chunk, subject_key
 from nomoat.stores.subject_keys import purpose_of_subject
 
@@ -54,6 +56,7 @@ _TABLES: Final = (
         (upstream_credential.c.upstream, upstream_credential.c.url),
         purpose_of_credential,
     ),
+    _Kept(index_key, index_key.c.id, (index_key.c.id, index_key.c.index), purpose_of_index_key),
 )
 
 

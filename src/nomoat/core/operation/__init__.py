@@ -11,7 +11,7 @@ from nomoat.core.operation.administration import (
     ReportLog,
     Revoke,
 )
-from nomoat.core.operation.base import OPERATIONS, Operation, OpT, OpT_co, Resolved, Target
+from nomoat.core.operation.base import OPERATIONS, AccessClasses, Operation, OpT, OpT_co, Resolved, Target
 from nomoat.core.operation.contents import ReadContents
 from nomoat.core.operation.craft import (
     ExplainRecord,
@@ -55,6 +55,14 @@ from nomoat.core.operation.keys import ReadKeys, RotateKeys
 from nomoat.core.operation.lineage import LowerLabel, ReadLineage, ReportLoad
 from nomoat.core.operation.metrics import ListMetrics, ReadMetric, ReopenBudget
 from nomoat.core.operation.reading import DescribeFile, DescribeRepository, ListFiles, ListRepositories, ReadFile
+from nomoat.core.operation.retrieval import (
+    ListDocuments,
+    ListIndexes,
+    ReadPassages,
+    RemoveDocuments,
+    SearchIndex,
+    WriteDocuments,
+)
 from nomoat.core.operation.sources import ListSources, RegisterSource, RemoveSource
 from nomoat.core.operation.versions import ApproveVersion, ListVersions, ShredVersion, WithdrawVersion
 from nomoat.core.operation.views import QueryView
@@ -62,6 +70,7 @@ from nomoat.core.operation.writing import Change, CreateRepository, GrantUpload,
 
 __all__ = [
     "OPERATIONS",
+    "AccessClasses",
     "ApplyDirectory",
     "ApplyPolicy",
     "ApproveVersion",
@@ -85,8 +94,10 @@ __all__ = [
     "IssueToken",
     "JoinWorkload",
     "ListCommits",
+    "ListDocuments",
     "ListEndpoints",
     "ListFiles",
+    "ListIndexes",
     "ListMetrics",
     "ListRegistrations",
     "ListRepositories",
@@ -111,6 +122,7 @@ __all__ = [
     "ReadManifest",
     "ReadMetric",
     "ReadOwnQuotas",
+    "ReadPassages",
     "ReadPolicy",
     "ReadQuotas",
     "ReadStatus",
@@ -118,6 +130,7 @@ __all__ = [
     "RegisterSource",
     "RegisterValues",
     "ReleaseAnswer",
+    "RemoveDocuments",
     "RemoveRegistration",
     "RemoveSource",
     "RenewCertificate",
@@ -128,6 +141,7 @@ __all__ = [
     "Revoke",
     "RotateKeys",
     "SealCredential",
+    "SearchIndex",
     "ShredVersion",
     "SimulatePolicy",
     "Target",
@@ -136,5 +150,6 @@ __all__ = [
     "ValidateCard",
     "Whoami",
     "WithdrawVersion",
+    "WriteDocuments",
     "WriteFile",
 ]

@@ -4,10 +4,10 @@ Rules: an Operation says what the caller wants in the caller's words; `Resolved`
 right now, by immutable ids. Every class here has an action of the same name in the Cedar schema.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Generic, NamedTuple
+from typing import ClassVar, Generic, NamedTuple, final
 
 from typing_extensions import TypeVar
 
@@ -71,6 +71,20 @@ OpT = TypeVar("OpT", bound=Operation)
 OpT_co = TypeVar("OpT_co", bound=Operation, covariant=True)
 
 
+@final
+class AccessClasses:
+    """The sorts of things in a collection that policies can tell apart, at one instant; `targets` has what stands for each.
+
+    A class stands for whatever agrees with its target in everything that policies read. Two tables are equal only if they
+    are one: what was decided for one says nothing about another.
+    """
+
+    __slots__ = ("targets",)
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self.targets = tuple(targets)
+
+
 class Resolved(NamedTuple, Generic[OpT_co]):
     """An operation and what its names meant at one instant.
 
@@ -79,7 +93,8 @@ class Resolved(NamedTuple, Generic[OpT_co]):
     denied is withheld (`Withhold`) instead of refusing the whole. `coordinates` is what
     the resource needs to find it again without looking a name up. `discovery` is the thing whose
     existence is itself confidential (the repository), `missing` the words for its absence. `found`: some
-    targets are the files of a folder, which the caller named and whose files they need not know.
+    targets are the files of a folder, which the caller named and whose files they need not know. `classes` are those of
+    a collection that is answered from; each is decided as the operation's `part`, and the answer confined to what is permitted.
     """
 
     operation: OpT_co
@@ -89,6 +104,7 @@ class Resolved(NamedTuple, Generic[OpT_co]):
     missing: str = ""
     parts: tuple[Target, ...] = ()
     found: bool = False
+    classes: AccessClasses | None = None
 
     @property
     def target(self) -> Target:

@@ -14,14 +14,17 @@ import orjson
 
 from nomoat.core.directory import Directory, FileRule, Person, Repository, Workload
 from nomoat.core.errors import Malformed
+from nomoat.core.inference import Endpoint
 from nomoat.core.names import (
     Classification,
     RepositoryKind,
     RepositoryName,
     parse_endpoint_name,
+    parse_index_name,
     parse_repository_name,
     parse_subject_name,
 )
+from nomoat.core.retrieval import Index
 from nomoat.core.view import View
 from nomoat.resources.directory.caps import describe_cap, parse_cap
 from nomoat.resources.directory.fields import (
@@ -47,6 +50,7 @@ from nomoat.resources.directory.inference import (
 )
 from nomoat.resources.directory.metrics import BUDGET_FIELDS, described_metrics, parse_metrics
 from nomoat.resources.directory.quotas import QUOTA_FIELDS, described_quota, parse_quota, require_counted
+from nomoat.resources.directory.retrieval import INDEX_FIELDS, described_index, parse_index
 from nomoat.resources.directory.views import described_view, parse_views
 
 ThingT = TypeVar("ThingT")
@@ -65,9 +69,10 @@ _FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "upstream": UPSTREAM_FIELDS,
     "endpoint": ENDPOINT_FIELDS,
     "quota": QUOTA_FIELDS,
+    "index": INDEX_FIELDS,
 }
 _REMOVED: Final[Mapping[str, str]] = dict.fromkeys(
-    RepositoryKind, "nobody reaches it; what it holds is kept, and back when it is declared again"
+    (*RepositoryKind, "index"), "nobody reaches it; what it holds is kept, and back when it is declared again"
 )
 _FILE_FIELDS: Final = frozenset({"path", "labels", "classification"})
 
@@ -147,7 +152,8 @@ def merge(base: Directory, declarations: Mapping[str, Sequence[Table]]) -> Direc
     upstreams = _merged("upstream", base.upstreams, declarations, parse_subject_name, parse_upstream)
     endpoints = _merged("endpoint", base.endpoints, declarations, parse_endpoint_name, parse_endpoint)
     quotas = _merged("quota", base.quotas, declarations, _named, parse_quota)
-    named = (people, workloads, repositories, upstreams, endpoints, quotas)
+    indexes = _merged("index", base.indexes, declarations, parse_index_name, parse_index)
+    named = (people, workloads, repositories, upstreams, endpoints, quotas, indexes)
     merged = Directory(base.generation + 1, frozenset(groups), *named)
     _require_consistent(merged)
     return merged
@@ -252,10 +258,13 @@ def _require_consistent(directory: Directory) -> None:
         require_groups(f"{repository.name.kind} {repository.name}", [repository.owner_group])
         if repository.owner_person and repository.owner_person not in directory.people:
             raise Malformed(f"{repository.name} is owned by {repository.owner_person}, who is not declared")
-    for endpoint in directory.endpoints.values():
-        require_groups(f"endpoint {endpoint.name}", [endpoint.owner_group])
-        if endpoint.owner_person and endpoint.owner_person not in directory.people:
-            raise Malformed(f"endpoint {endpoint.name} is owned by {endpoint.owner_person}, who is not declared")
+    owned: list[tuple[str, Endpoint | Index]] = [
+        (f"endpoint {each.name}", each) for each in directory.endpoints.values()
+    ]
+    for what, thing in (*owned, *[(f"index {each.name}", each) for each in directory.indexes.values()]):
+        require_groups(what, [thing.owner_group])
+        if thing.owner_person and thing.owner_person not in directory.people:
+            raise Malformed(f"{what} is owned by {thing.owner_person}, who is not declared")
     require_served(directory)
     require_counted(directory)
 
@@ -300,6 +309,7 @@ def describe(directory: Directory) -> dict[str, list[dict[str, object]]]:
         found[kind.value] = [_described(repository) for repository in sorted(of_kind, key=lambda each: str(each.name))]
     found["upstream"] = [described_upstream(upstream) for _, upstream in sorted(directory.upstreams.items())]
     found["endpoint"] = [described_endpoint(endpoint) for _, endpoint in sorted(directory.endpoints.items())]
+    found["index"] = [described_index(index) for _, index in sorted(directory.indexes.items())]
     found["quota"] = [described_quota(quota) for _, quota in sorted(directory.quotas.items())]
     return found
 

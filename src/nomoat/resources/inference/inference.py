@@ -12,7 +12,7 @@ from typing import Final, final
 import orjson
 
 from nomoat.content import AnswerReader, Inspector, redacted
-from nomoat.core.decision import Withhold
+from nomoat.core.decision import Withhold, withheld_parts
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Misuse, NotFound, NotPermitted, Unavailable
 from nomoat.core.inference import Call, Dialect, Health, Served, Upstream
@@ -40,7 +40,6 @@ from nomoat.resources.inference.registering import Registering
 from nomoat.resources.inference.sources import Sources
 from nomoat.resources.inference.targets import endpoint_target, source_target
 from nomoat.resources.inference.weights import Weights
-from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.stores.contents import StoredContents
 from nomoat.stores.credentials import Credentials

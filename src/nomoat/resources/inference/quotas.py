@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
-from nomoat.core.decision import Withhold
+from nomoat.core.decision import Withhold, withheld_parts
 from nomoat.core.directory import Directory
 from nomoat.core.operation import Operation, ReadOwnQuotas, ReadQuotas, Resolved, Target
 from nomoat.core.permit import Permit
@@ -17,7 +17,6 @@ from nomoat.core.quotas import Limit, Meter, Quota
 from nomoat.resources.identities import target_of
 from nomoat.resources.inference.offers import Offers
 from nomoat.resources.inference.targets import endpoint_target
-from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.stores.quotas import Quotas
 

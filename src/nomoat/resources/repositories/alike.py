@@ -16,7 +16,7 @@ from fnmatch import translate
 from itertools import compress
 from typing import Final, TypeAlias, final
 
-from nomoat.core.decision import Obligation, Withhold
+from nomoat.core.decision import Obligation, withheld_parts
 from nomoat.core.directory import Repository
 from nomoat.core.names import Classification
 from nomoat.core.operation import Target
@@ -59,16 +59,6 @@ def shown(alike: Alike, obligations: Sequence[Obligation]) -> Sequence[str]:
         if len(alike.filters) > FILTERS:
             alike.filters.popitem(last=False)
     return kept
-
-
-def withheld_parts(obligations: Sequence[Obligation]) -> frozenset[int]:
-    """The parts that are to be withheld."""
-    withheld = frozenset[int]()
-    for obligation in obligations:
-        match obligation:
-            case Withhold(parts):
-                withheld |= parts
-    return withheld
 
 
 @final

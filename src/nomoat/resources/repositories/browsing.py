@@ -7,13 +7,12 @@ said, their number neither.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, final
 
-from nomoat.core.decision import Withhold
+from nomoat.core.decision import Withhold, withheld_parts
 from nomoat.core.directory import Directory, Repository
 from nomoat.core.operation import ListRepositories, Resolved, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.identities import target_of
-from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.labels import Version, repository_target
 from nomoat.resources.repositories.resolution import place_in
 from nomoat.stores.catalog import Catalog

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from nomoat.core.decision import Withhold
+from nomoat.core.decision import Withhold, withheld_parts
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Conflict, NotFound, NotPermitted
 from nomoat.core.lifecycle import Stage, Standing
@@ -17,7 +17,6 @@ from nomoat.core.names import RepositoryName, is_commit_id
 from nomoat.core.operation import ApproveVersion, ListVersions, Operation, OpT, Resolved, WithdrawVersion
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
-from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.examining import Judge
 from nomoat.resources.repositories.labels import as_inherited, repository_target, version_of
 from nomoat.resources.repositories.quarantine import Held, Quarantine, quarantine, told

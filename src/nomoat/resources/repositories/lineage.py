@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, final
 from sqlalchemy import Connection
 
 from nomoat.attestation.manifest import Manifest
-from nomoat.core.decision import Withhold
+from nomoat.core.decision import Withhold, withheld_parts
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Conflict, NotFound, NotPermitted
 from nomoat.core.lineage import Label, Load, Lowered, Relative
@@ -20,7 +20,6 @@ from nomoat.core.names import RepositoryName, is_commit_id
 from nomoat.core.operation import LowerLabel, Operation, ReadLineage, ReportLoad, Resolved, Target
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal, PrincipalKind
-from nomoat.resources.repositories.alike import withheld_parts
 from nomoat.resources.repositories.labels import Version, as_inherited, file_target, repository_target, version_of
 from nomoat.resources.repositories.resolution import MISSING, Resolver, existing, place_in
 from nomoat.stores.catalog import Catalog

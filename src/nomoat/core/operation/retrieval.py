@@ -1,0 +1,103 @@
+"""Retrieval: finding passages, being given what was found, and keeping documents in an index."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from nomoat.core.operation.base import Operation
+from nomoat.core.retrieval import MOST_HITS, Document, Filter, PassageId, Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class ListIndexes(Operation):
+    """See the indexes that the caller may search."""
+
+    part: ClassVar[str] = "SearchIndex"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchIndex(Operation):
+    """Find passages of the documents that the caller may read, as if there were no others.
+
+    `digest` is the SHA-256 (hex) of the query. What is found is given out by `ReadPassages`.
+    """
+
+    part: ClassVar[str] = "ReadPassages"
+    discover: ClassVar[str] = "SearchIndex"
+
+    index: str
+    query: str = field(repr=False)
+    digest: str = ""
+    most: int = MOST_HITS
+    ranking: Ranking = Ranking.HYBRID
+    filter: Filter | None = field(default=None, repr=False)
+    at_least: float = 0.0
+
+    @property
+    def requested(self) -> str:
+        return self.index
+
+    @property
+    def asked(self) -> Mapping[str, str]:
+        return {"query": self.digest, "ranking": self.ranking.value, "most": str(self.most)}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPassages(Operation):
+    """Be given passages that were found; `record` is the one that allowed looking for them."""
+
+    discover: ClassVar[str] = "SearchIndex"
+
+    index: str
+    passages: tuple[PassageId, ...]
+    record: int
+
+    @property
+    def requested(self) -> str:
+        return self.index
+
+    @property
+    def asked(self) -> Mapping[str, str]:
+        return {"found_by": str(self.record), "passages": " ".join(str(each) for each in self.passages)}
+
+
+@dataclass(frozen=True, slots=True)
+class WriteDocuments(Operation):
+    """Put documents into an index, in the place of those that have their names."""
+
+    discover: ClassVar[str] = "SearchIndex"
+
+    index: str
+    documents: tuple[Document, ...] = field(repr=False)
+
+    @property
+    def requested(self) -> str:
+        return self.index
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDocuments(Operation):
+    """Take documents out of an index."""
+
+    discover: ClassVar[str] = "SearchIndex"
+
+    index: str
+    names: tuple[str, ...]
+
+    @property
+    def requested(self) -> str:
+        return self.index
+
+
+@dataclass(frozen=True, slots=True)
+class ListDocuments(Operation):
+    """See which versions of which documents are in an index: of those that the caller may write."""
+
+    part: ClassVar[str] = "WriteDocuments"
+    discover: ClassVar[str] = "SearchIndex"
+
+    index: str
+
+    @property
+    def requested(self) -> str:
+        return self.index

@@ -1,0 +1,6 @@
+"""Searching documents, and keeping them in an index."""
+
+from nomoat.protocols.retrieval.documents import DocumentEndpoints
+from nomoat.protocols.retrieval.routes import SearchEndpoint
+
+__all__ = ["DocumentEndpoints", "SearchEndpoint"]

@@ -1,0 +1,22 @@
+"""What is told of indexes and passages, in the words of OpenAI's vector stores."""
+
+from nomoat.core.retrieval import Index, Passage
+
+
+def index_json(index: Index) -> dict[str, object]:
+    """An index. How many documents it has is nobody's to know who may not read them all, so it is told to nobody."""
+    return {"id": index.name, "object": "vector_store", "name": index.name, "created_at": 0, "status": "completed"}
+
+
+def passage_json(passage: Passage) -> dict[str, object]:
+    """A passage that was found: which one of which document, and in which version."""
+    document, version, number = passage.id
+    return {
+        "file_id": document,
+        "filename": document,
+        "score": passage.score,
+        "attributes": dict(passage.attributes),
+        "content": [{"type": "text", "text": passage.text}],
+        "passage": number,
+        "version": version,
+    }

@@ -1,0 +1,159 @@
+"""Keeping documents in an index: JSON ↔ WriteDocuments, RemoveDocuments and ListDocuments, for `nomoat index`."""
+
+from collections.abc import Mapping
+from typing import Final, cast, final
+
+from nomoat.core.errors import Malformed
+from nomoat.core.lineage import Label
+from nomoat.core.names import (
+    Classification,
+    parse_classification,
+    parse_digest,
+    parse_document_name,
+    parse_index_name,
+    parse_subject_name,
+)
+from nomoat.core.operation import ListDocuments, RemoveDocuments, WriteDocuments
+from nomoat.core.principal import Principal
+from nomoat.core.retrieval import Access, Attribute, Document, Index
+from nomoat.guard import Guard
+from nomoat.protocols.http.exchange import Exchange
+from nomoat.protocols.http.fields import require_only, text
+from nomoat.protocols.http.routes import Route
+from nomoat.resources.retrieval import Retrieval
+
+LARGEST: Final = 32 << 20  # bytes of a request
+MOST_DOCUMENTS: Final = 1_000  # in one request
+MOST_PASSAGES: Final = 10_000  # of one document
+LONGEST_PASSAGE: Final = 16_384  # characters
+MOST_READERS: Final = 10_000
+MOST_ATTRIBUTES: Final = 16
+LONGEST_ATTRIBUTE: Final = 512
+READERS: Final = ("person", "workload", "group")
+
+
+@final
+class DocumentEndpoints:
+    """The enforcement point for what is in indexes."""
+
+    def __init__(self, guard: Guard, retrieval: Retrieval) -> None:
+        self._guard = guard
+        self._retrieval = retrieval
+
+    async def _write(self, exchange: Exchange, named: Mapping[str, str]) -> None:
+        name = parse_index_name(named["name"])
+
+        async def parse(_: Principal) -> WriteDocuments:
+            body = await exchange.json(LARGEST)
+            await self._retrieval.open(name)
+            require_only(body, "documents")
+            listed = body.get("documents")
+            if not isinstance(listed, list) or not 0 < len(cast("list[object]", listed)) <= MOST_DOCUMENTS:
+                raise Malformed(f"documents is a list of 1 to {MOST_DOCUMENTS:,}")
+            index = self._retrieval.declared(name)
+            documents = tuple(parse_document(each, index) for each in cast("list[object]", listed))
+            if len({each.name for each in documents}) < len(documents):
+                raise Malformed("a document stands in the list twice")
+            return WriteDocuments(name, documents)
+
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, {"passages": await self._retrieval.write(permit)})
+
+    async def _remove(self, exchange: Exchange, named: Mapping[str, str]) -> None:
+        name = parse_index_name(named["name"])
+
+        async def parse(_: Principal) -> RemoveDocuments:
+            body = await exchange.json(LARGEST)
+            await self._retrieval.open(name)
+            require_only(body, "names")
+            listed = body.get("names")
+            if not isinstance(listed, list) or not all(isinstance(each, str) for each in cast("list[object]", listed)):
+                raise Malformed("names is a list of documents' names")
+            return RemoveDocuments(
+                name, tuple(sorted({parse_document_name(each) for each in cast("list[str]", listed)}))
+            )
+
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            await exchange.answer_json(200, {"removed": await self._retrieval.remove(permit)})
+
+    async def _list(self, exchange: Exchange, named: Mapping[str, str]) -> None:
+        name = parse_index_name(named["name"])
+
+        async def parse(_: Principal) -> ListDocuments:
+            await self._retrieval.open(name)
+            return ListDocuments(name)
+
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            documents = [each._asdict() for each in self._retrieval.list_documents(permit)]
+            await exchange.answer_json(200, {"documents": documents})
+
+    def routes(self) -> list[Route]:
+        """The routes of this protocol."""
+        path = "/v1/indexes/{name}/documents"
+        return [
+            Route("GET", path, "admin", ListDocuments, self._list),
+            Route("PUT", path, "admin", WriteDocuments, self._write),
+            Route("POST", f"{path}/removals", "admin", RemoveDocuments, self._remove),
+        ]
+
+
+def parse_document(said: object, index: Index | None) -> Document:
+    """A document; what it does not say of its confidentiality is the index's. Raises `Malformed`."""
+    if not isinstance(said, dict):
+        raise Malformed("a document is an object")
+    table = cast("dict[str, object]", said)
+    require_only(
+        table, "name", "version", "title", "classification", "labels", "owner", "readers", "attributes", "passages"
+    )
+    usual = Label(index.classification, index.labels) if index else Label(Classification.RESTRICTED)
+    level = text(table, "classification", "")
+    labels = _texts(table.get("labels", []), "labels", 64)
+    return Document(
+        name=parse_document_name(text(table, "name")),
+        version=parse_digest(text(table, "version")),
+        title=text(table, "title", "", longest=512),
+        access=Access(
+            Label(
+                parse_classification(level) if level else usual.classification,
+                usual.labels | frozenset(map(parse_subject_name, labels)),
+            ),
+            _subject(text(table, "owner", "")) if table.get("owner") else "",
+            _readers(table.get("readers")),
+        ),
+        attributes=_attributes(table.get("attributes", {})),
+        passages=tuple(_texts(table.get("passages"), "passages", MOST_PASSAGES, longest=LONGEST_PASSAGE)),
+    )
+
+
+def _readers(said: object) -> frozenset[str] | None:
+    """Who may read it; None for whoever is cleared."""
+    return None if said is None else frozenset(map(_subject, _texts(said, "readers", MOST_READERS)))
+
+
+def _subject(said: str) -> str:
+    kind, colon, name = said.partition(":")
+    if not colon or kind not in READERS:
+        raise Malformed(f"{said!r:.80} is nobody: write person:NAME, workload:NAME or group:NAME")
+    return f"{kind}:{parse_subject_name(name)}"
+
+
+def _attributes(said: object) -> Mapping[str, Attribute]:
+    given = cast("dict[str, object]", said) if isinstance(said, dict) else None
+    if given is None or len(given) > MOST_ATTRIBUTES:
+        raise Malformed(f"attributes is an object of at most {MOST_ATTRIBUTES}")
+    for name, value in given.items():
+        if not isinstance(value, (str, int, float)) or (isinstance(value, str) and len(value) > LONGEST_ATTRIBUTE):
+            raise Malformed(
+                f"the attribute {name!r:.80} is a number, true or false, or a text of at most {LONGEST_ATTRIBUTE}"
+            )
+    return cast("dict[str, Attribute]", given)
+
+
+def _texts(said: object, what: str, most: int, *, longest: int = 512) -> list[str]:
+    listed = cast("list[object]", said) if isinstance(said, list) else None
+    if listed is None or len(listed) > most:
+        raise Malformed(f"{what} is a list of at most {most:,} texts")
+    texts = [each for each in listed if isinstance(each, str) and len(each) <= longest]
+    if len(texts) < len(listed):
+        raise Malformed(f"{what} has something that is no text of at most {longest:,} characters")
+    return texts

@@ -1,0 +1,113 @@
+"""OpenAI's vector stores, searched → ListIndexes, SearchIndex and ReadPassages.
+
+Rules: an index that answers on a grid does so whatever the answer is.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from typing import Final, cast, final
+
+from nomoat.core.errors import Malformed, NoMoatError
+from nomoat.core.names import parse_index_name
+from nomoat.core.operation import ListIndexes, SearchIndex
+from nomoat.core.principal import Principal
+from nomoat.core.retrieval import MOST_HITS, Ranking
+from nomoat.guard import Guard
+from nomoat.protocols.http.exchange import Exchange
+from nomoat.protocols.http.fields import require_only, whole
+from nomoat.protocols.http.routes import Route
+from nomoat.protocols.retrieval.answers import index_json, passage_json
+from nomoat.protocols.retrieval.searching import search, until
+from nomoat.resources.retrieval import Retrieval
+
+USUAL_HITS: Final = 10
+LONGEST_QUERY: Final = 16_384  # characters
+
+
+@final
+class SearchEndpoint:
+    """The enforcement point for searching."""
+
+    def __init__(self, guard: Guard, retrieval: Retrieval) -> None:
+        self._guard = guard
+        self._retrieval = retrieval
+
+    async def _search(self, exchange: Exchange, named: Mapping[str, str]) -> None:
+        begun, name = asyncio.get_running_loop().time(), parse_index_name(named["name"])
+        grid = self._retrieval.grid_ms(name)
+
+        async def parse(_: Principal) -> SearchIndex:
+            body = await exchange.json()
+            await self._retrieval.open(name)
+            return parse_search(name, body)
+
+        try:
+            operation, passages = await search(self._guard, self._retrieval, exchange.presented, parse)
+        except NoMoatError:
+            await until(begun, grid)
+            raise
+        page = {
+            "object": "vector_store.search_results.page",
+            "search_query": [operation.query],
+            "data": [passage_json(each) for each in passages],
+            "has_more": False,
+            "next_page": None,
+        }
+        await until(begun, grid)
+        await exchange.answer_json(200, page)
+
+    async def _list(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        async with self._guard.admit(exchange.presented, ListIndexes()) as permit:
+            listed = [index_json(index) for index in self._retrieval.list_indexes(permit)]
+            ends = {"first_id": listed[0]["id"] if listed else None, "last_id": listed[-1]["id"] if listed else None}
+            await exchange.answer_json(200, {"object": "list", "data": listed, "has_more": False, **ends})
+
+    def routes(self) -> list[Route]:
+        """The routes of this protocol."""
+        return [
+            Route("GET", "/v1/vector_stores", "openai", ListIndexes, self._list),
+            Route("POST", "/v1/vector_stores/{name}/search", "openai", SearchIndex, self._search),
+        ]
+
+
+def parse_search(index: str, body: Mapping[str, object]) -> SearchIndex:
+    """A search in OpenAI's words, with `ranker` `hybrid`, `keyword` or `vector`. Raises `Malformed`."""
+    require_only(body, "query", "filters", "max_num_results", "ranking_options", "rewrite_query")
+    if body.get("rewrite_query"):
+        raise Malformed("a query is not rewritten here: leave rewrite_query out")
+    said = body.get("query")
+    texts = cast("list[object]", said) if isinstance(said, list) else [said]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise Malformed("query is a text, or a list of texts")
+    query = "\n".join(cast("list[str]", texts))
+    if not query.strip() or len(query) > LONGEST_QUERY:
+        raise Malformed(f"query has 1 to {LONGEST_QUERY:,} characters")
+    ranking, at_least = _ranking(body.get("ranking_options"))
+    filters = body.get("filters")
+    if filters is not None and not isinstance(filters, dict):
+        raise Malformed("filters is one comparison, or an `and` or `or` of some")
+    return SearchIndex(
+        index=index,
+        query=query,
+        digest=hashlib.sha256(query.encode()).hexdigest(),
+        most=whole(body, "max_num_results", USUAL_HITS, least=1, most=MOST_HITS),
+        ranking=ranking,
+        filter=cast("Mapping[str, object] | None", filters),
+        at_least=at_least,
+    )
+
+
+def _ranking(options: object) -> tuple[Ranking, float]:
+    if options is None:
+        return Ranking.HYBRID, 0.0
+    if not isinstance(options, dict):
+        raise Malformed("ranking_options is an object")
+    given = cast("dict[str, object]", options)
+    require_only(given, "ranker", "score_threshold")
+    ranker, least = given.get("ranker", "auto"), given.get("score_threshold", 0.0)
+    if not isinstance(least, (int, float)) or isinstance(least, bool):
+        raise Malformed("score_threshold is a number")
+    if not isinstance(ranker, str) or (ranker != "auto" and ranker not in set(Ranking)):
+        raise Malformed(f"ranker is auto, {', '.join(Ranking)}")
+    return Ranking.HYBRID if ranker == "auto" else Ranking(ranker), float(least)

@@ -1,0 +1,51 @@
+"""One search, as every face of retrieval makes it: find, then be given what was found.
+
+Rules: what was found leaves by a permit of its own, for each document as it is then. Where one of them has changed meanwhile,
+all is looked for again, so that an answer is one of a single instant.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from nomoat.core.connection import Presented, Verified
+from nomoat.core.errors import Conflict, NotFound, NotPermitted, Unavailable
+from nomoat.core.operation import ReadPassages, SearchIndex
+from nomoat.core.principal import Principal
+from nomoat.core.retrieval import Passage
+from nomoat.guard import Guard
+from nomoat.resources.retrieval import Retrieval
+
+ATTEMPTS: Final = 4  # how often what was found may change before it is read
+
+
+async def search(
+    guard: Guard, retrieval: Retrieval, presented: Presented, asked: Callable[[Principal], Awaitable[SearchIndex]]
+) -> tuple[SearchIndex, Sequence[Passage]]:
+    """Find passages and be given them.
+
+    Raises `Refused` as the guard does, `Unavailable` when too much changed meanwhile.
+    """
+    operation: SearchIndex | None = None
+    for _ in range(ATTEMPTS):
+        async with guard.admit(presented, asked if operation is None else operation) as permit:
+            found = await retrieval.search(permit)
+        operation = found.operation
+        if not found.ids:
+            return operation, ()
+        connection, _, protocol, method, told = presented
+        reader = Presented(connection, Verified(permit.principal), protocol, method, told)
+        try:
+            async with guard.admit(reader, ReadPassages(operation.index, found.ids, found.record)) as reading:
+                return operation, await retrieval.read(reading, found)
+        except (Conflict, NotFound, NotPermitted):
+            continue
+    raise Unavailable("index", "too much changed while it was searched; try again")
+
+
+async def until(begun: float, grid_ms: int) -> None:
+    """Wait for the next instant of a grid that begins with a request, at `begun` (seconds of the loop's clock)."""
+    if grid_ms:
+        spent, step = asyncio.get_running_loop().time() - begun, grid_ms / 1000
+        await asyncio.sleep(math.ceil(spent / step) * step - spent)

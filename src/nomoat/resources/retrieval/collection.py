@@ -1,0 +1,132 @@
+"""An index that is open: its documents in memory, grouped into the access classes of the policies in force.
+
+Rules: what is searched is a snapshot, with the table of its classes; both are of one instant. INVARIANT (as stored): the event
+loop changes a collection only after the state has the change. INVARIANT (as decided): documents share a class only if policies
+in force cannot tell them apart, whoever asks.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Final, NamedTuple, cast, final
+
+from nomoat.core.operation import AccessClasses, Target
+from nomoat.core.principal import Principal
+from nomoat.core.retrieval import Access, Index
+from nomoat.policy.classes import Footprint, class_of
+from nomoat.resources.retrieval.targets import document_target, subjects_of
+from nomoat.stores.documents import Kept
+
+if TYPE_CHECKING:
+    from nomoat.retrieval import Scope, Snapshot
+
+Pair = tuple[bool, bool]
+"""Whether a document is the caller's own, and whether it is shared with them."""
+
+_EITHER: Final = (False, True)
+
+
+class Known(NamedTuple):
+    """What is known of a document without its passages."""
+
+    version: str
+    access: Access
+    title: str
+
+
+class Row(NamedTuple):
+    """A class of a table: which one of the snapshot's, and for which callers."""
+
+    number: int
+    pair: Pair
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """The classes of a snapshot, as the guard decides them; `rows` says what each stands for."""
+
+    classes: AccessClasses
+    rows: tuple[Row, ...]
+
+    def scope(self, who: Principal, permitted: Iterable[int]) -> "Scope":
+        """What a caller may read, who is permitted these classes."""
+        from nomoat.retrieval import Scope  # noqa: PLC0415 - with numpy, for whom there is an index
+
+        pairs: dict[int, set[Pair]] = {}
+        for number in permitted:
+            row = self.rows[number]
+            pairs.setdefault(row.number, set()).add(row.pair)
+        return Scope(who.subject, subjects_of(who), {number: frozenset(each) for number, each in pairs.items()})
+
+
+@final
+class Collection:
+    """One index. Owned by the event loop; its snapshots may be searched in any thread."""
+
+    def __init__(self, index: Index, dimensions: int) -> None:
+        from nomoat.retrieval import Index as Engine  # noqa: PLC0415 - as above
+
+        self.index = index
+        self.documents: dict[str, Known] = {}
+        self.generation = 0
+        self._engine = Engine(dimensions)
+        self._read: Footprint | None = None
+        self._table: tuple[object, Table] | None = None
+
+    def put(self, kept: Sequence[Kept], removed: Sequence[str] = ()) -> None:
+        """Take in documents in the place of those with their names, and let go of others."""
+        from nomoat.retrieval import Entry, Passage, vectors_of  # noqa: PLC0415 - as above
+
+        entries: list[Entry] = []
+        for document, _, vectors in kept:
+            rows = vectors_of(vectors, len(document.passages))
+            entries.append(
+                Entry(
+                    name=document.name,
+                    version=document.version,
+                    access=self._class(document.name, document.access),
+                    owner=document.access.owner,
+                    readers=document.access.readers or frozenset(),
+                    attributes=document.attributes,
+                    passages=[Passage(text, row) for text, row in zip(document.passages, rows, strict=True)],
+                )
+            )
+        self._engine.remove([name for name in removed if name in self.documents])
+        self._engine.put(entries)
+        for name in removed:
+            self.documents.pop(name, None)
+        self.documents |= {
+            document.name: Known(document.version, document.access, document.title) for document, _, _ in kept
+        }
+        self.generation += 1
+
+    def at(self, read: Footprint) -> "tuple[Snapshot, Table]":
+        """The newest snapshot, with the classes of policies that have this footprint."""
+        if read != self._read:
+            self._read = read
+            self._engine.rekey(lambda name: self._class(name, self.documents[name].access))
+        snapshot = self._engine.snapshot
+        classes = cast("tuple[Target, ...]", snapshot.classes)  # as `_class` made them
+        sorts = (classes, snapshot.variants)
+        if self._table is None or self._table[0] != sorts:
+            self._table = sorts, _table(classes, snapshot.variants)
+        return snapshot, self._table[1]
+
+    def _class(self, name: str, access: Access) -> Target:
+        target = document_target(self.index, name, "", access)
+        return target if self._read is None else class_of(target, self._read)
+
+
+def _table(classes: Sequence[Target], variants: Sequence[frozenset[Pair]]) -> Table:
+    """The classes, once for each way in which a caller may stand to a document of theirs."""
+    rows: list[Row] = []
+    targets: list[Target] = []
+    for number, (target, occurring) in enumerate(zip(classes, variants, strict=True)):
+        owned = _EITHER if any(has_owner for has_owner, _ in occurring) else (False,)
+        shared = _EITHER if any(has_list for _, has_list in occurring) else (False,)
+        for pair in product(owned, shared):
+            facts: Mapping[str, str | int | bool] = {**dict(target.facts), "owned": pair[0], "shared": pair[1]}
+            rows.append(Row(number, pair))
+            targets.append(target._replace(facts=tuple(facts.items())))
+    return Table(AccessClasses(targets), tuple(rows))

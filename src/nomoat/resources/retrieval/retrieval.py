@@ -1,0 +1,339 @@
+"""Searching documents: what a caller may not read does not exist for them, in no result, order, score or count.
+
+Rules: which classes of documents a caller may read is decided before anything is looked for, and only those are looked in.
+What was found is decided again, document by document, before its text is given out; the session of whoever reads it carries
+its label from then on. Documents are in force, for everybody, once they are stored and before who wrote them is answered.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, final
+
+from nomoat.core.decision import Confine, Withhold, withheld_parts
+from nomoat.core.directory import Directory
+from nomoat.core.errors import Conflict, NotFound, Unavailable
+from nomoat.core.lineage import Label
+from nomoat.core.operation import (
+    ListDocuments,
+    ListIndexes,
+    Operation,
+    ReadPassages,
+    RemoveDocuments,
+    Resolved,
+    SearchIndex,
+    WriteDocuments,
+)
+from nomoat.core.permit import Permit
+from nomoat.core.principal import Principal
+from nomoat.core.retrieval import Index, Passage, PassageId, Ranking
+from nomoat.policy.classes import footprint
+from nomoat.policy.snapshot import PolicySnapshot
+from nomoat.resources.identities import target_of
+from nomoat.resources.repositories.resolution import Resolver, place_in
+from nomoat.resources.retrieval.collection import Collection, Table
+from nomoat.resources.retrieval.embedding import Embedder, Embedders
+from nomoat.resources.retrieval.targets import document_for, index_target
+from nomoat.stores.documents import Kept, StoredDocuments
+from nomoat.stores.session_labels import SessionLabels
+
+if TYPE_CHECKING:
+    from nomoat.retrieval import Snapshot
+
+UNKNOWN: Final = "there is no such index"
+CHANGED: Final = "what was found has changed since; search again"
+
+
+class SearchPlace(NamedTuple):
+    """What is searched: documents of one instant, and the table of their classes."""
+
+    collection: Collection
+    snapshot: "Snapshot"
+    table: Table
+
+
+class Found(NamedTuple):
+    """What a search found, for `read` to give out. `record` is the one that allowed it."""
+
+    operation: SearchIndex
+    passages: tuple[Passage, ...]
+    record: int
+
+    @property
+    def ids(self) -> tuple[PassageId, ...]:
+        """Which passages those are."""
+        return tuple([each.id for each in self.passages])
+
+
+class Listed(NamedTuple):
+    """A document in an index, without what it says."""
+
+    name: str
+    version: str
+    title: str
+
+
+@final
+class Retrieval:
+    """The indexes of a gateway. `policies` returns those in force."""
+
+    def __init__(
+        self,
+        directory: Callable[[], Directory],
+        policies: Callable[[], PolicySnapshot],
+        store: StoredDocuments,
+        embedders: Embedders,
+        sessions: SessionLabels,
+        clock: Callable[[], float],
+    ) -> None:
+        self._directory = directory
+        self._policies = policies
+        self._store = store
+        self._embedders = embedders
+        self._sessions = sessions
+        self._clock = clock
+        self._open: dict[str, Collection] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    @property
+    def generation(self) -> int:
+        """Moves with every change of a document."""
+        return sum(collection.generation for collection in self._open.values())
+
+    @property
+    def resolvers(self) -> Mapping[type[Operation], Resolver]:
+        """The resolver of each operation."""
+        return {
+            ListIndexes: self.resolve_list,
+            SearchIndex: self.resolve_search,
+            ReadPassages: self.resolve_read,
+            WriteDocuments: self.resolve_write,
+            RemoveDocuments: self.resolve_remove,
+            ListDocuments: self.resolve_documents,
+        }
+
+    def declared(self, name: str) -> Index | None:
+        """An index as it is declared; for who parses a request, which is told to nobody."""
+        return self._directory().indexes.get(name)
+
+    def grid_ms(self, name: str) -> int:
+        """On which grid an index answers, 0 for none."""
+        index = self.declared(name)
+        return index.grid_ms if index else 0
+
+    async def open(self, name: str) -> None:
+        """Have an index in memory, if there is one of this name; the resolvers wait for nothing. Raises `Unavailable`."""
+        index = self._directory().indexes.get(name)
+        if index is None:
+            return
+        opened = self._open.get(name)
+        if opened is not None and opened.index == index:
+            return
+        async with self._lock(name):
+            opened = self._open.get(name)
+            if opened is None or opened.index != index:
+                self._open[name] = await self._load(index)
+
+    async def _load(self, index: Index) -> Collection:
+        embedder = self._embedders(index)
+        collection = Collection(index, embedder.dimensions if embedder else 0)
+        kept = await asyncio.to_thread(self._store.all, index.name)
+        stale = [each for each in kept if each.embedder != _identity(embedder)]
+        anew = dict(zip([each.document.name for each in stale], await _embedded(embedder, stale), strict=True))
+        collection.put([anew.get(each.document.name, each) for each in kept])
+        return collection
+
+    # -- Resolving -----------------------------------------------------------------------------------
+
+    def resolve_list(self, who: Principal, operation: ListIndexes) -> Resolved[ListIndexes]:
+        """Resolve to the caller, who asks for itself; the parts are the indexes."""
+        indexes = tuple(index for _, index in sorted(self._directory().indexes.items()))
+        return Resolved(operation, (target_of(who),), {"place": indexes}, parts=tuple(map(index_target, indexes)))
+
+    def resolve_search(self, who: Principal, operation: SearchIndex) -> Resolved[SearchIndex]:
+        """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
+        del who
+        collection = self._find(operation.index)
+        place = self._place(collection)
+        target = index_target(collection.index)
+        return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=place.table.classes)
+
+    def resolve_read(self, who: Principal, operation: ReadPassages) -> Resolved[ReadPassages]:
+        """Resolve passages to their documents now. Raises `NotFound`, `Conflict` where one has changed since, `Unavailable`."""
+        collection = self._find(operation.index)
+        versions: dict[str, str] = {each.document: each.version for each in operation.passages}
+        known = {name: collection.documents.get(name) for name in versions}
+        if any(found is None or found.version != versions[name] for name, found in known.items()):
+            raise Conflict(CHANGED)
+        targets = tuple(
+            document_for(collection.index, name, found.version, found.access, who)
+            for name, found in known.items()
+            if found is not None
+        )
+        label = Label.of(found.access.label for found in known.values() if found is not None)
+        return Resolved(operation, targets, {"place": label}, index_target(collection.index), UNKNOWN)
+
+    def resolve_write(self, who: Principal, operation: WriteDocuments) -> Resolved[WriteDocuments]:
+        """Resolve to the index, each document as it would be, and as it is. Raises `NotFound`, `Unavailable`."""
+        collection = self._find(operation.index)
+        index, target = collection.index, index_target(collection.index)
+        targets = [document_for(index, each.name, each.version, each.access, who) for each in operation.documents]
+        targets += [
+            document_for(index, each.name, known.version, known.access, who)
+            for each in operation.documents
+            if (known := collection.documents.get(each.name)) is not None
+        ]
+        return Resolved(operation, (target, *targets), {"place": collection}, target, UNKNOWN)
+
+    def resolve_remove(self, who: Principal, operation: RemoveDocuments) -> Resolved[RemoveDocuments]:
+        """Resolve to the index, and each document that is there. Raises `NotFound`, `Unavailable`."""
+        collection = self._find(operation.index)
+        target = index_target(collection.index)
+        targets = [
+            document_for(collection.index, name, known.version, known.access, who)
+            for name in operation.names
+            if (known := collection.documents.get(name)) is not None
+        ]
+        return Resolved(operation, (target, *targets), {"place": collection}, target, UNKNOWN)
+
+    def resolve_documents(self, who: Principal, operation: ListDocuments) -> Resolved[ListDocuments]:
+        """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
+        del who
+        collection = self._find(operation.index)
+        place = self._place(collection)
+        target = index_target(collection.index)
+        return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=place.table.classes)
+
+    def _find(self, name: str) -> Collection:
+        index = self._directory().indexes.get(name)
+        if index is None:
+            raise NotFound(UNKNOWN, kind="index")
+        collection = self._open.get(name)
+        if collection is None or collection.index != index:
+            raise Unavailable("index", "it is being opened; try again")
+        return collection
+
+    def _place(self, collection: Collection) -> SearchPlace:
+        """The documents by what policies read of them, for reading and for writing: one order serves both."""
+        policies = self._policies()
+        read = [footprint(policies, action, "Document") for action in (SearchIndex.part, ListDocuments.part)]
+        return SearchPlace(collection, *collection.at(read[0].join(read[1])))
+
+    # -- Serving -------------------------------------------------------------------------------------
+
+    def list_indexes(self, permit: Permit[ListIndexes]) -> list[Index]:
+        """The indexes that the caller may search."""
+        resolved = permit.claim(ListIndexes, Withhold)
+        withheld = withheld_parts(permit.allow.obligations)
+        indexes = place_in(resolved, tuple)
+        found = [index for number, index in enumerate(indexes) if number not in withheld]
+        permit.note(shown=str(len(found)))
+        return found
+
+    async def search(self, permit: Permit[SearchIndex]) -> Found:
+        """Find passages in what the caller may read. Raises `Malformed` for a filter that is none, `Unavailable`."""
+        from nomoat.retrieval import Query  # noqa: PLC0415 - with numpy, for whom there is an index
+
+        resolved = permit.claim(SearchIndex, Confine)
+        operation, place = resolved.operation, place_in(resolved, SearchPlace)
+        embedder = self._embedders(place.collection.index)
+        vector: bytes | None = None
+        if operation.ranking is not Ranking.KEYWORD and embedder is not None:
+            vector = await embedder.embed([operation.query])
+        query = Query(
+            operation.query, vector, operation.most, operation.ranking.value, operation.filter, operation.at_least
+        )
+        scope = place.table.scope(permit.principal, _permitted(permit))
+        hits = await asyncio.to_thread(place.snapshot.search, query, scope)
+        permit.check()
+        permit.note(found=str(len(hits)))
+        passages = tuple(
+            Passage(PassageId(hit.name, hit.version, hit.number), hit.text, hit.score, hit.attributes) for hit in hits
+        )
+        return Found(operation, passages, permit.receipt.index)
+
+    async def read(self, permit: Permit[ReadPassages], found: Found) -> Sequence[Passage]:
+        """Give out what was found; the caller's session carries its label from now on.
+
+        Raises `Conflict` when the permit is for other passages, `Unavailable` when the label cannot be stored.
+        """
+        resolved = permit.claim(ReadPassages)
+        if resolved.operation.passages != found.ids:
+            raise Conflict(CHANGED)
+        await self._sessions.join(permit.principal.session, place_in(resolved, Label), self._clock())
+        permit.note(bytes=sum(len(each.text) for each in found.passages), passages=str(len(found.passages)))
+        return found.passages
+
+    async def write(self, permit: Permit[WriteDocuments]) -> int:
+        """Put documents into an index, in force before this returns; return how many passages they have. Raises `Unavailable`."""
+        resolved = permit.claim(WriteDocuments)
+        collection, documents = place_in(resolved, Collection), resolved.operation.documents
+        kept = await _embedded(self._embedders(collection.index), [Kept(each) for each in documents])
+        await self._change(permit, collection, kept, ())
+        passages = sum(len(each.passages) for each in documents)
+        permit.note(documents=str(len(documents)), passages=str(passages))
+        return passages
+
+    async def remove(self, permit: Permit[RemoveDocuments]) -> int:
+        """Take documents out of an index; return how many there were. Raises `Unavailable`."""
+        resolved = permit.claim(RemoveDocuments)
+        collection = place_in(resolved, Collection)
+        names = [name for name in resolved.operation.names if name in collection.documents]
+        await self._change(permit, collection, (), names)
+        permit.note(documents=str(len(names)))
+        return len(names)
+
+    def list_documents(self, permit: Permit[ListDocuments]) -> list[Listed]:
+        """The documents of an index that the caller may write, by name."""
+        resolved = permit.claim(ListDocuments, Confine)
+        place = place_in(resolved, SearchPlace)
+        names = place.snapshot.names(place.table.scope(permit.principal, _permitted(permit)))
+        documents = place.collection.documents
+        return [Listed(name, documents[name].version, documents[name].title) for name in sorted(names)]
+
+    async def _change(
+        self,
+        permit: Permit[WriteDocuments] | Permit[RemoveDocuments],
+        collection: Collection,
+        kept: Sequence[Kept],
+        removed: Sequence[str],
+    ) -> None:
+        name = collection.index.name
+
+        def then() -> None:
+            for opened in {collection, self._open.get(name, collection)}:
+                opened.put(kept, removed)
+
+        async def change() -> None:
+            async with self._lock(name):  # an index that is being opened reads the state before this, or after
+                await self._store.change(name, kept, removed, permit.check, then)
+
+        changing = asyncio.get_running_loop().create_task(change())
+        await asyncio.shield(changing)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+
+def _permitted(permit: Permit[SearchIndex] | Permit[ListDocuments]) -> frozenset[int]:
+    return frozenset(
+        number for each in permit.allow.obligations if isinstance(each, Confine) for number in each.classes
+    )
+
+
+def _identity(embedder: Embedder | None) -> str:
+    return "" if embedder is None else embedder.identity
+
+
+async def _embedded(embedder: Embedder | None, kept: Sequence[Kept]) -> list[Kept]:
+    """Documents with the vectors of an embedder; of none, without any."""
+    if embedder is None:
+        return [each._replace(embedder="", vectors=b"") for each in kept]
+    texts = [text for each in kept for text in each.document.passages]
+    vectors = await embedder.embed(texts) if texts else b""
+    size, at = embedder.dimensions * 4, 0
+    made: list[Kept] = []
+    for each in kept:
+        end = at + size * len(each.document.passages)
+        made.append(each._replace(embedder=embedder.identity, vectors=vectors[at:end]))
+        at = end
+    return made
