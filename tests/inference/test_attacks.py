@@ -35,16 +35,16 @@ def untouched(floor: Floor) -> Iterator[None]:
     assert len(floor.upstream.asked) == before, "nothing of it was sent on"
 
 
+def test_a_header_that_says_nothing_else_is_passed_on(floor: Floor) -> None:
+    assert ask(floor, asking("acme/public"), **{"OpenAI-Beta": "assistants=v2"})[0] == 200
+    assert floor.upstream.asked[-1][1]["openai-beta"] == "assistants=v2"
+
+
 @pytest.mark.usefixtures("untouched")
 def test_attack_a_secret_leaves_in_a_header_that_is_passed_on(floor: Floor) -> None:
     status, said = ask(floor, asking("acme/public"), **{"OpenAI-Beta": f"assistants=v2, {KEY}"})
     assert (status, "secret:aws-access-key" in said["error"]["message"]) == (403, True), said
     assert floor.live.records("what InvokeModel", limit=1)[-1]["asked"]["found"] == "secret:aws-access-key"
-
-
-def test_a_header_that_says_nothing_else_is_passed_on(floor: Floor) -> None:
-    assert ask(floor, asking("acme/public"), **{"OpenAI-Beta": "assistants=v2"})[0] == 200
-    assert floor.upstream.asked[-1][1]["openai-beta"] == "assistants=v2"
 
 
 def test_attack_a_server_tells_a_secret_in_a_header_of_its_answer(floor: Floor) -> None:

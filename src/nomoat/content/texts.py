@@ -77,7 +77,9 @@ def _copied(copies: dict[Path, dict[object, object]], path: Path) -> dict[object
     if made is None:
         holder = _copied(copies, path[:-1])
         value = holder[path[-1]]
-        copy = dict(cast("dict[object, object]", value)) if isinstance(value, dict) else list(cast("list[object]", value))
+        copy = (
+            dict(cast("dict[object, object]", value)) if isinstance(value, dict) else list(cast("list[object]", value))
+        )
         made = copies[path] = cast("dict[object, object]", copy)  # a list is indexed the same way
         holder[path[-1]] = made
     return made
