@@ -7,11 +7,12 @@ written into the prompt for the upstream is the model's name there; the rest is 
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, final
+from typing import Final, cast, final
 
 import orjson
 
 from nomoat.content import AnswerReader, Inspector, redacted
+from nomoat.core.content import Content
 from nomoat.core.decision import Withhold
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Misuse, NotFound, NotPermitted, Unavailable
@@ -51,7 +52,11 @@ from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
 UNKNOWN: Final = "there is no such model"
 WITHOUT_TEXT: Final = frozenset({Call.EMBEDDING, Call.COUNT})
 BUSY: Final = frozenset({429, 503})  # nothing was made of the prompt: another server may be asked
-KEPT_THERE: Final = ("previous_response_id", "conversation", "background")
+KEPT_THERE: Final = {
+    Call.RESPONSE: ("previous_response_id", "conversation", "background", "prompt"),
+    Call.MESSAGE: ("container",),
+}
+REFERENCE: Final = "item_reference"  # the type of an input of Responses that stands for one; it may be left out
 NOT_OURS: Final = frozenset({401, 403, 407})
 """What an upstream answers to a credential of the gateway's, which is none of the client's business."""
 
@@ -118,6 +123,10 @@ class Inference:
         Also if it is refused: who sent it has it. Raises `Unavailable` when that cannot be stored.
         """
         content = await self._inspector.look(who.session, operation.body)
+        if operation.headers:  # what stands there cannot be redacted: it is looked at as keys are
+            passed = {"headers": [{value: None} for _, value in operation.headers]}
+            beside = await self._inspector.look(who.session, passed)
+            content = Content(content.findings | beside.findings, content.hits) if beside.findings else content
         if not content.findings:
             return operation
         await self._sessions.join(who.session, content.lasting, self._clock())
@@ -327,9 +336,16 @@ def _needs_kept(operation: InvokeModel) -> str:
 
     What it stands for was decided on for nobody, and may be another caller's: the gateway's credential is one for all.
     """
-    if operation.call is not Call.RESPONSE:
-        return ""
-    return next((name for name in KEPT_THERE if operation.body.get(name)), "")
+    body = operation.body
+    named = next((name for name in KEPT_THERE.get(operation.call, ()) if body.get(name)), "")
+    return named or (REFERENCE if operation.call is Call.RESPONSE and _refers(body.get("input")) else "")
+
+
+def _refers(given: object) -> bool:
+    """Whether an input has an item that is nothing but the name of one."""
+    items = cast("list[object]", given) if isinstance(given, list) else []
+    objects = [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
+    return any(item.get("type") == REFERENCE or item.keys() <= {"id", "type"} for item in objects)
 
 
 def _is_held_whole(label: Label) -> bool:
