@@ -60,7 +60,9 @@ def _explain(told: Answer) -> None:
     rows = [("record", f"{told.get('record')}  {told.get('at')}"), ("asked", asked)]
     rows.append(("decision", f"{told.get('decision')}" + _by(told)))
     if rejected := cast("Answer", told.get("rejected") or {}):
-        rows += [("refused then", str(rejected.get("why"))), ("rule", str(rejected.get("rule")))]
+        rows.append(("refused then", str(rejected.get("why"))))
+        if rule := rejected.get("rule"):
+            rows.append(("rule", str(rule)))
     if problem := told.get("unexplained"):
         rows.append(("unexplained", str(problem)))
     if "snapshot" in told:

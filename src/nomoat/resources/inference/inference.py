@@ -47,7 +47,7 @@ from nomoat.stores.contents import StoredContents
 from nomoat.stores.credentials import Credentials
 from nomoat.stores.quotas import Quotas
 from nomoat.stores.session_labels import SessionLabels
-from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
+from nomoat.stores.upstreams import REJECTED, Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
 WITHOUT_TEXT: Final = frozenset({Call.EMBEDDING, Call.COUNT})
@@ -57,8 +57,6 @@ KEPT_THERE: Final = {
     Call.MESSAGE: ("container",),
 }
 REFERENCE: Final = "item_reference"  # the type of an input of Responses that stands for one; it may be left out
-NOT_OURS: Final = frozenset({401, 403, 407})
-"""What an upstream answers to a credential of the gateway's, which is none of the client's business."""
 
 
 @final
@@ -213,11 +211,15 @@ class Inference:
             if account is not None:
                 account.lose(failure)
             raise
-        if upstream.status in NOT_OURS:
+        if upstream.status in REJECTED:
             upstream.end()
             if account is not None:
                 account.refuse()
-            raise Unavailable("upstream", "it does not take the gateway's own credential")
+            name = served.upstream
+            raise Unavailable(
+                "upstream",
+                f"{name} does not take the gateway's own credential; who administers gives it one: nomoat upstream credential {name}",
+            )
         memorised = place.memorised
         try:
             reader = self._reader(operation, permit.principal.session, memorised)
@@ -378,7 +380,12 @@ def _why(operation: InvokeModel, place: EndpointPlace) -> str:
     """What a refusal says of why no server may have a prompt, as far as that is the caller's to know."""
     if stages := {each.weights.stage for each in place.served if each.weights} - {Stage.APPROVED}:
         return f": the version of its weights that is loaded is {', '.join(sorted(stages))}"
-    has = f", as it has {told}: take that out" if (told := operation.content.told) else ""
+    # Whoever may not have a source is refused before; which one it is, the record says.
+    found = [
+        *filter(None, [operation.content.told]),
+        *(["registered source code"] if operation.content.sources else []),
+    ]
+    has = f", as it has {' and '.join(found)}: take that out" if found else ""
     carried = operation.carried or NOTHING
     if place.memorised.join(operation.content.label).covers(carried):
         return has
