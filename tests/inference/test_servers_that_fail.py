@@ -147,7 +147,7 @@ def test_a_server_that_rejects_the_gateway_s_credential_says_so_to_who_can_mend_
     floor: Floor, gpt: openai.OpenAI
 ) -> None:
     with pytest.raises(
-        openai.InternalServerError, match="rejecter does not take .*: nomoat upstream credential rejecter"
+        openai.InternalServerError, match=r"rejecter does not take .*: nomoat upstream credential rejecter"
     ):
         ask(gpt, "failing/rejected")
     said = Caller(floor.live.root / "home").nomoat("status", "--profile", floor.profile(ADMIN).name)

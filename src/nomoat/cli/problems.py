@@ -17,7 +17,6 @@ from nomoat.cli.output import say
 from nomoat.client.errors import BadProfile, LogContradicted, NoGateway, NotLoggedIn, Untrusted, Unwritable
 from nomoat.core.errors import Corrupt, NoMoatError, NotFound, NotPermitted, Refused, Unavailable
 
-
 PLACES: Final[Mapping[str, str]] = {
     "repository": "see that it is spelt right and declared, and yours to know; of a dataset some commands want --dataset",
     "revision": "nomoat versions NAME tells which versions there are",
