@@ -39,8 +39,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, weights: Weights, model: str, credential: str, told: Path | None) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, weights: Weights, model: str, credential: str, told: Path | None, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.weights, self.model, self.credential, self.told = weights, model, credential, told
 
 
@@ -184,11 +184,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", required=True)
     parser.add_argument("--told", type=Path)
+    parser.add_argument("--port", type=int, default=0, help="where to listen [default: any that is free]")
     arguments = parser.parse_args()
     credential = sys.stdin.readline().strip()
     if not credential:
         raise SystemExit("its standard input says which credential it wants")
-    server = Server(load(arguments.folder), arguments.model, credential, arguments.told)
+    server = Server(load(arguments.folder), arguments.model, credential, arguments.told, arguments.port)
     print(json.dumps({"url": f"http://127.0.0.1:{server.server_port}/v1"}), flush=True)
     server.serve_forever()
 

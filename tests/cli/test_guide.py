@@ -47,7 +47,7 @@ class Terminal:
 
     def run(self, line: str) -> None:
         line = line.split("  #", maxsplit=1)[0].strip()
-        line = line.replace("https://localhost:8443", f"https://localhost:{self.port}").replace("CODE", self.code)
+        line = line.replace("https://127.0.0.1:8443", f"https://localhost:{self.port}").replace("CODE", self.code)
         line = line.replace("audit show NUMBER", "audit show 5")
         if line.startswith("nomoat recover"):
             self.close()

@@ -267,6 +267,8 @@ def test_a_session_that_ended_is_told_and_a_new_log_in_goes_on(live: Live, admin
         answer = running.get()
         assert answer.status_code == 403
         assert "nomoat login" in answer.json()["error"]
+        asked = running.post("/v1/chat/completions", b"{}")
+        assert "nomoat login" in asked.json()["error"]["message"], "where clients of models have it"
         assert person.nomoat("login").code == 0
         until(lambda: running.get().status_code == 200)
         assert running.get().json()["session"] != session

@@ -96,7 +96,7 @@ def test_the_commands_of_the_guide_run(
     (tmp_path / "ask.py").write_text(ASK.replace("acme/chat", "acme/coder").replace("say hello", prompt))
     (tmp_path / "key.txt").write_text(f"{KEY}\n")
     python, hf = [sys.executable], [sys.executable, "-m", "huggingface_hub.cli.hf"]
-    meant = {"COMMIT": [commit], "python": python, "hf": hf}
+    meant = {"8000": ["0"], "COMMIT": [commit], "python": python, "hf": hf}
     commands: list[tuple[str, list[str]]] = []
     for line in COMMANDS:
         profile, words = "", shlex.split(line.partition(" < ")[0])

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nomoat.content import AnswerReader, Inspector
+from nomoat.content.answers import MOST_PASSAGES
+from nomoat.content.events import MOST_MARKS
 from nomoat.content.settling import LONGEST_GROUPS, settled
 from nomoat.core.content import Finding
 from nomoat.core.errors import Unavailable
@@ -224,3 +226,41 @@ def test_a_long_answer_is_not_kept() -> None:
     parts = [content(f"{draw.random()} and ") for _ in range(20_000)]
     assert b"".join(out_of(there, parts)) == b"".join(parts)
     assert sum(len(passage.text) for passage in there._passages.values()) < 10_000
+
+
+def test_attack_an_answer_that_can_be_read_in_two_ways_is_none() -> None:
+    there = reader(streamed=False)
+    with pytest.raises(Unavailable, match="none of its protocol"):
+        asyncio.run(there.feed(b'{"content": "%s", "content": "x"}' % CANARY.encode(), over=True))
+    with pytest.raises(Unavailable):
+        there.take()
+
+
+def test_attack_what_may_be_released_takes_along_what_can_be_read_in_two_ways() -> None:
+    there = reader("sesame")
+    twofold = b'data: {"a": "sesame", "delta": {"text": "what nobody looked at", "text": "x"}}\n\n'
+    asyncio.run(there.feed(twofold, over=False))
+    assert there.found == {FOUND}
+    there.permit(there.found, whole=False)
+    with pytest.raises(Unavailable, match="none of its protocol"):
+        there.take()
+
+
+def test_attack_a_stream_of_ever_new_places_takes_bounded_memory() -> None:
+    there = reader()
+
+    async def run() -> None:
+        for number in range(MOST_PASSAGES + 2):
+            await there.feed(said({"index": number, "delta": {"text": "a "}}), over=False)
+            there.take()
+
+    with pytest.raises(Unavailable, match="texts at a time"):
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_attack_an_answer_of_values_that_say_nothing_is_not_parsed(streamed: bool) -> None:
+    there = reader(streamed=streamed)
+    empty = b'data: {"a": [' + b"{}," * MOST_MARKS + b"{}]}\n\n"
+    with pytest.raises(Unavailable, match="none of its protocol"):
+        asyncio.run(there.feed(empty if streamed else empty[6:], over=True))

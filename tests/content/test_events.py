@@ -58,3 +58,25 @@ def test_a_stream_in_which_no_event_is_like_another_is_not_learnt_from_for_ever(
     same = b'data: {"delta": "x"}\n\n'
     recurrence.learn(same, list(fragments_of(same, set())))
     assert recurrence.of(same) is None
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"choices": [{"index": 0, "delta": {"content": "what nobody looks at", "content": "x"}}]}',
+        b'{"delta": "what nobody looks at", "type": "x", "delta": "y"}',
+        b'{"a": {"what nobody looks at": 1, "b": "\\\\"}, "a": {"b": "\\""}}',
+    ],
+)
+def test_attack_an_event_that_can_be_read_in_two_ways_is_none(event: bytes) -> None:
+    assert any(each.malformed for each in fragments_of(b"data: " + event + b"\n\n", set()))
+
+
+@pytest.mark.parametrize("value", [[1], {}, "x" * 1_000_000])
+@pytest.mark.parametrize("place", ["index", "item_id", "type"])
+def test_attack_an_event_says_where_it_is_as_no_protocol_does(place: str, value: object) -> None:
+    event = {"choices": [{"index": value, "delta": {"content": "a"}}], place: value, "delta": "b"}
+    fragments = list(fragments_of(b"data: " + json.dumps(event).encode() + b"\n\n", set()))
+    assert {each.text for each in fragments} >= {"a", "b"}
+    assert all(len(repr(each.of)) < 1000 for each in fragments)
+    assert {each.of for each in fragments}, "each can be looked up"

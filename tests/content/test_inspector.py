@@ -122,3 +122,22 @@ def test_a_list_of_thousands_is_redacted_where_it_is_and_the_rest_stands() -> No
     assert first["content"].startswith("who of\n[redacted: personal:email]")
     assert first["content"].endswith("\nis it?")
     assert "contoso" not in first["content"]
+
+
+@pytest.mark.parametrize("value", [0, "", {}, []])
+def test_attack_a_request_of_many_parts_that_say_nothing_lets_others_run(value: object) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def look() -> None:
+        other = asyncio.create_task(count())
+        await Inspector([PatternDetector()]).look("s", {"input": [value] * 200_000})
+        other.cancel()
+
+    asyncio.run(look())
+    assert turns > 20

@@ -84,9 +84,10 @@ class Live:
     def admin(self) -> Session:
         return Session(self.profiles[ADMIN], time.time)
 
-    def declare(self, document: str) -> None:
+    def declare(self, document: str) -> object:
+        """Declare something; return what changed."""
         with self.admin as session:
-            session.gateway.apply_directory(document, dry_run=False)
+            return session.gateway.apply_directory(document, dry_run=False)
 
     def join(self, subject: str, url: str = "") -> Profile:
         """Enrol and log in `person:NAME` or `workload:NAME`, and give it a token. `url` is where it finds the gateway."""

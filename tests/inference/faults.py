@@ -5,6 +5,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
+from tests.content import corpus
+
 Said = bytes | Literal["reset", "wait"]
 
 OPENAI: Final = b'{"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "slowly"}, "finish_reason": "stop"}]}'
@@ -25,6 +27,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+SECRET: Final = corpus.secrets()["aws-access-key"][0].encode()
 LAST: Final = b"0\r\n\r\n"
 
 
@@ -124,6 +127,15 @@ def _no_http(_: bool) -> Iterator[Said]:
     yield b"SSH-2.0-OpenSSH_9.7\r\n"
 
 
+def _named(streamed: bool) -> Iterator[Said]:
+    yield head(streamed, b"x-request-id: " + SECRET, b"request-id: req-1", length=len(OPENAI)) + OPENAI
+
+
+def _twofold(streamed: bool) -> Iterator[Said]:
+    said = OPENAI.replace(b'"content": ', b'"content": "%s", "content": ' % SECRET)
+    yield head(streamed, length=len(said)) + said
+
+
 FAULTY: Final[dict[str, Callable[[bool], Iterator[Said]]]] = {
     "slow": _slow,
     "reset-before": _reset_before,
@@ -148,3 +160,11 @@ FAULTY: Final[dict[str, Callable[[bool], Iterator[Said]]]] = {
     "status-503": _status(b"503 Service Unavailable", b"retry-after: 7"),
     "status-529": _status(b"529 Overloaded"),
 }
+LYING: Final[dict[str, Callable[[bool], Iterator[Said]]]] = {"named": _named, "twofold": _twofold}
+"""What is no fault of its form, and is for the tests that name it."""
+
+
+def named(model: str) -> Callable[[bool], Iterator[Said]] | None:
+    """What the model of this name says, if it is a fault."""
+    kind, _, name = model.partition(":")
+    return {**FAULTY, **LYING}.get(name) if kind == "fault" else None

@@ -52,7 +52,8 @@ def test_a_credential_is_shown_to_its_upstream_at_its_address_alone(
         f"the gateway has a credential for paid, shown at http://127.0.0.1:{floor.upstream.port}/v1 alone\n",
     )
     assert shown(floor, gpt)["authorization"] == f"Bearer {SECRET}"
-    floor.live.declare(UPSTREAM.format(path="elsewhere/v1", **here))
+    plan = floor.live.declare(UPSTREAM.format(path="elsewhere/v1", **here))
+    assert "give it again (nomoat upstream credential paid)" in str(plan)
     assert "authorization" not in shown(floor, gpt), "who declares another address has nothing sent there"
     floor.live.declare(UPSTREAM.format(path="v1", **here))
     assert shown(floor, gpt)["authorization"] == f"Bearer {SECRET}"

@@ -38,6 +38,15 @@ clearance = "internal"
 private = true
 external = true
 retention = true
+[[upstream]]
+name = "rejecter"
+url = "http://127.0.0.1:{port}/rejecter/v1"
+clearance = "internal"
+private = true
+[[endpoint]]
+name = "failing/rejected"
+classification = "internal"
+served = [{{ upstream = "rejecter", model = "credential" }}]
 [[endpoint]]
 name = "failing/busy"
 classification = "internal"
@@ -132,6 +141,17 @@ def test_status_tells_how_each_server_is(floor: Floor, gpt: openai.OpenAI) -> No
     assert re.search(r"upstream away +(left alone|failing); .*failed \d+ s ago: away cannot be reached", said.out), (
         said.out
     )
+
+
+def test_a_server_that_rejects_the_gateway_s_credential_says_so_to_who_can_mend_it(
+    floor: Floor, gpt: openai.OpenAI
+) -> None:
+    with pytest.raises(
+        openai.InternalServerError, match=r"rejecter does not take .*: nomoat upstream credential rejecter"
+    ):
+        ask(gpt, "failing/rejected")
+    said = Caller(floor.live.root / "home").nomoat("status", "--profile", floor.profile(ADMIN).name)
+    assert re.search(r"upstream rejecter +rejecting; .*: nomoat upstream credential rejecter", said.out), said.out
 
 
 def test_nobody_else_s_server_is_let_keep_what_it_is_sent(floor: Floor, gpt: openai.OpenAI) -> None:

@@ -45,5 +45,8 @@ def test_the_commands_of_the_guide_run(floor: Floor, tmp_path: Path, monkeypatch
     assert "registered source code" in refused
     assert "acme/engine" not in refused
     assert "otto@acme.example" in run(search)
+    # The first time already, she hears why what she may have goes to nobody else's server.
+    elsewhere = ask(floor, "erin@acme.example", "acme/hosted-only", prompt)
+    assert "no server of acme/hosted-only, as it has registered source code: take that out" in elsewhere, elsewhere
     run(remove)
     assert ask(floor, "otto@acme.example", "acme/helper", prompt) == "hello"

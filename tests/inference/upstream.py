@@ -66,7 +66,7 @@ class Simulator:
     ) -> bool:
         model = body["model"]
         anthropic = path.endswith("/messages")
-        if fault := faults.FAULTY.get(model.removeprefix("fault:")) if model.startswith("fault:") else None:
+        if fault := faults.named(model):
             return await _misspeak(fault(body.get("stream", False)), writer)
         if model in ABRUPT:
             writer.write(ABRUPT[model])

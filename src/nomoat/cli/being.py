@@ -40,7 +40,8 @@ def enroll(invocation: Invocation, name: str, workload: bool) -> None:
     output.answer(code)
     output.say(f"one use, within {life // 60} minutes, by {subject}")
     # Who enrolls somebody often logs them in on the same machine, where the default profile is their own.
-    own = f" --profile {name}" if is_profile_name(name) else ""
+    short = name.partition("@")[0]
+    own = f" --profile {short}" if is_profile_name(short) else ""
     output.say(f"  next   nomoat login {url} --code CODE{own}")
     if own:
         output.say("         (on a machine where nobody else is logged in, --profile can be left out)")

@@ -72,7 +72,7 @@ def status(invocation: Invocation, directory: Path | None) -> int:
     else:
         upstreams = cast("Mapping[str, Mapping[str, object]]", found.get("upstreams", {}))
         shown = [(name.replace("_", " "), _shown(name, value)) for name, value in found.items() if name != "upstreams"]
-        output.facts([*shown, *((f"upstream {name}", _health(each)) for name, each in upstreams.items())])
+        output.facts([*shown, *((f"upstream {name}", _health(name, each)) for name, each in upstreams.items())])
     return ExitCode.DONE
 
 
@@ -124,7 +124,7 @@ def _shown(name: str, value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _health(seen: Mapping[str, object]) -> str:
+def _health(name: str, seen: Mapping[str, object]) -> str:
     """How a server of models is, in one line."""
     parts = [str(seen["state"])]
     if again := seen["asked_again_in_seconds"]:
@@ -133,6 +133,8 @@ def _health(seen: Mapping[str, object]) -> str:
         parts.append(f"answered {answered:.0f} s ago")
     if (failed := seen["failed_seconds_ago"]) is not None:
         parts.append(f"failed {failed:.0f} s ago: {seen['last_failure']}")
+    if seen["state"] == "rejecting":
+        parts.append(f"give the gateway another: nomoat upstream credential {name}")
     return "; ".join(parts)
 
 

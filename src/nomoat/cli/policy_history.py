@@ -59,8 +59,10 @@ def _explain(told: Answer) -> None:
     asked = f"{caller} · {told.get('what') or 'a request'} · {on}".rstrip(" ·")
     rows = [("record", f"{told.get('record')}  {told.get('at')}"), ("asked", asked)]
     rows.append(("decision", f"{told.get('decision')}" + _by(told)))
-    if rejected := cast("Answer", told.get("rejected") or {}):
-        rows += [("refused then", str(rejected.get("why"))), ("rule", str(rejected.get("rule")))]
+    rejected = cast("Answer", told.get("rejected") or {})
+    rows += [
+        (name, str(rejected[key])) for name, key in (("refused then", "why"), ("rule", "rule")) if rejected.get(key)
+    ]
     if problem := told.get("unexplained"):
         rows.append(("unexplained", str(problem)))
     if "snapshot" in told:

@@ -9,12 +9,28 @@ import traceback
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import PurePath
+from typing import Final
 
 import click
 
 from nomoat.cli.output import say
 from nomoat.client.errors import BadProfile, LogContradicted, NoGateway, NotLoggedIn, Untrusted, Unwritable
 from nomoat.core.errors import Corrupt, NoMoatError, NotFound, NotPermitted, Refused, Unavailable
+
+PLACES: Final[Mapping[str, str]] = {
+    "repository": "see that it is spelt right and declared, and yours to know; of a dataset some commands want --dataset",
+    "revision": "nomoat versions NAME tells which versions there are",
+    "entry": "see that the file is spelt right, and is in this version",
+    "view": "the dataset's declaration has the names of its views",
+    "model": "see that it is spelt right, and one that you may ask: clients list those, by GET /v1/models",
+    "source": "nomoat source list tells which there are",
+    "registered": "nomoat content list tells which there are",
+    "upstream": "it is declared first: nomoat apply FILE",
+    "metric": "nomoat metrics DATASET tells which there are",
+    "record": "nomoat audit search tells which there are",
+    "address": "see that the address is the gateway's and that both are of one version: nomoat whoami, nomoat --version",
+}
+"""Where to look for a thing that was not found, by a word of what is said then."""
 
 
 class ExitCode(IntEnum):
@@ -92,15 +108,20 @@ def _advice(error: BaseException) -> str:
         case NotLoggedIn() | BadProfile() | Untrusted() | Unwritable() | NoGateway() | LogContradicted():
             return error.advice
         case NotFound():
-            return (
-                "see that it is spelt right and declared, and yours to know; of a dataset some commands want --dataset"
-            )
+            return _where_to_look(error.reason)
         case Unavailable(part="gateway"):
             return "nothing was done without a record of it; it is safe to try again"
         case OSError(filename=str() | bytes() | PurePath()):
             return "see that it exists, that it is yours to use, and that its disk has room"
         case _:
             return ""
+
+
+def _where_to_look(reason: str) -> str:
+    """What to do where a thing is not there, or not the caller's to know: nobody is told which of these."""
+    if "nomoat " in reason or "; " in reason:  # it says that itself
+        return ""
+    return next((advice for word, advice in PLACES.items() if word in reason.lower()), "")
 
 
 def _tell_usage(error: click.ClickException, *, as_json: bool) -> ExitCode:

@@ -50,14 +50,24 @@ def _flatten(name: str, value: object) -> Iterator[tuple[str, str]]:
     elif name == "at":
         yield name, f"{value} ({_local(value)} here)"
     else:
-        yield name, "none" if value in (None, "") else str(value)
+        yield name, _worded(value)
+
+
+def _worded(value: object) -> str:
+    """Write what is no list and no table."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value in (None, "") else str(value)
 
 
 def _listed(item: object) -> str:
     """Write one of a list: of a list within it, such as the kind and id of a parent, with a space between its parts."""
+    if isinstance(item, Mapping):
+        told = (fact for name, value in cast("Mapping[str, object]", item).items() for fact in _flatten(name, value))
+        return " ".join(f"{name} {fact}" for name, fact in told)
     if isinstance(item, Sequence) and not isinstance(item, str):
-        return " ".join(str(part) for part in cast("Sequence[object]", item))
-    return str(item)
+        return " ".join(_listed(part) for part in cast("Sequence[object]", item))
+    return _worded(item)
 
 
 def _who(record: Mapping[str, object]) -> str:
@@ -88,10 +98,16 @@ def _why(record: Mapping[str, object]) -> str:
         if record.get(lost):
             return lost
     outcome = _fields(record.get("outcome"))
-    if why := _text(record.get("why")) or _text(outcome.get("why")):
-        return why
     policies = record.get("policies")
-    return ", ".join(str(name) for name in cast("list[object]", policies)) if isinstance(policies, list) else ""
+    names = ", ".join(str(name) for name in cast("list[object]", policies)) if isinstance(policies, list) else ""
+    why = _text(record.get("why")) or _text(outcome.get("why")) or names
+    # Of a prompt: what was found in it, and which server had it.
+    found, upstream = (
+        _text(_fields(record.get("asked")).get("found")),
+        _text(_fields(outcome.get("facts")).get("upstream")),
+    )
+    told = [why, f"found {found}" if found else "", f"sent to {upstream}" if upstream else ""]
+    return "; ".join(each for each in told if each)
 
 
 def _fields(value: object) -> Mapping[str, object]:

@@ -5,14 +5,15 @@ many characters of what can). What a client puts together of several events is l
 of an event by itself. What was found is told before anything more leaves. What is held is bounded; more is refused.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast, final
 
 import orjson
 
-from nomoat.content.events import Fragment, Recurrence, events_in, fragments_of
-from nomoat.content.inspector import Inspector, Trace
+from nomoat.content.events import Fragment, Recurrence, events_in, fragments_of, parsed
+from nomoat.content.inspector import Inspector, Trace, pieces_of
 from nomoat.content.settling import settled
 from nomoat.content.texts import Text
 from nomoat.core.content import Content, Finding
@@ -24,6 +25,7 @@ STEP: Final = 1024  # characters, after which what came is looked at with more b
 REACH: Final = 2048  # characters before those
 SHORT: Final = 256  # characters of a string that is not looked at a second time in one answer
 MOST_KNOWN: Final = 1024  # of those
+MOST_PASSAGES: Final = 4096  # texts of one answer that go on side by side
 
 
 @final
@@ -103,14 +105,24 @@ class AnswerReader:
         self._raw += part
         self._over = over
         if self._streamed or (over and not await self._document()):
-            self._events()
-        if self._malformed and not self.found:
-            raise Unavailable("upstream", "its answer has an event that is none of its protocol")
+            await self._events()
+        self._check_form()
+        if len(self._passages) > MOST_PASSAGES:
+            raise Unavailable("upstream", f"its answer has more than {MOST_PASSAGES} texts at a time")
         if self.held > MOST_HELD:
             raise Unavailable("upstream", f"more than {MOST_HELD >> 20} MiB of its answer would have to be held")
 
+    def _check_form(self) -> None:
+        if self._malformed and not self.found:
+            raise Unavailable("upstream", "its answer has an event that is none of its protocol")
+
+    def finds(self, text: str) -> bool:
+        """Whether anything is found in what comes beside the answer, such as a header of it."""
+        return any(seen.findings or seen.hits for seen in self._inspector.see([Text((), text)]))
+
     def take(self) -> bytes:
-        """What may leave now."""
+        """What may leave now. Raises `Unavailable` where what was permitted came with what no client could read."""
+        self._check_form()
         if self.found or (self.whole and not self._over):
             return b""
         queue, parts = self._queue, list[bytes]()
@@ -125,7 +137,7 @@ class AnswerReader:
 
     # -- A stream -----------------------------------------------------------------------------------
 
-    def _events(self) -> None:
+    async def _events(self) -> None:
         grown: dict[_Passage, None] = {}
         alone: list[Text] = []
         for event in self._complete():
@@ -148,9 +160,9 @@ class AnswerReader:
             self._queue.append((event, marks))
             self._queued += len(event)
         if alone:
-            self._look(alone)
+            await self._look(alone)
         for passage in self._passages.values() if self._over else grown:
-            self._settle(passage)
+            await self._settle(passage)
 
     def _complete(self) -> Iterator[bytes]:
         """The events that have come to their end; at the end of the answer, the rest of it."""
@@ -173,22 +185,25 @@ class AnswerReader:
             self._known.add(text)
         to.append(Text((), text))
 
-    def _settle(self, passage: _Passage) -> None:
+    async def _settle(self, passage: _Passage) -> None:
         """Look at what could leave, then let it, as far as it cannot be the beginning of anything."""
         begin = max(passage.left, passage.at)
         end = passage.end if self._over else begin + settled(passage.window(begin))
         if end > passage.left:
-            self._look([Text((), passage.window(passage.left - CONTEXT))])
+            await self._look([Text((), passage.window(passage.left - CONTEXT))])
             passage.left = end
         if passage.end - passage.far >= STEP or (self._over and passage.far < passage.end):
-            self._look([Text((), passage.window(passage.far - REACH))])
+            await self._look([Text((), passage.window(passage.far - REACH))])
             passage.far = passage.end
         passage.forget()
 
-    def _look(self, texts: Sequence[Text]) -> None:
-        for seen in self._inspector.see(texts):
-            self._traces |= seen.traces
-            self._find(seen.findings.union(hit.finding for hit in seen.hits))
+    async def _look(self, texts: Sequence[Text]) -> None:
+        for piece in pieces_of(texts):
+            for seen in self._inspector.see(piece.texts):
+                self._traces |= seen.traces
+                self._find(seen.findings.union(hit.finding for hit in seen.hits))
+            if piece.start or not piece.last:
+                await asyncio.sleep(0)
         if self._traces:
             self._find(frozenset(self._inspector.judge(frozenset(self._traces))))
 
@@ -200,11 +215,17 @@ class AnswerReader:
     # -- A whole answer -----------------------------------------------------------------------------
 
     async def _document(self) -> bool:
-        """Look at an answer that is one JSON value; False for one that is none, whatever its header says."""
+        """Look at an answer that is one JSON value; False for one that is none, whatever its header says.
+
+        One that can be read in two ways goes no further.
+        """
         try:
-            value: object = orjson.loads(self._raw)
+            value = parsed(bytes(self._raw))
         except orjson.JSONDecodeError:
             return False
+        except ValueError:
+            self._malformed = True
+            return True
         body = cast("Mapping[str, object]", value if isinstance(value, dict) else {"": value})
         self._find((await self._inspector.look(self._session, body)).findings)
         return True

@@ -4,17 +4,23 @@ Rules: no protocol's fields are listed but for what tells one text from another.
 so are the texts with which a block of Anthropic's or a choice of `completions` comes; what only names something is not.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias, cast, final
 
 import orjson
 
+from nomoat.content.texts import digits_of
+
 Key: TypeAlias = tuple[object, ...]
 
 _END: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _DATA: Final = b"data:"
+_ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
 MOST_LEARNT: Final = 16
+MOST_MARKS: Final = 2 << 20  # of the marks that begin a value in what is parsed at once
+LONGEST_MARK: Final = 128  # characters of a name or a place that are kept as they are
 _PROBE: Final = "a text that stands for another"
 _DONE: Final = b"[DONE]"  # how OpenAI's protocol ends
 _DELTA: Final = "delta"
@@ -27,7 +33,7 @@ _NAMES: Final = frozenset({"type", "role", "id", "name", "signature", "finish_re
 class Fragment(NamedTuple):
     """A text of an event. Those with the same `of` are put together by the client; None: it stands by itself.
 
-    `malformed`: it is data that is no JSON object, which no client of the protocols can read.
+    `malformed`: it is data that is no JSON object, which no client of the protocols can read, or that two may read in two ways.
     """
 
     of: Key | None
@@ -55,8 +61,8 @@ def fragments_of(event: bytes, known: set[str]) -> Iterator[Fragment]:
     if document.strip() == _DONE:
         return
     try:
-        value: object = orjson.loads(document)
-    except orjson.JSONDecodeError:
+        value = parsed(document)
+    except ValueError:
         value = None
     if isinstance(value, dict):
         yield from _fragments(cast("dict[str, object]", value), known)
@@ -64,8 +70,37 @@ def fragments_of(event: bytes, known: set[str]) -> Iterator[Fragment]:
         yield Fragment(None, document.decode("utf-8", "replace"), malformed=True)
 
 
+def parsed(document: bytes) -> object:
+    """What a JSON document says. Raises `ValueError` for none, and for one whose readers may be told different things.
+
+    RFC 8259, section 4: of members with one name, some take the first, some the last. Whoever reads the bytes has both.
+    """
+    if document.count(b",") + document.count(b"[") + document.count(b"{") > MOST_MARKS:
+        raise ValueError("too many values")  # parsed, they would take many times its size
+    value: object = orjson.loads(document)
+    try:
+        written = orjson.dumps(value)
+    except TypeError:
+        raise ValueError("nested too deeply") from None
+    if _quotes(written) != _quotes(document):  # a member that was lost has a name at least
+        raise ValueError("a member stands twice")
+    return value
+
+
+def _quotes(document: bytes) -> int:
+    """How many quotes begin or end a string."""
+    return (_ESCAPED.sub(b"", document) if b"\\" in document else document).count(b'"')
+
+
+def _mark(value: object) -> object:
+    """What stands for a name or a place: it can be looked up, and is short, whatever a server says there."""
+    if value is None or isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= LONGEST_MARK):
+        return value
+    return hashlib.blake2b(orjson.dumps(value), digest_size=16).digest()
+
+
 def _fragments(event: Mapping[str, object], known: set[str]) -> Iterator[Fragment]:
-    place = tuple([event.get(name) for name in _PLACES])
+    place = tuple([_mark(event.get(name)) for name in _PLACES])
     left: list[tuple[object, Key | None, Key]] = [(event, None, place)]
     while left:
         value, of, path = left.pop()
@@ -78,9 +113,11 @@ def _fragments(event: Mapping[str, object], known: set[str]) -> Iterator[Fragmen
                     if key is not None or item not in known:
                         yield Fragment(key, item)
                 elif isinstance(item, (dict, list)):
-                    named = _DELTA if name == _BLOCK else name
+                    named = _DELTA if name == _BLOCK else _mark(name)
                     within = (*path, named) if of is not None or named == _DELTA else None
                     left.append((cast("object", item), within, (*path, named)))
+                elif isinstance(item, (int, float)) and (digits := digits_of(item)) and digits not in known:
+                    yield Fragment(None, digits)
         else:
             yield from _entries(cast("list[object]", value), of, path, left)
 
@@ -92,12 +129,14 @@ def _entries(entries: list[object], of: Key | None, path: Key, left: _Left) -> I
     """The strings of a list; what else it has is added to what is `left`."""
     for number, item in enumerate(entries):
         # An entry says itself which it is; in each event there may be only those that go on.
-        index = cast("dict[str, object]", item).get("index", number) if isinstance(item, dict) else number
+        index = _mark(cast("dict[str, object]", item).get("index", number)) if isinstance(item, dict) else number
         within = None if of is None else (*path, index)
         if isinstance(item, str):
             yield Fragment(within, item)
         elif isinstance(item, (dict, list)):
             left.append((cast("object", item), within, (*path, index)))
+        elif isinstance(item, (int, float)) and (digits := digits_of(item)):
+            yield Fragment(None, digits)
 
 
 def _key(name: str, of: Key | None, path: Key, event: Mapping[str, object]) -> Key | None:
@@ -105,9 +144,9 @@ def _key(name: str, of: Key | None, path: Key, event: Mapping[str, object]) -> K
     if name in _NAMES:
         return None
     if of is not None:
-        return (*path, name)
+        return (*path, _mark(name))
     if name == _DELTA:
-        return (*path, event.get("type"))
+        return (*path, _mark(event.get("type")))
     return (*path, name) if name == "text" and "choices" in path else None
 
 

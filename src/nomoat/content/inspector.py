@@ -110,6 +110,10 @@ class Inspector:
             written = orjson.dumps(unit)
             key = (session, hashlib.blake2b(written, digest_size=16).digest(), versions)
             seen = self._kept.get(key)
+            done += EACH
+            if done > PIECE:
+                done = 0
+                await asyncio.sleep(0)
             if seen is None:
                 found: list[Seen] = []
                 for piece in pieces_of(texts_of(unit)):

@@ -47,8 +47,15 @@ def texts_of(value: object, path: Path = ()) -> Iterator[Text]:
         elif isinstance(each, list):
             listed = cast("list[object]", each)
             left += [((*where, number), item) for number, item in reversed(list(enumerate(listed)))]
-        elif isinstance(each, int) and each >= LARGE:
-            yield Text(None, str(each))
+        elif isinstance(each, (int, float)) and (digits := digits_of(each)):
+            yield Text(None, digits)
+
+
+def digits_of(number: float) -> str:
+    """The digits of a large number, however it is written; '' for another one."""
+    if abs(number) < LARGE:
+        return ""
+    return str(abs(number)) if isinstance(number, int) else f"{abs(number):.0f}"
 
 
 def redacted(body: Mapping[str, object], hits: Iterable[Hit]) -> Mapping[str, object]:
@@ -56,20 +63,26 @@ def redacted(body: Mapping[str, object], hits: Iterable[Hit]) -> Mapping[str, ob
     at: dict[Path, list[Hit]] = {}
     for hit in hits:
         at.setdefault(hit.path, []).append(hit)
-    made: object = body
+    made = dict(body)
+    copies: dict[Path, dict[object, object]] = {(): cast("dict[object, object]", made)}
     for path, of in at.items():
-        made = _with(made, path, of)
-    return cast("Mapping[str, object]", made)
+        holder = _copied(copies, path[:-1])
+        holder[path[-1]] = _without(cast("str", holder[path[-1]]), of)
+    return made
 
 
-def _with(value: object, path: Path, hits: Sequence[Hit]) -> object:
-    if not path:
-        return _without(cast("str", value), hits)
-    key, *rest = path
-    copy = dict(cast("dict[object, object]", value)) if isinstance(value, dict) else list(cast("list[object]", value))
-    inner = cast("dict[object, object]", copy)  # a list is indexed the same way
-    inner[key] = _with(inner[key], tuple(rest), hits)
-    return copy
+def _copied(copies: dict[Path, dict[object, object]], path: Path) -> dict[object, object]:
+    """What is at a path, copied once, however much is replaced in it."""
+    made = copies.get(path)
+    if made is None:
+        holder = _copied(copies, path[:-1])
+        value = holder[path[-1]]
+        copy = (
+            dict(cast("dict[object, object]", value)) if isinstance(value, dict) else list(cast("list[object]", value))
+        )
+        made = copies[path] = cast("dict[object, object]", copy)  # a list is indexed the same way
+        holder[path[-1]] = made
+    return made
 
 
 def _without(text: str, hits: Sequence[Hit]) -> str:

@@ -55,7 +55,7 @@ class Health(NamedTuple):
     """What requests to an upstream showed of it; times are seconds ago, None for never.
 
     `failures` in a row it could not be reached or was down; it is not asked for `left_alone` more seconds. `why` is the last
-    thing that went wrong, '' for nothing.
+    thing that went wrong, '' for nothing. `rejects`: it did not take the gateway's credential when it was asked last.
     """
 
     failures: int = 0
@@ -63,12 +63,15 @@ class Health(NamedTuple):
     answered: float | None = None
     failed: float | None = None
     why: str = ""
+    rejects: bool = False
 
     @property
     def state(self) -> str:
-        """In a word: `unknown` before it was asked, `answering`, `failing`, `left alone`."""
+        """In a word: `unknown` before it was asked, `answering`, `rejecting` (the gateway's credential), `failing`, `left alone`."""
         if self.failures:
             return "left alone" if self.left_alone else "failing"
+        if self.rejects:
+            return "rejecting"
         return "unknown" if self.answered is None else "answering"
 
 

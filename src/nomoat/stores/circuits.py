@@ -23,6 +23,7 @@ class Circuit:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._failures = 0
+        self._rejects = False
         self._open_until = 0.0
         self._failed_at: float | None = None
         self._answered_at: float | None = None
@@ -41,7 +42,14 @@ class Circuit:
     def succeeded(self) -> None:
         """The server answered."""
         self._failures = 0
+        self._rejects = False
         self._answered_at = self._clock()
+
+    def rejected(self, why: str) -> None:
+        """It answered, and did not take the gateway's credential: it answers nobody until it is given another one."""
+        self.succeeded()
+        self.noted(why)
+        self._rejects = True
 
     def noted(self, why: str) -> None:
         """It did something wrong, of which it cannot be told whether the next request would meet with it."""
@@ -60,7 +68,7 @@ class Circuit:
         failed = None if self._failed_at is None else now - self._failed_at
         answered = None if self._answered_at is None else now - self._answered_at
         left = max(0.0, self._open_until - now) if self._failures >= TRIES else 0.0
-        return Health(self._failures, left, answered, failed, self._why)
+        return Health(self._failures, left, answered, failed, self._why, self._rejects)
 
     def _pause(self) -> float:
         pause = min(LONGEST_S, SHORTEST_S * 2.0 ** min(self._failures - TRIES, 10))

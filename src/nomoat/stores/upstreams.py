@@ -28,6 +28,8 @@ SILENT_S: Final = 120.0  # without a further byte of an answer that has begun
 MOST_POOLS: Final = 256
 ANSWERS: Final = range(200, 600)
 DOWN: Final = frozenset({502, 503, 504})  # says what stands in front of a server that is not there
+REJECTED: Final = frozenset({401, 403, 407})
+"""What an upstream answers to a credential of the gateway's, which is none of the client's business."""
 REDIRECTS: Final = range(300, 400)
 PACKED: Final = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
 """The headers that say how an answer is packed, and all that each may say."""
@@ -126,7 +128,9 @@ class Upstreams:
         except Unavailable as failed:  # one that was sent and broke off may be the request's own doing
             circuit.noted(failed.reason)
             raise
-        if head.status in DOWN:
+        if head.status in REJECTED:
+            circuit.rejected(f"{upstream.name} does not take the gateway's credential ({head.status})")
+        elif head.status in DOWN:
             circuit.failed(f"{upstream.name} answers with the status {head.status}")
         else:
             circuit.succeeded()

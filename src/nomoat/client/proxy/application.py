@@ -97,6 +97,11 @@ class _Request:
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+_OF_MODELS: Final = tuple(
+    b"/v1/" + call for call in (b"chat/", b"completions", b"responses", b"embeddings", b"messages", b"models")
+)
+
+
 class ProxyApplication:
     """Passes requests that `door` admits on to the gateway, as whom `holder` is."""
 
@@ -121,11 +126,11 @@ class ProxyApplication:
             lent = self._door.admit(scope["method"], scope["raw_path"], scope["headers"])
             await self._serve(await _read(scope, receive, lent=lent), sending)
         except TurnedAway as away:
-            await _tell(send, away.status, away.reason, scope["headers"])
+            await _tell(send, away.status, away.reason, scope)
         except (NoMoatError, OSError) as error:
             if started:
                 return  # the server cuts an answer that is not complete
-            await _tell(send, *self._explain(error), scope["headers"])
+            await _tell(send, *self._explain(error), scope)
 
     def _explain(self, error: NoMoatError | OSError) -> tuple[int, str]:
         """A status and a sentence for a request that could not be made."""
@@ -326,19 +331,21 @@ async def _gather(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-async def _tell(send: Send, status: int, reason: str, asked: list[tuple[bytes, bytes]]) -> None:
-    """Answer for ourselves, whatever was `asked` (headers).
+async def _tell(send: Send, status: int, reason: str, asked: Message) -> None:
+    """Answer for ourselves what was `asked` (the scope).
 
     In a program a Hub client prints what the header says of a 403 of this code, and nothing of others; the `hf`
-    command does the contrary.
+    command does the contrary. Clients of models print what stands where OpenAI and Anthropic have their message.
     """
-    body = json.dumps({"error": reason}).encode()
+    of_models = asked["raw_path"].startswith(_OF_MODELS)
+    worded = {"type": "error", "error": {"type": "permission_error", "message": reason}}
+    body = json.dumps(worded if of_models else {"error": reason}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"x-error-message", reason.encode("latin-1", "replace")),
     ]
-    if status == 403 and not dict(asked).get(b"user-agent", b"").startswith(b"huggingface-cli/"):
+    if status == 403 and not dict(asked["headers"]).get(b"user-agent", b"").startswith(b"huggingface-cli/"):
         headers.append((b"x-error-code", b"GatedRepo"))
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="nomoat proxy"'))

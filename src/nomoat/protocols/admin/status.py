@@ -22,7 +22,7 @@ from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.routes import Route
 from nomoat.resources.status import Seen, Status
 
-STATES = ("unknown", "answering", "failing", "left alone")
+STATES = ("unknown", "answering", "rejecting", "failing", "left alone")
 COUNTED = {
     "opened": "Accesses that were allowed and recorded.",
     "closed": "Outcomes of accesses that were recorded.",

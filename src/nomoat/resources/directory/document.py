@@ -352,7 +352,7 @@ def plan(old: Directory, new: Directory) -> tuple[Change, ...]:
         changes.extend(Change("remove", kind, name, _REMOVED.get(kind, "")) for name in sorted(was.keys() - now.keys()))
         changes.extend(Change("add", kind, name, _fields(now[name])) for name in sorted(now.keys() - was.keys()))
         changes.extend(
-            Change("change", kind, name, _differences(was[name], now[name]))
+            Change("change", kind, name, _differences(was[name], now[name]) + _moved(kind, was[name], now[name]))
             for name in sorted(was.keys() & now.keys())
             if was[name] != now[name]
         )
@@ -362,6 +362,13 @@ def plan(old: Directory, new: Directory) -> tuple[Change, ...]:
 def _differences(was: Mapping[str, object], now: Mapping[str, object]) -> str:
     fields = [field for field in {**now, **was} if was.get(field) != now.get(field)]
     return ", ".join(f"{field} {_shown(was.get(field))} → {_shown(now.get(field))}" for field in fields)
+
+
+def _moved(kind: str, was: Mapping[str, object], now: Mapping[str, object]) -> str:
+    """What to do besides, where a server has another address."""
+    if kind != "upstream" or was["url"] == now["url"]:
+        return ""
+    return f"; a credential is for one address: give it again (nomoat upstream credential {now['name']})"
 
 
 def _fields(entry: Mapping[str, object]) -> str:

@@ -19,6 +19,8 @@ from nomoat.stores.upstreams import UpstreamAnswer
 KEPT: Final = frozenset({b"content-type", b"content-length", b"retry-after", b"x-request-id", b"request-id"})
 """Headers of an upstream's answer that the client sees."""
 EVENTS: Final = "text/event-stream"
+COMMON: Final = frozenset({"application/json", "application/json; charset=utf-8", EVENTS, f"{EVENTS}; charset=utf-8"})
+LONGEST_NUMBER: Final = 10
 
 
 @final
@@ -59,7 +61,8 @@ class Answer:
         self.endpoint = endpoint
         self.record = permit.receipt.index
         self.status = answer.status
-        self.headers = answer.headers(KEPT)
+        kept = answer.headers(KEPT)
+        self.headers = {name: value for name, value in kept.items() if not _tells(reader, value)}
         self.streamed = self.headers.get("content-type", "").startswith(EVENTS)
         if self.streamed:  # it may end with an event of ours
             self.headers.pop("content-length", None)
@@ -132,3 +135,10 @@ class Answer:
         elif (said := self._usage.total()) is not None:
             self._permit.note(input_tokens=str(said.input), output_tokens=str(said.output))
         self._answer.end()
+
+
+def _tells(reader: AnswerReader | None, value: str) -> bool:
+    """Whether something is found in the value of a header, which then stays here."""
+    if reader is None or value in COMMON or (value.isdigit() and len(value) <= LONGEST_NUMBER):
+        return False
+    return reader.finds(value)

@@ -7,11 +7,12 @@ written into the prompt for the upstream is the model's name there; the rest is 
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, final
+from typing import Final, cast, final
 
 import orjson
 
 from nomoat.content import AnswerReader, Inspector, redacted
+from nomoat.core.content import Content
 from nomoat.core.decision import Withhold, withheld_parts
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Misuse, NotFound, NotPermitted, Unavailable
@@ -45,14 +46,16 @@ from nomoat.stores.contents import StoredContents
 from nomoat.stores.credentials import Credentials
 from nomoat.stores.quotas import Quotas
 from nomoat.stores.session_labels import SessionLabels
-from nomoat.stores.upstreams import Unsent, UpstreamAnswer, Upstreams
+from nomoat.stores.upstreams import REJECTED, Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
 WITHOUT_TEXT: Final = frozenset({Call.EMBEDDING, Call.COUNT})
 BUSY: Final = frozenset({429, 503})  # nothing was made of the prompt: another server may be asked
-KEPT_THERE: Final = ("previous_response_id", "conversation", "background")
-NOT_OURS: Final = frozenset({401, 403, 407})
-"""What an upstream answers to a credential of the gateway's, which is none of the client's business."""
+KEPT_THERE: Final = {
+    Call.RESPONSE: ("previous_response_id", "conversation", "background", "prompt"),
+    Call.MESSAGE: ("container",),
+}
+REFERENCE: Final = "item_reference"  # the type of an input of Responses that stands for one; it may be left out
 
 
 @final
@@ -117,6 +120,10 @@ class Inference:
         Also if it is refused: who sent it has it. Raises `Unavailable` when that cannot be stored.
         """
         content = await self._inspector.look(who.session, operation.body)
+        if operation.headers:  # what stands there cannot be redacted: it is looked at as keys are
+            passed = {"headers": [{value: None} for _, value in operation.headers]}
+            beside = await self._inspector.look(who.session, passed)
+            content = Content(content.findings | beside.findings, content.hits) if beside.findings else content
         if not content.findings:
             return operation
         await self._sessions.join(who.session, content.lasting, self._clock())
@@ -203,11 +210,15 @@ class Inference:
             if account is not None:
                 account.lose(failure)
             raise
-        if upstream.status in NOT_OURS:
+        if upstream.status in REJECTED:
             upstream.end()
             if account is not None:
                 account.refuse()
-            raise Unavailable("upstream", "it does not take the gateway's own credential")
+            name = served.upstream
+            raise Unavailable(
+                "upstream",
+                f"{name} does not take the gateway's own credential; who administers gives it one: nomoat upstream credential {name}",
+            )
         memorised = place.memorised
         try:
             reader = self._reader(operation, permit.principal.session, memorised)
@@ -326,9 +337,16 @@ def _needs_kept(operation: InvokeModel) -> str:
 
     What it stands for was decided on for nobody, and may be another caller's: the gateway's credential is one for all.
     """
-    if operation.call is not Call.RESPONSE:
-        return ""
-    return next((name for name in KEPT_THERE if operation.body.get(name)), "")
+    body = operation.body
+    named = next((name for name in KEPT_THERE.get(operation.call, ()) if body.get(name)), "")
+    return named or (REFERENCE if operation.call is Call.RESPONSE and _refers(body.get("input")) else "")
+
+
+def _refers(given: object) -> bool:
+    """Whether an input has an item that is nothing but the name of one."""
+    items = cast("list[object]", given) if isinstance(given, list) else []
+    objects = [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
+    return any(item.get("type") == REFERENCE or item.keys() <= {"id", "type"} for item in objects)
 
 
 def _is_held_whole(label: Label) -> bool:
@@ -361,7 +379,12 @@ def _why(operation: InvokeModel, place: EndpointPlace) -> str:
     """What a refusal says of why no server may have a prompt, as far as that is the caller's to know."""
     if stages := {each.weights.stage for each in place.served if each.weights} - {Stage.APPROVED}:
         return f": the version of its weights that is loaded is {', '.join(sorted(stages))}"
-    has = f", as it has {told}: take that out" if (told := operation.content.told) else ""
+    # Whoever may not have a source is refused before; which one it is, the record says.
+    found = [
+        *filter(None, [operation.content.told]),
+        *(["registered source code"] if operation.content.sources else []),
+    ]
+    has = f", as it has {' and '.join(found)}: take that out" if found else ""
     carried = operation.carried or NOTHING
     if place.memorised.join(operation.content.label).covers(carried):
         return has

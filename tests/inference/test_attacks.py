@@ -1,0 +1,86 @@
+"""What a hostile engineer with a valid account tries beside the body of a prompt, and a hostile server beside that of an answer."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.content import corpus
+from tests.inference.conftest import Floor
+from tests.inference.faults import OPENAI
+from tests.inference.test_hostile_clients import ask, asking, connected, headers
+
+KEY = corpus.secrets()["aws-access-key"][0]
+DECLARED = """
+[[endpoint]]
+name = "fault/named"
+classification = "internal"
+served = [{ upstream = "internal", model = "fault:named" }]
+[[endpoint]]
+name = "fault/twofold"
+classification = "internal"
+served = [{ upstream = "internal", model = "fault:twofold" }]
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def declared(floor: Floor) -> None:
+    floor.live.declare(DECLARED)
+
+
+@pytest.fixture
+def untouched(floor: Floor) -> Iterator[None]:
+    before = len(floor.upstream.asked)
+    yield
+    assert len(floor.upstream.asked) == before, "nothing of it was sent on"
+
+
+def test_a_header_that_says_nothing_else_is_passed_on(floor: Floor) -> None:
+    assert ask(floor, asking("acme/public"), **{"OpenAI-Beta": "assistants=v2"})[0] == 200
+    assert floor.upstream.asked[-1][1]["openai-beta"] == "assistants=v2"
+
+
+@pytest.mark.usefixtures("untouched")
+def test_attack_a_secret_leaves_in_a_header_that_is_passed_on(floor: Floor) -> None:
+    status, said = ask(floor, asking("acme/public"), **{"OpenAI-Beta": f"assistants=v2, {KEY}"})
+    assert (status, "secret:aws-access-key" in said["error"]["message"]) == (403, True), said
+    assert floor.live.records("what InvokeModel", limit=1)[-1]["asked"]["found"] == "secret:aws-access-key"
+
+
+def test_attack_a_server_tells_a_secret_in_a_header_of_its_answer(floor: Floor) -> None:
+    with connected(floor) as connection:
+        connection.request("POST", "/v1/chat/completions", asking("fault/named"), headers(floor))
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, OPENAI)
+    assert answer.getheader("request-id") == "req-1"
+    assert KEY not in str(answer.headers)
+
+
+def test_attack_a_server_tells_in_one_of_two_members_of_one_name(floor: Floor) -> None:
+    status, said = ask(floor, asking("fault/twofold"))
+    assert (status, "none of its protocol" in said["error"]["message"]) == (503, True)
+    assert KEY not in json.dumps(said)
+    assert (floor.outcome["outcome"], floor.outcome["bytes"]) == ("failed", 0)
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
+        {"input": [{"role": "user", "content": "go on"}, {"id": "rs_1"}]},
+        {"input": "go on", "prompt": {"id": "pmpt_1"}},
+    ],
+    ids=["an item", "an item without its type", "a prompt"],
+)
+def test_attack_what_a_server_kept_is_asked_for_by_a_reference(floor: Floor, more: dict[str, object]) -> None:
+    body = json.dumps({"model": "acme/chat", **more}).encode()
+    status, said = ask(floor, body, "/v1/responses")
+    assert (status, "send the conversation itself" in said["error"]["message"]) == (403, True), said
+
+
+@pytest.mark.usefixtures("untouched")
+def test_attack_a_container_of_somebody_else_is_asked_for(floor: Floor) -> None:
+    body = json.dumps({"model": "acme/claude", "max_tokens": 9, "messages": [], "container": "container_1"}).encode()
+    status, said = ask(floor, body, "/v1/messages")
+    assert (status, "container" in said["error"]["message"]) == (403, True), said
