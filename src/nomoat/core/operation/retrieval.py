@@ -31,7 +31,7 @@ class SearchIndex(Operation):
     most: int = MOST_HITS
     ranking: Ranking = Ranking.HYBRID
     filter: Filter | None = field(default=None, repr=False)
-    at_least: float = 0.0
+    at_least: float | None = None
 
     @property
     def requested(self) -> str:

@@ -98,16 +98,16 @@ def parse_search(index: str, body: Mapping[str, object]) -> SearchIndex:
     )
 
 
-def _ranking(options: object) -> tuple[Ranking, float]:
+def _ranking(options: object) -> tuple[Ranking, float | None]:
     if options is None:
-        return Ranking.HYBRID, 0.0
+        return Ranking.HYBRID, None
     if not isinstance(options, dict):
         raise Malformed("ranking_options is an object")
     given = cast("dict[str, object]", options)
     require_only(given, "ranker", "score_threshold")
-    ranker, least = given.get("ranker", "auto"), given.get("score_threshold", 0.0)
-    if not isinstance(least, (int, float)) or isinstance(least, bool):
+    ranker, least = given.get("ranker", "auto"), given.get("score_threshold")
+    if least is not None and (not isinstance(least, (int, float)) or isinstance(least, bool)):
         raise Malformed("score_threshold is a number")
     if not isinstance(ranker, str) or (ranker != "auto" and ranker not in set(Ranking)):
         raise Malformed(f"ranker is auto, {', '.join(Ranking)}")
-    return Ranking.HYBRID if ranker == "auto" else Ranking(ranker), float(least)
+    return Ranking.HYBRID if ranker == "auto" else Ranking(ranker), None if least is None else float(least)

@@ -6,12 +6,13 @@ its label from then on. Documents are in force, for everybody, once they are sto
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
-from nomoat.core.errors import Conflict, NotFound, Unavailable
+from nomoat.core.errors import Conflict, Malformed, NotFound, Unavailable
 from nomoat.core.lineage import Label
 from nomoat.core.operation import (
     ListDocuments,
@@ -231,17 +232,21 @@ class Retrieval:
 
     async def search(self, permit: Permit[SearchIndex]) -> Found:
         """Find passages in what the caller may read. Raises `Malformed` for a filter that is none, `Unavailable`."""
-        from nomoat.retrieval import Query  # noqa: PLC0415 - with numpy, for whom there is an index
+        from nomoat.retrieval import Query, parse_filter, vectors_of  # noqa: PLC0415 - with numpy, for whom there is an index
 
         resolved = permit.claim(SearchIndex, Confine)
+        if resolved.operation.filter is not None:
+            try:
+                parse_filter(resolved.operation.filter)
+            except ValueError as error:
+                raise Malformed(str(error)) from None
         operation, place = resolved.operation, place_in(resolved, SearchPlace)
         embedder = self._embedders(place.collection.index)
-        vector: bytes | None = None
+        vector = None
         if operation.ranking is not Ranking.KEYWORD and embedder is not None:
-            vector = await embedder.embed([operation.query])
-        query = Query(
-            operation.query, vector, operation.most, operation.ranking.value, operation.filter, operation.at_least
-        )
+            (vector,) = vectors_of(await embedder.embed([operation.query]), 1)
+        least = -math.inf if operation.at_least is None else operation.at_least
+        query = Query(operation.query, vector, operation.most, operation.ranking.value, operation.filter, least)
         scope = place.table.scope(permit.principal, _permitted(permit))
         hits = await asyncio.to_thread(place.snapshot.search, query, scope)
         permit.check()

@@ -1,0 +1,151 @@
+"""What a caller may not have does not exist for them: every answer is that of an index without it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from nomoat.retrieval import Entry, Index, Passage, Query
+from nomoat.retrieval.scopes import PAIRS
+from tests.retrieval.world import (
+    CLASSES,
+    DIMENSIONS,
+    NAMES,
+    Caller,
+    answers,
+    callers,
+    entries,
+    index_of,
+    queries,
+    relabelled,
+)
+
+EVERYTHING = Caller("person:ann", frozenset(), dict.fromkeys(CLASSES, frozenset(PAIRS)))
+
+
+class Indexing(RuleBasedStateMachine):
+    """An index through all that may happen to it, beside a plain dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.index = Index(DIMENSIONS)
+        self.documents: dict[str, Entry] = {}
+
+    @rule(put=st.lists(entries(), min_size=1, max_size=4, unique_by=lambda entry: entry.name))
+    def put(self, put: list[Entry]) -> None:
+        self.index.put(put)
+        self.documents |= {entry.name: entry for entry in put}
+
+    @rule(names=st.sets(st.sampled_from(NAMES), max_size=3))
+    def remove(self, names: set[str]) -> None:
+        self.index.remove(names)
+        for name in names:
+            self.documents.pop(name, None)
+
+    @rule(name=st.sampled_from(NAMES), access=st.sampled_from(CLASSES))
+    def relabel(self, name: str, access: str) -> None:
+        if name in self.documents:
+            self.documents[name] = relabelled(self.documents[name], access)
+            self.index.put([self.documents[name]])
+
+    @rule(moved=st.permutations(CLASSES))
+    def rekey(self, moved: list[str]) -> None:
+        to = dict(zip(CLASSES, moved, strict=True))
+        self.documents = {name: relabelled(entry, to[str(entry.access)]) for name, entry in self.documents.items()}
+        self.index.rekey(lambda name: self.documents[name].access)
+
+    @rule(caller=callers, asked=st.lists(queries, min_size=1, max_size=3))
+    def ask(self, caller: Caller, asked: list[Query]) -> None:
+        permitted = index_of(entry for entry in self.documents.values() if caller.may(entry))
+        assert answers(self.index.snapshot, caller, asked) == answers(permitted.snapshot, EVERYTHING, asked)
+
+    @invariant()
+    def everything_is_there(self) -> None:
+        assert self.index.snapshot.names(EVERYTHING.scope(self.index.snapshot)) == sorted(self.documents)
+
+
+TestIndexing = Indexing.TestCase
+TestIndexing.settings = settings(max_examples=150, stateful_step_count=20, deadline=None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 20))
+def test_the_best_by_vector_are_those_of_a_search_through_all(seed: int, count: int, most: int) -> None:
+    chance = np.random.default_rng(seed)
+    rows = chance.standard_normal((count, 32)).astype(np.float32)
+    rows[chance.integers(0, count, count // 3)] = rows[0]  # equal ones
+    index = index_of(
+        [Entry(f"d{number:03d}", "1", "open", [Passage("x", row)]) for number, row in enumerate(rows)], 32
+    )
+    query = chance.standard_normal(32).astype(np.float32)
+    found = index.snapshot.search(Query("x", query, most, "vector"), EVERYTHING.scope(index.snapshot))
+    wide = rows.astype(np.float64)
+    exact = (wide @ query.astype(np.float64)) / np.linalg.norm(wide, axis=1) / np.linalg.norm(query.astype(np.float64))
+    assert np.allclose([hit.score for hit in found], np.sort(exact)[::-1][:most], atol=1e-6)
+    assert [(-hit.score, hit.name) for hit in found] == sorted((-hit.score, hit.name) for hit in found)
+
+
+def notes(count: int, access: str, text: str = "plan") -> list[Entry]:
+    return [
+        Entry(f"{access}-{number}", "1", access, [Passage(text, np.ones(DIMENSIONS, np.float32))])
+        for number in range(count)
+    ]
+
+
+READER = Caller("person:ann", frozenset(), {"open": frozenset(PAIRS)})
+
+
+@pytest.mark.parametrize("ranking", ["hybrid", "keyword", "vector"])
+@pytest.mark.parametrize("hidden", [0, 1, 5, 50])
+def test_attack_scores_tell_how_many_hidden_documents_have_a_word(ranking: str, hidden: int) -> None:
+    index = index_of([*notes(1, "open", "plan of work"), *notes(hidden, "secret")])
+    query = Query("plan", np.array([1, 0, 0, 0], np.float32), 10, ranking)  # type: ignore[arg-type]
+    alone = index_of(notes(1, "open", "plan of work"))
+    assert answers(index.snapshot, READER, [query]) == answers(alone.snapshot, READER, [query])
+
+
+def test_attack_fewer_hits_than_asked_for_tell_that_there_are_hidden_ones() -> None:
+    index = index_of([*notes(12, "open"), *notes(500, "secret")])
+    found = index.snapshot.search(Query("plan", None, 10), READER.scope(index.snapshot))
+    assert len(found) == 10
+
+
+def test_attack_a_query_like_a_hidden_document_is_answered_as_without_it() -> None:
+    near = Entry("secret-0", "1", "secret", [Passage("merger with globex", np.array([1, 2, 3, 4], np.float32))])
+    query = Query("merger with globex", np.array([1, 2, 3, 4], np.float32))
+    having, alone = index_of([*notes(3, "open"), near]), index_of(notes(3, "open"))
+    assert answers(having.snapshot, READER, [query]) == answers(alone.snapshot, READER, [query])
+
+
+def test_attack_a_filter_of_the_caller_s_permits_nothing() -> None:
+    index = index_of([*notes(1, "open"), *notes(1, "secret")])
+    wide = {"type": "or", "filters": [{"type": "ne", "key": "a", "value": 1}, {"type": "eq", "key": "a", "value": 1}]}
+    found = index.snapshot.search(Query("plan", None, 10, filter=wide), READER.scope(index.snapshot))
+    assert [hit.name for hit in found] == ["open-0"]
+
+
+def test_a_snapshot_stays_as_it_was() -> None:
+    index = index_of(notes(3, "open"))
+    before = index.snapshot
+    told = answers(before, READER, [Query("plan")])
+    index.remove(["open-1"])
+    index.put(notes(5, "open", "other plan"))
+    assert answers(before, READER, [Query("plan")]) == told
+
+
+@pytest.mark.parametrize("vector", [[np.nan, 0, 0, 0], [np.inf, 0, 0, 0], [1, 2, 3]])
+def test_a_vector_that_is_none_is_refused_and_changes_nothing(vector: list[float]) -> None:
+    index = index_of(notes(1, "open"))
+    with pytest.raises(ValueError, match="number|dimensions"):
+        index.put([Entry("open-0", "2", "open", [Passage("x", np.array(vector, np.float32))])])
+    assert index.snapshot.names(READER.scope(index.snapshot)) == ["open-0"]
+
+
+def test_words_without_number_and_texts_without_words_end() -> None:
+    index = index_of([Entry("empty", "1", "open", [Passage("", np.zeros(DIMENSIONS, np.float32))])])
+    scope = READER.scope(index.snapshot)
+    long = " ".join(f"w{number}" for number in range(100_000))
+    assert index.snapshot.search(Query(long), scope) == []
+    (found,) = index.snapshot.search(Query("x", np.zeros(DIMENSIONS, np.float32), 10, "vector"), scope)
+    assert found.score == 0.0
