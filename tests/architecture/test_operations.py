@@ -12,7 +12,7 @@ from tests.architecture.tree import ROOT, modules
 
 # Actions of the schema that are no Operation: the question of discovery, that of where a prompt may go, and the groups.
 BESIDES = {
-    *{"Discover", "SendPrompt", "Infer", "Read", "Query", "Measure", "Write", "Remove"},
+    *{"Discover", "SendPrompt", "Infer", "Read", "Query", "Retrieve", "Measure", "Write", "Remove"},
     *{"Administer", "Audit", "Disclose", "Erase", "Identify", "Promote"},
 }
 

@@ -43,6 +43,19 @@ EXEMPT = {
         ],
         "counts what passes, and gives nothing out",
     ),
+    **dict.fromkeys(
+        [
+            "nomoat.resources.retrieval.retrieval.Retrieval.open",
+            "nomoat.resources.retrieval.collection.Collection.put",
+            "nomoat.resources.retrieval.collection.Collection.at",
+        ],
+        "brings documents into memory, for resolvers to say what there is, and gives none out",
+    ),
+    "nomoat.resources.retrieval.collection.Table.scope": "says which rows an obligation of a permit means",
+    **dict.fromkeys(
+        [f"nomoat.resources.retrieval.retrieval.Retrieval.{name}" for name in ("declared", "grid_ms")],
+        "is told to who parses a request or times its answer, and says what is declared",
+    ),
     "nomoat.resources.repositories.lifecycle.Lifecycle.listen": "tells the guard what to cut, and nothing else",
     "nomoat.resources.repositories.publishing.Publishing.sign": "signs what a commit would leave, and makes none",
     "nomoat.resources.repositories.signatures.Signatures.require": "refuses what does not verify, and gives nothing out",

@@ -21,7 +21,7 @@ PUBLIC = {
     "GET /v1/log/tile/{level}/{index*}": "what proofs are made of: hashes of salted hashes only",
 }
 
-WITHIN = {"ReleaseAnswer": "InvokeModel"}
+WITHIN = {"ReleaseAnswer": "InvokeModel", "ReadPassages": "SearchIndex"}
 """Operations without a route: they are asked for within the access of another one, by its handler."""
 
 

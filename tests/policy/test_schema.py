@@ -23,9 +23,11 @@ from tests.policy.world import (
     compiled,
     dataset,
     directory,
+    document,
     endpoint,
     file,
     identity,
+    library,
     model,
     person,
     source,
@@ -39,6 +41,7 @@ GROUPS = {
         *{"DescribeFile", "ReadFile", "ReportLoad"},
     },
     "Query": {"QueryView"},
+    "Retrieve": {"SearchIndex", "ReadPassages", "ListDocuments"},
     "Infer": {"InvokeModel", "SendPrompt", "ReleaseAnswer"},
     "Promote": {"ApproveVersion", "WithdrawVersion", "LowerLabel"},
     "Write": {
@@ -51,6 +54,8 @@ GROUPS = {
         "DeleteBranch",
         "CreateTag",
         "DeleteTag",
+        "WriteDocuments",
+        "RemoveDocuments",
     },
     "Remove": {"DeleteRepository"},
     "Measure": {"ListMetrics", "ReadMetric"},
@@ -69,7 +74,7 @@ GROUPS = {
     "Erase": {"EraseContent", "ShredVersion"},
     "Identify": {
         *{"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
-        *{"ValidateCard", "ListRepositories", "ListEndpoints", "ReadOwnQuotas"},
+        *{"ValidateCard", "ListRepositories", "ListEndpoints", "ListIndexes", "ReadOwnQuotas"},
     },
 }
 ASKED_BESIDES = {"Discover", "SendPrompt"}  # by the guard, of things that an operation is about
@@ -88,6 +93,9 @@ SUBJECTS = {
     **dict.fromkeys(["ShredVersion"], REPOSITORIES),
     **dict.fromkeys(["DescribeFile", "ReadFile"], FILE),
     "QueryView": {"View"},
+    **dict.fromkeys(["SearchIndex", "ListDocuments"], frozenset({"Index"})),
+    "ReadPassages": {"Document"},
+    **dict.fromkeys(["WriteDocuments", "RemoveDocuments"], frozenset({"Index", "Document"})),
     **dict.fromkeys(["InvokeModel", "ReleaseAnswer"], frozenset({"Endpoint", "Source"})),
     "SendPrompt": {"Upstream"},
     "ReadContents": {"Endpoint"},
@@ -121,6 +129,8 @@ THINGS = (
     endpoint(),
     upstream(),
     source(),
+    library(),
+    document(),
     identity(),
     directory(),
     LOG,
@@ -161,8 +171,9 @@ def test_kinds_of_principals_and_containment_are_those_of_the_schema() -> None:
     assert {kind: above for kind, above in declared if above != "Group"} == {
         "File": "Dataset, Model",
         "View": "Dataset",
+        "Document": "Index",
     }
-    assert frozenset({"NoMoat::File", "NoMoat::View"}) == CONTAINED
+    assert frozenset({"NoMoat::File", "NoMoat::View", "NoMoat::Document"}) == CONTAINED
     assert [kind for kind, above in declared if above == "Group"] == ["Person, Workload"]
 
 

@@ -26,9 +26,11 @@ from tests.policy.world import (
     context,
     dataset,
     directory,
+    document,
     endpoint,
     file,
     identity,
+    library,
     model,
     person,
     source,
@@ -54,6 +56,8 @@ ADMINISTRATOR = person("root", "administrators", clearance=RESTRICTED)
 APPROVER = person("approver", "approvers", clearance=RESTRICTED)
 ML_ENGINEER = person("modeller", "ml-engineers", clearance=CONFIDENTIAL)
 MODELS_ADMINISTRATOR = person("both", "administrators", "approvers")
+SEARCHER = person("searcher", "index-readers", clearance=INTERNAL)
+LIBRARIAN = workload("librarian", "librarians", segment="ingestion", clearance=INTERNAL)
 AUDITOR = person("auditor", "auditors", clearance=RESTRICTED)
 NEW_AUDITOR = person("new-auditor", "auditors")
 PRIVACY = person("officer", "privacy-officers")
@@ -164,6 +168,27 @@ EXPECTATIONS = [
         "sources-are-for-who-may-have-them",
     ),
     not_(USER, "ReleaseAnswer", source(cleared="engine-team")),
+    may(SEARCHER, "ListIndexes", identity("person:searcher"), "everyone-lists-indexes", NONE),
+    not_(SEARCHER, "ListIndexes", identity("person:ada")),
+    may(SEARCHER, "SearchIndex", library(), "index-readers-search", NONE),
+    not_(USER, "SearchIndex", library()),
+    may(SEARCHER, "ReadPassages", document(classification=INTERNAL), "index-readers-read-what-is-open-or-shared", NONE),
+    may(SEARCHER, "ReadPassages", document(listed=True, shared=True), "index-readers-read-what-is-open-or-shared"),
+    may(SEARCHER, "ReadPassages", document(listed=True, owned=True), "index-readers-read-what-is-open-or-shared"),
+    not_(SEARCHER, "ReadPassages", document(listed=True)),
+    not_(SEARCHER, "ReadPassages", document(classification=CONFIDENTIAL), "nobody-reads-above-clearance"),
+    not_(USER, "ReadPassages", document()),
+    may(LIBRARIAN, "WriteDocuments", library(owner_group="librarians"), "owners-keep-their-indexes"),
+    may(LIBRARIAN, "SearchIndex", library(owner_group="librarians"), "owners-keep-their-indexes"),
+    not_(LIBRARIAN, "ReadPassages", document(owner_group="librarians")),
+    not_(LIBRARIAN, "WriteDocuments", library()),
+    not_(
+        LIBRARIAN,
+        "WriteDocuments",
+        document(owner_group="librarians", classification=CONFIDENTIAL),
+        "nobody-writes-above-clearance",
+    ),
+    not_(SEARCHER, "WriteDocuments", library()),
     may(USER, "ReleaseAnswer", endpoint(classification=INTERNAL), "answers-go-to-who-is-cleared", NONE),
     not_(USER, "ReleaseAnswer", endpoint(classification=CONFIDENTIAL)),
     not_(USER, "ReleaseAnswer", endpoint(labels=frozenset({"canary"})), "canaries-go-nowhere"),

@@ -98,6 +98,20 @@ def source(name: str = "acme/engine", *, cleared: str = "engine-team") -> Target
     return Target("Source", name, name, owner_group=cleared)
 
 
+def library(name: str = "handbook", **traits: object) -> Target:
+    """An index."""
+    return Target("Index", name, name)._replace(**traits)  # type: ignore[arg-type]  # a test's shorthand
+
+
+def document(
+    name: str = "leave.md", *, listed: bool = False, shared: bool = False, owned: bool = False, **traits: object
+) -> Target:
+    """A document in an index, as it is to a caller."""
+    facts = (("listed", listed), ("shared", shared), ("owned", owned))
+    of = Target("Document", f"handbook:{name}", name, parents=(("Index", "handbook"),), facts=facts)
+    return of._replace(**traits)  # type: ignore[arg-type]  # the same
+
+
 def identity(subject: str = "person:ada", kind: str = "person") -> Target:
     return Target("Identity", subject, subject, facts=(("subject_kind", kind), ("subject", subject)))
 

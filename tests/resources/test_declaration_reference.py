@@ -16,7 +16,7 @@ from tests.resources.world import DIGITS, Yard, in_yard
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "declarations.md").read_text("utf-8")
 ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*) \|$", re.MULTILINE)
-KINDS = ("group", "person", "workload", "dataset", "model", "upstream", "endpoint", "quota")
+KINDS = ("group", "person", "workload", "dataset", "model", "upstream", "endpoint", "quota", "index")
 NAMES = {"dataset": "a/b", "model": "a/b"}
 BESIDES = {  # what such a table needs besides its name
     "upstream": 'url = "https://x.example/v1"\n',
@@ -25,6 +25,8 @@ BESIDES = {  # what such a table needs besides its name
 }
 UNWRITTEN: dict[str, object] = {
     "`600`": 600,
+    "`0`": 0,
+    '`"wordllama"`': "wordllama",
     "`3600`": 3600,
     "`[]`": [],
     '`""`': "",
@@ -85,7 +87,7 @@ def test_required_is_required() -> None:
 def test_the_example_can_be_applied() -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     declared = describe(merge(Directory(), parse_declarations(example)))
-    assert [len(declared[kind]) for kind in KINDS] == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert [len(declared[kind]) for kind in KINDS] == [1, 1, 1, 1, 0, 0, 0, 0, 0]
 
 
 def test_the_levels_and_the_names_of_the_starter_policies_are_right() -> None:

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from nomoat.retrieval import Entry, Index, Passage, Query
+from nomoat.retrieval.documents import Entry, Passage
+from nomoat.retrieval.index import Index
 from nomoat.retrieval.scopes import PAIRS
+from nomoat.retrieval.snapshot import Query
 from tests.retrieval.world import (
     CLASSES,
     DIMENSIONS,
@@ -75,9 +77,7 @@ def test_the_best_by_vector_are_those_of_a_search_through_all(seed: int, count: 
     chance = np.random.default_rng(seed)
     rows = chance.standard_normal((count, 32)).astype(np.float32)
     rows[chance.integers(0, count, count // 3)] = rows[0]  # equal ones
-    index = index_of(
-        [Entry(f"d{number:03d}", "1", "open", [Passage("x", row)]) for number, row in enumerate(rows)], 32
-    )
+    index = index_of([Entry(f"d{number:03d}", "1", "open", [Passage("x", row)]) for number, row in enumerate(rows)], 32)
     query = chance.standard_normal(32).astype(np.float32)
     found = index.snapshot.search(Query("x", query, most, "vector"), EVERYTHING.scope(index.snapshot))
     wide = rows.astype(np.float64)
@@ -137,7 +137,7 @@ def test_a_snapshot_stays_as_it_was() -> None:
 @pytest.mark.parametrize("vector", [[np.nan, 0, 0, 0], [np.inf, 0, 0, 0], [1, 2, 3]])
 def test_a_vector_that_is_none_is_refused_and_changes_nothing(vector: list[float]) -> None:
     index = index_of(notes(1, "open"))
-    with pytest.raises(ValueError, match="number|dimensions"):
+    with pytest.raises(ValueError, match=r"number|dimensions"):
         index.put([Entry("open-0", "2", "open", [Passage("x", np.array(vector, np.float32))])])
     assert index.snapshot.names(READER.scope(index.snapshot)) == ["open-0"]
 

@@ -7,8 +7,10 @@ from typing import Final
 import numpy as np
 from hypothesis import strategies as st
 
-from nomoat.retrieval import Entry, Index, Passage, Query, Scope, Snapshot
-from nomoat.retrieval.scopes import PAIRS, Pair
+from nomoat.retrieval.documents import Entry, Passage
+from nomoat.retrieval.index import Index
+from nomoat.retrieval.scopes import PAIRS, Pair, Scope
+from nomoat.retrieval.snapshot import Query, Snapshot
 
 DIMENSIONS: Final = 4
 WORDS: Final = ("alpha", "beta", "gamma", "delta", "epsilon")
@@ -71,7 +73,11 @@ comparisons = st.builds(
 filters = st.one_of(
     st.none(),
     comparisons,
-    st.builds(lambda kind, parts: {"type": kind, "filters": parts}, st.sampled_from(["and", "or"]), st.lists(comparisons, min_size=1, max_size=2)),
+    st.builds(
+        lambda kind, parts: {"type": kind, "filters": parts},
+        st.sampled_from(["and", "or"]),
+        st.lists(comparisons, min_size=1, max_size=2),
+    ),
 )
 queries = st.builds(
     Query,

@@ -165,8 +165,8 @@ class _Chosen:
                     ("region", self.text(request.region)),
                     *((("stage", self.text(request.stage)),) if self.truth(request.versioned) else ()),
                 )
-            case "Directory":
-                return (("widens_self", self.truth(request.truths["widens_self"])),)
+            case "Directory" | "Document":
+                return tuple([(name, self.truth(request.truths[name])) for name, _ in FACTS[resource]])
             case "LogRecord":
                 return (("subject", self.subject()),)
             case "Identity":

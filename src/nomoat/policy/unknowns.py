@@ -100,7 +100,17 @@ class Request:
         self.owned_by_group, self.owned_by_person = z3.Bool("owner_group?"), z3.Bool("owner_person?")
         self.owner_group, self.owner_person = z3.Int("owner_group"), z3.Int("owner_person")
         self.subject_of, self.subject_kind = z3.Int("subject of"), z3.Int("subject_kind")
-        said = ("widens_self", "authored", "publisher_signed", "external", "redacted", "retention")
+        said = [
+            "widens_self",
+            "authored",
+            "publisher_signed",
+            "external",
+            "redacted",
+            "retention",
+            "listed",
+            "owned",
+            "shared",
+        ]
         self.truths = {name: z3.Bool(name) for name in said}
         self.versioned, self.examined = z3.Bool("stage?"), z3.Bool("verdict?")
         self.stage, self.verdict = z3.Int("stage"), z3.Int("verdict")

@@ -119,9 +119,7 @@ def resources_of(
         identities=Identities(identity, Anchor(str(log.verifier_key), log.checkpoint), sessions.label, clock),
         catalog=catalog,
         lifecycle=Lifecycle(declared, catalog, signatures, clock, worse_by_name),
-        comparing=Comparing(
-            *(declared, catalog, Rounds(stores.state), stores.profiles), lambda: policies.current.index.files
-        ),
+        comparing=_comparing(stores, declared, catalog, policies),
         shredder=Shredder(declared, catalog, shredding, clock),
         keys=Keys(stores.keyring, stores.kek, rewrapping),
         rewrapping=rewrapping,
@@ -147,3 +145,8 @@ def resources_of(
         erasure=Erasure(log, stores.subject_keys, stores.chunks.drop, [reports.clear, stores.contents.forget]),
         reports=reports,
     )
+
+
+def _comparing(stores: Stores, declared: Callable[[], Directory], catalog: Catalog, policies: Policies) -> Comparing:
+    named = lambda: policies.current.index.files  # noqa: E731
+    return Comparing(declared, catalog, Rounds(stores.state), stores.profiles, named)

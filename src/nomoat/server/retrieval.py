@@ -1,12 +1,16 @@
 """Retrieval, wired: which embedder an index has, and where its documents are."""
 
 from collections.abc import Callable
+from functools import cache
 
 from nomoat.core.directory import Directory
+from nomoat.core.retrieval import WORDLLAMA
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.retrieval import Retrieval
+from nomoat.resources.retrieval.embedding import Embedders
 from nomoat.server.storage import Stores
 from nomoat.stores.documents import StoredDocuments
+from nomoat.stores.embedders import bundled
 from nomoat.stores.session_labels import SessionLabels
 
 
@@ -19,4 +23,6 @@ def retrieval_of(
 ) -> Retrieval:
     """What is searched, over what a data directory holds."""
     documents = StoredDocuments(stores.state, stores.kek)
-    return Retrieval(directory, policies, documents, lambda _: None, sessions, clock)
+    offline = cache(bundled)
+    embedders: Embedders = lambda index: offline() if index.embedder == WORDLLAMA else None  # noqa: E731
+    return Retrieval(directory, policies, documents, embedders, sessions, clock)

@@ -6,32 +6,26 @@ Rules: an index that answers on a grid does so whatever the answer is.
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from typing import Final, cast, final
+from typing import Final, NamedTuple, cast, final
 
 from nomoat.core.errors import Malformed, NoMoatError
 from nomoat.core.names import parse_index_name
 from nomoat.core.operation import ListIndexes, SearchIndex
 from nomoat.core.principal import Principal
 from nomoat.core.retrieval import MOST_HITS, Ranking
-from nomoat.guard import Guard
 from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.fields import require_only, whole
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.retrieval.answers import index_json, passage_json
-from nomoat.protocols.retrieval.searching import search, until
-from nomoat.resources.retrieval import Retrieval
+from nomoat.protocols.retrieval.searching import Searching, until
 
 USUAL_HITS: Final = 10
 LONGEST_QUERY: Final = 16_384  # characters
 
 
 @final
-class SearchEndpoint:
+class SearchEndpoint(Searching):
     """The enforcement point for searching."""
-
-    def __init__(self, guard: Guard, retrieval: Retrieval) -> None:
-        self._guard = guard
-        self._retrieval = retrieval
 
     async def _search(self, exchange: Exchange, named: Mapping[str, str]) -> None:
         begun, name = asyncio.get_running_loop().time(), parse_index_name(named["name"])
@@ -40,10 +34,10 @@ class SearchEndpoint:
         async def parse(_: Principal) -> SearchIndex:
             body = await exchange.json()
             await self._retrieval.open(name)
-            return parse_search(name, body)
+            return SearchIndex(name, *parse_search(body))
 
         try:
-            operation, passages = await search(self._guard, self._retrieval, exchange.presented, parse)
+            operation, passages = await self.found(exchange.presented, parse)
         except NoMoatError:
             await until(begun, grid)
             raise
@@ -71,7 +65,18 @@ class SearchEndpoint:
         ]
 
 
-def parse_search(index: str, body: Mapping[str, object]) -> SearchIndex:
+class Search(NamedTuple):
+    """What is asked for, in the order of `SearchIndex`."""
+
+    query: str
+    digest: str
+    most: int
+    ranking: Ranking
+    filter: Mapping[str, object] | None
+    at_least: float | None
+
+
+def parse_search(body: Mapping[str, object]) -> Search:
     """A search in OpenAI's words, with `ranker` `hybrid`, `keyword` or `vector`. Raises `Malformed`."""
     require_only(body, "query", "filters", "max_num_results", "ranking_options", "rewrite_query")
     if body.get("rewrite_query"):
@@ -87,8 +92,7 @@ def parse_search(index: str, body: Mapping[str, object]) -> SearchIndex:
     filters = body.get("filters")
     if filters is not None and not isinstance(filters, dict):
         raise Malformed("filters is one comparison, or an `and` or `or` of some")
-    return SearchIndex(
-        index=index,
+    return Search(
         query=query,
         digest=hashlib.sha256(query.encode()).hexdigest(),
         most=whole(body, "max_num_results", USUAL_HITS, least=1, most=MOST_HITS),

@@ -20,28 +20,35 @@ from nomoat.resources.retrieval import Retrieval
 ATTEMPTS: Final = 4  # how often what was found may change before it is read
 
 
-async def search(
-    guard: Guard, retrieval: Retrieval, presented: Presented, asked: Callable[[Principal], Awaitable[SearchIndex]]
-) -> tuple[SearchIndex, Sequence[Passage]]:
-    """Find passages and be given them.
+class Searching:
+    """What every face of retrieval has: it finds, and is given what it found."""
 
-    Raises `Refused` as the guard does, `Unavailable` when too much changed meanwhile.
-    """
-    operation: SearchIndex | None = None
-    for _ in range(ATTEMPTS):
-        async with guard.admit(presented, asked if operation is None else operation) as permit:
-            found = await retrieval.search(permit)
-        operation = found.operation
-        if not found.ids:
-            return operation, ()
-        connection, _, protocol, method, told = presented
-        reader = Presented(connection, Verified(permit.principal), protocol, method, told)
-        try:
-            async with guard.admit(reader, ReadPassages(operation.index, found.ids, found.record)) as reading:
-                return operation, await retrieval.read(reading, found)
-        except (Conflict, NotFound, NotPermitted):
-            continue
-    raise Unavailable("index", "too much changed while it was searched; try again")
+    def __init__(self, guard: Guard, retrieval: Retrieval) -> None:
+        self._guard = guard
+        self._retrieval = retrieval
+
+    async def found(
+        self, presented: Presented, asked: Callable[[Principal], Awaitable[SearchIndex]]
+    ) -> tuple[SearchIndex, Sequence[Passage]]:
+        """Find passages and be given them.
+
+        Raises `Refused` as the guard does, `Unavailable` when too much changed meanwhile.
+        """
+        operation: SearchIndex | None = None
+        for _ in range(ATTEMPTS):
+            async with self._guard.admit(presented, asked if operation is None else operation) as permit:
+                found = await self._retrieval.search(permit)
+            operation = found.operation
+            if not found.ids:
+                return operation, ()
+            connection, _, protocol, method, told = presented
+            reader = Presented(connection, Verified(permit.principal), protocol, method, told)
+            try:
+                async with self._guard.admit(reader, ReadPassages(operation.index, found.ids, found.record)) as reading:
+                    return operation, await self._retrieval.read(reading, found)
+            except (Conflict, NotFound, NotPermitted):
+                continue
+        raise Unavailable("index", "too much changed while it was searched; try again")
 
 
 async def until(begun: float, grid_ms: int) -> None:

@@ -8,22 +8,29 @@ in force cannot tell them apart, whoever asks.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Final, NamedTuple, cast, final
+from typing import Any, Final, NamedTuple, Protocol, cast, final
 
 from nomoat.core.operation import AccessClasses, Target
 from nomoat.core.principal import Principal
 from nomoat.core.retrieval import Access, Index
 from nomoat.policy.classes import Footprint, class_of
 from nomoat.resources.retrieval.targets import document_target, subjects_of
+from nomoat.retrieval.scopes import Pair, Scope
 from nomoat.stores.documents import Kept
 
-if TYPE_CHECKING:
-    from nomoat.retrieval import Scope, Snapshot
-
-Pair = tuple[bool, bool]
-"""Whether a document is the caller's own, and whether it is shared with them."""
-
 _EITHER: Final = (False, True)
+
+
+class Searched(Protocol):
+    """A snapshot of an index (`nomoat.retrieval.snapshot`), of which the import takes numpy."""
+
+    def search(self, query: Any, scope: Scope) -> Sequence[Any]:
+        """The best passages of what a scope permits."""
+        ...
+
+    def names(self, scope: Scope) -> Sequence[str]:
+        """The names of the documents that a scope permits, in their order."""
+        ...
 
 
 class Known(NamedTuple):
@@ -49,10 +56,8 @@ class Table:
     classes: AccessClasses
     rows: tuple[Row, ...]
 
-    def scope(self, who: Principal, permitted: Iterable[int]) -> "Scope":
+    def scope(self, who: Principal, permitted: Iterable[int]) -> Scope:
         """What a caller may read, who is permitted these classes."""
-        from nomoat.retrieval import Scope  # noqa: PLC0415 - with numpy, for whom there is an index
-
         pairs: dict[int, set[Pair]] = {}
         for number in permitted:
             row = self.rows[number]
@@ -65,7 +70,7 @@ class Collection:
     """One index. Owned by the event loop; its snapshots may be searched in any thread."""
 
     def __init__(self, index: Index, dimensions: int) -> None:
-        from nomoat.retrieval import Index as Engine  # noqa: PLC0415 - as above
+        from nomoat.retrieval.index import Index as Engine  # noqa: PLC0415 - with numpy, for whom there is an index
 
         self.index = index
         self.documents: dict[str, Known] = {}
@@ -76,7 +81,7 @@ class Collection:
 
     def put(self, kept: Sequence[Kept], removed: Sequence[str] = ()) -> None:
         """Take in documents in the place of those with their names, and let go of others."""
-        from nomoat.retrieval import Entry, Passage, vectors_of  # noqa: PLC0415 - as above
+        from nomoat.retrieval.documents import Entry, Passage, vectors_of  # noqa: PLC0415 - as above
 
         entries: list[Entry] = []
         for document, _, vectors in kept:
@@ -101,7 +106,7 @@ class Collection:
         }
         self.generation += 1
 
-    def at(self, read: Footprint) -> "tuple[Snapshot, Table]":
+    def at(self, read: Footprint) -> tuple[Searched, Table]:
         """The newest snapshot, with the classes of policies that have this footprint."""
         if read != self._read:
             self._read = read

@@ -8,7 +8,7 @@ its label from then on. Documents are in force, for everybody, once they are sto
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
@@ -31,14 +31,12 @@ from nomoat.policy.classes import footprint
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
-from nomoat.resources.retrieval.collection import Collection, Table
+from nomoat.resources.retrieval.collection import Collection, Searched, Table
 from nomoat.resources.retrieval.embedding import Embedder, Embedders
 from nomoat.resources.retrieval.targets import document_for, index_target
+from nomoat.retrieval.filters import parse_filter
 from nomoat.stores.documents import Kept, StoredDocuments
 from nomoat.stores.session_labels import SessionLabels
-
-if TYPE_CHECKING:
-    from nomoat.retrieval import Snapshot
 
 UNKNOWN: Final = "there is no such index"
 CHANGED: Final = "what was found has changed since; search again"
@@ -48,7 +46,7 @@ class SearchPlace(NamedTuple):
     """What is searched: documents of one instant, and the table of their classes."""
 
     collection: Collection
-    snapshot: "Snapshot"
+    snapshot: Searched
     table: Table
 
 
@@ -232,7 +230,8 @@ class Retrieval:
 
     async def search(self, permit: Permit[SearchIndex]) -> Found:
         """Find passages in what the caller may read. Raises `Malformed` for a filter that is none, `Unavailable`."""
-        from nomoat.retrieval import Query, parse_filter, vectors_of  # noqa: PLC0415 - with numpy, for whom there is an index
+        from nomoat.retrieval.documents import vectors_of  # noqa: PLC0415 - with numpy, for whom there is an index
+        from nomoat.retrieval.snapshot import Query  # noqa: PLC0415 - as above
 
         resolved = permit.claim(SearchIndex, Confine)
         if resolved.operation.filter is not None:

@@ -1,0 +1,83 @@
+"""A live gateway with an index, and people who may read some of it."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+
+from tests.hub.live import Live, gateway
+
+DECLARED = """
+[[group]]
+name = "index-readers"
+[[group]]
+name = "librarians"
+[[group]]
+name = "finance"
+[[person]]
+name = "ada"
+groups = ["index-readers", "finance"]
+clearance = "confidential"
+[[person]]
+name = "bob"
+groups = ["index-readers"]
+clearance = "internal"
+[[person]]
+name = "eve"
+clearance = "restricted"
+[[workload]]
+name = "librarian"
+segment = "ingestion"
+groups = ["librarians"]
+clearance = "confidential"
+[[index]]
+name = "handbook"
+classification = "internal"
+owner = "group:librarians"
+embedder = "none"
+[[index]]
+name = "meaning"
+classification = "internal"
+owner = "group:librarians"
+"""
+
+
+@dataclass
+class Library:
+    """The gateway, and what is said to it."""
+
+    live: Live
+
+    def put(self, *documents: Mapping[str, object], who: str = "librarian", index: str = "handbook") -> tuple[int, Any]:
+        """Write documents; one without a version has that of its passages."""
+        filled = [
+            dict({"version": hashlib.sha256(repr(each.get("passages")).encode()).hexdigest()}, **each)
+            for each in documents
+        ]
+        with self.live.http(who) as http:
+            answer = http.put(f"/v1/indexes/{index}/documents", json={"documents": filled})
+        return answer.status_code, answer.json()
+
+    def search(self, who: str, query: str, *, index: str = "handbook", **more: object) -> tuple[int, Any]:
+        """Search as somebody."""
+        with self.live.http(who) as http:
+            answer = http.post(f"/v1/vector_stores/{index}/search", json={"query": query, **more})
+        return answer.status_code, answer.json()
+
+    def found(self, who: str, query: str, *, index: str = "handbook", **more: object) -> list[str]:
+        """The documents that somebody finds, the best first."""
+        status, said = self.search(who, query, index=index, **more)
+        assert status == 200, said
+        return [cast("str", each["file_id"]) for each in said["data"]]
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    with gateway(tmp_path_factory.mktemp("library")) as live:
+        live.declare(DECLARED)
+        for name in ("ada", "bob", "eve"):
+            live.join(f"person:{name}")
+        live.join("workload:librarian")
+        yield Library(live)
