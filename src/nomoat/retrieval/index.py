@@ -90,9 +90,9 @@ class Index:
                 settled.append(current)
         self._segments = settled
         self._places = {
-            segment.entries[place].name: (number, int(place))
+            segment.entries[place].name: (number, place)
             for number, segment in enumerate(settled)
-            for place in np.flatnonzero(segment.alive)
+            for place in np.flatnonzero(segment.alive).tolist()
         }
         self._snapshot = None
 
@@ -101,4 +101,4 @@ class Index:
 
 
 def _living(segment: Segment) -> list[Entry]:
-    return [segment.entries[place] for place in np.flatnonzero(segment.alive)]
+    return [segment.entries[place] for place in np.flatnonzero(segment.alive).tolist()]

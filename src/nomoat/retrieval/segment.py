@@ -14,7 +14,7 @@ import numpy as np
 import simsimd
 from numpy.typing import NDArray
 
-from nomoat.retrieval.documents import Attribute, Entry
+from nomoat.retrieval.documents import Entry
 from nomoat.retrieval.quantised import Floats, Quantised, Sought, normalised, quantised
 from nomoat.retrieval.scopes import PAIRS, Scope
 from nomoat.retrieval.tokens import words_of
@@ -74,7 +74,9 @@ class Segment:
     postings: Postings
     owners: Mapping[str, Ints]
     readers: Mapping[str, Ints]
-    kept: "OrderedDict[int, tuple[Scope, Selection]]" = field(default_factory=OrderedDict, repr=False)
+    kept: OrderedDict[int, tuple[Scope, Selection]] = field(
+        default_factory=OrderedDict[int, tuple[Scope, Selection]], repr=False
+    )
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def without(self, gone: Sequence[int]) -> "Segment":
@@ -140,7 +142,7 @@ class Segment:
             self._bound_kept()
             found = _dot(query.rows, selected.packed)
         steps = scale if selected.count == len(rows) else scale[selected.rows]
-        products: NDArray[np.float32] = found * (steps * np.float32(query.scale))
+        products: NDArray[np.float32] = (found * (steps * np.float32(query.scale))).astype(np.float32, copy=False)
         return products
 
     def _bound_kept(self) -> None:
@@ -159,10 +161,6 @@ class Segment:
             return _NONE, _NONE
         begin, end = self.postings.starts[at : at + 2]
         return self.postings.rows[begin:end], self.postings.often[begin:end]
-
-    def attributes(self, document: int) -> Mapping[str, Attribute]:
-        """Those of a document."""
-        return self.entries[document].attributes
 
 
 _NONE: Final = np.zeros(0, np.int32)

@@ -78,7 +78,7 @@ class Snapshot:
         return sorted(
             segment.entries[place].name
             for segment in self.segments
-            for place in np.flatnonzero(segment.select(scope).documents)
+            for place in np.flatnonzero(segment.select(scope).documents).tolist()
         )
 
     def count(self, scope: Scope) -> tuple[int, int]:
@@ -165,13 +165,13 @@ class Snapshot:
 
         def order(each: Found) -> tuple[float, str, int]:
             segment = self.segments[each.segment]
-            return -each.score, segment.entries[segment.document[each.row]].name, int(segment.number[each.row])
+            return -each.score, segment.entries[int(segment.document[each.row])].name, int(segment.number[each.row])
 
         return sorted(found, key=order)[:most]
 
     def _hit(self, found: Found) -> Hit:
         segment = self.segments[found.segment]
-        entry, number = segment.entries[segment.document[found.row]], int(segment.number[found.row])
+        entry, number = segment.entries[int(segment.document[found.row])], int(segment.number[found.row])
         text = entry.passages[number].text
         return Hit(entry.name, entry.version, number, text, found.score, entry.attributes)
 
@@ -184,8 +184,8 @@ def _permitted(segment: Segment, selected: Selection, word: int) -> tuple[NDArra
 
 def _filtered(segment: Segment, selected: Selection, holds: Holds) -> Selection:
     documents = selected.documents.copy()
-    for place in np.flatnonzero(documents):
-        documents[place] = holds(segment.attributes(int(place)))
+    for place in np.flatnonzero(documents).tolist():
+        documents[place] = holds(segment.entries[place].attributes)
     mask = documents[segment.document]
     rows = np.flatnonzero(mask).astype(np.int32)
     return Selection(mask, documents, rows, (), selected.length)
@@ -201,6 +201,6 @@ def variants_of(segments: Sequence[Segment], count: int) -> tuple[frozenset[Pair
 
 
 def _living(segment: Segment) -> Iterator[tuple[Pair, int]]:
-    for place in np.flatnonzero(segment.alive):
+    for place in np.flatnonzero(segment.alive).tolist():
         entry = segment.entries[place]
         yield (bool(entry.owner), bool(entry.readers)), int(segment.classes[place])

@@ -63,6 +63,12 @@ class Found(NamedTuple):
         return tuple([each.id for each in self.passages])
 
 
+class Indexes(NamedTuple):
+    """Every index that is declared, by name."""
+
+    all: tuple[Index, ...]
+
+
 class Listed(NamedTuple):
     """A document in an index, without what it says."""
 
@@ -146,7 +152,9 @@ class Retrieval:
     def resolve_list(self, who: Principal, operation: ListIndexes) -> Resolved[ListIndexes]:
         """Resolve to the caller, who asks for itself; the parts are the indexes."""
         indexes = tuple(index for _, index in sorted(self._directory().indexes.items()))
-        return Resolved(operation, (target_of(who),), {"place": indexes}, parts=tuple(map(index_target, indexes)))
+        return Resolved(
+            operation, (target_of(who),), {"place": Indexes(indexes)}, parts=tuple(map(index_target, indexes))
+        )
 
     def resolve_search(self, who: Principal, operation: SearchIndex) -> Resolved[SearchIndex]:
         """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
@@ -223,7 +231,7 @@ class Retrieval:
         """The indexes that the caller may search."""
         resolved = permit.claim(ListIndexes, Withhold)
         withheld = withheld_parts(permit.allow.obligations)
-        indexes = place_in(resolved, tuple)
+        indexes = place_in(resolved, Indexes).all
         found = [index for number, index in enumerate(indexes) if number not in withheld]
         permit.note(shown=str(len(found)))
         return found
