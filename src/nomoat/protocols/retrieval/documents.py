@@ -1,5 +1,7 @@
 """Keeping documents in an index: JSON ↔ WriteDocuments, RemoveDocuments and ListDocuments, for `nomoat index`."""
 
+import base64
+import binascii
 from collections.abc import Mapping
 from typing import Final, cast, final
 
@@ -20,7 +22,7 @@ from nomoat.guard import Guard
 from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.fields import require_only, text
 from nomoat.protocols.http.routes import Route
-from nomoat.resources.retrieval import Retrieval
+from nomoat.resources.retrieval import Believed, File, Retrieval, parse_subject
 
 LARGEST: Final = 32 << 20  # bytes of a request
 MOST_DOCUMENTS: Final = 1_000  # in one request
@@ -29,7 +31,6 @@ LONGEST_PASSAGE: Final = 16_384  # characters
 MOST_READERS: Final = 10_000
 MOST_ATTRIBUTES: Final = 16
 LONGEST_ATTRIBUTE: Final = 512
-READERS: Final = ("person", "workload", "group")
 
 
 @final
@@ -46,18 +47,27 @@ class DocumentEndpoints:
         async def parse(_: Principal) -> WriteDocuments:
             body = await exchange.json(LARGEST)
             await self._retrieval.open(name)
-            require_only(body, "documents")
+            require_only(body, "documents", "believe")
             listed = body.get("documents")
             if not isinstance(listed, list) or not 0 < len(cast("list[object]", listed)) <= MOST_DOCUMENTS:
                 raise Malformed(f"documents is a list of 1 to {MOST_DOCUMENTS:,}")
-            index = self._retrieval.declared(name)
-            documents = tuple(parse_document(each, index) for each in cast("list[object]", listed))
+            index, believed = self._retrieval.declared(name), _believed(body.get("believe", []))
+            documents = tuple(
+                [await self._document(each, index, name, believed) for each in cast("list[object]", listed)]
+            )
             if len({each.name for each in documents}) < len(documents):
                 raise Malformed("a document stands in the list twice")
             return WriteDocuments(name, documents)
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             await exchange.answer_json(200, {"passages": await self._retrieval.write(permit)})
+
+    async def _document(self, said: object, index: Index | None, name: str, believed: frozenset[Believed]) -> Document:
+        """A document as it is said to be, or as a file that is read here says."""
+        table = cast("dict[str, object]", said) if isinstance(said, dict) else {}
+        if "content" not in table:
+            return parse_document(said, index)
+        return await self._retrieval.read_file(parse_file(table), name, believed)
 
     async def _remove(self, exchange: Exchange, named: Mapping[str, str]) -> None:
         name = parse_index_name(named["name"])
@@ -117,7 +127,7 @@ def parse_document(said: object, index: Index | None) -> Document:
                 parse_classification(level) if level else usual.classification,
                 usual.labels | frozenset(map(parse_subject_name, labels)),
             ),
-            _subject(text(table, "owner", "")) if table.get("owner") else "",
+            parse_subject(text(table, "owner")) if table.get("owner") else "",
             _readers(table.get("readers")),
         ),
         attributes=_attributes(table.get("attributes", {})),
@@ -125,16 +135,33 @@ def parse_document(said: object, index: Index | None) -> Document:
     )
 
 
+def parse_file(table: Mapping[str, object]) -> File:
+    """A file that is to be read here. Raises `Malformed`."""
+    require_only(table, "name", "content", "classification", "labels", "owner", "readers")
+    try:
+        content = base64.b64decode(text(table, "content", longest=LARGEST), validate=True)
+    except binascii.Error:
+        raise Malformed("content is base64") from None
+    return File(
+        parse_document_name(text(table, "name")),
+        content,
+        text(table, "classification", ""),
+        frozenset(map(parse_subject_name, _texts(table.get("labels", []), "labels", 64))),
+        parse_subject(text(table, "owner")) if table.get("owner") else "",
+        _readers(table.get("readers")),
+    )
+
+
+def _believed(said: object) -> frozenset[Believed]:
+    words = _texts(said, "believe", len(Believed))
+    if unknown := set(words) - set(Believed):
+        raise Malformed(f"{min(unknown)!r:.80} cannot be believed; there are {', '.join(Believed)}")
+    return frozenset(map(Believed, words))
+
+
 def _readers(said: object) -> frozenset[str] | None:
     """Who may read it; None for whoever is cleared."""
-    return None if said is None else frozenset(map(_subject, _texts(said, "readers", MOST_READERS)))
-
-
-def _subject(said: str) -> str:
-    kind, colon, name = said.partition(":")
-    if not colon or kind not in READERS:
-        raise Malformed(f"{said!r:.80} is nobody: write person:NAME, workload:NAME or group:NAME")
-    return f"{kind}:{parse_subject_name(name)}"
+    return None if said is None else frozenset(map(parse_subject, _texts(said, "readers", MOST_READERS)))
 
 
 def _attributes(said: object) -> Mapping[str, Attribute]:

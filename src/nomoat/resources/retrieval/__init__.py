@@ -1,5 +1,6 @@
 """Indexes: documents that are searched, by whoever may read them."""
 
+from nomoat.resources.retrieval.reading import Believed, File, parse_subject
 from nomoat.resources.retrieval.retrieval import Found, Listed, Retrieval
 
-__all__ = ["Found", "Listed", "Retrieval"]
+__all__ = ["Believed", "File", "Found", "Listed", "Retrieval", "parse_subject"]

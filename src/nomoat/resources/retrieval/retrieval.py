@@ -14,6 +14,7 @@ from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Conflict, Malformed, NotFound, Unavailable
 from nomoat.core.lineage import Label
+from nomoat.core.names import Classification
 from nomoat.core.operation import (
     ListDocuments,
     ListIndexes,
@@ -26,13 +27,15 @@ from nomoat.core.operation import (
 )
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
-from nomoat.core.retrieval import Index, Passage, PassageId, Ranking
+from nomoat.core.retrieval import Document, Index, Passage, PassageId, Ranking
+from nomoat.documents.read import Unreadable
 from nomoat.policy.classes import footprint
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.resources.retrieval.collection import Collection, Searched, Table
 from nomoat.resources.retrieval.embedding import Embedder, Embedders
+from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
 from nomoat.resources.retrieval.targets import document_for, index_target
 from nomoat.retrieval.filters import parse_filter
 from nomoat.stores.documents import Kept, StoredDocuments
@@ -88,6 +91,7 @@ class Retrieval:
         store: StoredDocuments,
         embedders: Embedders,
         sessions: SessionLabels,
+        read: ReadDocument,
         clock: Callable[[], float],
     ) -> None:
         self._directory = directory
@@ -95,6 +99,7 @@ class Retrieval:
         self._store = store
         self._embedders = embedders
         self._sessions = sessions
+        self._read = read
         self._clock = clock
         self._open: dict[str, Collection] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -124,6 +129,14 @@ class Retrieval:
         """On which grid an index answers, 0 for none."""
         index = self.declared(name)
         return index.grid_ms if index else 0
+
+    async def read_file(self, file: File, index: str, believed: frozenset[Believed]) -> Document:
+        """The document that a file is, for who puts it into an index. Raises `Malformed` where it cannot be read."""
+        declared = self.declared(index) or Index(index, Classification.RESTRICTED)
+        try:
+            return document_of(file, await self._read(file.name, file.content), declared, believed)
+        except Unreadable as unreadable:
+            raise Malformed(f"{file.name}: {unreadable}") from None
 
     async def open(self, name: str) -> None:
         """Have an index in memory, if there is one of this name; the resolvers wait for nothing. Raises `Unavailable`."""

@@ -1,0 +1,75 @@
+"""From a file to a document: what it says in passages, and who may read it by the words of whom.
+
+Rules: who may read a document is what whoever puts it in says; what the document says of itself, or whom a mail is from and to,
+counts only where they ask for that. A document that says less than the index is as confidential as the index.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from nomoat.core.errors import Malformed
+from nomoat.core.lineage import Label
+from nomoat.core.names import parse_classification, parse_subject_name
+from nomoat.core.retrieval import Access, Document, Index
+from nomoat.documents.passages import MOST, passages
+from nomoat.documents.read import Read
+
+ReadDocument: TypeAlias = Callable[[str, bytes], Awaitable[Read]]
+"""Reads a document by its name and content, in a process apart; raises `Unreadable`."""
+
+SUBJECTS = ("person", "workload", "group")
+
+
+class Believed(StrEnum):
+    """Whose word counts, beside that of who puts a document in."""
+
+    FRONT_MATTER = "front-matter"
+    MAIL = "mail"
+
+
+class File(NamedTuple):
+    """A file that is to be a document: what is said of it beside its content; None where nothing is."""
+
+    name: str
+    content: bytes
+    classification: str = ""
+    labels: frozenset[str] = frozenset()
+    owner: str = ""
+    readers: frozenset[str] | None = None
+
+
+def document_of(file: File, read: Read, index: Index, believed: frozenset[Believed]) -> Document:
+    """The document that a file is. Raises `Malformed` for one that names nobody, or is too long."""
+    texts = passages(read.text)
+    if len(texts) > MOST:
+        raise Malformed(f"{file.name} has more than {MOST:,} passages")
+    said, own = read.declared, Believed.FRONT_MATTER in believed
+    level = file.classification or (said.classification if own else "")
+    labels = file.labels | (frozenset(map(parse_subject_name, said.labels)) if own else frozenset())
+    readers = file.readers
+    if readers is None and own and said.readers is not None:
+        readers = frozenset(map(parse_subject, said.readers))
+    if readers is None and Believed.MAIL in believed and file.name.lower().endswith(".eml"):
+        readers = frozenset(f"person:{address}" for address in read.people)
+    return Document(
+        name=file.name,
+        version=hashlib.sha256(file.content).hexdigest(),
+        title=read.title,
+        access=Access(
+            Label(parse_classification(level) if level else index.classification, index.labels | labels),
+            file.owner or (parse_subject(said.owner) if own and said.owner else ""),
+            readers,
+        ),
+        attributes=read.attributes,
+        passages=tuple(texts),
+    )
+
+
+def parse_subject(said: str) -> str:
+    """Somebody in a list of readers. Raises `Malformed`."""
+    kind, colon, name = said.partition(":")
+    if not colon or kind not in SUBJECTS:
+        raise Malformed(f"{said!r:.80} is nobody: write person:NAME, workload:NAME or group:NAME")
+    return f"{kind}:{parse_subject_name(name)}"

@@ -1,0 +1,86 @@
+"""Having documents read: the reader's process is started when the first one comes, and asked.
+
+Rules: as of a scan (`nomoat.server.scanning`): what comes back is parsed as strictly as a stranger's; no proper answer is a
+document that cannot be read.
+"""
+
+import asyncio
+from typing import Final, final
+
+from nomoat.core import claims
+from nomoat.core.verdict import Scannable
+from nomoat.documents.read import LONGEST_TEXT, MOST_ATTRIBUTES, MOST_PEOPLE, Attribute, Declared, Read, Unreadable
+from nomoat.server.scanning import ScannerProcess, asked
+
+MODULE: Final = "nomoat.server.reader"
+LONGEST_S: Final = 60.0
+AT_ONCE: Final = 2
+LONGEST_WHY: Final = 300
+
+
+@final
+class DocumentReader:
+    """Has documents read, a few at a time."""
+
+    def __init__(self, process: ScannerProcess) -> None:
+        self._process = process
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    async def read(self, name: str, content: bytes) -> Read:
+        """What a document says. Raises `Unreadable`, which may be told to who sent it."""
+        async with self._room:
+            try:
+                async with asyncio.timeout(LONGEST_S):
+                    line = await asked(self._process, {"name": name, "size": len(content)}, [_scannable(content)])
+                    return _parsed(line)
+            except Unreadable:
+                raise
+            except TimeoutError:
+                raise Unreadable(f"reading it took longer than {LONGEST_S:.0f} s") from None
+            except (OSError, EOFError, ValueError, TypeError, KeyError):
+                raise Unreadable("what reads it ended without an answer: it takes too much, or is hostile") from None
+
+
+def _scannable(content: bytes) -> Scannable:
+    return Scannable(len(content), lambda offset, length: content[offset : offset + length])
+
+
+def _parsed(line: bytes) -> Read:
+    (answer,) = map(claims.table, claims.items(claims.parse(line), 1))
+    if "unreadable" in answer:
+        raise Unreadable(claims.shown(answer["unreadable"], LONGEST_WHY))
+    said = claims.table(answer["declared"])
+    readers = None if said["readers"] is None else tuple(_words(said["readers"]))
+    return Read(
+        title=claims.shown(answer["title"], 512),
+        text=_long(answer["text"]),
+        attributes=_attributes(answer["attributes"]),
+        declared=Declared(
+            claims.shown(said["classification"], 64),
+            tuple(_words(said["labels"])),
+            claims.shown(said["owner"], 256),
+            readers,
+        ),
+        people=tuple(_words(answer["people"])),
+        hidden=claims.count(answer["hidden"]),
+    )
+
+
+def _long(value: object) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise ValueError("no text")
+    return value
+
+
+def _words(value: object) -> list[str]:
+    return [claims.shown(each, 256) for each in claims.items(value, MOST_PEOPLE)]
+
+
+def _attributes(value: object) -> dict[str, Attribute]:
+    found = claims.table(value)
+    if len(found) > MOST_ATTRIBUTES:
+        raise ValueError("too many attributes")
+    made: dict[str, Attribute] = {}
+    for name, each in found.items():
+        made[claims.shown(name, 64)] = each if isinstance(each, (bool, int, float)) else claims.shown(each, 512)
+    return made
