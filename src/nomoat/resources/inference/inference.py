@@ -7,7 +7,7 @@ written into the prompt for the upstream is the model's name there; the rest is 
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, cast, final
+from typing import Final, final
 
 import orjson
 
@@ -37,6 +37,7 @@ from nomoat.resources.inference.charging import charged
 from nomoat.resources.inference.contents import Contents, Sent, keep
 from nomoat.resources.inference.offers import EndpointPlace, Offer, Offers
 from nomoat.resources.inference.quotas import QuotaReading
+from nomoat.resources.inference.references import called, fetched, kept
 from nomoat.resources.inference.registering import Registering
 from nomoat.resources.inference.sources import Sources
 from nomoat.resources.inference.targets import endpoint_target, source_target
@@ -52,11 +53,6 @@ from nomoat.stores.upstreams import REJECTED, Unsent, UpstreamAnswer, Upstreams
 UNKNOWN: Final = "there is no such model"
 WITHOUT_TEXT: Final = frozenset({Call.EMBEDDING, Call.COUNT})
 BUSY: Final = frozenset({429, 503})  # nothing was made of the prompt: another server may be asked
-KEPT_THERE: Final = {
-    Call.RESPONSE: ("previous_response_id", "conversation", "background", "prompt"),
-    Call.MESSAGE: ("container",),
-}
-REFERENCE: Final = "item_reference"  # the type of an input of Responses that stands for one; it may be left out
 
 
 @final
@@ -333,21 +329,19 @@ def _unkept(operation: InvokeModel, upstream: Upstream) -> Mapping[str, object]:
     return {"store": False} if keeps and upstream.external and not upstream.retention else {}
 
 
-def _needs_kept(operation: InvokeModel) -> str:
-    """The field of a request that stands for what a server keeps, or has it keep more; '' without one.
-
-    What it stands for was decided on for nobody, and may be another caller's: the gateway's credential is one for all.
-    """
-    body = operation.body
-    named = next((name for name in KEPT_THERE.get(operation.call, ()) if body.get(name)), "")
-    return named or (REFERENCE if operation.call is Call.RESPONSE and _refers(body.get("input")) else "")
-
-
-def _refers(given: object) -> bool:
-    """Whether an input has an item that is nothing but the name of one."""
-    items = cast("list[object]", given) if isinstance(given, list) else []
-    objects = [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
-    return any(item.get("type") == REFERENCE or item.keys() <= {"id", "type"} for item in objects)
+def _require_here(operation: InvokeModel, place: EndpointPlace) -> None:
+    """Refuse to have a server tell others what this prompt is, or what its session carries. Raises `NotPermitted`."""
+    own = operation.content.label.join(operation.carried or NOTHING)
+    named = fetched(operation.body) if own != NOTHING else ""
+    if named:
+        raise NotPermitted(
+            f"a server would go to an address in {named}, which says what is not public; send what is there"
+        )
+    named = called(operation.body) if own.join(place.memorised) != NOTHING else ""
+    if named:
+        raise NotPermitted(
+            f"the model would tell the server in {named} what is not public; call that server yourself, as a tool of yours"
+        )
 
 
 def _is_held_whole(label: Label) -> bool:
@@ -363,7 +357,8 @@ def _open_to(operation: InvokeModel, place: EndpointPlace, withheld: Container[i
         )
     if not place.served:
         raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
-    needs = _needs_kept(operation)
+    _require_here(operation, place)
+    needs = kept(operation.call, operation.body)
     if needs and not any(each.upstream.retention for each in place.served):
         raise NotPermitted(f"no server of {operation.endpoint} keeps what {needs} needs; send the conversation itself")
     found = [
