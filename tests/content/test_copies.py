@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import cast
 
 import pytest
@@ -19,7 +19,7 @@ from nomoat.content import Inspector
 from nomoat.content.copies import KnownSources, Source, keyed
 from nomoat.content.fingerprints import Way, fingerprints
 from nomoat.content.inspector import Seen
-from nomoat.content.runs import runs_of
+from nomoat.content.runs import MOST_ROLES, STRIDE, runs_of
 from nomoat.content.sources import Known, NothingKnown, SourceDetector
 from nomoat.content.texts import Text
 from nomoat.core.lineage import Label
@@ -128,6 +128,24 @@ def test_attack_a_copy_that_is_split_over_messages_is_found(lines: int) -> None:
     assert found(SOURCE, split(CODE, lines)) == ["source:acme/engine"]
 
 
+@pytest.mark.parametrize("lines", [1, 2, 3])
+@pytest.mark.parametrize(
+    "roles", [("user", "assistant"), ("user", "assistant", "system", "developer", "tool")], ids=len
+)
+def test_attack_a_copy_is_split_over_roles_in_turn(lines: int, roles: tuple[str, ...]) -> None:
+    code = CODE.splitlines()
+    pieces = ["\n".join(code[start : start + lines]) for start in range(0, len(code), lines)]
+    said = [{"role": role, "content": piece} for role, piece in zip(cycle(roles), pieces, strict=False)]
+    assert found(SOURCE, {"model": "m", "messages": said}) == ["source:acme/engine"]
+
+
+def test_attack_a_message_of_ever_new_roles_takes_bounded_memory_and_is_looked_at() -> None:
+    said = [{"role": f"role {number}", "content": line} for number, line in enumerate(CODE.splitlines())]
+    assert found(SOURCE, {"model": "m", "messages": said}) == ["source:acme/engine"]
+    many = [{"role": f"role {number}", "content": "x"} for number in range(10_000)]
+    assert len({id(part) for part in runs_of({"messages": many}) if part}) < 2 * 10_000 / STRIDE + 2 * MOST_ROLES
+
+
 def test_attack_a_copy_that_is_split_within_a_message_is_found() -> None:
     blocks = [{"type": "text", "text": line} for line in CODE.splitlines()]
     content: Body = {"model": "m", "messages": [{"role": "user", "content": blocks}]}
@@ -176,11 +194,11 @@ def test_what_was_seen_before_a_source_was_registered_is_looked_at_again() -> No
 
 def test_parts_of_a_run_overlap_and_stay_as_they_are() -> None:
     body: Body = {"messages": [{"role": "user", "content": str(number)} for number in range(100)]}
-    parts = [[text.text for text in part] for part in runs_of(body)]
+    parts = [[text.text for text in part] for part in runs_of(body) if part]
     assert {text for part in parts for text in part} == {str(number) for number in range(100)}
     assert all(set(first) & set(second) for first, second in pairwise(parts))
     cast("list[Body]", body["messages"]).append({"role": "user", "content": "more"})
-    assert [[text.text for text in part] for part in runs_of(body)][:-1] == parts[:-1]
+    assert [[text.text for text in part] for part in runs_of(body) if part][:-1] == parts[:-1]
 
 
 def test_what_two_sources_have_is_found_as_both() -> None:

@@ -142,6 +142,9 @@ class Inspector:
         """What short texts have together that follow each other: a copy may come in many messages."""
         findings: set[Finding] = set()
         for texts in runs_of(body):
+            if not texts:
+                await asyncio.sleep(0)
+                continue
             key = (session, hash_of(texts), detector.version)
             seen = self._kept.get(key)
             if seen is None:
