@@ -25,7 +25,8 @@ _PROBE: Final = "a text that stands for another"
 _DONE: Final = b"[DONE]"  # how OpenAI's protocol ends
 _DELTA: Final = "delta"
 _BLOCK: Final = "content_block"  # what a block of Anthropic's begins with; its deltas go on
-_PLACES: Final = ("index", "output_index", "content_index", "summary_index", "item_id")
+_PLACES: Final = ("index", "output_index", "content_index", "summary_index")
+_ITEM: Final = "item_id"  # says it where nothing else does: there are servers that call each fragment another item
 _NAMES: Final = frozenset({"type", "role", "id", "name", "signature", "finish_reason", "stop_reason"})
 """Strings below `delta` that are whole: a client does not put them together."""
 
@@ -101,6 +102,8 @@ def _mark(value: object) -> object:
 
 def _fragments(event: Mapping[str, object], known: set[str]) -> Iterator[Fragment]:
     place = tuple([_mark(event.get(name)) for name in _PLACES])
+    if place[1] is None:
+        place = (*place, _mark(event.get(_ITEM)))
     left: list[tuple[object, Key | None, Key]] = [(event, None, place)]
     while left:
         value, of, path = left.pop()

@@ -99,6 +99,10 @@ class Inspector:
         """What each detector finds in some texts; what traces come to is for `judge` to say."""
         return (detector.look(texts) for detector in self._detectors)
 
+    def see_across(self, texts: Sequence[Text]) -> frozenset[Finding]:
+        """What texts have together that follow each other."""
+        return self._across.look(texts).findings if self._across is not None and self._across.looks else frozenset()
+
     async def look(self, session: str, body: Mapping[str, object]) -> Content:
         """What is found in a request of this session."""
         versions = tuple(detector.version for detector in self._detectors)

@@ -5,6 +5,7 @@ in parts that stay the same when messages are added, so that what was looked at 
 held than the next part has.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final, cast, final
 
@@ -17,17 +18,17 @@ PROTOCOL: Final = frozenset({"type", "role", "id", "name", "model", "tool_call_i
 MOST_ROLES: Final = 16  # that have a run of their own
 BETWEEN: Final = 1024  # texts and messages after which others run
 LONG_KEY: Final = 24  # characters of a key that may be more than a name
-LONG_WORD: Final = 64  # characters of what stands in the place of a word of a protocol, and may be more
+WORD: Final = re.compile(r"[\w.:/@+-]{0,64}")
+"""What stands in the place of a word of a protocol, and is one; anything else may be more."""
 
 
 def is_said(text: Text) -> bool:
     """Whether a text is what somebody wrote, and not a word of the protocol that it came by."""
     if text.path is None:
         return len(text.text) > LONG_KEY
-    return not text.path or text.path[-1] not in PROTOCOL or len(text.text) > LONG_WORD
+    return not text.path or text.path[-1] not in PROTOCOL or not WORD.fullmatch(text.text)
 
 
-@final
 class _Run:
     """Texts of one or of several roles that follow each other, of which no more is held than the next part has."""
 
