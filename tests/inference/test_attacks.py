@@ -84,3 +84,25 @@ def test_attack_a_container_of_somebody_else_is_asked_for(floor: Floor) -> None:
     body = json.dumps({"model": "acme/claude", "max_tokens": 9, "messages": [], "container": "container_1"}).encode()
     status, said = ask(floor, body, "/v1/messages")
     assert (status, "container" in said["error"]["message"]) == (403, True), said
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("prompt", [[15339, 1917], [[15339], [1917]], ["hello", [1917]]], ids=str)
+@pytest.mark.parametrize(("path", "field"), [("/v1/completions", "prompt"), ("/v1/embeddings", "input")])
+def test_attack_what_nobody_can_read_leaves_as_numbers_of_tokens(
+    floor: Floor, path: str, field: str, prompt: list[object]
+) -> None:
+    status, said = ask(floor, json.dumps({"model": "acme/public", field: prompt}).encode(), path)
+    assert (status, "send the text itself" in said["error"]["message"]) == (403, True), said
+
+
+def test_a_server_of_ours_is_sent_numbers_of_tokens(floor: Floor) -> None:
+    assert ask(floor, json.dumps({"model": "acme/coder", "input": [15339, 1917]}).encode(), "/v1/embeddings")[0] == 200
+
+
+def test_attack_a_server_of_others_is_asked_to_keep_a_prompt_for_a_day(floor: Floor) -> None:
+    floor.log_in_anew("ada")
+    for path, given in (("/v1/chat/completions", "messages"), ("/v1/responses", "input")):
+        asked = {"model": "acme/public", given: [], "prompt_cache_retention": "24h"}
+        assert ask(floor, json.dumps(asked).encode(), path)[0] == 200
+        assert floor.upstream.asked[-1][2]["prompt_cache_retention"] is None

@@ -37,7 +37,7 @@ from nomoat.resources.inference.charging import charged
 from nomoat.resources.inference.contents import Contents, Sent, keep
 from nomoat.resources.inference.offers import EndpointPlace, Offer, Offers
 from nomoat.resources.inference.quotas import QuotaReading
-from nomoat.resources.inference.references import called, fetched, kept
+from nomoat.resources.inference.references import called, fetched, kept, tokens
 from nomoat.resources.inference.registering import Registering
 from nomoat.resources.inference.sources import Sources
 from nomoat.resources.inference.targets import endpoint_target, source_target
@@ -52,6 +52,7 @@ from nomoat.stores.upstreams import REJECTED, Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
 WITHOUT_TEXT: Final = frozenset({Call.EMBEDDING, Call.COUNT})
+CACHED: Final = "prompt_cache_retention"
 BUSY: Final = frozenset({429, 503})  # nothing was made of the prompt: another server may be asked
 
 
@@ -77,7 +78,7 @@ class Inference:
         self.sources = sources
         self._offers = Offers(weights)
         self.quotas = QuotaReading(directory, quotas, self._offers)
-        self.contents = Contents(contents)
+        self.contents = Contents(contents, sessions, clock)
         self._contents = contents
         self._inspector = inspector
         self._sessions = sessions
@@ -325,8 +326,10 @@ def _noted(
 
 def _unkept(operation: InvokeModel, upstream: Upstream) -> Mapping[str, object]:
     """What tells somebody else's server not to keep what it is sent, where it would: Responses are, unless this says no."""
-    keeps = operation.call is Call.RESPONSE or operation.body.get("store")
-    return {"store": False} if keeps and upstream.external and not upstream.retention else {}
+    if not upstream.external or upstream.retention:
+        return {}
+    cached = {CACHED: None} if operation.body.get(CACHED) else {}  # as long as the server likes, not as the client does
+    return {"store": False, **cached} if operation.call is Call.RESPONSE or operation.body.get("store") else cached
 
 
 def _require_here(operation: InvokeModel, place: EndpointPlace) -> None:
@@ -361,10 +364,15 @@ def _open_to(operation: InvokeModel, place: EndpointPlace, withheld: Container[i
     needs = kept(operation.call, operation.body)
     if needs and not any(each.upstream.retention for each in place.served):
         raise NotPermitted(f"no server of {operation.endpoint} keeps what {needs} needs; send the conversation itself")
+    hidden = tokens(operation.call, operation.body)
+    if hidden and all(each.upstream.external for each in place.served):
+        raise NotPermitted(
+            "a server of others is sent no numbers of tokens, which nobody can look at: send the text itself"
+        )
     found = [
         each
         for number, each in enumerate(place.served)
-        if number not in withheld and (each.upstream.retention or not needs)
+        if number not in withheld and (each.upstream.retention or not needs) and not (hidden and each.upstream.external)
     ]
     if not found:
         raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}{_why(operation, place)}")

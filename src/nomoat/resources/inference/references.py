@@ -28,6 +28,8 @@ _PLAIN: Final = frozenset(
     | {"output", "arguments", "input", "is_error", "cache_control", "status", "annotations", "thinking", "signature"}
 )
 
+_TEXT: Final = {Call.COMPLETION: "prompt", Call.EMBEDDING: "input"}
+
 Object = Mapping[str, object]
 
 
@@ -49,6 +51,12 @@ def called(body: Object) -> str:
     if body.get("mcp_servers"):
         return "mcp_servers"
     return next((name for tool in _tools(body.get("tools")) for name in _CALLED if tool.get(name)), "")
+
+
+def tokens(call: Call, body: Object) -> bool:
+    """Whether a request has numbers of tokens in the place of a text, in which nothing can be found."""
+    given = body.get(_TEXT.get(call, ""))
+    return isinstance(given, list) and any(isinstance(each, (int, float, list)) for each in cast("list[object]", given))
 
 
 def _objects(value: object) -> Iterator[dict[str, object]]:
