@@ -37,10 +37,11 @@ def units_of(body: Mapping[str, object]) -> Iterator[tuple[Path, object]]:
 def texts_of(value: object, path: Path = ()) -> Iterator[Text]:
     """Every text of a JSON value, in its order; what it takes grows with the depth of the value, not with its size."""
     left: list[tuple[Path, Iterator[tuple[str | int, object]]]] = []
-    where, entries = path, iter(cast("list[tuple[str | int, object]]", [("", value)]))
+    where: Path = path
+    entries: Iterator[tuple[str | int, object]] = iter([("", value)])
     while True:
         for name, each in entries:
-            at = (*where, name) if left else path
+            at = where + (name,) if left else path  # noqa: RUF005 - what a spread makes has no type that is known
             if isinstance(each, str):
                 yield Text(at, each)
             elif isinstance(each, (dict, list)):
