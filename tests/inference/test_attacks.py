@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from nomoat.stores.circuits import TRIES
 from tests.content import corpus
 from tests.inference.conftest import Floor
 from tests.inference.faults import OPENAI
@@ -15,17 +16,30 @@ DECLARED = """
 [[endpoint]]
 name = "fault/named"
 classification = "internal"
-served = [{ upstream = "internal", model = "fault:named" }]
+served = [{{ upstream = "internal", model = "fault:named" }}]
 [[endpoint]]
 name = "fault/twofold"
 classification = "internal"
-served = [{ upstream = "internal", model = "fault:twofold" }]
+served = [{{ upstream = "internal", model = "fault:twofold" }}]
+[[upstream]]
+name = "late"
+url = "http://127.0.0.1:{port}/late/v1"
+clearance = "confidential"
+private = true
+[[endpoint]]
+name = "fault/late"
+classification = "internal"
+served = [{{ upstream = "late", model = "fault:late" }}]
+[[endpoint]]
+name = "fault/punctual"
+classification = "internal"
+served = [{{ upstream = "late", model = "punctual" }}]
 """
 
 
 @pytest.fixture(scope="module", autouse=True)
 def declared(floor: Floor) -> None:
-    floor.live.declare(DECLARED)
+    floor.live.declare(DECLARED.format(port=floor.upstream.port))
 
 
 @pytest.fixture
@@ -106,3 +120,10 @@ def test_attack_a_server_of_others_is_asked_to_keep_a_prompt_for_a_day(floor: Fl
         asked = {"model": "acme/public", given: [], "prompt_cache_retention": "24h"}
         assert ask(floor, json.dumps(asked).encode(), path)[0] == 200
         assert floor.upstream.asked[-1][2]["prompt_cache_retention"] is None
+
+
+def test_attack_prompts_that_take_long_close_a_server_for_others(floor: Floor) -> None:
+    """What stands in front of a server says 504 of a prompt that takes long, and of the server nothing."""
+    for _ in range(TRIES + 1):
+        assert ask(floor, asking("fault/late"))[0] == 504
+    assert ask(floor, asking("fault/punctual"))[0] == 200
