@@ -137,7 +137,7 @@ def _twofold(streamed: bool) -> Iterator[Said]:
 
 
 def _capitals(streamed: bool) -> Iterator[Said]:
-    yield head(streamed).replace(b"text/event-stream", b"Text/Event-Stream") + chunk(EVENT) * 50 + LAST
+    yield head(streamed).replace(b"text/event-stream", b"Text/Event-Stream") + chunk(EVENT) * 10_000 + LAST
 
 
 FAULTY: Final[dict[str, Callable[[bool], Iterator[Said]]]] = {
