@@ -393,6 +393,6 @@ def _why(operation: InvokeModel, place: EndpointPlace) -> str:
     if place.memorised.join(operation.content.label).covers(carried):
         return has
     return (
-        f"{has}: with it goes what your session read, sent or was told before, which is {carried} (nomoat whoami). Ask a model "
+        f"{has}: with it goes what your session read, sent or was told before, which is {', '.join(carried.told)} (nomoat whoami). Ask a model "
         "whose servers are cleared for that; for work that has nothing to do with it, log in anew (nomoat login)"
     )
