@@ -22,6 +22,17 @@ name = "fault/twofold"
 classification = "internal"
 served = [{{ upstream = "internal", model = "fault:twofold" }}]
 [[upstream]]
+name = "theirs-anthropic"
+url = "http://127.0.0.1:{port}/hosted/v1"
+api = "anthropic"
+clearance = "public"
+private = true
+external = true
+[[endpoint]]
+name = "acme/theirs"
+classification = "public"
+served = [{{ upstream = "theirs-anthropic", model = "their-claude" }}]
+[[upstream]]
 name = "late"
 url = "http://127.0.0.1:{port}/late/v1"
 clearance = "confidential"
@@ -61,6 +72,15 @@ def test_attack_a_secret_leaves_in_a_header_that_is_passed_on(floor: Floor) -> N
     assert floor.live.records("what InvokeModel", limit=1)[-1]["asked"]["found"] == "secret:aws-access-key"
 
 
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("header", ["Anthropic-Version", "Anthropic-Beta"])
+def test_attack_a_secret_leaves_in_what_looks_like_a_version(floor: Floor, header: str) -> None:
+    body = json.dumps({"model": "acme/theirs", "max_tokens": 9, "messages": []}).encode()
+    for value in (f"2023-06-01,{KEY}", f"2023-06-01 {KEY}", f"{KEY}-2023-06-01"):
+        status, said = ask(floor, body, "/v1/messages", **{header: value})
+        assert (status, "secret:aws-access-key" in said["error"]["message"]) == (403, True), said
+
+
 def test_attack_a_server_tells_a_secret_in_a_header_of_its_answer(floor: Floor) -> None:
     with connected(floor) as connection:
         connection.request("POST", "/v1/chat/completions", asking("fault/named"), headers(floor))
@@ -84,8 +104,10 @@ def test_attack_a_server_tells_in_one_of_two_members_of_one_name(floor: Floor) -
         {"input": [{"type": "item_reference", "id": "msg_1"}]},
         {"input": [{"role": "user", "content": "go on"}, {"id": "rs_1"}]},
         {"input": "go on", "prompt": {"id": "pmpt_1"}},
+        {"input": {"type": "item_reference", "id": "msg_1"}},
+        {"input": {"role": "user", "content": {"type": "input_file", "file_id": "file-1"}}},
     ],
-    ids=["an item", "an item without its type", "a prompt"],
+    ids=["an item", "an item without its type", "a prompt", "no list", "no lists"],
 )
 def test_attack_what_a_server_kept_is_asked_for_by_a_reference(floor: Floor, more: dict[str, object]) -> None:
     body = json.dumps({"model": "acme/chat", **more}).encode()
@@ -107,6 +129,13 @@ def test_attack_what_nobody_can_read_leaves_as_numbers_of_tokens(
     floor: Floor, path: str, field: str, prompt: list[object]
 ) -> None:
     status, said = ask(floor, json.dumps({"model": "acme/public", field: prompt}).encode(), path)
+    assert (status, "send the text itself" in said["error"]["message"]) == (403, True), said
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("field", ["prompt_token_ids", "prompt_embeds"])
+def test_attack_what_nobody_can_read_leaves_beside_a_text(floor: Floor, field: str) -> None:
+    status, said = ask(floor, asking("acme/public", **{field: [1, 2]}))
     assert (status, "send the text itself" in said["error"]["message"]) == (403, True), said
 
 

@@ -37,7 +37,7 @@ from nomoat.resources.inference.charging import charged
 from nomoat.resources.inference.contents import Contents, Sent, keep
 from nomoat.resources.inference.offers import EndpointPlace, Offer, Offers
 from nomoat.resources.inference.quotas import QuotaReading
-from nomoat.resources.inference.references import called, fetched, kept, tokens
+from nomoat.resources.inference.references import called, fetched, is_version, kept, tokens
 from nomoat.resources.inference.registering import Registering
 from nomoat.resources.inference.sources import Sources
 from nomoat.resources.inference.targets import endpoint_target, source_target
@@ -118,9 +118,9 @@ class Inference:
         Also if it is refused: who sent it has it. Raises `Unavailable` when that cannot be stored.
         """
         content = await self._inspector.look(who.session, operation.body)
-        if operation.headers:  # what stands there cannot be redacted: it is looked at as keys are
-            passed = {"headers": [{value: None} for _, value in operation.headers]}
-            beside = await self._inspector.look(who.session, passed)
+        if passed := [{value: None} for _, value in operation.headers if not is_version(value)]:
+            # What stands in a header cannot be redacted: it is looked at as keys are.
+            beside = await self._inspector.look(who.session, {"headers": passed})
             content = Content(content.findings | beside.findings, content.hits) if beside.findings else content
         if not content.findings:
             return operation

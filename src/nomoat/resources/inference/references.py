@@ -4,6 +4,7 @@ Rules: only what protocols have for it counts, not what a tool's arguments or it
 another caller's, as the gateway's credential is one for all; what an address has in it is told to who answers there.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
@@ -28,6 +29,7 @@ _PLAIN: Final = frozenset(
     | {"output", "arguments", "input", "is_error", "cache_control", "status", "annotations", "thinking", "signature"}
 )
 
+_VERSION: Final = re.compile(r"20\d\d-[01]\d-[0-3]\d", re.ASCII)
 _TEXT: Final = {Call.COMPLETION: "prompt", Call.EMBEDDING: "input"}
 
 Object = Mapping[str, object]
@@ -53,14 +55,23 @@ def called(body: Object) -> str:
     return next((name for tool in _tools(body.get("tools")) for name in _CALLED if tool.get(name)), "")
 
 
+def is_version(value: str) -> bool:
+    """Whether a header has a date, as Anthropic's versions are named, and so nothing that is looked for."""
+    return _VERSION.fullmatch(value) is not None
+
+
 def tokens(call: Call, body: Object) -> bool:
     """Whether a request has numbers of tokens in the place of a text, in which nothing can be found."""
+    if body.get("prompt_token_ids") or body.get("prompt_embeds"):  # of vLLM
+        return True
     given = body.get(_TEXT.get(call, ""))
     return isinstance(given, list) and any(isinstance(each, (int, float, list)) for each in cast("list[object]", given))
 
 
 def _objects(value: object) -> Iterator[dict[str, object]]:
-    if isinstance(value, list):
+    if isinstance(value, dict):
+        yield cast("dict[str, object]", value)
+    elif isinstance(value, list):
         for each in cast("list[object]", value):
             if isinstance(each, dict):
                 yield cast("dict[str, object]", each)
@@ -78,7 +89,11 @@ def _parts(body: Object) -> Iterator[dict[str, object]]:
 
     What has nothing but text and names is left out: nearly all has not.
     """
-    left = [cast("list[object]", given) for name in _GIVEN if isinstance(given := body.get(name), list)]
+    left = [
+        cast("list[object]", given) if isinstance(given, list) else [cast("object", given)]
+        for name in _GIVEN
+        if isinstance(given := body.get(name), (list, dict))
+    ]
     while left:
         for part in left.pop():
             if isinstance(part, dict):
