@@ -8,18 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nomoat.content import Inspector
+from nomoat.content import AnswerReader, Inspector
 from nomoat.content.copies import KnownSources, Source, keyed
 from nomoat.content.fingerprints import Way, fingerprints
 from nomoat.content.inspector import Seen
-from nomoat.content.runs import runs_of
+from nomoat.content.runs import MOST_ROLES, STRIDE, runs_of
 from nomoat.content.sources import Known, NothingKnown, SourceDetector
 from nomoat.content.texts import Text
 from nomoat.core.lineage import Label
@@ -128,12 +128,92 @@ def test_attack_a_copy_that_is_split_over_messages_is_found(lines: int) -> None:
     assert found(SOURCE, split(CODE, lines)) == ["source:acme/engine"]
 
 
+@pytest.mark.parametrize("lines", [1, 2, 3])
+@pytest.mark.parametrize(
+    "roles", [("user", "assistant"), ("user", "assistant", "system", "developer", "tool")], ids=len
+)
+def test_attack_a_copy_is_split_over_roles_in_turn(lines: int, roles: tuple[str, ...]) -> None:
+    code = CODE.splitlines()
+    pieces = ["\n".join(code[start : start + lines]) for start in range(0, len(code), lines)]
+    said = [{"role": role, "content": piece} for role, piece in zip(cycle(roles), pieces, strict=False)]
+    assert found(SOURCE, {"model": "m", "messages": said}) == ["source:acme/engine"]
+
+
+def test_attack_a_message_of_ever_new_roles_takes_bounded_memory_and_is_looked_at() -> None:
+    said = [{"role": f"role-{number}", "content": line} for number, line in enumerate(CODE.splitlines())]
+    assert found(SOURCE, {"model": "m", "messages": said}) == ["source:acme/engine"]
+    many = [{"role": f"role-{number}", "content": "x"} for number in range(10_000)]
+    assert len({id(part) for part in runs_of({"messages": many}) if part}) < 2 * 10_000 / STRIDE + 2 * MOST_ROLES
+
+
 def test_attack_a_copy_that_is_split_within_a_message_is_found() -> None:
     blocks = [{"type": "text", "text": line} for line in CODE.splitlines()]
     content: Body = {"model": "m", "messages": [{"role": "user", "content": blocks}]}
     assert found(SOURCE, content) == ["source:acme/engine"]
     assert found(SOURCE, {"model": "m", "input": CODE.splitlines()}) == ["source:acme/engine"]
     assert found(SOURCE, {"model": "m", "metadata": dict.fromkeys(CODE.splitlines(), 1)}) == ["source:acme/engine"]
+
+
+@pytest.mark.parametrize("key", ["name", "id", "role", "status"])
+def test_attack_a_copy_is_split_over_words_of_the_protocol(key: str) -> None:
+    said = [{key: line} for line in CODE.splitlines()]
+    assert found(SOURCE, {"model": "m", "messages": said}) == ["source:acme/engine"]
+
+
+def test_attack_a_copy_is_split_over_the_arguments_of_tools() -> None:
+    calls = [{"function": {"name": "say", "arguments": json.dumps({"name": line})}} for line in CODE.splitlines()]
+    said = [{"role": "assistant", "tool_calls": [call]} for call in calls]
+    assert found(SOURCE, {"model": "m", "messages": said}) == ["source:acme/engine"]
+    assert found(SOURCE, {"model": "m", "choices": [{"message": each} for each in said]}) == ["source:acme/engine"]
+
+
+def told(events: Sequence[Body]) -> tuple[list[str], int]:
+    """What is found in a stream, and how many of its events left before."""
+    detector = SourceDetector(lambda: SOURCE)
+    reader = AnswerReader(Inspector([detector], detector.judge, across=detector), "s", streamed=True, whole=False)
+
+    async def read() -> int:
+        left = b""
+        for number, event in enumerate(events, 1):
+            await reader.feed(b"data: " + json.dumps(event).encode() + b"\n\n", over=number == len(events))
+            left += reader.take()
+            if reader.found:
+                break
+        return left.count(b"data: ")
+
+    left = asyncio.run(read())
+    return [finding.rule for finding in reader.everything.sources], left
+
+
+def test_attack_a_model_tells_a_copy_line_by_line_in_calls_of_tools() -> None:
+    lines = CODE.splitlines()
+    for calls in (
+        [{"index": number, "function": {"arguments": json.dumps({"line": line})}} for number, line in enumerate(lines)],
+        [
+            {"index": number, "function": {"name": "say", "arguments": line}}
+            for number, line in enumerate(lines[60:110])
+        ],
+    ):
+        events: list[Body] = [{"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]} for call in calls]
+        found, left = told(events)
+        assert found == ["source:acme/engine"]
+        assert left < 40
+    blocks: list[Body] = [
+        {"type": "content_block_delta", "index": number, "delta": {"type": "text_delta", "text": line}}
+        for number, line in enumerate(lines)
+    ]
+    assert told(blocks)[0] == ["source:acme/engine"]
+
+
+def test_attack_a_server_calls_each_fragment_another_item() -> None:
+    kind = "response.output_text.delta"
+    events: list[Body] = [
+        {"type": kind, "item_id": f"msg_{at}", "output_index": 0, "content_index": 0, "delta": CODE[at : at + 16]}
+        for at in range(0, len(CODE), 16)
+    ]
+    found, left = told(events)
+    assert found == ["source:acme/engine"]
+    assert left < len(events) / 2
 
 
 def test_a_few_lines_are_not_a_copy() -> None:
@@ -176,11 +256,11 @@ def test_what_was_seen_before_a_source_was_registered_is_looked_at_again() -> No
 
 def test_parts_of_a_run_overlap_and_stay_as_they_are() -> None:
     body: Body = {"messages": [{"role": "user", "content": str(number)} for number in range(100)]}
-    parts = [[text.text for text in part] for part in runs_of(body)]
+    parts = [[text.text for text in part] for part in runs_of(body) if part]
     assert {text for part in parts for text in part} == {str(number) for number in range(100)}
     assert all(set(first) & set(second) for first, second in pairwise(parts))
     cast("list[Body]", body["messages"]).append({"role": "user", "content": "more"})
-    assert [[text.text for text in part] for part in runs_of(body)][:-1] == parts[:-1]
+    assert [[text.text for text in part] for part in runs_of(body) if part][:-1] == parts[:-1]
 
 
 def test_what_two_sources_have_is_found_as_both() -> None:
@@ -193,7 +273,7 @@ def test_numpy_is_not_loaded_before_a_source_is_registered() -> None:
     script = """
 import asyncio, sys
 import nomoat.server.assembly, nomoat.cli.source
-from nomoat.content import Inspector
+from nomoat.content import AnswerReader, Inspector
 from nomoat.content.texts import Text
 from nomoat.content.sources import NothingKnown, SourceDetector
 detector = SourceDetector(lambda known=NothingKnown(): known)

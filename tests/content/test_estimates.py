@@ -24,7 +24,8 @@ EXPECTED = Usage(10, 1_000)
         (Call.CHAT, {"max_tokens": 7, "n": 4}, 28),
         (Call.COMPLETION, {"max_tokens": 7, "best_of": 3, "n": 2, "prompt": ["a", "b"]}, 42),
         (Call.COMPLETION, {"max_tokens": 7, "prompt": [1, 2, 3]}, 7),
-        (Call.CHAT, {"max_tokens": "9", "n": True}, UNSTATED),
+        (Call.CHAT, {"max_tokens": "nine", "n": True}, UNSTATED),
+        (Call.CHAT, {"max_tokens": "nan", "n": "-4"}, UNSTATED),
         (Call.CHAT, {"max_tokens": -5, "n": -1}, UNSTATED),
         (Call.CHAT, {"max_tokens": 1 << 60, "n": 1 << 60}, MOST),
         (Call.EMBEDDING, {"max_tokens": 9}, 0),
@@ -32,6 +33,20 @@ EXPECTED = Usage(10, 1_000)
 )
 def test_a_request_may_take_the_most_that_anything_in_it_says(call: Call, body: dict[str, Any], output: int) -> None:
     assert expected(call, body, 41) == Usage(11, output)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"max_tokens": 5000.0, "n": 2},
+        {"max_tokens": "5000", "n": "2"},
+        {"max_tokens": "+5000", "n": 2.0},
+        {"max_tokens": " 5e3 ", "n": "2.0"},
+        {"max_completion_tokens": "10000", "max_tokens": 1},
+    ],
+)
+def test_attack_a_number_that_lenient_servers_read_is_not_one_for_quotas(body: dict[str, Any]) -> None:
+    assert expected(Call.CHAT, body, 41) == Usage(11, 10_000)
 
 
 def test_counting_takes_nothing() -> None:

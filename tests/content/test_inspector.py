@@ -1,6 +1,7 @@
 """A request is looked at in pieces, between which others run; what was looked at is not looked at again."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from nomoat.content import Inspector, Seen, redacted
 from nomoat.content.detectors import PatternDetector
 from nomoat.content.inspector import KEPT, OVERLAP, PIECE, pieces_of
-from nomoat.content.texts import Text
+from nomoat.content.runs import runs_of
+from nomoat.content.texts import Text, texts_of
 from nomoat.core.content import Content
 from tests.content import corpus
 
@@ -124,8 +126,19 @@ def test_a_list_of_thousands_is_redacted_where_it_is_and_the_rest_stands() -> No
     assert "contoso" not in first["content"]
 
 
-@pytest.mark.parametrize("value", [0, "", {}, []])
-def test_attack_a_request_of_many_parts_that_say_nothing_lets_others_run(value: object) -> None:
+class Splitting:
+    """Looks for what was split, and finds nothing."""
+
+    version, looks = 0, True
+
+    def look(self, _: Sequence[Text]) -> Seen:
+        return Seen()
+
+
+@pytest.mark.parametrize("across", [None, Splitting()], ids=["each", "across"])
+@pytest.mark.parametrize("value", [0, "", {}, [], "x", {"role": "user", "content": "x"}, 1e300], ids=repr)
+def test_attack_a_request_of_many_parts_lets_others_run(value: object, across: Splitting | None) -> None:
+    """And so at both times: while each part is looked at, and while all are."""
     turns = 0
 
     async def count() -> None:
@@ -134,10 +147,33 @@ def test_attack_a_request_of_many_parts_that_say_nothing_lets_others_run(value: 
             turns += 1
             await asyncio.sleep(0)
 
-    async def look() -> None:
+    async def look(body: dict[str, object]) -> None:
+        inspector = Inspector([], across=across)
         other = asyncio.create_task(count())
-        await Inspector([PatternDetector()]).look("s", {"input": [value] * 200_000})
+        await inspector.look("s", body)
         other.cancel()
 
-    asyncio.run(look())
-    assert turns > 20
+    asyncio.run(look({"input": [value] * 100_000}))
+    assert turns > (60 if across else 20)
+    turns = 0
+    asyncio.run(look({"input": [[value] * 100_000]}))
+    if across and isinstance(value, (str, dict)) and value:
+        assert turns > 80
+
+
+def test_attack_a_few_characters_are_a_number_of_hundreds_of_digits() -> None:
+    """A request of 2 million of them would be hundreds of megabytes of digits."""
+    assert list(texts_of([1e300] * 3 + [-1e25, 10**15, 1e15])) == [Text(None, str(10**15))] * 2
+
+
+def test_attack_what_is_looked_at_is_not_held() -> None:
+    """Beside what a JSON writer takes to make a hash of it."""
+    unit = ["word"] * 300_000
+    tracemalloc.start()
+    for _ in pieces_of(texts_of(unit)):
+        pass
+    for _ in runs_of({"input": [unit]}):
+        pass
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 << 20

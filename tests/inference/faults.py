@@ -136,6 +136,10 @@ def _twofold(streamed: bool) -> Iterator[Said]:
     yield head(streamed, length=len(said)) + said
 
 
+def _capitals(streamed: bool) -> Iterator[Said]:
+    yield head(streamed).replace(b"text/event-stream", b"Text/Event-Stream") + chunk(EVENT) * 10_000 + LAST
+
+
 FAULTY: Final[dict[str, Callable[[bool], Iterator[Said]]]] = {
     "slow": _slow,
     "reset-before": _reset_before,
@@ -160,7 +164,12 @@ FAULTY: Final[dict[str, Callable[[bool], Iterator[Said]]]] = {
     "status-503": _status(b"503 Service Unavailable", b"retry-after: 7"),
     "status-529": _status(b"529 Overloaded"),
 }
-LYING: Final[dict[str, Callable[[bool], Iterator[Said]]]] = {"named": _named, "twofold": _twofold}
+LYING: Final[dict[str, Callable[[bool], Iterator[Said]]]] = {
+    "named": _named,
+    "twofold": _twofold,
+    "late": _status(b"504 Gateway Timeout"),
+    "capitals": _capitals,
+}
 """What is no fault of its form, and is for the tests that name it."""
 
 

@@ -41,7 +41,7 @@ name = "auditors"
 name = "privacy-officers"
 [[person]]
 name = "auditor"
-groups = ["auditors"]
+groups = ["auditors", "model-users"]
 clearance = "internal"
 [[person]]
 name = "new-auditor"
@@ -199,6 +199,16 @@ def test_auditors_read_as_far_as_their_clearance_goes_and_nobody_else_does(floor
         assert isinstance(refusal(floor, record, who), NotPermitted), who
     with floor.live.http("auditor") as client:  # a token that anybody could have copied
         assert client.post("/v1/log/contents", json={"record": record}).status_code == 403
+
+
+def test_attack_what_an_auditor_read_of_others_leaves_in_a_prompt(floor: Keeping) -> None:
+    """Who reads what was asked and said carries it from then on, like everything that is read here."""
+    floor.log_in_anew("auditor")
+    ask(floor, "acme/public", who="auditor")
+    ask(floor, "kept/scripted")
+    read(floor, newest(floor))
+    with pytest.raises(openai.PermissionDeniedError, match="read, sent or was told before, which is internal"):
+        ask(floor, "acme/public", who="auditor")
 
 
 def test_attack_a_refusal_tells_whether_something_was_kept(floor: Keeping) -> None:

@@ -19,7 +19,7 @@ from tests.inference.conftest import Floor
 ASKED: Any = [{"role": "user", "content": "say hello"}]
 PEOPLE = (
     *("few", "claude-few", "racer", "left", "reader", "talker", "cheap", "elsewhere", "unlucky", "refused"),
-    *("mate", "other-mate", "each-one", "each-two", "each-shown", "greedy", "exact"),
+    *("shouted", "mate", "other-mate", "each-one", "each-two", "each-shown", "greedy", "exact"),
 )
 DECLARED = """
 [[group]]
@@ -34,6 +34,10 @@ served = [{ upstream = "internal", model = "our-model", price = { input = 1000, 
 name = "talker"
 classification = "internal"
 served = [{ upstream = "internal", model = "talker" }]
+[[endpoint]]
+name = "shouter"
+classification = "internal"
+served = [{ upstream = "internal", model = "fault:capitals" }]
 [[endpoint]]
 name = "acme/unreached"
 classification = "internal"
@@ -67,6 +71,10 @@ tokens_per_day = 100000
 [[quota]]
 name = "talker"
 for = "person:talker"
+tokens_per_minute = 3000
+[[quota]]
+name = "shouted"
+for = "person:shouted"
 tokens_per_minute = 3000
 [[quota]]
 name = "cheap"
@@ -265,6 +273,13 @@ def test_a_stream_that_goes_on_past_its_quota_ends_with_an_error(quotas: Floor, 
     outcome = newest(quotas, "talker")["outcome"]
     assert outcome["outcome"] == "cut"
     assert "quota talker" in outcome["facts"]["why"]
+
+
+def test_attack_a_stream_that_writes_its_type_in_capitals_goes_on_past_a_quota(
+    quotas: Floor, http: httpx2.Client
+) -> None:
+    with pytest.raises(openai.APIError, match="quota shouted allows"):
+        list(hello(gpt(quotas, http, "shouted"), "shouter", stream=True))
 
 
 @pytest.mark.parametrize(

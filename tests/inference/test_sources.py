@@ -169,6 +169,17 @@ def test_attack_source_is_known_again(floor: Floor, form: str) -> None:
 
 
 @pytest.mark.usefixtures("nomoat")
+def test_attack_who_may_not_have_a_source_hears_its_name_from_what_their_session_carries(floor: Floor) -> None:
+    refused = ask(floor, "other", "acme/internal-coder", CODE)
+    with floor.live.http("other") as client:
+        carried = client.get("/v1/whoami").json()["carries"]
+    said = ask(floor, "other", "acme/outside-coder", "hello")
+    assert "registered source code" in carried
+    assert "which is confidential, registered source code, source-code" in said
+    assert "acme/engine" not in refused + said + str(carried)
+
+
+@pytest.mark.usefixtures("nomoat")
 def test_attack_source_that_is_split_over_messages_is_known_again(floor: Floor) -> None:
     lines = CODE.splitlines()
     pieces = ["\n".join(lines[at : at + 3]) for at in range(0, len(lines), 3)]

@@ -14,6 +14,7 @@ import orjson
 
 from nomoat.content.events import Fragment, Recurrence, events_in, fragments_of, parsed
 from nomoat.content.inspector import Inspector, Trace, pieces_of
+from nomoat.content.runs import LONGEST, STRIDE
 from nomoat.content.settling import settled
 from nomoat.content.texts import Text
 from nomoat.core.content import Content, Finding
@@ -25,6 +26,8 @@ STEP: Final = 1024  # characters, after which what came is looked at with more b
 REACH: Final = 2048  # characters before those
 SHORT: Final = 256  # characters of a string that is not looked at a second time in one answer
 MOST_KNOWN: Final = 1024  # of those
+APART: Final = 8  # texts that begin, after which they are looked at together
+TOGETHER: Final = 2 * STRIDE  # of them
 MOST_PASSAGES: Final = 4096  # texts of one answer that go on side by side
 
 
@@ -74,6 +77,7 @@ class AnswerReader:
         self._queue: deque[tuple[bytes, Sequence[tuple[_Passage, int]]]] = deque()
         self._queued = 0
         self._passages: dict[object, _Passage] = {}
+        self._together = 0  # of them were looked at together
         self._known: set[str] = set()
         self._recurrence = Recurrence()
         self._traces: set[Trace] = set()
@@ -163,6 +167,16 @@ class AnswerReader:
             await self._look(alone)
         for passage in self._passages.values() if self._over else grown:
             await self._settle(passage)
+        new = len(self._passages) - self._together
+        if new >= APART or (self._over and new and len(self._passages) >= APART // 2):
+            self._look_together()
+
+    def _look_together(self) -> None:
+        """Look at the short texts that began last as at one: a copy may come in many calls of tools."""
+        self._together = len(self._passages)
+        last = list(self._passages.values())[-TOGETHER:]
+        short = [Text((), passage.text) for passage in last if len(passage.text) <= LONGEST]
+        self._find(self._inspector.see_across(short))
 
     def _complete(self) -> Iterator[bytes]:
         """The events that have come to their end; at the end of the answer, the rest of it."""

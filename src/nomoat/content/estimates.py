@@ -19,6 +19,7 @@ CHARACTERS: Final = 4  # of an answer, for a token
 UNSTATED: Final = 1_024  # tokens of an answer whose length the request does not say
 HELD: Final = 16 << 10  # bytes of a stream that are not looked at yet: most say in the end what they took
 LONGEST_LINE: Final = 1 << 20  # bytes of a line of a stream
+LONGEST_NUMBER: Final = 32  # characters of one that is written as a text
 _LENGTHS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _TIMES: Final = ("n", "best_of")
 _SAID: Final = ("choices", "delta")
@@ -126,7 +127,12 @@ def _parsed(texts: Sequence[bytes]) -> Sequence[Mapping[str, object]]:
 
 
 def _whole(value: object) -> int:
-    return min(value, MOST) if isinstance(value, int) and not isinstance(value, bool) else 0
+    """A number as servers read it that are not strict: `7.0` and `"7"` are 7."""
+    if isinstance(value, str) and len(value) <= LONGEST_NUMBER:
+        with suppress(ValueError):
+            value = float(value)
+    # Neither infinite nor none: what is compared with those is false.
+    return int(min(value, MOST)) if isinstance(value, (int, float)) and value > 0 and value is not True else 0
 
 
 def _prompts(call: Call, body: Mapping[str, object]) -> int:

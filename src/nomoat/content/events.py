@@ -17,7 +17,6 @@ Key: TypeAlias = tuple[object, ...]
 
 _END: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _DATA: Final = b"data:"
-_ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
 MOST_LEARNT: Final = 16
 MOST_MARKS: Final = 2 << 20  # of the marks that begin a value in what is parsed at once
 LONGEST_MARK: Final = 128  # characters of a name or a place that are kept as they are
@@ -25,7 +24,8 @@ _PROBE: Final = "a text that stands for another"
 _DONE: Final = b"[DONE]"  # how OpenAI's protocol ends
 _DELTA: Final = "delta"
 _BLOCK: Final = "content_block"  # what a block of Anthropic's begins with; its deltas go on
-_PLACES: Final = ("index", "output_index", "content_index", "summary_index", "item_id")
+_PLACES: Final = ("index", "output_index", "content_index", "summary_index")
+_ITEM: Final = "item_id"  # says it where nothing else does: there are servers that call each fragment another item
 _NAMES: Final = frozenset({"type", "role", "id", "name", "signature", "finish_reason", "stop_reason"})
 """Strings below `delta` that are whole: a client does not put them together."""
 
@@ -89,7 +89,10 @@ def parsed(document: bytes) -> object:
 
 def _quotes(document: bytes) -> int:
     """How many quotes begin or end a string."""
-    return (_ESCAPED.sub(b"", document) if b"\\" in document else document).count(b'"')
+    if b"\\" not in document:
+        return document.count(b'"')
+    rest = document.replace(b"\\\\", b"")  # of a run of them, the first two are the first pair
+    return rest.count(b'"') - rest.count(b'\\"')
 
 
 def _mark(value: object) -> object:
@@ -101,6 +104,8 @@ def _mark(value: object) -> object:
 
 def _fragments(event: Mapping[str, object], known: set[str]) -> Iterator[Fragment]:
     place = tuple([_mark(event.get(name)) for name in _PLACES])
+    if place[1] is None:
+        place = (*place, _mark(event.get(_ITEM)))
     left: list[tuple[object, Key | None, Key]] = [(event, None, place)]
     while left:
         value, of, path = left.pop()

@@ -99,6 +99,10 @@ class Inspector:
         """What each detector finds in some texts; what traces come to is for `judge` to say."""
         return (detector.look(texts) for detector in self._detectors)
 
+    def see_across(self, texts: Sequence[Text]) -> frozenset[Finding]:
+        """What texts have together that follow each other."""
+        return self._across.look(texts).findings if self._across is not None and self._across.looks else frozenset()
+
     async def look(self, session: str, body: Mapping[str, object]) -> Content:
         """What is found in a request of this session."""
         versions = tuple(detector.version for detector in self._detectors)
@@ -142,6 +146,9 @@ class Inspector:
         """What short texts have together that follow each other: a copy may come in many messages."""
         findings: set[Finding] = set()
         for texts in runs_of(body):
+            if not texts:
+                await asyncio.sleep(0)
+                continue
             key = (session, hash_of(texts), detector.version)
             seen = self._kept.get(key)
             if seen is None:

@@ -6,10 +6,12 @@ Rules: this loads nothing that is large: where no source is registered, nothing 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, final
 
+import orjson
+
 from nomoat.content.inspector import Seen, Trace
 from nomoat.content.readings import readings_of
-from nomoat.content.runs import is_said
-from nomoat.content.texts import Text
+from nomoat.content.runs import LONGEST, is_said
+from nomoat.content.texts import Text, texts_of
 from nomoat.core.content import Finding
 
 
@@ -76,7 +78,7 @@ class SourceDetector:
         known = self._known()
         if not known.findings:
             return Seen()
-        said = "\n".join([text.text for text in texts if is_said(text)])
+        said = "\n".join([_plain(text.text) for text in texts if is_said(text)])
         seen = [known.look(reading.text) for reading in readings_of(said)]
         return Seen(
             findings=frozenset[Finding]().union(*(each.findings for each in seen)),
@@ -86,3 +88,14 @@ class SourceDetector:
     def judge(self, traces: frozenset[Trace]) -> Iterable[Finding]:
         """What the traces of a whole request come to."""
         return self._known().judge(traces)
+
+
+def _plain(text: str) -> str:
+    """What the arguments of a tool say, which come as JSON, without its marks: lines of code are read one after the other."""
+    if len(text) > LONGEST or not text.startswith("{") or not text.endswith("}"):
+        return text
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return "\n".join([each.text for each in texts_of(value) if each.path is not None or is_said(each)])

@@ -13,6 +13,7 @@ REDACTED: Final = "[redacted: {rule}]"
 
 
 LARGE: Final = 10**8  # a number that may be one of a card or a person
+LARGEST: Final = 10**24  # beyond, as many digits as it likes would come of a few characters; none stands for anybody
 
 
 class Text(NamedTuple):
@@ -34,26 +35,37 @@ def units_of(body: Mapping[str, object]) -> Iterator[tuple[Path, object]]:
 
 
 def texts_of(value: object, path: Path = ()) -> Iterator[Text]:
-    """Every text of a JSON value, in its order."""
-    left: list[tuple[Path, object]] = [(path, value)]
-    while left:
-        where, each = left.pop()
-        if isinstance(each, str):
-            yield Text(where, each)
-        elif isinstance(each, dict):
-            items = cast("dict[str, object]", each)
-            yield from (Text(None, key) for key in items)
-            left += [((*where, key), item) for key, item in reversed(items.items())]
-        elif isinstance(each, list):
-            listed = cast("list[object]", each)
-            left += [((*where, number), item) for number, item in reversed(list(enumerate(listed)))]
-        elif isinstance(each, (int, float)) and (digits := digits_of(each)):
-            yield Text(None, digits)
+    """Every text of a JSON value, in its order; what it takes grows with the depth of the value, not with its size."""
+    left: list[tuple[Path, Iterator[tuple[str | int, object]]]] = []
+    where: Path = path
+    entries: Iterator[tuple[str | int, object]] = iter([("", value)])
+    while True:
+        for name, each in entries:
+            at = where + (name,) if left else path  # noqa: RUF005 - what a spread makes has no type that is known
+            if isinstance(each, str):
+                yield Text(at, each)
+            elif isinstance(each, (dict, list)):
+                left.append((where, entries))
+                where = at
+                if isinstance(each, dict):
+                    items = cast("dict[str, object]", each)
+                    for key in items:
+                        yield Text(None, key)
+                    entries = iter(items.items())
+                else:
+                    entries = enumerate(cast("list[object]", each))
+                break
+            elif isinstance(each, (int, float)) and (digits := digits_of(each)):
+                yield Text(None, digits)
+        else:
+            if not left:
+                return
+            where, entries = left.pop()
 
 
 def digits_of(number: float) -> str:
-    """The digits of a large number, however it is written; '' for another one."""
-    if abs(number) < LARGE:
+    """The digits of a large number, however it is written; '' for another one, or one of more digits than it is known by."""
+    if not LARGE <= abs(number) < LARGEST:
         return ""
     return str(abs(number)) if isinstance(number, int) else f"{abs(number):.0f}"
 

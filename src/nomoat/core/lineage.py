@@ -32,6 +32,14 @@ class Label(NamedTuple):
         """As a person reads it: the classification, then the labels."""
         return ", ".join([self.classification.name.lower(), *sorted(self.labels)])
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The classification, then the labels, as who has it to do with may know them: without names of registered sources."""
+        return (
+            self.classification.name.lower(),
+            *sorted({_SOURCE if _is_source(each) else each for each in self.labels}),
+        )
+
     @staticmethod
     def of(labels: Iterable["Label"]) -> "Label":
         """The join of some labels; of none, the one that says nothing."""
@@ -41,7 +49,12 @@ class Label(NamedTuple):
         return joined
 
 
+def _is_source(label: str) -> bool:
+    return label.startswith("source:")
+
+
 NOTHING: Final = Label()
+_SOURCE: Final = "registered source code"
 
 
 class Read(NamedTuple):

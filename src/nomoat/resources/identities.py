@@ -121,7 +121,7 @@ class Identities:
             "certificate": who.certificate,
             "key": who.key,
             "session": who.session,
-            "carries": [carried.classification.name.lower(), *sorted(carried.labels)] if carried != NOTHING else [],
+            "carries": list(carried.told) if carried != NOTHING else [],
             "device": who.device,
             "expires_at": who.expires_at,
         }

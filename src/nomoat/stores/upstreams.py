@@ -27,7 +27,8 @@ from nomoat.wire.connections import Broken, Head, Pool, ServerConnection
 SILENT_S: Final = 120.0  # without a further byte of an answer that has begun
 MOST_POOLS: Final = 256
 ANSWERS: Final = range(200, 600)
-DOWN: Final = frozenset({502, 503, 504})  # says what stands in front of a server that is not there
+LATE: Final = 504  # what stands in front of a server had waited long enough: that may be the prompt's own doing
+DOWN: Final = frozenset({502, 503})  # says what stands in front of a server that is not there
 REJECTED: Final = frozenset({401, 403, 407})
 """What an upstream answers to a credential of the gateway's, which is none of the client's business."""
 REDIRECTS: Final = range(300, 400)
@@ -132,6 +133,8 @@ class Upstreams:
             circuit.rejected(f"{upstream.name} does not take the gateway's credential ({head.status})")
         elif head.status in DOWN:
             circuit.failed(f"{upstream.name} answers with the status {head.status}")
+        elif head.status == LATE:
+            circuit.noted(f"{upstream.name} was not waited for any longer by what stands in front of it ({LATE})")
         else:
             circuit.succeeded()
         why = _unusable(head)

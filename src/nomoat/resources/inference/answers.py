@@ -63,7 +63,7 @@ class Answer:
         self.status = answer.status
         kept = answer.headers(KEPT)
         self.headers = {name: value for name, value in kept.items() if not _tells(reader, value)}
-        self.streamed = self.headers.get("content-type", "").startswith(EVENTS)
+        self.streamed = self.headers.get("content-type", "").lower().startswith(EVENTS)
         if self.streamed:  # it may end with an event of ours
             self.headers.pop("content-length", None)
         self.found: Content | None = None

@@ -5,7 +5,7 @@ cannot be kept is not sent. What was kept is as confidential as the endpoint and
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, cast, final
 
 from nomoat.core.errors import Corrupt, NotFound
@@ -16,6 +16,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.resources.repositories.resolution import Resolver
 from nomoat.stores.contents import ANSWER, LARGEST, REQUEST, Copy, Part, StoredContents
+from nomoat.stores.session_labels import SessionLabels
 
 OF: Final = ("endpoint", "call", "upstream", "model")
 
@@ -52,8 +53,10 @@ async def keep(stored: StoredContents, permit: Permit[InvokeModel], asked: Invok
 class Contents:
     """What is kept of prompts and answers."""
 
-    def __init__(self, stored: StoredContents) -> None:
+    def __init__(self, stored: StoredContents, sessions: SessionLabels, clock: Callable[[], float]) -> None:
         self._stored = stored
+        self._sessions = sessions
+        self._clock = clock
 
     @property
     def resolvers(self) -> Mapping[type[Operation], Resolver]:
@@ -70,17 +73,18 @@ class Contents:
         facts: Mapping[str, object] = (
             {"endpoint": "none", "classification": 0, "labels": []} if kept is None else kept.facts
         )
+        label = _label_of(facts)
         target = Target(
             kind="Endpoint",
             id=str(facts["endpoint"]),
             name=operation.requested,
-            classification=Classification(cast("int", facts["classification"])),
-            labels=frozenset(cast("list[str]", facts["labels"])),
+            classification=label.classification,
+            labels=label.labels,
         )
         return Resolved(operation, (target,), {"place": kept})
 
     async def read(self, permit: Permit[ReadContents]) -> dict[str, object]:
-        """Return what was asked and what was said, each with its size in bytes, as text.
+        """Return what was asked and what was said, each with its size in bytes, as text; the reader's session carries it.
 
         `answer` is None where none came or it could not be kept. Raises `NotFound` where nothing was kept or it was
         erased, `Corrupt`, `Unavailable`.
@@ -96,6 +100,7 @@ class Contents:
             )
         await self._stored.settle()
         answer = await asyncio.to_thread(self._stored.find, number, ANSWER)
+        await self._sessions.join(permit.principal.session, _label_of(request.facts), self._clock())
         permit.check()
         permit.note(record=str(number), bytes=len(request.content) + (len(answer.content) if answer else 0))
         return {
@@ -104,6 +109,10 @@ class Contents:
             "request": _text(request),
             "answer": None if answer is None else {**_text(answer), "whole": answer.facts["whole"]},
         }
+
+
+def _label_of(facts: Mapping[str, object]) -> Label:
+    return Label(Classification(cast("int", facts["classification"])), frozenset(cast("list[str]", facts["labels"])))
 
 
 def _text(part: Part) -> dict[str, object]:

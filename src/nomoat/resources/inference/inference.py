@@ -7,7 +7,7 @@ written into the prompt for the upstream is the model's name there; the rest is 
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, cast, final
+from typing import Final, final
 
 import orjson
 
@@ -37,6 +37,7 @@ from nomoat.resources.inference.charging import charged
 from nomoat.resources.inference.contents import Contents, Sent, keep
 from nomoat.resources.inference.offers import EndpointPlace, Offer, Offers
 from nomoat.resources.inference.quotas import QuotaReading
+from nomoat.resources.inference.references import called, fetched, is_version, kept, tokens
 from nomoat.resources.inference.registering import Registering
 from nomoat.resources.inference.sources import Sources
 from nomoat.resources.inference.targets import endpoint_target, source_target
@@ -50,12 +51,8 @@ from nomoat.stores.upstreams import REJECTED, Unsent, UpstreamAnswer, Upstreams
 
 UNKNOWN: Final = "there is no such model"
 WITHOUT_TEXT: Final = frozenset({Call.EMBEDDING, Call.COUNT})
+CACHED: Final = "prompt_cache_retention"
 BUSY: Final = frozenset({429, 503})  # nothing was made of the prompt: another server may be asked
-KEPT_THERE: Final = {
-    Call.RESPONSE: ("previous_response_id", "conversation", "background", "prompt"),
-    Call.MESSAGE: ("container",),
-}
-REFERENCE: Final = "item_reference"  # the type of an input of Responses that stands for one; it may be left out
 
 
 @final
@@ -80,7 +77,7 @@ class Inference:
         self.sources = sources
         self._offers = Offers(weights)
         self.quotas = QuotaReading(directory, quotas, self._offers)
-        self.contents = Contents(contents)
+        self.contents = Contents(contents, sessions, clock)
         self._contents = contents
         self._inspector = inspector
         self._sessions = sessions
@@ -120,9 +117,9 @@ class Inference:
         Also if it is refused: who sent it has it. Raises `Unavailable` when that cannot be stored.
         """
         content = await self._inspector.look(who.session, operation.body)
-        if operation.headers:  # what stands there cannot be redacted: it is looked at as keys are
-            passed = {"headers": [{value: None} for _, value in operation.headers]}
-            beside = await self._inspector.look(who.session, passed)
+        if passed := [{value: None} for _, value in operation.headers if not is_version(value)]:
+            # What stands in a header cannot be redacted: it is looked at as keys are.
+            beside = await self._inspector.look(who.session, {"headers": passed})
             content = Content(content.findings | beside.findings, content.hits) if beside.findings else content
         if not content.findings:
             return operation
@@ -328,25 +325,25 @@ def _noted(
 
 def _unkept(operation: InvokeModel, upstream: Upstream) -> Mapping[str, object]:
     """What tells somebody else's server not to keep what it is sent, where it would: Responses are, unless this says no."""
-    keeps = operation.call is Call.RESPONSE or operation.body.get("store")
-    return {"store": False} if keeps and upstream.external and not upstream.retention else {}
+    if not upstream.external or upstream.retention:
+        return {}
+    cached = {CACHED: None} if operation.body.get(CACHED) else {}  # as long as the server likes, not as the client does
+    return {"store": False, **cached} if operation.call is Call.RESPONSE or operation.body.get("store") else cached
 
 
-def _needs_kept(operation: InvokeModel) -> str:
-    """The field of a request that stands for what a server keeps, or has it keep more; '' without one.
-
-    What it stands for was decided on for nobody, and may be another caller's: the gateway's credential is one for all.
-    """
-    body = operation.body
-    named = next((name for name in KEPT_THERE.get(operation.call, ()) if body.get(name)), "")
-    return named or (REFERENCE if operation.call is Call.RESPONSE and _refers(body.get("input")) else "")
-
-
-def _refers(given: object) -> bool:
-    """Whether an input has an item that is nothing but the name of one."""
-    items = cast("list[object]", given) if isinstance(given, list) else []
-    objects = [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
-    return any(item.get("type") == REFERENCE or item.keys() <= {"id", "type"} for item in objects)
+def _require_here(operation: InvokeModel, place: EndpointPlace) -> None:
+    """Refuse to have a server tell others what this prompt is, or what its session carries. Raises `NotPermitted`."""
+    own = operation.content.label.join(operation.carried or NOTHING)
+    named = fetched(operation.body) if own != NOTHING else ""
+    if named:
+        raise NotPermitted(
+            f"a server would go to an address in {named}, which says what is not public; send what is there"
+        )
+    named = called(operation.body) if own.join(place.memorised) != NOTHING else ""
+    if named:
+        raise NotPermitted(
+            f"the model would tell the server in {named} what is not public; call that server yourself, as a tool of yours"
+        )
 
 
 def _is_held_whole(label: Label) -> bool:
@@ -362,13 +359,19 @@ def _open_to(operation: InvokeModel, place: EndpointPlace, withheld: Container[i
         )
     if not place.served:
         raise NotPermitted(f"{operation.endpoint} is not served by what speaks {operation.call.dialect}")
-    needs = _needs_kept(operation)
+    _require_here(operation, place)
+    needs = kept(operation.call, operation.body)
     if needs and not any(each.upstream.retention for each in place.served):
         raise NotPermitted(f"no server of {operation.endpoint} keeps what {needs} needs; send the conversation itself")
+    hidden = tokens(operation.call, operation.body)
+    if hidden and all(each.upstream.external for each in place.served):
+        raise NotPermitted(
+            "a server of others is sent no numbers of tokens, which nobody can look at: send the text itself"
+        )
     found = [
         each
         for number, each in enumerate(place.served)
-        if number not in withheld and (each.upstream.retention or not needs)
+        if number not in withheld and (each.upstream.retention or not needs) and not (hidden and each.upstream.external)
     ]
     if not found:
         raise NotPermitted(f"this prompt may be sent to no server of {operation.endpoint}{_why(operation, place)}")
@@ -389,6 +392,6 @@ def _why(operation: InvokeModel, place: EndpointPlace) -> str:
     if place.memorised.join(operation.content.label).covers(carried):
         return has
     return (
-        f"{has}: with it goes what your session read, sent or was told before, which is {carried} (nomoat whoami). Ask a model "
+        f"{has}: with it goes what your session read, sent or was told before, which is {', '.join(carried.told)} (nomoat whoami). Ask a model "
         "whose servers are cleared for that; for work that has nothing to do with it, log in anew (nomoat login)"
     )
