@@ -24,6 +24,7 @@ MODULES = {
     "google-re2": "re2",
     "opentelemetry-sdk": "opentelemetry",
     "prometheus-client": "prometheus_client",
+    "python-docx": "docx",
     "python-pkcs11": "pkcs11",
     "pyyaml": "yaml",
     "typing-extensions": "typing_extensions",

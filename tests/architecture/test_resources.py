@@ -46,6 +46,7 @@ EXEMPT = {
     **dict.fromkeys(
         [
             "nomoat.resources.retrieval.retrieval.Retrieval.open",
+            "nomoat.resources.retrieval.retrieval.Retrieval.read_file",
             "nomoat.resources.retrieval.collection.Collection.put",
             "nomoat.resources.retrieval.collection.Collection.at",
         ],

@@ -50,6 +50,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "upstream": "nomoat.cli.upstream:upstream",
         "content": "nomoat.cli.content:content",
         "source": "nomoat.cli.source:source",
+        "index": "nomoat.cli.index:index",
     },
     "decide": {
         "policy": "nomoat.cli.policy:policy",

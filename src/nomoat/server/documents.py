@@ -42,7 +42,10 @@ class DocumentReader:
 
 
 def _scannable(content: bytes) -> Scannable:
-    return Scannable(len(content), lambda offset, length: content[offset : offset + length])
+    def some(offset: int, length: int) -> bytes:
+        return content[offset : offset + length]
+
+    return Scannable(len(content), some)
 
 
 def _parsed(line: bytes) -> Read:

@@ -6,6 +6,7 @@ as the scanner does (`nomoat.server.scanner`), a child for each document, confin
 """
 
 import base64
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -59,6 +60,7 @@ def warm() -> None:
 
 if __name__ == "__main__":
     try:
+        logging.disable()  # what parsers think of a document is nobody's to read
         warm()
         sys.exit(serve(_documents, NICENESS))
     except (NoMoatError, OSError) as error:

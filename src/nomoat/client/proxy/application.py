@@ -98,7 +98,8 @@ class _Request:
 
 
 _OF_MODELS: Final = tuple(
-    b"/v1/" + call for call in (b"chat/", b"completions", b"responses", b"embeddings", b"messages", b"models")
+    b"/v1/" + call
+    for call in (b"chat/", b"completions", b"responses", b"embeddings", b"messages", b"models", b"vector_stores")
 )
 
 

@@ -21,7 +21,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 _OF_BROWSERS: Final = frozenset({b"origin", b"sec-fetch-site", b"sec-fetch-dest", b"sec-fetch-user"})
 _LENT: Final = frozenset(  # of what is under /v1
     {
-        *(("GET", name) for name in (b"whoami", b"ca", b"checkpoint", b"consistency", b"models")),
+        *(("GET", name) for name in (b"whoami", b"ca", b"checkpoint", b"consistency", b"models", b"vector_stores")),
         *(("POST", call.encode()) for call in Call),
     }
 )
@@ -71,7 +71,7 @@ class Door:
         bare = (method, first) == ("PUT", b"lfs") or as_nobody
         if self.key and not (bare and not shown):
             self._require_key(shown)
-        if first == b"v1" and (method, rest) not in _LENT:
+        if first == b"v1" and not _is_lent(method, rest):
             raise TurnedAway(403, "this is not lent to other programs; use the nomoat command")
         return not bare
 
@@ -81,3 +81,16 @@ class Door:
             raise TurnedAway(
                 401, 'this proxy\'s key is missing or is another one; run: eval "$(nomoat env TOOL --proxy)"'
             )
+
+
+def _is_lent(method: str, rest: bytes) -> bool:
+    """Whether what is under /v1 is lent: models, and what finds something in an index."""
+    if (method, rest) in _LENT:
+        return True
+    match rest.split(b"/"):
+        case [b"vector_stores", name]:
+            return bool(name) and method == "GET"
+        case [b"vector_stores", name, b"search"]:
+            return bool(name) and method == "POST"
+        case _:
+            return False

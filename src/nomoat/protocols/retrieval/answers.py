@@ -1,6 +1,7 @@
 """What is told of indexes and passages, in the words of OpenAI's vector stores."""
 
 from nomoat.core.retrieval import Index, Passage
+from nomoat.resources.retrieval import Listed
 
 
 def index_json(index: Index) -> dict[str, object]:
@@ -19,4 +20,18 @@ def passage_json(passage: Passage) -> dict[str, object]:
         "content": [{"type": "text", "text": passage.text}],
         "passage": number,
         "version": version,
+    }
+
+
+def document_json(listed: Listed) -> dict[str, object]:
+    """A document, to who may write it."""
+    version, access, title = listed.known
+    return {
+        "name": listed.name,
+        "version": version,
+        "title": title,
+        "classification": access.label.classification.name.lower(),
+        "labels": sorted(access.label.labels),
+        "owner": access.owner,
+        "readers": None if access.readers is None else sorted(access.readers),
     }

@@ -22,6 +22,7 @@ from nomoat.guard import Guard
 from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.fields import require_only, text
 from nomoat.protocols.http.routes import Route
+from nomoat.protocols.retrieval.answers import document_json
 from nomoat.resources.retrieval import Believed, File, Retrieval, parse_subject
 
 LARGEST: Final = 32 << 20  # bytes of a request
@@ -64,9 +65,9 @@ class DocumentEndpoints:
 
     async def _document(self, said: object, index: Index | None, name: str, believed: frozenset[Believed]) -> Document:
         """A document as it is said to be, or as a file that is read here says."""
-        table = cast("dict[str, object]", said) if isinstance(said, dict) else {}
-        if "content" not in table:
-            return parse_document(said, index)
+        table = cast("dict[str, object]", said) if isinstance(said, dict) else None
+        if table is None or "content" not in table:
+            return parse_document(table, index)
         return await self._retrieval.read_file(parse_file(table), name, believed)
 
     async def _remove(self, exchange: Exchange, named: Mapping[str, str]) -> None:
@@ -94,7 +95,7 @@ class DocumentEndpoints:
             return ListDocuments(name)
 
         async with self._guard.admit(exchange.presented, parse) as permit:
-            documents = [each._asdict() for each in self._retrieval.list_documents(permit)]
+            documents = [document_json(each) for each in self._retrieval.list_documents(permit)]
             await exchange.answer_json(200, {"documents": documents})
 
     def routes(self) -> list[Route]:
@@ -107,11 +108,10 @@ class DocumentEndpoints:
         ]
 
 
-def parse_document(said: object, index: Index | None) -> Document:
+def parse_document(table: Mapping[str, object] | None, index: Index | None) -> Document:
     """A document; what it does not say of its confidentiality is the index's. Raises `Malformed`."""
-    if not isinstance(said, dict):
+    if table is None:
         raise Malformed("a document is an object")
-    table = cast("dict[str, object]", said)
     require_only(
         table, "name", "version", "title", "classification", "labels", "owner", "readers", "attributes", "passages"
     )

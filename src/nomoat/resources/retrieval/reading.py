@@ -47,7 +47,7 @@ def document_of(file: File, read: Read, index: Index, believed: frozenset[Believ
         raise Malformed(f"{file.name} has more than {MOST:,} passages")
     said, own = read.declared, Believed.FRONT_MATTER in believed
     level = file.classification or (said.classification if own else "")
-    labels = file.labels | (frozenset(map(parse_subject_name, said.labels)) if own else frozenset())
+    labels = file.labels | frozenset(map(parse_subject_name, said.labels if own else ()))
     readers = file.readers
     if readers is None and own and said.readers is not None:
         readers = frozenset(map(parse_subject, said.readers))

@@ -33,7 +33,7 @@ from nomoat.policy.classes import footprint
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
-from nomoat.resources.retrieval.collection import Collection, Searched, Table
+from nomoat.resources.retrieval.collection import Collection, Known, Searched, Table
 from nomoat.resources.retrieval.embedding import Embedder, Embedders
 from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
 from nomoat.resources.retrieval.targets import document_for, index_target
@@ -73,11 +73,10 @@ class Indexes(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A document in an index, without what it says."""
+    """A document in an index, without what it says: who may read it, as it was put in."""
 
     name: str
-    version: str
-    title: str
+    known: Known
 
 
 @final
@@ -313,7 +312,7 @@ class Retrieval:
         place = place_in(resolved, SearchPlace)
         names = place.snapshot.names(place.table.scope(permit.principal, _permitted(permit)))
         documents = place.collection.documents
-        return [Listed(name, documents[name].version, documents[name].title) for name in sorted(names)]
+        return [Listed(name, documents[name]) for name in sorted(names)]
 
     async def _change(
         self,

@@ -1,0 +1,166 @@
+"""`index`: documents that are searched by whoever may read them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, cast
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from nomoat.cli import output
+from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
+from nomoat.client import indexes
+from nomoat.client.answers import rows_of
+
+SHOWN: Final = 300  # characters of a passage in a table
+
+
+@click.group()
+def index() -> None:
+    """Documents that are searched, each by whoever may read it."""
+
+
+@index.command()
+@click.argument("name")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--believe",
+    type=click.Choice(["front-matter", "mail"]),
+    multiple=True,
+    help="Let documents say who may read them: Markdown by its front matter, mails by whom they are from and to.",
+)
+@click.option(
+    "--classification", metavar="LEVEL", default="", help="How confidential they are, where nothing else says so."
+)
+@click.option("--label", "labels", metavar="LABEL", multiple=True, help="A label that each of them has.")
+@click.option(
+    "--reader", "readers", metavar="SUBJECT", multiple=True, help="Who may read them: person:NAME or group:NAME."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@profile_option
+@json_option
+@pass_invocation
+def add(
+    invocation: Invocation,
+    name: str,
+    folder: Path,
+    believe: tuple[str, ...],
+    classification: str,
+    labels: tuple[str, ...],
+    readers: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """Have the documents in FOLDER in the index NAME, as they are there now.
+
+    What changed is sent, what is no more in FOLDER is taken out of the index, the rest is left alone. A file .access.toml in
+    FOLDER says who may read what, by patterns of names; without one, and without these options, every document is as
+    confidential as the index.
+    """
+    usual = indexes.Access(classification, labels, "", readers or None)
+    with invocation.session() as session:
+        planned = indexes.plan(session.gateway, name, folder, usual, believed=bool(believe))
+        total = len(planned.changed) + len(planned.removed)
+        passages = 0
+        if not dry_run:
+            columns = (TextColumn("documents"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            console = Console(stderr=True)
+            hidden = invocation.as_json or not console.is_terminal
+            with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+                task = progress.add_task("", total=total)
+                for done, made in indexes.send(session.gateway, name, planned, believe):
+                    passages += made
+                    progress.advance(task, done)
+    figures = {
+        "sent": len(planned.changed),
+        "removed": len(planned.removed),
+        "unchanged": planned.same,
+        "skipped": len(planned.skipped),
+        "passages": passages,
+    }
+    if invocation.as_json:
+        output.document({"index": name, "dry_run": dry_run, **figures, "not_read": list(planned.skipped)})
+        return
+    would = "would be " if dry_run else ""
+    output.answer(
+        f"{output.counted(figures['sent'], 'document')} {would}sent, {figures['removed']} {would}removed, "
+        f"{figures['unchanged']} as they were" + (f"; {output.counted(passages, 'passage')}" if passages else "")
+    )
+    if planned.skipped:
+        output.say(f"not read, for their format or size: {', '.join(planned.skipped[:10])}")
+    if not dry_run:
+        output.say(f"  next   nomoat index search {name} 'a question'")
+
+
+@index.command()
+@click.argument("name")
+@click.argument("query")
+@click.option("--limit", type=click.IntRange(1, 50), default=5, show_default=True, help="At most so many passages.")
+@click.option(
+    "--by",
+    "ranker",
+    type=click.Choice(["auto", "keyword", "vector"]),
+    default="auto",
+    show_default=True,
+    help="By its words, by what it means, or by both.",
+)
+@profile_option
+@json_option
+@pass_invocation
+def search(invocation: Invocation, name: str, query: str, limit: int, ranker: str) -> None:
+    """Find passages of the index NAME that answer QUERY, in the documents that you may read."""
+    with invocation.session() as session:
+        answer = indexes.search(session.gateway, name, query, limit=limit, ranker=ranker)
+    if invocation.as_json:
+        output.document(answer)
+        return
+    found = rows_of(answer, "data")
+    for number, row in enumerate(found, 1):
+        output.answer(f"{number}. {row.get('file_id')}#{row.get('passage')}   {cast('float', row.get('score')):.4f}")
+        output.answer(f"   {_text(row)}")
+    output.say(f"{output.counted(len(found), 'passage')} found in what you may read")
+
+
+@index.command(name="list")
+@click.argument("name")
+@profile_option
+@json_option
+@pass_invocation
+def listing(invocation: Invocation, name: str) -> None:
+    """List the documents of the index NAME that you may write."""
+    with invocation.session() as session:
+        answer = indexes.list_documents(session.gateway, name)
+    if invocation.as_json:
+        output.document(answer)
+        return
+    columns = ["name", "classification", "labels", "readers", "version"]
+    told = [[_cell(row.get(column)) for column in columns] for row in rows_of(answer, "documents")]
+    output.table(columns, told)
+
+
+@index.command()
+@click.argument("name")
+@click.argument("documents", nargs=-1, required=True)
+@profile_option
+@json_option
+@pass_invocation
+def remove(invocation: Invocation, name: str, documents: tuple[str, ...]) -> None:
+    """Take DOCUMENTS out of the index NAME."""
+    with invocation.session() as session:
+        count = indexes.remove_documents(session.gateway, name, documents)
+    if invocation.as_json:
+        output.document({"index": name, "removed": count})
+    else:
+        output.answer(f"{output.counted(count, 'document')} taken out of {name}")
+
+
+def _text(row: Mapping[str, object]) -> str:
+    parts = cast("list[Mapping[str, object]]", row.get("content", []))
+    line = " ".join(" ".join(str(part.get("text", "")) for part in parts).split())
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(each) for each in cast("list[object]", value)) or "nobody"
+    return "" if value is None else str(value)[:64]

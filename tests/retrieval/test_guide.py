@@ -1,0 +1,70 @@
+"""The guide's declaration, files and commands, as they stand there."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.live import Caller
+from tests.hub.live import ADMIN
+from tests.retrieval.conftest import Library
+
+GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "searching-documents.md").read_text(encoding="utf-8")
+FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+TRAVEL = "---\nyear: 2026\n---\n# Travel\n\nThe budget for travel is approved by the head of finance.\n"
+LEAVE = "# Leave\n\nEverybody has thirty days. Travel is booked by oneself.\n"
+MAIL = "From: fin@acme.example\nTo: lib@acme.example\nSubject: travel\n\nThe budget is approved, between us.\n"
+
+
+def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (declared,) = [fence for language, fence in FENCES if language == "toml"]
+    (access,) = [fence for language, fence in FENCES if language == "access"]
+    (script,) = [fence for language, fence in FENCES if language == "python"]
+    commands = [line for language, fence in FENCES if not language for line in fence.strip().splitlines()]
+    apply, add, believe, fin, joe, ask, audit = commands
+    caller = Caller(library.live.root / "home")
+    monkeypatch.chdir(tmp_path)
+    Path("handbook.toml").write_text(declared)
+    Path("docs/finance").mkdir(parents=True)
+    Path("docs/.access.toml").write_text(access)
+    Path("docs/finance/travel.md").write_text(TRAVEL)
+    Path("docs/leave.md").write_text(LEAVE)
+    Path("docs/mail.eml").write_text(MAIL)
+    Path("search.py").write_text(script)
+    profiles = {"": library.live.profiles[ADMIN].name}
+
+    def run(command: str, *more: str) -> str:
+        who, _, rest = command.rpartition("nomoat ")
+        words = [word.strip("'") for word in re.findall(r"'[^']*'|\S+", rest)]
+        profile = profiles[who.removeprefix("NOMOAT_PROFILE=").strip()]
+        said = caller.nomoat(*words, *more, "--profile", profile)
+        assert said.code == 0, said.err
+        return said.out
+
+    run(apply, "--yes")
+    for name in ("lib", "fin", "joe"):
+        profiles[name] = library.live.join(f"person:{name}@acme.example").name
+    assert "3 documents sent, 0 removed, 0 as they were" in run(add)
+    assert "0 documents sent, 0 removed, 3 as they were" in run(add)
+    assert "0 documents sent" in run(believe), "what they say is in them, and they are as they were"
+    found, hidden = run(fin), run(joe)
+    assert "finance/travel.md#0" in found
+    assert "head of finance" in found
+    assert "finance" not in hidden
+    assert "leave.md#0" in hidden
+    assert "mail.eml#0" in hidden, "it was put in before it was believed"
+    Path("docs/mail.eml").write_text(MAIL.replace("between us", "between the two of us"))
+    assert "1 document sent" in run(believe)
+    assert "mail.eml" not in run(joe)
+    assert "mail.eml" in run(fin)
+    command = ["exec", "--tool", "openai", "--profile", profiles["fin"], "--", sys.executable, "search.py"]
+    assert ask.endswith("nomoat exec --tool openai -- python search.py")
+    with caller.running(*command) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "finance/travel.md" in out
+    assert "fin@acme.example" in run(audit)
+    Path("docs/finance/travel.md").unlink()
+    assert "1 removed" in run(add)
+    assert "finance/travel.md" not in run(fin)
