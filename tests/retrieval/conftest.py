@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tests.hub.live import Live, gateway
+from tests.inference.upstream import Simulator, simulator
 
 DECLARED = """
 [[group]]
@@ -18,11 +19,11 @@ name = "librarians"
 name = "finance"
 [[person]]
 name = "ada"
-groups = ["index-readers", "finance"]
+groups = ["index-readers", "finance", "model-users"]
 clearance = "confidential"
 [[person]]
 name = "bob"
-groups = ["index-readers"]
+groups = ["index-readers", "model-users"]
 clearance = "internal"
 [[person]]
 name = "eve"
@@ -32,6 +33,27 @@ name = "librarian"
 segment = "ingestion"
 groups = ["librarians"]
 clearance = "confidential"
+[[group]]
+name = "model-users"
+[[upstream]]
+name = "inside"
+url = "http://127.0.0.1:{port}/v1"
+clearance = "confidential"
+private = true
+[[upstream]]
+name = "outside"
+url = "http://127.0.0.1:{port}/outside/v1"
+clearance = "internal"
+private = true
+external = true
+[[endpoint]]
+name = "acme/inside"
+classification = "public"
+served = [{{ upstream = "inside", model = "our-model" }}]
+[[endpoint]]
+name = "acme/outside"
+classification = "public"
+served = [{{ upstream = "outside", model = "their-model" }}]
 [[index]]
 name = "handbook"
 classification = "internal"
@@ -49,6 +71,7 @@ class Library:
     """The gateway, and what is said to it."""
 
     live: Live
+    upstream: Simulator
 
     def put(self, *documents: Mapping[str, object], who: str = "librarian", index: str = "handbook") -> tuple[int, Any]:
         """Write documents; one without a version has that of its passages."""
@@ -75,9 +98,9 @@ class Library:
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    with gateway(tmp_path_factory.mktemp("library")) as live:
-        live.declare(DECLARED)
+    with simulator() as upstream, gateway(tmp_path_factory.mktemp("library")) as live:
+        live.declare(DECLARED.format(port=upstream.port))
         for name in ("ada", "bob", "eve"):
             live.join(f"person:{name}")
         live.join("workload:librarian")
-        yield Library(live)
+        yield Library(live, upstream)

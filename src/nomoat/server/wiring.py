@@ -68,7 +68,7 @@ from nomoat.protocols.inference.registrations import RegistrationEndpoints
 from nomoat.protocols.inference.routes import InferenceEndpoint
 from nomoat.protocols.inference.sources import SourceEndpoints
 from nomoat.protocols.query import QueryEndpoint
-from nomoat.protocols.retrieval import DocumentEndpoints, SearchEndpoint
+from nomoat.protocols.retrieval import AnsweringEndpoint, DocumentEndpoints, SearchEndpoint
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.cards import Cards
 from nomoat.resources.directory import Declarations
@@ -235,6 +235,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *ModelEndpoints(guard, parts.reading, parts.writing, budget).routes(),
         *QueryEndpoint(guard, parts.views).routes(),
         *SearchEndpoint(guard, parts.retrieval).routes(),
+        *AnsweringEndpoint(guard, parts.retrieval, parts.inference).routes(),
         *DocumentEndpoints(guard, parts.retrieval).routes(),
         *InferenceEndpoint(guard, parts.inference).routes(),
         *RegistrationEndpoints(guard, parts.inference.registering).routes(),

@@ -90,7 +90,7 @@ def _is_lent(method: str, rest: bytes) -> bool:
     match rest.split(b"/"):
         case [b"vector_stores", name]:
             return bool(name) and method == "GET"
-        case [b"vector_stores", name, b"search"]:
+        case [b"vector_stores", name, b"search"] | [b"vector_stores", name, b"chat", b"completions"]:
             return bool(name) and method == "POST"
         case _:
             return False

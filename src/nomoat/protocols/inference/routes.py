@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, cast, final
 
 import orjson
@@ -44,36 +45,48 @@ class InferenceEndpoint:
         self._inference = inference
 
     async def _invoke(self, exchange: Exchange, _: Mapping[str, str]) -> None:
-        call = Call("/".join(exchange.segments[1:]))
+        await self.invoke(exchange, Call("/".join(exchange.segments[1:])), partial(exchange.body, LARGEST), {})
+
+    async def invoke(
+        self, exchange: Exchange, call: Call, read: Callable[[], Awaitable[bytes]], also: Mapping[str, str]
+    ) -> None:
+        """Have a model answer the body that `read` returns; headers that are told `also` go with its answer."""
         try:
             with exchange.holding() as hold:
 
                 async def parse(who: Principal) -> InvokeModel:
-                    body, passed = await exchange.body(LARGEST), _passed(exchange, call.dialect)
+                    body, passed = await read(), _passed(exchange, call.dialect)
                     operation, values = _operation(call, body, passed)
                     hold(len(body) + VALUE_SIZE * values)
                     return await self._inference.look(who, operation)
 
                 async with self._guard.admit(exchange.presented, parse) as permit:
-                    await exchange.attended(self._answer(exchange, permit, hold))
+                    await exchange.attended(self._answer(exchange, permit, hold, also))
         except NoMoatError as error:
             if not exchange.started or not exchange.streaming:
                 raise
             # The answer began as a stream: its client hears in its own words why it ends.
             await exchange.part(error_event(call.dialect, error), more=False)
 
-    async def _answer(self, exchange: Exchange, permit: Permit[InvokeModel], hold: Callable[[int], None]) -> None:
+    async def _answer(
+        self, exchange: Exchange, permit: Permit[InvokeModel], hold: Callable[[int], None], also: Mapping[str, str]
+    ) -> None:
         answer = await self._inference.invoke(permit)
         try:
-            await self._relay(exchange, permit, answer, hold)
+            await self._relay(exchange, permit, answer, hold, also)
         finally:
             answer.end()
 
     async def _relay(
-        self, exchange: Exchange, permit: Permit[InvokeModel], answer: Answer, hold: Callable[[int], None]
+        self,
+        exchange: Exchange,
+        permit: Permit[InvokeModel],
+        answer: Answer,
+        hold: Callable[[int], None],
+        also: Mapping[str, str],
     ) -> None:
         exchange.streaming = answer.streamed
-        head = {"Cache-Control": "no-store", **answer.headers}
+        head = {"Cache-Control": "no-store", **answer.headers, **also}
         if answer.streamed and not answer.is_held_whole:  # that it began is no secret; its first words may take long
             await exchange.start(answer.status, head)
         more, most = True, NEGLIGIBLE

@@ -1,0 +1,72 @@
+"""Questions that are answered from what whoever asks may read."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cli.live import Caller
+from tests.retrieval.conftest import Library
+
+ASKED = "what is the budget for travel"
+OPEN = {"name": "travel.md", "passages": ["Travel is booked in the portal; the budget is told there."]}
+CLOSED = {
+    "name": "finance/travel.md",
+    "classification": "confidential",
+    "readers": ["group:finance"],
+    "passages": ["The budget for travel is 40,000 this year."],
+}
+
+
+@pytest.fixture(autouse=True)
+def anew(library: Library) -> None:
+    """Let sessions carry nothing of what other tests read."""
+    library.put(OPEN, CLOSED, index="meaning")
+    for name in ("ada", "bob"):
+        assert (
+            Caller(library.live.root / "home").nomoat("login", "--profile", library.live.profiles[name].name).code == 0
+        )
+        library.live.refresh(name)
+
+
+def ask(library: Library, who: str, model: str, question: str = ASKED) -> tuple[int, Any, list[dict[str, Any]]]:
+    body = {"model": model, "messages": [{"role": "user", "content": question}]}
+    with library.live.http(who) as http:
+        answer = http.post("/v1/vector_stores/meaning/chat/completions", json=body)
+    return answer.status_code, answer.json(), json.loads(answer.headers.get("nomoat-citations", "[]"))
+
+
+def test_two_people_ask_the_same_and_are_answered_from_what_each_may_read(library: Library) -> None:
+    status, said, cited = ask(library, "ada", "acme/inside")
+    assert status == 200, said
+    assert said["choices"][0]["message"]["content"] == "hello"
+    assert {each["document"] for each in cited} >= {"travel.md", "finance/travel.md"}
+    prompt = library.upstream.asked[-1][2]["messages"]
+    assert "40,000" in prompt[0]["content"]
+    assert prompt[-1] == {"role": "user", "content": ASKED}
+    status, said, cited = ask(library, "bob", "acme/inside")
+    assert (status, [each["document"] for each in cited]) == (200, ["travel.md"]), said
+    assert "40,000" not in library.upstream.asked[-1][2]["messages"][0]["content"]
+
+
+def test_attack_confidential_passages_leave_in_a_prompt_to_another_house(library: Library) -> None:
+    before = len(library.upstream.asked)
+    status, said, cited = ask(library, "ada", "acme/outside")
+    assert (status, cited) == (403, [])
+    assert "may be sent to no server" in said["error"]["message"]
+    assert len(library.upstream.asked) == before
+    assert ask(library, "bob", "acme/outside")[0] == 200, "what is internal may go there"
+
+
+def test_who_may_not_search_hears_of_no_index(library: Library) -> None:
+    assert ask(library, "eve", "acme/inside")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "messages", [None, [], [{"role": "system", "content": "x"}], [{"role": "user", "content": " "}]]
+)
+def test_a_body_without_a_question_is_refused(library: Library, messages: object) -> None:
+    with library.live.http("ada") as http:
+        body = {"model": "acme/inside", "messages": messages}
+        answer = http.post("/v1/vector_stores/meaning/chat/completions", json=body)
+    assert (answer.status_code, "no question" in answer.json()["error"]["message"]) == (400, True)
