@@ -22,7 +22,19 @@ from typing import Final, cast
 from rich.console import Console
 from rich.text import Text
 
-from examples.pipeline import coding, gateway, metrics, poisoning, proof, review, serving, story, tampering, tracing
+from examples.pipeline import (
+    coding,
+    gateway,
+    handbook,
+    metrics,
+    poisoning,
+    proof,
+    review,
+    serving,
+    story,
+    tampering,
+    tracing,
+)
 from examples.pipeline.attacks import ATTACKS
 from examples.pipeline.ledger import Expected, Json, Ledger, Row, draw
 from examples.pipeline.line import Line, other_address
@@ -135,6 +147,9 @@ def _infer(scene: story.Scene) -> None:
     coding.remembered(scene)
     coding.outside(scene, served)
     coding.of_another_team(scene)
+    folder = handbook.kept(scene)
+    handbook.asked_by_two(scene)
+    handbook.raised(scene, folder)
     coding.registered(scene, served)
     coding.revoked(scene)
     coding.withdrawn(scene, served)

@@ -1,6 +1,8 @@
 """Questions that are answered from what whoever asks may read."""
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +58,32 @@ def test_attack_confidential_passages_leave_in_a_prompt_to_another_house(library
     assert "may be sent to no server" in said["error"]["message"]
     assert len(library.upstream.asked) == before
     assert ask(library, "bob", "acme/outside")[0] == 200, "what is internal may go there"
+
+
+def test_a_client_that_proves_its_key_is_answered_by_one_proof(library: Library, tmp_path: Path) -> None:
+    script = tmp_path / "question.py"
+    script.write_text(
+        "import openai, os\n"
+        "client = openai.OpenAI(base_url=os.environ['OPENAI_BASE_URL'] + '/vector_stores/meaning', max_retries=0)\n"
+        "asked = [{'role': 'user', 'content': 'what is the budget for travel'}]\n"
+        "said = client.chat.completions.with_raw_response.create(model='acme/inside', messages=asked)\n"
+        "print(said.headers['nomoat-citations'], said.parse().choices[0].message.content)\n"
+    )
+    command = [
+        "exec",
+        "--tool",
+        "openai",
+        "--profile",
+        library.live.profiles["ada"].name,
+        "--",
+        sys.executable,
+        str(script),
+    ]
+    with Caller(library.live.root / "home").running(*command) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "finance/travel.md" in out
+    assert "hello" in out
 
 
 def test_who_may_not_search_hears_of_no_index(library: Library) -> None:

@@ -59,7 +59,7 @@ class AnsweringEndpoint(Searching):
             await self._retrieval.open(name)
             return SearchIndex(name, *parse_search({"query": asked[0].question, "max_num_results": PASSAGES}))
 
-        _, passages = await self.found(exchange.presented, parse)
+        _, passages = await self.found(exchange, parse)
         body = orjson.dumps(_prompt(asked[0], name, passages))
 
         async def prompt() -> bytes:

@@ -37,7 +37,7 @@ class SearchEndpoint(Searching):
             return SearchIndex(name, *parse_search(body))
 
         try:
-            operation, passages = await self.found(exchange.presented, parse)
+            operation, passages = await self.found(exchange, parse)
         except NoMoatError:
             await until(begun, grid)
             raise

@@ -15,6 +15,7 @@ from nomoat.core.operation import ReadPassages, SearchIndex
 from nomoat.core.principal import Principal
 from nomoat.core.retrieval import Passage
 from nomoat.guard import Guard
+from nomoat.protocols.http.exchange import Exchange
 from nomoat.resources.retrieval import Retrieval
 
 ATTEMPTS: Final = 4  # how often what was found may change before it is read
@@ -28,24 +29,27 @@ class Searching:
         self._retrieval = retrieval
 
     async def found(
-        self, presented: Presented, asked: Callable[[Principal], Awaitable[SearchIndex]]
+        self, exchange: Exchange, asked: Callable[[Principal], Awaitable[SearchIndex]]
     ) -> tuple[SearchIndex, Sequence[Passage]]:
-        """Find passages and be given them.
+        """Find passages and be given them; what else the exchange asks for is asked by who was verified for this.
 
         Raises `Refused` as the guard does, `Unavailable` when too much changed meanwhile.
         """
         operation: SearchIndex | None = None
         for _ in range(ATTEMPTS):
-            async with self._guard.admit(presented, asked if operation is None else operation) as permit:
+            async with self._guard.admit(exchange.presented, asked if operation is None else operation) as permit:
                 found = await self._retrieval.search(permit)
             operation = found.operation
+            connection, _, protocol, method, _ = exchange.presented
+            exchange.present(
+                Presented(connection, Verified(permit.principal), protocol, method)
+            )  # a proof is good once
             if not found.ids:
                 return operation, ()
-            connection, _, protocol, method, told = presented
-            reader = Presented(connection, Verified(permit.principal), protocol, method, told)
+            reading = ReadPassages(operation.index, found.ids, found.record)
             try:
-                async with self._guard.admit(reader, ReadPassages(operation.index, found.ids, found.record)) as reading:
-                    return operation, await self._retrieval.read(reading, found)
+                async with self._guard.admit(exchange.presented, reading) as permitted:
+                    return operation, await self._retrieval.read(permitted, found)
             except (Conflict, NotFound, NotPermitted):
                 continue
         raise Unavailable("index", "too much changed while it was searched; try again")
