@@ -12,6 +12,12 @@ from tests.retrieval.conftest import Library
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "searching-documents.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+MAY_ASK = """
+[[person]]
+name = "fin@acme.example"
+groups = ["index-readers", "finance", "model-users"]
+clearance = "confidential"
+"""
 TRAVEL = "---\nyear: 2026\n---\n# Travel\n\nThe budget for travel is approved by the head of finance.\n"
 LEAVE = "# Leave\n\nEverybody has thirty days. Travel is booked by oneself.\n"
 MAIL = "From: fin@acme.example\nTo: lib@acme.example\nSubject: travel\n\nThe budget is approved, between us.\n"
@@ -20,9 +26,9 @@ MAIL = "From: fin@acme.example\nTo: lib@acme.example\nSubject: travel\n\nThe bud
 def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (declared,) = [fence for language, fence in FENCES if language == "toml"]
     (access,) = [fence for language, fence in FENCES if language == "access"]
-    (script,) = [fence for language, fence in FENCES if language == "python"]
+    script, answering = [fence for language, fence in FENCES if language == "python"]
     commands = [line for language, fence in FENCES if not language for line in fence.strip().splitlines()]
-    apply, add, believe, fin, joe, ask, audit = commands
+    apply, add, believe, fin, joe, ask, answer, audit = commands
     caller = Caller(library.live.root / "home")
     monkeypatch.chdir(tmp_path)
     Path("handbook.toml").write_text(declared)
@@ -32,6 +38,7 @@ def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.Mon
     Path("docs/leave.md").write_text(LEAVE)
     Path("docs/mail.eml").write_text(MAIL)
     Path("search.py").write_text(script)
+    Path("answer.py").write_text(answering)
     profiles = {"": library.live.profiles[ADMIN].name}
 
     def run(command: str, *more: str) -> str:
@@ -58,12 +65,14 @@ def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.Mon
     assert "1 document sent" in run(believe)
     assert "mail.eml" not in run(joe)
     assert "mail.eml" in run(fin)
-    command = ["exec", "--tool", "openai", "--profile", profiles["fin"], "--", sys.executable, "search.py"]
-    assert ask.endswith("nomoat exec --tool openai -- python search.py")
-    with caller.running(*command) as process:
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert "finance/travel.md" in out
+    library.live.declare(MAY_ASK)
+    for line, file in ((ask, "search.py"), (answer, "answer.py")):
+        assert line.endswith(f"nomoat exec --tool openai -- python {file}")
+        command = ["exec", "--tool", "openai", "--profile", profiles["fin"], "--", sys.executable, file]
+        with caller.running(*command) as process:
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert "finance/travel.md" in out
     assert "fin@acme.example" in run(audit)
     Path("docs/finance/travel.md").unlink()
     assert "1 removed" in run(add)

@@ -127,12 +127,13 @@ class Segment:
         return Selection(mask, documents, rows, _runs(rows), int(self.lengths[rows].sum()))
 
     def products(self, query: Sought, selected: Selection) -> NDArray[np.float32]:
-        """The approximate products of the rows that were selected, in their order."""
+        """The approximate products of the rows that were selected, in their order and in units of the query's `scale`."""
         if not selected.count:
             return np.zeros(0, np.float32)
         rows, scale = self.form.rows, self.form.scale
         if selected.runs:
-            found = np.concatenate([_dot(query.rows, rows[begin:end]) for begin, end in selected.runs])
+            slabs = [_dot(query.rows, rows[begin:end]) for begin, end in selected.runs]
+            found = np.concatenate(slabs) if len(slabs) > 1 else slabs[0]
         elif selected.packed is not None:
             found = _dot(query.rows, selected.packed)
         elif selected.count > DENSE * len(rows) or selected.count * rows.shape[1] > KEPT_BYTES:
@@ -141,9 +142,8 @@ class Segment:
             selected.packed = rows[selected.rows]
             self._bound_kept()
             found = _dot(query.rows, selected.packed)
-        steps = scale if selected.count == len(rows) else scale[selected.rows]
-        products: NDArray[np.float32] = (found * (steps * np.float32(query.scale))).astype(np.float32, copy=False)
-        return products
+        found *= scale if selected.count == len(rows) else scale[selected.rows]
+        return found
 
     def _bound_kept(self) -> None:
         """Let go of the rows that were kept together longest ago, where they are too many."""

@@ -106,7 +106,7 @@ class Snapshot:
     def _by_vector(self, vector: Vector, chosen: Sequence[Selection], most: int) -> list[Found]:
         query = sought(vector)
         products = [segment.products(query, each) for segment, each in zip(self.segments, chosen, strict=True)]
-        every = np.concatenate(products) if products else np.zeros(0, np.float32)
+        every = np.concatenate(products) if len(products) > 1 else [*products, np.zeros(0, np.float32)][0]
         if not len(every):
             return []
         off = max(
@@ -116,7 +116,8 @@ class Snapshot:
         )
         least = -np.inf
         if len(every) > most:
-            least = float(np.partition(every, len(every) - most)[len(every) - most]) - 2 * query.bound(off)
+            reach = 2 * query.bound(off) / query.scale
+            least = float(np.partition(every, len(every) - most)[len(every) - most]) - reach
         found: list[Found] = []
         for number, (segment, each) in enumerate(zip(self.segments, chosen, strict=True)):
             rows = each.rows[products[number] >= least]

@@ -74,7 +74,6 @@ class Collection:
 
         self.index = index
         self.documents: dict[str, Known] = {}
-        self.generation = 0
         self._engine = Engine(dimensions)
         self._read: Footprint | None = None
         self._table: tuple[object, Table] | None = None
@@ -104,7 +103,6 @@ class Collection:
         self.documents |= {
             document.name: Known(document.version, document.access, document.title) for document, _, _ in kept
         }
-        self.generation += 1
 
     def at(self, read: Footprint) -> tuple[Searched, Table]:
         """The newest snapshot, with the classes of policies that have this footprint."""

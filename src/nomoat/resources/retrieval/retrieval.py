@@ -81,7 +81,7 @@ class Listed(NamedTuple):
 
 @final
 class Retrieval:
-    """The indexes of a gateway. `policies` returns those in force."""
+    """The indexes of a gateway. `policies` returns those in force; `generation` moves with every change of a document."""
 
     def __init__(
         self,
@@ -101,12 +101,8 @@ class Retrieval:
         self._read = read
         self._clock = clock
         self._open: dict[str, Collection] = {}
+        self.generation = 0
         self._locks: dict[str, asyncio.Lock] = {}
-
-    @property
-    def generation(self) -> int:
-        """Moves with every change of a document."""
-        return sum(collection.generation for collection in self._open.values())
 
     @property
     def resolvers(self) -> Mapping[type[Operation], Resolver]:
@@ -149,6 +145,7 @@ class Retrieval:
             opened = self._open.get(name)
             if opened is None or opened.index != index:
                 self._open[name] = await self._load(index)
+                self.generation += 1
 
     async def _load(self, index: Index) -> Collection:
         embedder = self._embedders(index)
@@ -326,6 +323,7 @@ class Retrieval:
         def then() -> None:
             for opened in {collection, self._open.get(name, collection)}:
                 opened.put(kept, removed)
+            self.generation += 1
 
         async def change() -> None:
             async with self._lock(name):  # an index that is being opened reads the state before this, or after

@@ -1,0 +1,192 @@
+"""Searching what a caller may read, beside searching everything: 100,000 vectors, by topic and across topics; and words.
+
+A million with `NOMOAT_BENCH_VECTORS=1000000`, which takes some minutes and 3 GB.
+"""
+
+import asyncio
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+import simsimd
+from numpy.typing import NDArray
+
+from bench.decision import principal
+from bench.measure import Figure
+from nomoat.core.decision import Context
+from nomoat.core.lineage import Label
+from nomoat.core.names import Classification
+from nomoat.core.operation import AccessClasses
+from nomoat.core.principal import Binding
+from nomoat.core.retrieval import Access
+from nomoat.core.retrieval import Index as Declared
+from nomoat.policy import compile_policies, starter_policies
+from nomoat.policy.classes import permitted
+from nomoat.resources.retrieval.targets import document_target
+from nomoat.retrieval.documents import Entry, Passage
+from nomoat.retrieval.index import Index
+from nomoat.retrieval.scopes import PAIRS, Scope
+from nomoat.retrieval.snapshot import Query, Snapshot
+from nomoat.stores.embedders import bundled
+
+Asked = TypeVar("Asked")
+
+VECTORS = int(os.environ.get("NOMOAT_BENCH_VECTORS", "100000"))
+DIMENSIONS = 256
+CLASSES = 200
+WORDS = 5_000
+LENGTH = 20
+TIMES = 30
+TOP = 10
+
+
+def measure() -> list[Figure]:
+    """Milliseconds of wall time on one core, and ratios."""
+    chance = np.random.default_rng(1)
+    figures: list[Figure] = []
+    for topical in (False, True):
+        figures += _by_vector(chance, topical=topical)
+    return [*figures, *_by_words(chance), *_classes(), *_ingestion()]
+
+
+def _by_vector(chance: np.random.Generator, *, topical: bool) -> list[Figure]:
+    topics = chance.standard_normal((CLASSES, DIMENSIONS)).astype(np.float32)
+    of = chance.integers(0, CLASSES, VECTORS)
+    rows = chance.standard_normal((VECTORS, DIMENSIONS)).astype(np.float32)
+    if topical:
+        rows = rows * np.float32(0.8) + topics[of]
+    index = Index(DIMENSIONS)
+    index.put([Entry(f"d{n:07d}", "1", int(each), [Passage("x", rows[n])]) for n, each in enumerate(of)])
+    snapshot, told = index.snapshot, "permission follows topic" if topical else "permission across topics"
+    queries = [
+        chance.standard_normal(DIMENSIONS).astype(np.float32)
+        + (topics[chance.integers(0, CLASSES)] if topical else np.float32(0))
+        for _ in range(TIMES)
+    ]
+    whole = _unfiltered(snapshot, queries)
+    figures: list[Figure] = []
+    for share, most in ((0.005, 0.5), (0.01, 0.5), (0.1, 1.5), (0.5, 0.0), (1.0, 0.0)):
+        scope = _scope(snapshot, int(share * CLASSES))
+        took, recall, brute = _compared(snapshot, scope, queries)
+        remark = f"{told}; numpy through all of it {brute:.2f} ms, recall@{TOP} {recall:.4f}"
+        if most:
+            figures.append(Figure(f"top {TOP} of {share:.1%} of {VECTORS:,}", took, "ms", "at most", most, remark))
+        figures.append(Figure(f"recall@{TOP} at {share:.1%}, {told}", recall, "", "at least", 1.0))
+        figures.append(Figure(f"{share:.1%} ÷ all of it in eight bits", took / whole, "×", "at most", 1.5, remark))
+    form, count = snapshot.segments[0].form, len(snapshot.segments[0].document)
+    size = sum(part.nbytes for part in form) / count / DIMENSIONS
+    exact = snapshot.segments[0].vectors.nbytes / count / DIMENSIONS
+    figures.append(
+        Figure(
+            "eight bits: a dimension and vector",
+            size,
+            "bytes",
+            "at most",
+            1.4,
+            f"beside {exact:.0f} of the exact ones, resident",
+        )
+    )
+    return figures
+
+
+def _scope(snapshot: Snapshot, classes: int) -> Scope:
+    numbers = [snapshot.classes.index(each) for each in range(max(1, classes))]
+    return Scope("person:a", frozenset(), {number: frozenset(PAIRS) for number in numbers})
+
+
+def _compared(snapshot: Snapshot, scope: Scope, queries: Sequence[NDArray[np.float32]]) -> tuple[float, float, float]:
+    """(median milliseconds of ours, recall, those of a product with every permitted row)."""
+    segment = snapshot.segments[0]
+    rows = segment.select(scope).rows
+    took, brute, same = list[float](), list[float](), 0.0
+    snapshot.search(Query("x", queries[0], TOP, "vector"), scope)
+    for query in queries:
+        begun = time.perf_counter()
+        found = snapshot.search(Query("x", query, TOP, "vector"), scope)
+        took.append(time.perf_counter() - begun)
+        unit = query / np.linalg.norm(query)
+        begun = time.perf_counter()
+        products = segment.vectors[rows] @ unit
+        best = np.argpartition(-products, min(TOP, len(products)) - 1)[:TOP]
+        brute.append(time.perf_counter() - begun)
+        names = {segment.entries[int(segment.document[rows[each]])].name for each in best}
+        same += len(names & {hit.name for hit in found}) / len(names)
+    return statistics.median(took) * 1e3, same / len(queries), statistics.median(brute) * 1e3
+
+
+def _unfiltered(snapshot: Snapshot, queries: Sequence[NDArray[np.float32]]) -> float:
+    """Milliseconds for the best of all rows in eight bits, without any right asked for."""
+    form = snapshot.segments[0].form
+
+    def scan(query: NDArray[np.float32]) -> None:
+        short = np.rint(query / np.abs(query).max() * 127).astype(np.int8)[None]
+        products = np.asarray(simsimd.cdist(short, form.rows, "dot", out_dtype="float32"))[0] * form.scale
+        np.argpartition(-products, TOP - 1)[:TOP]
+
+    return _median_ms(scan, queries)
+
+
+def _by_words(chance: np.random.Generator) -> list[Figure]:
+    ranks = chance.zipf(1.3, VECTORS * LENGTH) % WORDS
+    words = [f"w{each}" for each in ranks]
+    texts = [" ".join(words[begin:end]) for begin, end in pairwise(range(0, VECTORS * LENGTH + 1, LENGTH))]
+    none = np.zeros(0, np.float32)
+    index = Index(0)
+    index.put([Entry(f"d{n:07d}", "1", n % CLASSES, [Passage(text, none)]) for n, text in enumerate(texts)])
+    figures: list[Figure] = []
+    for share in (0.01, 0.1, 0.5, 1.0):
+        scope = _scope(index.snapshot, int(share * CLASSES))
+        queries = [Query(" ".join(f"w{each}" for each in chance.integers(0, 200, 4))) for _ in range(TIMES)]
+        index.snapshot.search(queries[0], scope)
+        took = _median_ms(partial(index.snapshot.search, scope=scope), queries)
+        figures.append(Figure(f"BM25 of {share:.0%} of {VECTORS:,}", took, "ms", "at most", 10, "four words"))
+    return figures
+
+
+def _classes() -> list[Figure]:
+    """Which of 1,000 classes a caller may read."""
+    policies, index = compile_policies(starter_policies()), Declared("handbook", Classification.INTERNAL)
+    labels = [Label(Classification(n % 4), frozenset({f"project-{n}"})) for n in range(1_000)]
+    classes = AccessClasses([document_target(index, f"d{n}", "", Access(label)) for n, label in enumerate(labels)])
+    who = replace(principal(), groups=frozenset({"index-readers"}), clearance=Classification.CONFIDENTIAL)
+    context = Context(0, Binding.DPOP, Binding.DPOP, 0, "127.0.0.1", "s")
+    begun = time.perf_counter()
+    first = permitted(policies, who, "ReadPassages", classes, context)
+    cold = (time.perf_counter() - begun) * 1e3
+    warm = _median_ms(lambda _: permitted(policies, who, "ReadPassages", classes, context), range(TIMES)) * 1e3
+    remark = f"{len(first)} permitted, starter policies"
+    return [
+        Figure("1,000 classes decided for the first time", cold, "ms", "at most", 150, remark),
+        Figure("the same again", warm, "µs", "at most", 50, remark),
+    ]
+
+
+def _ingestion() -> list[Figure]:
+    """Passages a second, from text to what is found."""
+    texts = [f"passage {n}: " + "the quick brown fox jumps over the lazy dog and runs away " * 12 for n in range(2_000)]
+    embedder, index = bundled(), Index(DIMENSIONS)
+    asyncio.run(embedder.embed(texts[:1]))
+    begun = time.perf_counter()
+    for begin in range(0, len(texts), 100):
+        some = texts[begin : begin + 100]
+        rows = np.frombuffer(asyncio.run(embedder.embed(some)), "<f4").reshape(len(some), -1)
+        index.put([Entry(f"d{begin + n}", "1", 0, [Passage(text, rows[n])]) for n, text in enumerate(some)])
+    took = time.perf_counter() - begun
+    return [
+        Figure("passages embedded and indexed", len(texts) / took, "a second", "at least", 500, "700 characters each")
+    ]
+
+
+def _median_ms(call: Callable[[Asked], object], each: Iterable[Asked]) -> float:
+    took: list[float] = []
+    for asked in each:
+        begun = time.perf_counter()
+        call(asked)
+        took.append(time.perf_counter() - begun)
+    return statistics.median(took) * 1e3
