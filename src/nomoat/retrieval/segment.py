@@ -105,7 +105,9 @@ class Segment:
         made = self._selection(scope)
         with self.lock:
             self.kept[id(scope)] = scope, made
-            if len(self.kept) > KEPT_SCOPES:
+            # Each takes some six bytes a passage.
+            most = max(2, min(KEPT_SCOPES, KEPT_BYTES // (6 * len(self.document) + 1)))
+            while len(self.kept) > most:
                 self.kept.popitem(last=False)
         return made
 

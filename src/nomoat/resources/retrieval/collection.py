@@ -5,8 +5,9 @@ loop changes a collection only after the state has the change. INVARIANT (as dec
 in force cannot tell them apart, whoever asks.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any, Final, NamedTuple, Protocol, cast, final
 
@@ -18,6 +19,7 @@ from nomoat.resources.retrieval.targets import document_target, subjects_of
 from nomoat.retrieval.scopes import Pair, Scope
 from nomoat.stores.documents import Kept
 
+KEPT_SCOPES: Final = 512  # so that what follows from one is found again
 _EITHER: Final = (False, True)
 
 
@@ -56,13 +58,18 @@ class Table:
     classes: AccessClasses
     rows: tuple[Row, ...]
 
-    def scope(self, who: Principal, permitted: Iterable[int]) -> Scope:
-        """What a caller may read, who is permitted these classes."""
-        pairs: dict[int, set[Pair]] = {}
-        for number in permitted:
-            row = self.rows[number]
-            pairs.setdefault(row.number, set()).add(row.pair)
-        return Scope(who.subject, subjects_of(who), {number: frozenset(each) for number, each in pairs.items()})
+    def scope(self, who: Principal, permitted: frozenset[int]) -> Scope:
+        """What a caller may read, who is permitted these classes; the same one for as long as it is kept."""
+        return _scope(self, who.subject, subjects_of(who), permitted)
+
+
+@lru_cache(maxsize=KEPT_SCOPES)
+def _scope(table: Table, subject: str, subjects: frozenset[str], permitted: frozenset[int]) -> Scope:
+    pairs: dict[int, set[Pair]] = {}
+    for number in permitted:
+        row = table.rows[number]
+        pairs.setdefault(row.number, set()).add(row.pair)
+    return Scope(subject, subjects, {number: frozenset(each) for number, each in pairs.items()})
 
 
 @final

@@ -29,7 +29,7 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.core.retrieval import Document, Index, Passage, PassageId, Ranking
 from nomoat.documents.read import Unreadable
-from nomoat.policy.classes import footprint
+from nomoat.policy.classes import Footprint, footprint
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
@@ -153,6 +153,7 @@ class Retrieval:
         kept = await asyncio.to_thread(self._store.all, index.name)
         stale = [each for each in kept if each.embedder != _identity(embedder)]
         anew = dict(zip([each.document.name for each in stale], await _embedded(embedder, stale), strict=True))
+        collection.at(self._read_by_policies())  # so that documents come in as they will be told apart
         collection.put([anew.get(each.document.name, each) for each in kept])
         return collection
 
@@ -230,9 +231,15 @@ class Retrieval:
 
     def _place(self, collection: Collection) -> SearchPlace:
         """The documents by what policies read of them, for reading and for writing: one order serves both."""
+        return SearchPlace(collection, *collection.at(self._read_by_policies()))
+
+    def _read_by_policies(self) -> Footprint:
+        """What policies in force read of a document."""
         policies = self._policies()
-        read = [footprint(policies, action, "Document") for action in (SearchIndex.part, ListDocuments.part)]
-        return SearchPlace(collection, *collection.at(read[0].join(read[1])))
+        reading, writing = (
+            footprint(policies, action, "Document") for action in (SearchIndex.part, ListDocuments.part)
+        )
+        return reading.join(writing)
 
     # -- Serving -------------------------------------------------------------------------------------
 
@@ -337,9 +344,9 @@ class Retrieval:
 
 
 def _permitted(permit: Permit[SearchIndex] | Permit[ListDocuments]) -> frozenset[int]:
-    return frozenset(
-        number for each in permit.allow.obligations if isinstance(each, Confine) for number in each.classes
-    )
+    """The classes that an answer is confined to; none where nothing says so."""
+    confined = [each.classes for each in permit.allow.obligations if isinstance(each, Confine)]
+    return confined[0] if len(confined) == 1 else frozenset()
 
 
 def _identity(embedder: Embedder | None) -> str:
