@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["key"], ["index_key.id"], name="fk_index_document_key_index_key"),
+        sa.ForeignKeyConstraint(["key"], ["index_key.id"], name="fk_index_document_key"),
         sa.PrimaryKeyConstraint("index", "name", name="pk_index_document"),
         sqlite_strict=True,
     )
