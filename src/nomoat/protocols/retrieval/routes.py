@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple, cast, final
 
-from nomoat.core.errors import Malformed, NoMoatError
+from nomoat.core.errors import Malformed, NoMoatError, NotFound
 from nomoat.core.names import parse_index_name
 from nomoat.core.operation import ListIndexes, SearchIndex
 from nomoat.core.principal import Principal
@@ -57,9 +57,18 @@ class SearchEndpoint(Searching):
             ends = {"first_id": listed[0]["id"] if listed else None, "last_id": listed[-1]["id"] if listed else None}
             await exchange.answer_json(200, {"object": "list", "data": listed, "has_more": False, **ends})
 
+    async def _retrieve(self, exchange: Exchange, named: Mapping[str, str]) -> None:
+        name = parse_index_name(named["name"])
+        async with self._guard.admit(exchange.presented, ListIndexes()) as permit:
+            found = [index for index in self._retrieval.list_indexes(permit) if index.name == name]
+            if not found:
+                raise NotFound("there is no such index", kind="index")
+            await exchange.answer_json(200, index_json(found[0]))
+
     def routes(self) -> list[Route]:
         """The routes of this protocol."""
         return [
+            Route("GET", "/v1/vector_stores/{name}", "openai", ListIndexes, self._retrieve),
             Route("GET", "/v1/vector_stores", "openai", ListIndexes, self._list),
             Route("POST", "/v1/vector_stores/{name}/search", "openai", SearchIndex, self._search),
         ]
