@@ -29,7 +29,8 @@ def pdf_of(stream: bytes, told: bytes = b"", *besides: bytes, pages: int = 1) ->
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[%s]/Count %d>>" % (b" ".join([b"3 0 R"] * pages), pages),
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>/XObject<</X 6 0 R>>>>>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>%s>>>>"
+        % (b"/XObject<</X 6 0 R>>" if besides else b""),
         b"<</Length %d%s>>stream\n%s\nendstream" % (len(stream), told, stream),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
         *besides,

@@ -1,13 +1,13 @@
 """What reads documents may be taken over by one: what it answers then is no answer, and the gateway goes on."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 
 import pytest
 
 from nomoat.core.errors import Unavailable
-from nomoat.documents.read import Unreadable
+from nomoat.documents.read import Read, Unreadable
 from nomoat.server.documents import DocumentReader
 from nomoat.server.scanning import ScannerProcess
 from nomoat.server.zygote import Zygote
@@ -37,19 +37,19 @@ def test_what_is_answered_properly_is_taken(lying: ScannerProcess) -> None:
 
 @pytest.mark.parametrize("lie", [*(each for each in LIES if each != "honest"), *RAW])
 def test_attack_a_reader_that_was_taken_over_answers_nonsense(lying: ScannerProcess, lie: str) -> None:
+    asked: Coroutine[object, object, Read] = (
+        _ended(lying) if lie == "silent" else DocumentReader(lying).read(lie, b"x" * 65_536)
+    )
     with pytest.raises(Unreadable, match="ended without an answer"):
-        if lie == "silent":
-            asyncio.run(_ended(lying))
-        else:
-            asyncio.run(DocumentReader(lying).read(lie, b"x" * 65_536))
+        asyncio.run(asked)
     assert asyncio.run(DocumentReader(lying).read("honest", b"x")).text == "words"
 
 
-async def _ended(lying: ScannerProcess) -> None:
+async def _ended(lying: ScannerProcess) -> Read:
     reading = asyncio.ensure_future(DocumentReader(lying).read("silent", b"x"))
     await asyncio.sleep(0.1)
     lying.end()
-    await reading
+    return await reading
 
 
 def test_a_gateway_without_what_reads_documents_says_what_it_lacks() -> None:

@@ -6,7 +6,7 @@ twice. What looks like a word about access and is none (`Readers`, `reader`) is 
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import yaml
 
@@ -42,7 +42,7 @@ def parted(text: str) -> tuple[Mapping[str, object], str]:
 def _require_plain(text: str) -> None:
     """Raise `Unreadable` for YAML that is more than plain values, or `yaml.YAMLError`."""
     depth, keys, is_key = 0, set[str](), False
-    for event in cast("Iterable[yaml.Event]", yaml.parse(text, Loader=yaml.SafeLoader)):
+    for event in cast("Iterable[yaml.Event]", cast("Any", yaml).parse(text, Loader=yaml.SafeLoader)):
         if isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         elif isinstance(event, yaml.NodeEvent):
