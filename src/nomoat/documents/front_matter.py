@@ -1,7 +1,12 @@
-"""Front matter: what a Markdown file says of itself between two lines of dashes, before its text."""
+"""Front matter: what a Markdown file says of itself between two lines of dashes, before its text.
 
+Rules: it is looked through as YAML events first, so that nothing is made of it that is deep, has anchors or types, or says a thing
+twice. What looks like a word about access and is none (`Readers`, `reader`) is refused: it would be believed to protect.
+"""
+
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 import yaml
@@ -10,7 +15,10 @@ from nomoat.documents.read import MOST_ATTRIBUTES, MOST_PEOPLE, Attribute, Decla
 
 _FRONT: Final = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _LONGEST: Final = 65_536
+_DEEPEST: Final = 8
 _ACCESS: Final = ("classification", "labels", "owner", "readers")
+_MISSPELT: Final = frozenset({*_ACCESS, "access", "acl", "label", "owners", "reader"})
+_EXACT: Final = 1 << 53  # beyond, whole numbers are no numbers of JSON
 
 
 def parted(text: str) -> tuple[Mapping[str, object], str]:
@@ -18,17 +26,48 @@ def parted(text: str) -> tuple[Mapping[str, object], str]:
     found = _FRONT.match(text)
     if found is None:
         return {}, text
-    if len(found[1]) > _LONGEST or "&" in found[1] or "!!" in found[1]:
-        raise Unreadable("its front matter is too long, or has anchors or types, which are not read")
+    if len(found[1]) > _LONGEST:
+        raise Unreadable(f"its front matter has more than {_LONGEST:,} characters")
     try:
+        _require_plain(found[1])
         said: object = yaml.safe_load(found[1])
-    except (yaml.YAMLError, RecursionError, ValueError):
-        raise Unreadable("its front matter is not YAML") from None
+    except (yaml.YAMLError, RecursionError, OverflowError, TypeError, ValueError) as error:
+        why = str(error) if isinstance(error, Unreadable) else "its front matter is not YAML"
+        raise Unreadable(why) from None
     if said is None:
         return {}, text[found.end() :]
     if not isinstance(said, dict):
         raise Unreadable("its front matter is no table")
     return {str(name): value for name, value in cast("dict[object, object]", said).items()}, text[found.end() :]
+
+
+def _require_plain(text: str) -> None:
+    """Raise `Unreadable` for YAML that is more than plain values, or `yaml.YAMLError`."""
+    depth, keys, is_key = 0, set[str](), False
+    for event in cast("Iterable[yaml.Event]", yaml.parse(text, Loader=yaml.SafeLoader)):
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.NodeEvent):
+            # At the top, keys and values take turns.
+            is_key = depth == 1 and not is_key
+            if event.anchor is not None or isinstance(event, yaml.AliasEvent):
+                raise Unreadable("its front matter has anchors, which are not read; write each value where it is meant")
+            if getattr(event, "tag", None) not in {None, "!"}:
+                raise Unreadable("its front matter has types, which are not read; write plain values")
+            if is_key:
+                _require_new(event, keys)
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            if depth > _DEEPEST:
+                raise Unreadable("its front matter is too deep")
+
+
+def _require_new(event: yaml.NodeEvent, keys: set[str]) -> None:
+    key = str(event.value) if isinstance(event, yaml.ScalarEvent) else ""
+    if key in keys or key in {"", "<<"}:
+        raise Unreadable(f"its front matter says {key or 'something that is no word'!r:.80} twice, or of another table")
+    if key not in _ACCESS and key.strip().casefold() in _MISSPELT:
+        raise Unreadable(f"its front matter says {key!r}; who may read it is said by {', '.join(_ACCESS)}")
+    keys.add(key)
 
 
 def declared(front: Mapping[str, object]) -> Declared:
@@ -44,7 +83,7 @@ def declared(front: Mapping[str, object]) -> Declared:
 def attributes(front: Mapping[str, object]) -> Mapping[str, Attribute]:
     """What else it says, as far as it can be filtered by."""
     plain = {
-        name: value if isinstance(value, (str, int, float)) else str(value)
+        name: value if isinstance(value, (str, int, float)) and _is_plain(value) else str(value)
         for name, value in front.items()
         if name not in {*_ACCESS, "title"} and value is not None and not isinstance(value, (list, dict))
     }
@@ -52,6 +91,10 @@ def attributes(front: Mapping[str, object]) -> Mapping[str, Attribute]:
         name[:64]: value[:512] if isinstance(value, str) else value
         for name, value in list(plain.items())[:MOST_ATTRIBUTES]
     }
+
+
+def _is_plain(value: str | float) -> bool:
+    return isinstance(value, str) or (math.isfinite(value) and abs(value) <= _EXACT)
 
 
 def _word(said: object, what: str) -> str:

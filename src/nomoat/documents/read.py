@@ -7,6 +7,7 @@ from typing import Final
 LONGEST_TEXT: Final = (
     600_000  # characters of one document; as JSON of any script it fits one answer of the process that reads it
 )
+LONGEST_TITLE: Final = 512
 MOST_PEOPLE: Final = 1_000  # whom a mail names
 MOST_ATTRIBUTES: Final = 16
 
@@ -34,7 +35,8 @@ class Declared:
 class Read:
     """A document's title, text (paragraphs are apart by an empty line) and attributes.
 
-    `people` are the addresses that a mail is from and to; `hidden` how many characters were left out that nobody sees.
+    `people` are the addresses that a mail is from and to, each in lower case; `hidden` how many characters were left out that nobody
+    sees.
     """
 
     title: str
