@@ -95,3 +95,21 @@ def test_passages_have_all_of_a_text_and_none_is_long(text: str) -> None:
     assert "".join("".join(found).split()) == "".join(text.split())
     assert all(0 < len(each) <= 2 * LONGEST for each in found)
     assert found == passages(text)
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "Readers: [a]",
+        "reader: a",
+        "ACL: x",
+        "readers: [a]\nreaders: [b]",
+        "<<: {a: 1}",
+        "a: !!python/name:os.system x",
+        "[1]: 2",
+    ],
+)
+def test_attack_front_matter_that_would_be_believed_to_protect(front: str) -> None:
+    """What looks like a word about access and is none would leave a document open to all who are cleared."""
+    with pytest.raises(Unreadable):
+        read("a.md", f"---\n{front}\n---\nwords\n".encode())

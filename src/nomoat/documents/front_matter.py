@@ -44,7 +44,8 @@ def parted(text: str) -> tuple[Mapping[str, object], str]:
 def _require_plain(text: str) -> None:
     """Raise `Unreadable` for YAML that is more than plain values, or `yaml.YAMLError`."""
     depth, keys, is_key = 0, set[str](), False
-    for event in cast("Iterable[yaml.Event]", yaml.parse(text, Loader=yaml.SafeLoader)):
+    events = cast("Iterable[yaml.Event]", yaml.parse(text, Loader=yaml.SafeLoader))  # pyright: ignore[reportUnknownMemberType] - its stubs leave it out
+    for event in events:
         if isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         elif isinstance(event, yaml.NodeEvent):

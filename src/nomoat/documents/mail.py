@@ -42,9 +42,7 @@ def read(name: str, content: bytes, attached: Attached) -> Read:
     reading = _Reading(attached)
     texts = [text for text in reading.texts(message) if text.strip()]
     text, hidden = seen("\n\n".join([subject, *texts]))
-    return Read(
-        subject or name, text, _attributes(message), people=_people(message), hidden=hidden + reading.hidden
-    )
+    return Read(subject or name, text, _attributes(message), people=_people(message), hidden=hidden + reading.hidden)
 
 
 def _said(message: EmailMessage, header: str) -> str:
@@ -113,7 +111,11 @@ class _Reading:
             else:
                 left += [(each, depth + 1) for each in reversed(inner)]
                 # A mail that is brought along begins with what it is about, as the whole does.
-                found = one_line(_said(inner[0], "subject")) if inner and part.get_content_type() == "message/rfc822" else ""
+                found = (
+                    one_line(_said(inner[0], "subject"))
+                    if inner and part.get_content_type() == "message/rfc822"
+                    else ""
+                )
             length += len(found)
             yield found
 
