@@ -23,6 +23,7 @@ from bench import (
     service,
     signing,
     streams,
+    timing,
     views,
 )
 from bench.measure import Figure, require
@@ -46,6 +47,7 @@ def main() -> int:
         "streams": streams,
         "fingerprints": fingerprints,
         "retrieval": retrieval,
+        "timing": timing,
         "scanning": scanning,
         "signing": signing,
         "views": views,

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import re
 import signal
@@ -231,6 +232,14 @@ def post(url: str, body: bytes, token: str, content_type: str) -> bytes:
     request = urllib.request.Request(url, data=body, headers=headers)
     with urllib.request.urlopen(request, context=ssl._create_unverified_context()) as answer:  # noqa: S323, SLF001 - loopback, ours
         return bytes(answer.read())
+
+
+def put(url: str, value: object, token: str) -> None:
+    """Put JSON to a server of ours."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(url, data=json.dumps(value).encode(), headers=headers, method="PUT")
+    with urllib.request.urlopen(request, context=ssl._create_unverified_context()) as answer:  # noqa: S323, SLF001 - loopback, ours
+        answer.read()
 
 
 def round_trips(url: str, requests: Iterable[bytes], end: bytes) -> list[float]:

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 
 def connect(profile: str = "") -> "Connection":
-    """Use a log-in profile (of `nomoat login`) for queries over views: `connect().query(sql, dataset=…, view=…)`."""
+    """Use a log-in profile (of `nomoat login`): `connect().query(sql, dataset=…, view=…)`, `connect().search(index, question)`."""
     from nomoat.client.connection import connect  # noqa: PLC0415 - every command imports this package
 
     return connect(profile)

@@ -302,3 +302,21 @@ def test_numbers_and_days_of_front_matter_are_values_that_can_be_filtered_by() -
 
 def test_what_is_sent_is_what_is_read() -> None:
     assert set(ENDINGS) == set(READERS)
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "Readers: [a]",
+        "reader: a",
+        "ACL: x",
+        "readers: [a]\nreaders: [b]",
+        "<<: {a: 1}",
+        "a: !!python/name:os.system x",
+        "[1]: 2",
+    ],
+)
+def test_attack_front_matter_that_would_be_believed_to_protect(front: str) -> None:
+    """What looks like a word about access and is none would leave a document open to all who are cleared."""
+    with pytest.raises(Unreadable):
+        read("a.md", f"---\n{front}\n---\nwords\n".encode())

@@ -1,6 +1,8 @@
 """The guide's declaration, files and commands, as they stand there."""
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -23,22 +25,30 @@ LEAVE = "# Leave\n\nEverybody has thirty days. Travel is booked by oneself.\n"
 MAIL = "From: fin@acme.example\nTo: lib@acme.example\nSubject: travel\n\nThe budget is approved, between us.\n"
 
 
+def laid_out(declared: str, access: str, scripts: dict[str, str]) -> None:
+    """The files of the guide, in the current directory."""
+    Path("docs/finance").mkdir(parents=True)
+    files = {
+        "handbook.toml": declared,
+        "docs/.access.toml": access,
+        "docs/finance/travel.md": TRAVEL,
+        "docs/leave.md": LEAVE,
+        "docs/mail.eml": MAIL,
+        **scripts,
+    }
+    for name, content in files.items():
+        Path(name).write_text(content)
+
+
 def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (declared,) = [fence for language, fence in FENCES if language == "toml"]
     (access,) = [fence for language, fence in FENCES if language == "access"]
-    script, answering = [fence for language, fence in FENCES if language == "python"]
+    script, ours, answering = [fence for language, fence in FENCES if language == "python"]
     commands = [line for language, fence in FENCES if not language for line in fence.strip().splitlines()]
-    apply, add, believe, fin, joe, ask, answer, audit = commands
+    apply, add, believe, fin, joe, ask, plain, answer, audit = commands
     caller = Caller(library.live.root / "home")
     monkeypatch.chdir(tmp_path)
-    Path("handbook.toml").write_text(declared)
-    Path("docs/finance").mkdir(parents=True)
-    Path("docs/.access.toml").write_text(access)
-    Path("docs/finance/travel.md").write_text(TRAVEL)
-    Path("docs/leave.md").write_text(LEAVE)
-    Path("docs/mail.eml").write_text(MAIL)
-    Path("search.py").write_text(script)
-    Path("answer.py").write_text(answering)
+    laid_out(declared, access, {"search.py": script, "answer.py": answering, "passages.py": ours})
     profiles = {"": library.live.profiles[ADMIN].name}
 
     def run(command: str, *more: str) -> str:
@@ -73,6 +83,11 @@ def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.Mon
             out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert "finance/travel.md" in out
+    assert plain == "NOMOAT_PROFILE=fin python passages.py"
+    home = {**os.environ, "NOMOAT_HOME": str(library.live.root / "home"), "NOMOAT_PROFILE": profiles["fin"]}
+    told = subprocess.run([sys.executable, "passages.py"], env=home, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert "finance/travel.md" in told.stdout
     assert "fin@acme.example" in run(audit)
     Path("docs/finance/travel.md").unlink()
     assert "1 removed" in run(add)

@@ -1,10 +1,12 @@
-"""A connection for Python programs: `nomoat.connect().query(sql, ...)`."""
+"""A connection for Python programs: `nomoat.connect().query(sql, …)`, `.search(index, question)`."""
 
 import os
 import time
 from types import TracebackType
 from typing import Self, final
 
+from nomoat.client import indexes
+from nomoat.client.indexes import Passage, passages_of
 from nomoat.client.profiles import Profile
 from nomoat.client.session import Session
 from nomoat.client.tables import Table, parse_table, require_pyarrow
@@ -38,6 +40,13 @@ class Connection:
         require_pyarrow()
         repository = parse_repository_name(RepositoryKind.DATASET, dataset)
         return parse_table(self._session.gateway.query(repository, view, sql, revision))
+
+    def search(self, index: str, query: str, *, limit: int = 10, ranker: str = "auto") -> list[Passage]:
+        """The best passages of an index for a question, in the documents that one may read.
+
+        `ranker` is `keyword`, `vector` or both (`auto`). Raises `Refused`, `Unavailable`.
+        """
+        return passages_of(indexes.search(self._session.gateway, index, query, limit=limit, ranker=ranker))
 
 
 def connect(profile: str = "") -> Connection:

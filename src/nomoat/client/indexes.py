@@ -15,6 +15,7 @@ from typing import Final, cast
 from urllib.parse import quote
 
 from nomoat.client.answers import rows_of
+from nomoat.client.errors import Unintelligible
 from nomoat.client.gateway import Gateway
 from nomoat.client.transport import Answer
 from nomoat.core.errors import Malformed
@@ -54,6 +55,18 @@ class Access:
         readers = other.readers if self.readers is None else self.readers
         labels = tuple(sorted({*self.labels, *other.labels}))
         return Access(self.classification or other.classification, labels, self.owner or other.owner, readers)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage that was found: number `number` of a document, in a version (SHA-256, hex) of it."""
+
+    document: str
+    number: int
+    version: str
+    text: str
+    score: float
+    attributes: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +132,27 @@ def search(gateway: Gateway, index: str, query: str, *, limit: int, ranker: str 
     """The best passages of what the caller may read."""
     body = {"query": query, "max_num_results": limit, "ranking_options": {"ranker": ranker}}
     return gateway.call("POST", f"/v1/vector_stores/{quote(index, safe='')}/search", body)
+
+
+def passages_of(answer: Answer) -> list[Passage]:
+    """The passages of an answer to `search`. Raises `Unintelligible` for what is none."""
+    return [_passage(row) for row in rows_of(answer, "data")]
+
+
+def _passage(row: Mapping[str, object]) -> Passage:
+    match row:
+        case {
+            "file_id": str(document),
+            "passage": int(number),
+            "version": str(version),
+            "content": [{"text": str(text)}],
+            "score": float() | int() as score,
+            "attributes": dict(),
+        }:
+            attributes = cast("dict[str, object]", row["attributes"])
+            return Passage(document, number, version, text, float(score), attributes)
+        case _:
+            raise Unintelligible("a passage")
 
 
 def _batches(changed: Sequence[tuple[str, Path, Access]]) -> Iterator[list[tuple[str, Path, Access]]]:

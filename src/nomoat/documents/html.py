@@ -15,9 +15,8 @@ from nomoat.documents.read import Unreadable
 from nomoat.documents.texts import decoded
 
 MOST_NODES: Final = 2_000_000
-DEEPEST: Final = (
-    20_000  # elements in each other: the standard's parsing takes the square of that, here a third of a second
-)
+DEEPEST: Final = 20_000
+"""Elements in each other, about: the standard's parsing takes the square of that, here a third of a second."""
 _NO_TEXT: Final = frozenset((
     "script", "style", "noscript", "template", "head", "title", "iframe", "object", "noembed", "noframes", "datalist",
 ))  # fmt: skip

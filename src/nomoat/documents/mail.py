@@ -111,11 +111,8 @@ class _Reading:
             else:
                 left += [(each, depth + 1) for each in reversed(inner)]
                 # A mail that is brought along begins with what it is about, as the whole does.
-                found = (
-                    one_line(_said(inner[0], "subject"))
-                    if inner and part.get_content_type() == "message/rfc822"
-                    else ""
-                )
+                is_mail = part.get_content_type() == "message/rfc822" and bool(inner)
+                found = one_line(_said(inner[0], "subject")) if is_mail else ""
             length += len(found)
             yield found
 

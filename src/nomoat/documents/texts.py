@@ -11,9 +11,8 @@ import unicodedata
 from codecs import lookup
 from typing import Final
 
-MOST_MARKS: Final = (
-    30  # that follow a character, as of Unicode's Stream-Safe Text Format (UAX #15): sorting them takes the square
-)
+MOST_MARKS: Final = 30
+"""That follow a character, as of Unicode's Stream-Safe Text Format (UAX #15): putting them in order takes the square."""
 
 _UNSEEN: Final = re.compile(
     "[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
@@ -24,15 +23,10 @@ _BREAKS: Final = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _SPACES: Final = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000]")
 _GAPS: Final = re.compile(r"\n{3,}")
 _PERHAPS_MARKS: Final = re.compile(rf"[^\w\s\x00-\x7f]{{{MOST_MARKS + 1},}}")
-_SEVEN_BITS: Final = (
-    "iso2022",
-    "hz",
-    "utf-16",
-    "utf-32",
-)  # what is written so is UTF-8 too, and says something else as such
-_NO_CHARSETS: Final = frozenset(
-    {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
-)  # of Python
+# What is written in these is UTF-8 as well, and says something else as such.
+_SEVEN_BITS: Final = ("iso2022", "hz", "utf-16", "utf-32")
+# Python has these besides; no program that shows mails or pages has.
+_NO_CHARSETS: Final = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"})
 
 
 def seen(text: str) -> tuple[str, int]:

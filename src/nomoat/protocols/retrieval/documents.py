@@ -1,7 +1,6 @@
 """Keeping documents in an index: JSON ↔ WriteDocuments, RemoveDocuments and ListDocuments, for `nomoat index`."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Final, cast, final
 
@@ -140,7 +139,7 @@ def parse_file(table: Mapping[str, object]) -> File:
     require_only(table, "name", "content", "classification", "labels", "owner", "readers")
     try:
         content = base64.b64decode(text(table, "content", longest=LARGEST), validate=True)
-    except binascii.Error:
+    except ValueError:  # also of a text that is not ASCII
         raise Malformed("content is base64") from None
     return File(
         parse_document_name(text(table, "name")),
