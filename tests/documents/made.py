@@ -21,13 +21,19 @@ def word(*paragraphs: str) -> bytes:
 
 def pdf(text: str, *, pages: int = 1) -> bytes:
     """A PDF whose pages show a text."""
-    stream = f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode()
+    return pdf_of(f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode(), pages=pages)
+
+
+def pdf_of(stream: bytes, told: bytes = b"", *besides: bytes, pages: int = 1) -> bytes:
+    """A PDF whose pages have one stream, of which `told` is said, and `besides` objects, which are 6 and more."""
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[%s]/Count %d>>" % (b" ".join([b"3 0 R"] * pages), pages),
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-        b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>%s>>>>"
+        % (b"/XObject<</X 6 0 R>>" if besides else b""),
+        b"<</Length %d%s>>stream\n%s\nendstream" % (len(stream), told, stream),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+        *besides,
     ]
     out, places = bytearray(b"%PDF-1.4\n"), list[int]()
     for number, each in enumerate(objects, 1):
@@ -75,8 +81,31 @@ def laughs(external: str = "") -> bytes:
         '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>'
         f"before &{'x' if external else 'l11'}; after</w:t></w:r></w:p></w:body></w:document>"
     )
+    return word_of(document.encode())
+
+
+def word_of(document: bytes, **besides: bytes) -> bytes:
+    """A Word document whose text is this XML; `besides` are other parts of it, by their names in `word/`."""
+    parts = {f"word/{name}.xml": content for name, content in besides.items()} | {"word/document.xml": document}
     file = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(word("x"))) as good, zipfile.ZipFile(file, "w") as parts:
+    with (
+        zipfile.ZipFile(io.BytesIO(word("x"))) as good,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
         for name in good.namelist():
-            parts.writestr(name, document if name == "word/document.xml" else good.read(name))
+            packed.writestr(name, parts.get(name) or good.read(name))
     return file.getvalue()
+
+
+def body(inner: str) -> bytes:
+    """The XML of a Word document's text."""
+    said = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    return f"<w:document {said}><w:body>{inner}</w:body></w:document>".encode()
+
+
+def quine() -> bytes:
+    """A Word document whose parts say that they are small, and are not."""
+    packed = bytearray(word_of(body("<w:p/>" + " " * (64 << 20))))
+    at = packed.rfind(b"word/document.xml") - 46  # its entry in the directory, at whose 24 is how large it says to be
+    packed[at + 24 : at + 28] = (1_000).to_bytes(4, "little")
+    return bytes(packed)

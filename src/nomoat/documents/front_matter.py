@@ -4,21 +4,19 @@ Rules: it is looked through as YAML events first, so that nothing is made of it 
 twice. What looks like a word about access and is none (`Readers`, `reader`) is refused: it would be believed to protect.
 """
 
-import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import yaml
 
-from nomoat.documents.read import MOST_ATTRIBUTES, MOST_PEOPLE, Attribute, Declared, Unreadable
+from nomoat.documents.read import MOST_ATTRIBUTES, MOST_EXACT, MOST_PEOPLE, Attribute, Declared, Unreadable
 
 _FRONT: Final = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _LONGEST: Final = 65_536
 _DEEPEST: Final = 8
 _ACCESS: Final = ("classification", "labels", "owner", "readers")
 _MISSPELT: Final = frozenset({*_ACCESS, "access", "acl", "label", "owners", "reader"})
-_EXACT: Final = 1 << 53  # beyond, whole numbers are no numbers of JSON
 
 
 def parted(text: str) -> tuple[Mapping[str, object], str]:
@@ -44,8 +42,7 @@ def parted(text: str) -> tuple[Mapping[str, object], str]:
 def _require_plain(text: str) -> None:
     """Raise `Unreadable` for YAML that is more than plain values, or `yaml.YAMLError`."""
     depth, keys, is_key = 0, set[str](), False
-    events = cast("Iterable[yaml.Event]", yaml.parse(text, Loader=yaml.SafeLoader))  # pyright: ignore[reportUnknownMemberType] - its stubs leave it out
-    for event in events:
+    for event in cast("Iterable[yaml.Event]", cast("Any", yaml).parse(text, Loader=yaml.SafeLoader)):
         if isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         elif isinstance(event, yaml.NodeEvent):
@@ -64,10 +61,12 @@ def _require_plain(text: str) -> None:
 
 def _require_new(event: yaml.NodeEvent, keys: set[str]) -> None:
     key = str(event.value) if isinstance(event, yaml.ScalarEvent) else ""
-    if key in keys or key in {"", "<<"}:
-        raise Unreadable(f"its front matter says {key or 'something that is no word'!r:.80} twice, or of another table")
+    if key in {"", "<<"}:
+        raise Unreadable("its front matter has a name that is no word")
+    if key in keys:
+        raise Unreadable(f"its front matter says {key!r:.80} twice")
     if key not in _ACCESS and key.strip().casefold() in _MISSPELT:
-        raise Unreadable(f"its front matter says {key!r}; who may read it is said by {', '.join(_ACCESS)}")
+        raise Unreadable(f"its front matter says {key!r}; who may read a document is said by {', '.join(_ACCESS)}")
     keys.add(key)
 
 
@@ -95,7 +94,7 @@ def attributes(front: Mapping[str, object]) -> Mapping[str, Attribute]:
 
 
 def _is_plain(value: str | float) -> bool:
-    return isinstance(value, str) or (math.isfinite(value) and abs(value) <= _EXACT)
+    return isinstance(value, str) or abs(value) <= MOST_EXACT  # of what is no number, nothing holds
 
 
 def _word(said: object, what: str) -> str:

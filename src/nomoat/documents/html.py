@@ -18,51 +18,15 @@ MOST_NODES: Final = 2_000_000
 DEEPEST: Final = (
     20_000  # elements in each other: the standard's parsing takes the square of that, here a third of a second
 )
-_NO_TEXT: Final = frozenset(
-    ["script", "style", "noscript", "template", "head", "title", "iframe", "object", "noembed", "noframes", "datalist"]
-)
-_BLOCKS: Final = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "caption",
-        "center",
-        "dd",
-        "details",
-        "dialog",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "legend",
-        "main",
-        "menu",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "ul",
-    ]
-)
-_LINES: Final = frozenset(["br", "li", "option", "tr"])
+_NO_TEXT: Final = frozenset((
+    "script", "style", "noscript", "template", "head", "title", "iframe", "object", "noembed", "noframes", "datalist",
+))  # fmt: skip
+_BLOCKS: Final = frozenset((
+    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl", "dt", "fieldset",
+    "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "legend", "main", "menu", "nav",
+    "ol", "p", "pre", "section", "summary", "table", "ul",
+))  # fmt: skip
+_LINES: Final = frozenset({"br", "li", "option", "tr"})
 _CELLS: Final = frozenset({"td", "th"})
 _HIDDEN: Final = "[hidden], dialog:not([open])"
 _COMMENTS: Final = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)

@@ -5,14 +5,15 @@ there is one. The same text has the same pieces.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
 SIZE: Final = 1_000  # characters of a passage, about
-LONGEST: Final = 1_500
+LONGEST: Final = 1_500  # of any passage
 MOST: Final = 10_000  # of one document
 _PARAGRAPHS: Final = re.compile(r"\n{2,}")
-_SENTENCES: Final = re.compile(r"(?<=[.!?…。])\s+")
+_SENTENCES: Final = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])\s*")  # noqa: RUF001 - of Chinese and Japanese, which have no spaces
 
 
 def passages(text: str) -> list[str]:
@@ -24,7 +25,7 @@ def passages(text: str) -> list[str]:
             found.append("\n\n".join(gathered))
             gathered, size = [], 0
         gathered.append(piece)
-        size += len(piece)
+        size += len(piece) + 2  # and the empty line between them
     return [*found, *(["\n\n".join(gathered)] if gathered else [])]
 
 
@@ -47,14 +48,24 @@ def _cut(paragraph: str) -> Iterator[str]:
             if gathered:
                 yield gathered
                 gathered = ""
-            at = rest.rfind(" ", 1, SIZE)
-            at = SIZE if at < 0 else at
+            at = _end(rest)
             yield rest[:at].strip()
             rest = rest[at:].strip()
-        if gathered and len(gathered) + len(rest) > SIZE:
+        if gathered and len(gathered) + 1 + len(rest) > SIZE:
             yield gathered
             gathered = rest
         else:
             gathered = f"{gathered} {rest}".strip()
     if gathered:
         yield gathered
+
+
+def _end(text: str) -> int:
+    """Where a sentence that is too long is cut: after a word, else before a character with all its marks."""
+    at = max(text.rfind(each, 1, SIZE) for each in " \n\t")
+    if at > 0:
+        return at
+    at = SIZE
+    while at > SIZE // 2 and unicodedata.combining(text[at]):
+        at -= 1
+    return at

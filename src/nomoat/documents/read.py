@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-LONGEST_TEXT: Final = (
-    600_000  # characters of one document; as JSON of any script it fits one answer of the process that reads it
-)
+LONGEST_TEXT: Final = 600_000  # characters of one document, some two hundred pages
 LONGEST_TITLE: Final = 512
 MOST_PEOPLE: Final = 1_000  # whom a mail names
 MOST_ATTRIBUTES: Final = 16
+MOST_EXACT: Final = 1 << 53  # beyond, whole numbers are no numbers of JSON
 
 Attribute = str | float | bool
 

@@ -49,6 +49,7 @@ def packages(configuration: Configuration, state: Path, kek: KeyEncryptionKey) -
     repositories = declared.repositories.values()
     wanted = [
         ("query", "pyarrow", "views are declared", any(each.views for each in repositories)),
+        ("retrieval", "pypdf", "indexes are declared", bool(declared.indexes)),
         ("metrics", "opendp", "metrics are declared", any(each.metrics for each in repositories)),
         ("traces", "opentelemetry", "traces are asked for", bool(configuration.traces)),
     ]

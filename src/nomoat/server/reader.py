@@ -20,6 +20,9 @@ from nomoat.server.scanner import Ranges, serve
 NICENESS: Final = 10
 """Whoever searches comes first."""
 
+MEMORY: Final = 512 << 20
+CPU_S: Final = 30
+
 PAGE: Final = (
     "JVBERi0xLjQKMSAwIG9iago8PC9UeXBlL0NhdGFsb2cvUGFnZXMgMiAwIFI+PgplbmRvYmoKMiAwIG9iago8PC9UeXBlL1BhZ2VzL0tpZHNbMyAwIFJd"
     "L0NvdW50IDE+PgplbmRvYmoKMyAwIG9iago8PC9UeXBlL1BhZ2UvUGFyZW50IDIgMCBSL01lZGlhQm94WzAgMCA5IDldPj4KZW5kb2JqCnRyYWlsZXI8"
@@ -62,7 +65,7 @@ if __name__ == "__main__":
     try:
         logging.disable()  # what parsers think of a document is nobody's to read
         warm()
-        sys.exit(serve(_documents, NICENESS))
+        sys.exit(serve(_documents, NICENESS, memory=MEMORY, cpu_s=CPU_S))
     except (NoMoatError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

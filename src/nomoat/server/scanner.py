@@ -89,13 +89,14 @@ def main() -> int:
     return serve(_reports, NICENESS)
 
 
-def serve(answer: Answer, niceness: int) -> int:
+def serve(answer: Answer, niceness: int, *, memory: int = MEMORY, cpu_s: int = CPU_S) -> int:
     """Fork a child for each question until the gateway ends; return the exit code.
 
     `answer` is called in the child with the channel, and prepares what needs files still. What it returns is called
-    when the child is confined, with what the gateway asked, and returns what is said of each content (JSON).
+    when the child is confined, with what the gateway asked, and returns what is said of each content (JSON). It may take
+    `memory` bytes and `cpu_s` seconds of CPU.
     """
-    return serve_children(partial(_child, answer), niceness)
+    return serve_children(partial(_child, answer, memory, cpu_s), niceness)
 
 
 def serve_children(child: Callable[[int, Confinement], int], niceness: int) -> int:
@@ -119,10 +120,10 @@ def serve_children(child: Callable[[int, Confinement], int], niceness: int) -> i
             os.close(descriptors[0])
 
 
-def _child(answer: Answer, channel: int, confinement: Confinement) -> int:
+def _child(answer: Answer, memory: int, cpu_s: int, channel: int, confinement: Confinement) -> int:
     try:
         prepared = answer(channel)
-        confinement.enter(keep={channel}, memory=MEMORY, cpu_s=CPU_S)
+        confinement.enter(keep={channel}, memory=memory, cpu_s=cpu_s)
         send(channel, json.dumps(prepared(json.loads(receive_line(channel)))).encode() + b"\n")
     except BaseException:  # noqa: BLE001 - there is nobody to tell: the gateway sees that the answer is missing
         return 1

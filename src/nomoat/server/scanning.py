@@ -10,6 +10,7 @@ import json
 import logging
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Sequence
+from socket import socket
 from typing import Final, final
 
 from nomoat.core import claims
@@ -79,13 +80,20 @@ async def asked(process: ScannerProcess, question: object, contents: Sequence[Sc
     Raises `OSError`, `EOFError` or `ValueError` when there is no proper answer, `Corrupt` or `Unavailable` when a
     content cannot be read.
     """
-    channel = await asyncio.to_thread(process.ask)
-    reader, writer = await asyncio.open_connection(sock=channel, limit=LONGEST_ANSWER)
+    return await answered(await asyncio.to_thread(process.ask), question, contents)
+
+
+async def answered(
+    channel: socket, question: object, contents: Sequence[Scannable], longest: int = LONGEST_ANSWER
+) -> bytes:
+    """Ask a child that was made for it, as `asked` does; `longest` is how many bytes it may answer."""
+    reader, writer = await asyncio.open_connection(sock=channel, limit=longest)
     try:
         writer.write(json.dumps(question).encode() + b"\n")
         return await serve_ranges(reader, writer, contents)
     finally:
-        writer.close()  # a child that is still at work ends at its next question, or at its limit of CPU time
+        # What a child does not take is not waited for; one that is still at work ends at its next question, or at its limit.
+        writer.transport.abort()
 
 
 async def serve_ranges(reader: StreamReader, writer: StreamWriter, contents: Sequence[Scannable]) -> bytes:

@@ -52,6 +52,7 @@ class Zygote:
             )
         self._questions = ours
         if ours.recv(16) != b"ready\n":
+            self.end()
             raise ConnectionError(f"{self._module} does not start")
 
     def end(self) -> None:
