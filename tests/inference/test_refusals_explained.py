@@ -1,11 +1,13 @@
 """What somebody hears whose prompt was refused for what is in it, and what an auditor finds out about it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from nomoat.policy import defaults as starter
 from tests.cli.live import Caller, Said
 from tests.content import corpus
 from tests.hub.live import ADMIN
@@ -17,6 +19,10 @@ __all__ = ["nomoat"]  # a fixture
 MORE = """
 [[person]]
 name = "brisk"
+groups = ["model-users"]
+clearance = "confidential"
+[[person]]
+name = "brisk-two"
 groups = ["model-users"]
 clearance = "confidential"
 [[quota]]
@@ -34,6 +40,7 @@ name = "acme/abroad"
 classification = "public"
 served = [{{ upstream = "abroad", model = "their-model" }}]
 """
+STARTER = Path(starter.__file__).parent / "starter"
 KEY = corpus.secrets()["aws-access-key"][0]
 WHOLE = """
 @id("abroad-gets-whole-prompts")
@@ -46,7 +53,8 @@ when { resource.redacted };
 def declared(floor: Floor, nomoat: Caller) -> None:
     del nomoat
     floor.live.declare(MORE.format(port=floor.upstream.port))
-    floor.live.join("person:brisk")
+    for name in ("brisk", "brisk-two"):
+        floor.live.join(f"person:{name}")
 
 
 @pytest.fixture
@@ -166,3 +174,68 @@ def test_a_refusal_of_a_quota_is_explained(floor: Floor) -> None:
         assert "brisk-few" in said["refused then"][0], said
         assert "nomoat quotas" in said["next"][0]
         assert "found" not in said
+
+
+def test_records_are_searched_by_what_was_found_and_by_who_was_sent_it(floor: Floor, canary: str) -> None:
+    assert ask(floor, "streamer", "acme/internal-coder", f"why does {KEY} fail?") == "hello"
+    sent = newest(floor)["n"]
+    assert ask(floor, "streamer", "acme/internal-coder", f"what is {canary}?").startswith("403")
+    refused = newest(floor)["n"]
+    floor.log_in_anew("streamer")
+    assert ask(floor, "streamer", "acme/public", "hello") == "hello"
+    elsewhere = newest(floor)["n"]
+
+    def numbers(query: str) -> set[object]:
+        found = {}
+        for scan in ((), ("--scan",)):
+            answer = told(floor, ADMIN, "audit", "search", query, "--json", *scan).json()
+            found[scan] = [each["n"] for each in cast("list[dict[str, object]]", answer["records"])]
+        assert found[()] == found[("--scan",)], query
+        return {sent, refused, elsewhere} & set(found[()])
+
+    assert numbers("by streamer found secret:aws-access-key") == {sent}
+    assert numbers("found secret") == {sent}
+    assert numbers("found canary:payroll refused") == {refused}
+    assert numbers("found canary:pay") == set()
+    assert numbers("upstream internal") == {sent}
+    assert numbers("upstream hosted by streamer") == {elsewhere}
+    assert numbers("upstream hosted found secret") == set()
+    table = told(floor, ADMIN, "audit", "search", "found canary by streamer").out
+    assert "found canary:payroll" in table
+    table = told(floor, ADMIN, "audit", "search", "upstream internal by streamer").out
+    assert "found secret:aws-access-key; sent to internal" in table
+
+
+def test_what_is_not_asked_of_a_filter_is_refused_and_not_ignored(floor: Floor) -> None:
+    home, profile = Caller(floor.live.root / "home"), ("--profile", floor.profile(ADMIN).name)
+    for query in ("found secret", "upstream internal"):
+        said = home.nomoat("audit", "report", "--by", "who", query, *profile)
+        assert said.code != 0
+        assert "nomoat audit search finds the records" in said.err
+    said = home.nomoat("policy", "simulate", str(STARTER), "upstream internal", *profile)
+    assert said.code != 0
+    assert "upstream" in said.err
+
+
+def test_what_is_exported_can_be_chosen_by_what_was_found_and_by_server(floor: Floor) -> None:
+    assert ask(floor, "brisk-two", "acme/internal-coder", f"why does {KEY} fail?") == "hello"
+    number = newest(floor)["n"]
+
+    def exported(query: str) -> list[str]:
+        said = told(floor, ADMIN, "audit", "export", "--format", "json", f"by brisk-two {query}").out
+        events = [json.loads(line) for line in said.splitlines()]
+        return [each["kind"] for each in events if number in {each["n"], each.get("of")}]
+
+    assert exported("found secret") == ["opening", "outcome"]
+    assert exported("found canary") == []
+    assert exported("upstream internal") == ["outcome"], "which server was asked is said by how it ended"
+
+
+def test_a_record_is_shown_in_words(floor: Floor) -> None:
+    ask(floor, "other", "acme/internal-coder", CODE)
+    said = told(floor, ADMIN, "audit", "show", str(newest(floor)["n"])).out
+    shown = [line.split("  ")[0] for line in said.splitlines()]
+    assert {"all.sorts.1.kind", "all.sorts.2.owner"} <= {*shown}, "one a line"
+    assert "  refused" in next(line for line in said.splitlines() if line.startswith("decision"))
+    for sign in ("[", "{", "None", "frozenset", "True", "False", "'"):
+        assert sign not in said, said

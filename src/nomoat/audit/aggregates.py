@@ -54,7 +54,9 @@ def parse_groupings(text: str) -> tuple[str, ...]:
 
 
 def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
-    """Return the statement that counts what matches, the largest groups first."""
+    """Return the statement that counts what matches, the largest groups first. Raises `Malformed` for what is not counted by."""
+    if query.found or query.upstreams:
+        raise Malformed("nothing is counted by what was found or by server yet: nomoat audit search finds the records")
     conditions, values = ["kind <> 'system'"], list[str | int]()
     for name in query.on:
         conditions.append(f"({_on(_ON)} OR len(list_filter(more, lambda name: {_on('name')})) > 0)")
