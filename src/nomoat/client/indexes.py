@@ -170,7 +170,11 @@ def _batches(changed: Sequence[tuple[str, Path, Access]]) -> Iterator[list[tuple
 
 def _is_there(known: Mapping[str, object] | None, path: Path, access: Access, *, believed: bool) -> bool:
     """Whether a document is in the index as it should be."""
-    if known is None or known.get("version") != hashlib.sha256(path.read_bytes()).hexdigest():
+    if (
+        known is None
+        or known.get("embedded") is False
+        or known.get("version") != hashlib.sha256(path.read_bytes()).hexdigest()
+    ):
         return False
     said = access.described()
     if believed and not said:

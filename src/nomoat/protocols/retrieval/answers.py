@@ -34,4 +34,5 @@ def document_json(listed: Listed) -> dict[str, object]:
         "labels": sorted(access.label.labels),
         "owner": access.owner,
         "readers": None if access.readers is None else sorted(access.readers),
+        "embedded": listed.embedded,
     }

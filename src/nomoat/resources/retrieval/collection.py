@@ -74,12 +74,19 @@ def _scope(table: Table, subject: str, subjects: frozenset[str], permitted: froz
 
 @final
 class Collection:
-    """One index. Owned by the event loop; its snapshots may be searched in any thread."""
+    """One index. Owned by the event loop; its snapshots may be searched in any thread.
 
-    def __init__(self, index: Index, dimensions: int) -> None:
+    `embedder` is what its vectors are of, '' where it has none. `stale` are documents whose vectors are of another one: they are
+    in it without.
+    """
+
+    def __init__(self, index: Index, embedder: str, dimensions: int) -> None:
         from nomoat.retrieval.index import Index as Engine  # noqa: PLC0415 - with numpy, for whom there is an index
 
         self.index = index
+        self.embedder = embedder
+        self.stale: frozenset[str] = frozenset()
+        self._dimensions = dimensions
         self.documents: dict[str, Known] = {}
         self._engine = Engine(dimensions)
         self._read: Footprint | None = None
@@ -90,8 +97,9 @@ class Collection:
         from nomoat.retrieval.documents import Entry, Passage, vectors_of  # noqa: PLC0415 - as above
 
         entries: list[Entry] = []
-        for document, _, vectors in kept:
-            rows = vectors_of(vectors, len(document.passages))
+        for document, embedder, vectors in kept:
+            ours = vectors if embedder == self.embedder else bytes(4 * self._dimensions * len(document.passages))
+            rows = vectors_of(ours, len(document.passages))
             entries.append(
                 Entry(
                     name=document.name,
@@ -107,6 +115,9 @@ class Collection:
         self._engine.put(entries)
         for name in removed:
             self.documents.pop(name, None)
+        put = {document.name for document, _, _ in kept}
+        stale = {document.name for document, embedder, _ in kept if embedder != self.embedder}
+        self.stale = frozenset((self.stale - put).difference(removed) | stale)
         self.documents |= {
             document.name: Known(document.version, document.access, document.title) for document, _, _ in kept
         }
