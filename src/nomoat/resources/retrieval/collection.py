@@ -77,14 +77,15 @@ class Collection:
     """One index. Owned by the event loop; its snapshots may be searched in any thread.
 
     `embedder` is what its vectors are of, '' where it has none. `stale` are documents whose vectors are of another one: they are
-    in it without.
+    in it without. `embeds`: the embedder could be had when it was opened; else all of its documents are stale.
     """
 
-    def __init__(self, index: Index, embedder: str, dimensions: int) -> None:
+    def __init__(self, index: Index, embedder: str, dimensions: int, *, embeds: bool = True) -> None:
         from nomoat.retrieval.index import Index as Engine  # noqa: PLC0415 - with numpy, for whom there is an index
 
         self.index = index
         self.embedder = embedder
+        self.embeds = embeds
         self.stale: frozenset[str] = frozenset()
         self._dimensions = dimensions
         self.documents: dict[str, Known] = {}
@@ -92,13 +93,19 @@ class Collection:
         self._read: Footprint | None = None
         self._table: tuple[object, Table] | None = None
 
+    def takes(self, kept: Kept) -> bool:
+        """Whether the vectors of a document are of this index's embedder."""
+        document, embedder, vectors = kept
+        return embedder == self.embedder and len(vectors) == 4 * self._dimensions * len(document.passages)
+
     def put(self, kept: Sequence[Kept], removed: Sequence[str] = ()) -> None:
         """Take in documents in the place of those with their names, and let go of others."""
         from nomoat.retrieval.documents import Entry, Passage, vectors_of  # noqa: PLC0415 - as above
 
         entries: list[Entry] = []
-        for document, embedder, vectors in kept:
-            ours = vectors if embedder == self.embedder else bytes(4 * self._dimensions * len(document.passages))
+        for each in kept:
+            document = each.document
+            ours = each.vectors if self.takes(each) else bytes(4 * self._dimensions * len(document.passages))
             rows = vectors_of(ours, len(document.passages))
             entries.append(
                 Entry(
@@ -116,7 +123,7 @@ class Collection:
         for name in removed:
             self.documents.pop(name, None)
         put = {document.name for document, _, _ in kept}
-        stale = {document.name for document, embedder, _ in kept if embedder != self.embedder}
+        stale = {each.document.name for each in kept if not self.takes(each)}
         self.stale = frozenset((self.stale - put).difference(removed) | stale)
         self.documents |= {
             document.name: Known(document.version, document.access, document.title) for document, _, _ in kept

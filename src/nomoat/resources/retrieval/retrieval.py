@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, final
 
 from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
-from nomoat.core.errors import Conflict, Malformed, NotFound, Unavailable
+from nomoat.core.errors import Conflict, Corrupt, Malformed, NotFound, Unavailable
 from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
 from nomoat.core.operation import (
@@ -165,16 +165,18 @@ class Retrieval:
         found, embedder = self._open.get(index.name), self._embedders(index)
         if found is None or found.index != index or found.embedder != identity_of(embedder):
             return None
-        return None if found.stale and not isinstance(embedder, AskedModel) else found
+        return None if found.stale and found.embeds and not isinstance(embedder, AskedModel) else found
 
     async def _load(self, index: Index) -> Collection:
-        embedder = self._embedders(index)
-        collection = Collection(index, identity_of(embedder), await size_of(embedder))
-        kept = await asyncio.to_thread(self._store.all, index.name)
-        stale = [each for each in kept if each.embedder != collection.embedder]
+        embedder, kept = self._embedders(index), await asyncio.to_thread(self._store.all, index.name)
         anew: dict[str, Kept] = {}
-        if not isinstance(embedder, AskedModel):  # nobody's permission to send documents anywhere is at hand
-            anew = {each.document.name: each for each in await embedded_here(embedder, stale)}
+        try:
+            collection = Collection(index, identity_of(embedder), await size_of(embedder))
+            if not isinstance(embedder, AskedModel):  # nobody's permission to send documents anywhere is at hand
+                stale = [each for each in kept if not collection.takes(each)]
+                anew = {each.document.name: each for each in await embedded_here(embedder, stale)}
+        except (Corrupt, Unavailable):  # who searches is told so, and nobody else that there is an index
+            collection = Collection(index, identity_of(embedder), 0, embeds=False)
         collection.at(self._read_by_policies())  # so that documents come in as they will be told apart
         collection.put([anew.get(each.document.name, each) for each in kept])
         return collection
@@ -293,11 +295,13 @@ class Retrieval:
         scope = place.table.scope(permit.principal, _permitted(permit))
         vector = None
         if operation.ranking is not Ranking.KEYWORD and embedder is not None:
-            if place.stale and not place.stale.isdisjoint(place.snapshot.names(scope)):
+            if place.collection.embeds and place.stale and not place.stale.isdisjoint(place.snapshot.names(scope)):
                 raise Unavailable("index", STALE)
             found = await embedded_query(embedder, operation.query, ask)
             permit.check()
-            if identity_of(self._embedders(place.collection.index)) != place.collection.embedder:
+            if not place.collection.embeds:
+                self._open.pop(operation.index, None)  # its embedder is as it should be again
+            if not place.collection.embeds or identity_of(embedder) != place.collection.embedder:
                 raise Unavailable("index", "it is being opened; try again")
             permit.outcome.update(found.noted)
             (vector,) = vectors_of(found.vectors, 1)

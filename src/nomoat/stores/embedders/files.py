@@ -31,13 +31,13 @@ BUNDLED: Final[Mapping[str, str]] = {
 
 
 def bundled() -> StaticEmbedder:
-    """The embedder that comes with wordllama's package, of which only the files are used. Raises `Unavailable`."""
-    found = find_spec("wordllama")
-    if found is None or not found.submodule_search_locations:
-        raise Unavailable("embedder", "this gateway was installed without one: pip install 'nomoat[retrieval]'")
-    folder = Path(found.submodule_search_locations[0])
+    """The embedder that comes with wordllama's package, of which only the files are used."""
 
     def read() -> Model:
+        found = find_spec("wordllama")
+        if found is None or not found.submodule_search_locations:
+            raise Unavailable("embedder", "this gateway was installed without one: pip install 'nomoat[retrieval]'")
+        folder = Path(found.submodule_search_locations[0])
         contents = [_content(folder / name) for name in BUNDLED]
         for content, (name, digest) in zip(contents, BUNDLED.items(), strict=True):
             if hashlib.sha256(content).hexdigest() != digest:
