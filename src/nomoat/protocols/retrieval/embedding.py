@@ -13,7 +13,7 @@ from typing import Final, TypeAlias, cast, final
 import orjson
 
 from nomoat.core.connection import Presented, Verified
-from nomoat.core.errors import NotFound, NotPermitted, Unavailable, Withheld
+from nomoat.core.errors import NotFound, NotPermitted, StepUpRequired, Unavailable, Withheld
 from nomoat.core.inference import Call
 from nomoat.core.operation import InvokeModel
 from nomoat.core.permit import Permit
@@ -48,42 +48,43 @@ class Embedding:
         """What asks for vectors for one exchange, as a principal that was verified for it."""
 
         async def ask(who: Principal, asked: Texts) -> Embedded:
+            vectors, records = bytearray(), list[int]()
             with exchange.holding() as hold:
-                vectors, records = bytearray(), list[int]()
                 for texts in _batches(asked.texts):
                     # In a task of its own: a revocation ends both accesses, and each task hears of that once.
-                    batch = self._batch(exchange.presented, who, asked, texts, hold)
-                    made, record = await asyncio.create_task(batch)
+                    made, record = await asyncio.create_task(self._batch(exchange, who, asked, texts))
+                    hold(len(made))
                     vectors += made
                     records.append(record)
-                return Embedded(bytes(vectors), tuple(records))
+            return Embedded(bytes(vectors), tuple(records))
 
         return ask
 
-    async def _batch(
-        self, presented: Presented, who: Principal, asked: Texts, texts: Sequence[str], hold: Callable[[int], None]
-    ) -> tuple[bytes, int]:
+    async def _batch(self, exchange: Exchange, who: Principal, asked: Texts, texts: Sequence[str]) -> tuple[bytes, int]:
         """The vectors of some texts, and the record that allowed asking for them."""
-        connection, _, protocol, method, _ = presented
+        connection, _, protocol, method, _ = exchange.presented
+        presented = Presented(connection, Verified(who), protocol, method)
         body = {"model": asked.model.endpoint, "input": list(texts), "encoding_format": "float"}
         written = orjson.dumps(body)
         digest = hashlib.sha256(written).hexdigest()
         operation = InvokeModel(
             asked.model.endpoint, Call.EMBEDDING, digest, stream=False, body=body, size=len(written)
         )
-        most = AROUND + NUMBER_SIZE * asked.model.size * len(texts)
-        hold(most)
-        may_ask = False
+        most, may_ask = AROUND + NUMBER_SIZE * asked.model.size * len(texts), False
         try:
             operation = await self._inference.look(who, operation, asked.label)
-            async with self._guard.admit(Presented(connection, Verified(who), protocol, method), operation) as permit:
+            async with self._guard.admit(presented, operation) as permit:
                 may_ask = True
-                answer = await self._inference.invoke(permit)
-                try:
-                    content = await self._content(presented, permit, answer, most)
-                finally:
-                    answer.end()
-                return parse_vectors(content, len(texts), asked.model.size), permit.receipt.index
+                with exchange.holding() as hold:
+                    hold(most)
+                    answer = await self._inference.invoke(permit)
+                    try:
+                        content = await self._content(presented, permit, answer, most)
+                    finally:
+                        answer.end()
+                    return parse_vectors(content, len(texts), asked.model.size), permit.receipt.index
+        except StepUpRequired:
+            raise
         except (NotFound, NotPermitted) as refusal:
             raise _refused(asked, refusal, may_ask=may_ask) from None
 
