@@ -1,10 +1,12 @@
 """Indexes whose vectors are made by a model that is asked: what leaves, by whose permission, and what may come back."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.live import Caller
 from tests.content import corpus
 from tests.inference.vectors import DIMENSIONS, FAULTS, GOOD, OTHER
 from tests.retrieval.conftest import Library
@@ -219,6 +221,24 @@ def test_another_embedder_makes_all_vectors_anew_or_is_not_searched_by_them(shel
     assert shelf.found("bob", "how much holiday do I get", index="changing", ranking_options=VECTOR)[0] == "leave.md"
     assert set(listed(shelf, "changing").values()) == {True}
     assert sent(shelf) == [], "these vectors are made here"
+
+
+def test_who_may_no_more_ask_the_model_takes_nothing_out(shelf: Library, tmp_path: Path) -> None:
+    """Each file of a folder would be refused, and what is refused is taken out: they hear that they may put in none."""
+    declare(shelf, "folder")
+    put(shelf, "folder", TRAVEL)
+    (tmp_path / "travel.md").write_text("# Travel\n\nTravel by train is booked by oneself.\n")
+    caller, profile = Caller(shelf.live.root / "home"), shelf.live.profiles["librarian"].name
+    said = caller.nomoat("index", "add", "folder", str(tmp_path), "--profile", profile)
+    assert said.code == 1
+    assert "you may not ask it" in said.err
+    assert listed(shelf, "folder") == {"travel.md": True}
+    again = caller.nomoat("index", "add", "folder", str(tmp_path), "--profile", shelf.live.profiles["curator"].name)
+    assert again.code == 0, again.err
+    declare(shelf, "folder", model=OTHER)
+    same = caller.nomoat("index", "add", "folder", str(tmp_path), "--profile", shelf.live.profiles["curator"].name)
+    assert "1 document sent" in same.out, "another embedder"
+    assert listed(shelf, "folder") == {"travel.md": True}
 
 
 def test_many_passages_are_sent_in_several_requests(shelf: Library) -> None:

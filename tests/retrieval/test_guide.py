@@ -64,13 +64,14 @@ def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.Mon
         profiles[name] = library.live.join(f"person:{name}@acme.example").name
     assert "3 documents sent, 0 removed, 0 as they were" in run(add)
     assert "0 documents sent, 0 removed, 3 as they were" in run(add)
-    assert "0 documents sent" in run(believe), "what they say is in them, and they are as they were"
+    assert "mail.eml#0" in run(joe), "nobody believes it yet"
+    assert "3 documents sent" in run(believe), "what they say counts from now on"
     found, hidden = run(fin), run(joe)
     assert "finance/travel.md#0" in found
     assert "head of finance" in found
     assert "finance" not in hidden
     assert "leave.md#0" in hidden
-    assert "mail.eml#0" in hidden, "it was put in before it was believed"
+    assert "mail.eml" not in hidden
     Path("docs/mail.eml").write_text(MAIL.replace("between us", "between the two of us"))
     assert "1 document sent" in run(believe)
     assert "mail.eml" not in run(joe)

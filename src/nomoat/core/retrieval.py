@@ -60,6 +60,16 @@ class Access(NamedTuple):
     readers: frozenset[str] | None = None
 
 
+class Stated(NamedTuple):
+    """What was said of a document beside its content, as it was said, and whose word counted: what it is compared by later."""
+
+    classification: str = ""
+    labels: frozenset[str] = frozenset()
+    owner: str = ""
+    readers: frozenset[str] | None = None
+    believe: frozenset[str] = frozenset()
+
+
 Attribute = str | float | bool
 
 
@@ -67,7 +77,8 @@ Attribute = str | float | bool
 class Document:
     """A document to be indexed: its passages' texts, and what every one of them inherits.
 
-    `version` is the SHA-256 (hex) of what it was read from. `attributes` may be filtered by, never decided on.
+    `version` is the SHA-256 (hex) of what it was read from. `attributes` may be filtered by, never decided on; nor is anything
+    by what was `stated`, None where it is not known.
     """
 
     name: str
@@ -76,6 +87,7 @@ class Document:
     access: Access
     attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
     passages: tuple[str, ...] = field(default=(), repr=False)
+    stated: Stated | None = None
 
 
 class PassageId(NamedTuple):

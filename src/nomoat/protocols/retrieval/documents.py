@@ -53,8 +53,8 @@ class DocumentEndpoints:
             await self._retrieval.open(name)
             require_only(body, "documents", "believe")
             listed = body.get("documents")
-            if not isinstance(listed, list) or not 0 < len(cast("list[object]", listed)) <= MOST_DOCUMENTS:
-                raise Malformed(f"documents is a list of 1 to {MOST_DOCUMENTS:,}")
+            if not isinstance(listed, list) or len(cast("list[object]", listed)) > MOST_DOCUMENTS:
+                raise Malformed(f"documents is a list of at most {MOST_DOCUMENTS:,}")
             index, believed = self._retrieval.declared(name), _believed(body.get("believe", []))
             documents = tuple(
                 [await self._document(each, index, name, believed) for each in cast("list[object]", listed)]

@@ -50,7 +50,7 @@ class Embedding:
         async def ask(who: Principal, asked: Texts) -> Embedded:
             vectors, records = bytearray(), list[int]()
             with exchange.holding() as hold:
-                for texts in _batches(asked.texts):
+                for texts in _batches(asked.texts) if asked.texts else [()]:
                     # In a task of its own: a revocation ends both accesses, and each task hears of that once.
                     made, record = await asyncio.create_task(self._batch(exchange, who, asked, texts))
                     hold(len(made))
@@ -75,6 +75,8 @@ class Embedding:
             operation = await self._inference.look(who, operation, asked.label)
             async with self._guard.admit(presented, operation) as permit:
                 may_ask = True
+                if not texts:
+                    return b"", permit.receipt.index
                 with exchange.holding() as hold:
                     hold(most)
                     answer = await self._inference.invoke(permit)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol, cast, final
 
 from nomoat.core.operation import AccessClasses, Target
 from nomoat.core.principal import Principal
-from nomoat.core.retrieval import Access, Index
+from nomoat.core.retrieval import Access, Index, Stated
 from nomoat.policy.classes import Footprint, class_of
 from nomoat.resources.retrieval.targets import document_target, subjects_of
 from nomoat.retrieval.scopes import Pair, Scope
@@ -41,6 +41,7 @@ class Known(NamedTuple):
     version: str
     access: Access
     title: str
+    stated: Stated | None
 
 
 class Row(NamedTuple):
@@ -126,7 +127,8 @@ class Collection:
         stale = {each.document.name for each in kept if not self.takes(each)}
         self.stale = frozenset((self.stale - put).difference(removed) | stale)
         self.documents |= {
-            document.name: Known(document.version, document.access, document.title) for document, _, _ in kept
+            document.name: Known(document.version, document.access, document.title, document.stated)
+            for document, _, _ in kept
         }
 
     def at(self, read: Footprint) -> tuple[Searched, Table]:

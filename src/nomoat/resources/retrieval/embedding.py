@@ -42,7 +42,10 @@ Embedders: TypeAlias = Callable[[Index], Embedder | AskedModel | None]
 
 
 class Texts(NamedTuple):
-    """What a model is to be asked vectors of: a query, or passages of `documents`, all of this label."""
+    """What a model is to be asked vectors of: a query, or passages of `documents`, all of this label.
+
+    Of none, it is only asked whether they who write may ask it.
+    """
 
     model: AskedModel
     texts: Sequence[str]
@@ -103,6 +106,8 @@ async def embedded_documents(
     """
     if not isinstance(embedder, AskedModel):
         return await embedded_here(embedder, kept), Embedded(b"")
+    if not kept:  # as who keeps a folder in an index asks whether they may write at all
+        return [], await ask(Texts(embedder, ()))
     alike: dict[Label, list[Kept]] = {}
     for each in kept:
         alike.setdefault(each.document.access.label, []).append(each)
