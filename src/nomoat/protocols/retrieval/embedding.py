@@ -7,7 +7,7 @@ prompt does. What comes back is one vector for each text, of the length that is 
 import asyncio
 import hashlib
 import struct
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, TypeAlias, cast, final
 
 import orjson
@@ -130,7 +130,7 @@ def parse_vectors(content: bytes, count: int, size: int) -> bytes:
         raise Unavailable(PART, f"the model answered {len(rows)} vectors for {count} texts")
     found: dict[int, bytes] = {}
     for each in rows:
-        row = cast("Mapping[str, object]", each) if isinstance(each, dict) else {}
+        row = cast("dict[str, object]", each) if isinstance(each, dict) else {}
         number = row.get("index")
         if type(number) is not int or not 0 <= number < count or number in found:
             raise Unavailable(PART, "the model does not say which vector is of which text")

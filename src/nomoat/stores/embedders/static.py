@@ -6,7 +6,7 @@ nothing in them is run. A text's vector depends on that text alone, to the last 
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, cast, final
 
 import orjson
@@ -128,12 +128,12 @@ def _within(mapping: Any, rows: Sequence[Any]) -> bool:
 
 def _unknown(vocabulary: bytes) -> str:
     """The token that stands for what is not in a vocabulary, which says nothing; '' where there is none."""
-    said = cast("Mapping[str, object]", orjson.loads(vocabulary)).get("model")
-    model = cast("Mapping[str, object]", said) if isinstance(said, dict) else {}
+    said = cast("dict[str, object]", orjson.loads(vocabulary)).get("model")
+    model = cast("dict[str, object]", said) if isinstance(said, dict) else {}
     token = model.get("unk_token")
     if isinstance(token, str):
         return token
     number, words = model.get("unk_id"), model.get("vocab")  # of unigrams: pairs of a token and a number
     if isinstance(number, int) and isinstance(words, list):
-        return str(cast("list[list[object]]", words)[number][0])
+        return str(cast("list[list[object]]", words)[number][0])  # tokenizers took it: it is one of them
     return ""
