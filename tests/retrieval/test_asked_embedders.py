@@ -1,9 +1,12 @@
 """Indexes whose vectors are made by a model that is asked: what leaves, by whose permission, and what may come back."""
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.cli.live import Caller
@@ -251,19 +254,49 @@ def test_many_passages_are_sent_in_several_requests(shelf: Library) -> None:
     assert hit["passage"] == 130, "each vector is of its text"
 
 
-def test_a_revocation_ends_a_search_whose_model_is_being_asked(shelf: Library) -> None:
-    shelf.live.declare(ASKED.format(index="waiting", upstream="inside", model="silent", dimensions=8))
-    answers: list[int] = []
-    asking = threading.Thread(target=lambda: answers.append(shelf.search("gus", "travel", index="waiting")[0]))
+def being_asked(shelf: Library, ask: Callable[[], object]) -> threading.Thread:
+    """Ask in a thread, until the server was asked."""
+    asking = threading.Thread(target=ask)
     asking.start()
-    for _ in range(500):
+    for _ in range(1_000):
         if shelf.upstream.asked:
-            break
+            return asking
         asking.join(0.02)
+    pytest.fail("the server was never asked")
+
+
+def test_a_revocation_ends_a_search_whose_model_is_being_asked(shelf: Library) -> None:
+    declare(shelf, "waiting", model="silent")
+    answers: list[int] = []
+    asking = being_asked(shelf, lambda: answers.append(shelf.search("gus", "travel", index="waiting")[0]))
     shelf.live.declare('[[person]]\nname = "gus"\ngroups = ["model-users"]\nclearance = "confidential"\n')
     asking.join(20)
-    shelf.live.declare(
-        '[[person]]\nname = "gus"\ngroups = ["index-readers", "model-users"]\nclearance = "confidential"\n'
-    )
     assert answers
     assert answers[0] in {401, 403, 404}, "who may search no more is not answered"
+
+
+def test_another_model_while_documents_are_put_in_puts_in_none_of_them(shelf: Library) -> None:
+    """Vectors of two models never are in one index as those of one."""
+    declare(shelf, "moving", model="silent")
+    answers: list[int] = []
+    asking = being_asked(shelf, lambda: answers.append(put(shelf, "moving", TRAVEL)[0]))
+    declare(shelf, "moving", model=GOOD)
+    asking.join(20)
+    assert answers
+    assert answers[0] != 200
+    assert listed(shelf, "moving") == {}
+
+
+def test_who_leaves_is_not_asked_for_any_more(shelf: Library) -> None:
+    declare(shelf, "leaving", model="silent")
+    left = shelf.upstream.left
+
+    def ask() -> None:
+        with shelf.live.http("bob") as http, pytest.raises(httpx2.TimeoutException):
+            http.post("/v1/vector_stores/leaving/search", json={"query": "travel"}, timeout=1)
+
+    being_asked(shelf, ask).join(20)
+    deadline = time.monotonic() + 20
+    while shelf.upstream.left == left and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert shelf.upstream.left == left + 1

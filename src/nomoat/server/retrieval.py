@@ -47,7 +47,7 @@ def embedders_of(directory: Callable[[], Directory]) -> Embedders:
             case EmbeddingEndpoint(endpoint, dimensions):
                 # Who is served by several models, or by none, is no embedder of a declaration that is consistent.
                 model = directory().endpoints[endpoint].served[0].model
-                return AskedModel(f"endpoint:{endpoint}:{model}:{dimensions}", endpoint, dimensions)
+                return AskedModel(endpoint, model, dimensions)
             case name:
                 return offline() if name == WORDLLAMA else None
 

@@ -51,14 +51,17 @@ class Embedding:
             vectors, records = bytearray(), list[int]()
             with exchange.holding() as hold:
                 for texts in _batches(asked.texts) if asked.texts else [()]:
-                    # In a task of its own: a revocation ends both accesses, and each task hears of that once.
-                    made, record = await asyncio.create_task(self._batch(exchange, who, asked, texts))
+                    made, record = await exchange.attended(self._apart(exchange, who, asked, texts))
                     hold(len(made))
                     vectors += made
                     records.append(record)
             return Embedded(bytes(vectors), tuple(records))
 
         return ask
+
+    async def _apart(self, exchange: Exchange, who: Principal, asked: Texts, texts: Sequence[str]) -> tuple[bytes, int]:
+        """In a task of its own: a revocation ends both accesses, and each task hears of that once."""
+        return await asyncio.create_task(self._batch(exchange, who, asked, texts))
 
     async def _batch(self, exchange: Exchange, who: Principal, asked: Texts, texts: Sequence[str]) -> tuple[bytes, int]:
         """The vectors of some texts, and the record that allowed asking for them."""
@@ -84,6 +87,8 @@ class Embedding:
                         content = await self._content(presented, permit, answer, most)
                     finally:
                         answer.end()
+                    if permit.outcome.get("model") != asked.model.model:
+                        raise Unavailable(PART, "it is another model since this was begun; try again")
                     return parse_vectors(content, len(texts), asked.model.size), permit.receipt.index
         except StepUpRequired:
             raise

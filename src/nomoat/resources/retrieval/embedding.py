@@ -30,11 +30,16 @@ class Embedder(Protocol):
 
 
 class AskedModel(NamedTuple):
-    """An embedder at a server: which endpoint is asked, and how long a vector has to be."""
+    """An embedder at a server: which endpoint is asked, which model has to answer, and how long a vector has to be."""
 
-    identity: str
     endpoint: str
+    model: str
     size: int
+
+    @property
+    def identity(self) -> str:
+        """What its vectors are kept as."""
+        return f"endpoint:{self.endpoint}:{self.size}:{self.model}"
 
 
 Embedders: TypeAlias = Callable[[Index], Embedder | AskedModel | None]
