@@ -10,6 +10,7 @@ import numpy as np
 DIMENSIONS: Final = 64
 GOOD: Final = "vectors"
 OTHER: Final = "other-vectors"  # of the same length, and not comparable
+CARD: Final = "vectors-with-a-card"  # good ones, with a number that looks like a payment card's
 
 
 def vector(model: str, text: str) -> list[float]:
@@ -62,12 +63,14 @@ FAULTS: Final[Mapping[str, Callable[[list[dict[str, Any]]], object]]] = {
 
 def makes(path: str, model: str) -> bool:
     """Whether it is asked for vectors by a name of these."""
-    return path.endswith("/embeddings") and (model in {GOOD, OTHER} or model in FAULTS)
+    return path.endswith("/embeddings") and (model in {GOOD, OTHER, CARD} or model in FAULTS)
 
 
 def answer(model: str, body: Mapping[str, Any]) -> bytes:
     """The answer; of a good one in another order than it was asked in."""
     rows = _rows(model, body["input"])
+    if model == CARD:
+        rows[0]["embedding"][0] = 4111111111111111
     data = FAULTS[model](rows) if model in FAULTS else rows[::-1]
     usage = {"prompt_tokens": len(rows), "total_tokens": len(rows)}
     return json.dumps({"object": "list", "model": model, "data": data, "usage": usage}).encode()

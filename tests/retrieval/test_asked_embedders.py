@@ -56,6 +56,31 @@ classification = "internal"
 owner = "group:librarians"
 embedder = {{ endpoint = "acme/{index}-vectors", dimensions = {dimensions} }}
 """
+VAULT = """
+[[person]]
+name = "ivy"
+groups = ["index-readers", "model-users"]
+clearance = "restricted"
+[[workload]]
+name = "keeper"
+segment = "ingestion"
+groups = ["librarians", "model-users"]
+clearance = "restricted"
+[[upstream]]
+name = "vault"
+url = "http://127.0.0.1:{port}/v1"
+clearance = "restricted"
+private = true
+[[endpoint]]
+name = "acme/vault-vectors"
+classification = "restricted"
+served = [{{ upstream = "vault", model = "vectors-with-a-card" }}]
+[[index]]
+name = "vault"
+classification = "internal"
+owner = "group:librarians"
+embedder = {{ endpoint = "acme/vault-vectors", dimensions = {dimensions} }}
+"""
 TRAVEL = {"name": "travel.md", "passages": ["Travel by train is booked by oneself.", "Flights are approved first."]}
 LEAVE = {"name": "leave.md", "passages": ["Everybody has thirty days of leave."]}
 SECRET = {"name": "merger.md", "classification": "confidential", "passages": ["The merger is in spring."]}
@@ -285,6 +310,24 @@ def test_another_model_while_documents_are_put_in_puts_in_none_of_them(shelf: Li
     assert answers
     assert answers[0] != 200
     assert listed(shelf, "moving") == {}
+
+
+def test_vectors_of_a_model_that_may_tell_what_is_restricted_are_looked_at_as_its_answers_are(shelf: Library) -> None:
+    shelf.live.declare(VAULT.format(port=shelf.upstream.port, dimensions=DIMENSIONS))
+    for who in ("person:ivy", "workload:keeper"):
+        shelf.live.join(who)
+    document = {**TRAVEL, "version": "0" * 64}
+    with shelf.live.bound("keeper") as http:
+        assert http.put("/v1/indexes/vault/documents", json={"documents": [document]}).json() == {"passages": 2}
+    with shelf.live.bound("ivy") as http:
+        found = http.post("/v1/vector_stores/vault/search", json={"query": "travel", "ranking_options": VECTOR}).json()
+    assert {each["file_id"] for each in found["data"]} == {"travel.md"}
+    assert put(shelf, "vault", LEAVE, who="keeper")[0] == 403, (
+        "a token that could be stolen asks nothing that is restricted"
+    )
+    released = shelf.live.records("on acme/vault-vectors what ReleaseAnswer", limit=5)
+    assert {each["who"]["name"] for each in released} == {"ivy", "keeper"}
+    assert shelf.search("dan", "travel", index="vault")[0] == 403, "dan may not ask what may tell so much"
 
 
 def test_who_leaves_is_not_asked_for_any_more(shelf: Library) -> None:

@@ -173,9 +173,10 @@ def _refused(asked: Texts, refusal: NotFound | NotPermitted, *, may_ask: bool) -
     if isinstance(refusal, Withheld) or (may_ask and not asked.documents):
         return NotPermitted(f"a model makes a vector of this query, and {refusal.reason}", detail=refusal.reason)
     if not may_ask:
+        why = f": record {refusal.record} says why" if refusal.record is not None else ""
         instead = "" if asked.documents else "; search by keywords alone"
         return NotPermitted(
-            f"a model makes the vectors of this index, and you may not ask it{instead}", detail=refusal.reason
+            f"a model makes the vectors of this index, and you may not ask it{why}{instead}", detail=refusal.reason
         )
     more = len(asked.documents) - NAMED
     names = ", ".join(asked.documents[:NAMED]) + (f" and {more} more" if more > 0 else "")
