@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nomoat.client.indexes import ENDINGS
+from nomoat.client.folders import ENDINGS
 from nomoat.documents.formats import READERS, read
 from nomoat.documents.passages import LONGEST, passages
 from nomoat.documents.read import Declared, Unreadable

@@ -60,6 +60,11 @@ classification = "internal"
 owner = "group:librarians"
 embedder = "none"
 [[index]]
+name = "shelf"
+classification = "internal"
+owner = "group:librarians"
+embedder = "none"
+[[index]]
 name = "meaning"
 classification = "internal"
 owner = "group:librarians"

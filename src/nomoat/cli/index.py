@@ -1,6 +1,7 @@
 """`index`: documents that are searched by whoever may read them."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -10,10 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
-from nomoat.client import indexes
+from nomoat.client import folders, indexes
 from nomoat.client.answers import rows_of
+from nomoat.client.gateway import Gateway
+from nomoat.core.errors import Malformed
 
 SHOWN: Final = 300  # characters of a passage in a table
+MOST_TOLD: Final = 20  # documents that could not be put in, by name
 
 
 @click.group()
@@ -55,41 +59,59 @@ def add(
 
     What changed is sent, what is no more in FOLDER is taken out of the index, the rest is left alone. A file .access.toml in
     FOLDER says who may read what, by patterns of names; without one, and without these options, every document is as
-    confidential as the index.
+    confidential as the index. What cannot be read or may not be put in is named, and is not in the index then.
     """
-    usual = indexes.Access(classification, labels, "", readers or None)
+    usual = folders.Access(classification, labels, "", readers or None)
     with invocation.session() as session:
-        planned = indexes.plan(session.gateway, name, folder, usual, believed=bool(believe))
-        total = len(planned.changed) + len(planned.removed)
-        passages = 0
-        if not dry_run:
-            columns = (TextColumn("documents"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            console = Console(stderr=True)
-            hidden = invocation.as_json or not console.is_terminal
-            with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-                task = progress.add_task("", total=total)
-                for done, made in indexes.send(session.gateway, name, planned, believe):
-                    passages += made
-                    progress.advance(task, done)
+        planned = folders.plan(session.gateway, name, folder, usual, believe)
+        done = _sent(invocation, session.gateway, name, planned) if not dry_run else []
+    left = [each for sent in done for each in sent.left]
+    passages = sum(sent.passages for sent in done)
     figures = {
-        "sent": len(planned.changed),
+        "sent": len(planned.changed) - len(left),
         "removed": len(planned.removed),
         "unchanged": planned.same,
         "skipped": len(planned.skipped),
         "passages": passages,
     }
     if invocation.as_json:
-        output.document({"index": name, "dry_run": dry_run, **figures, "not_read": list(planned.skipped)})
-        return
-    would = "would be " if dry_run else ""
-    output.answer(
-        f"{output.counted(figures['sent'], 'document')} {would}sent, {figures['removed']} {would}removed, "
-        f"{figures['unchanged']} as they were" + (f"; {output.counted(passages, 'passage')}" if passages else "")
-    )
-    if planned.skipped:
-        output.say(f"not read, for their format or size: {', '.join(planned.skipped[:10])}")
-    if not dry_run:
+        told = {"not_read": list(planned.skipped), "left_out": [each._asdict() for each in left]}
+        output.document({"index": name, "dry_run": dry_run, **figures, **told})
+    else:
+        would = "would be " if dry_run else ""
+        output.answer(
+            f"{output.counted(figures['sent'], 'document')} {would}sent, {figures['removed']} {would}removed, "
+            f"{figures['unchanged']} as they were" + (f"; {output.counted(passages, 'passage')}" if passages else "")
+        )
+        if planned.skipped:
+            output.say(f"not read, for their format or size: {', '.join(planned.skipped[:10])}")
+    if left:
+        raise _left_out(name, left)
+    if not dry_run and not invocation.as_json:
         output.say(f"  next   nomoat index search {name} 'a question'")
+
+
+def _sent(invocation: Invocation, gateway: Gateway, name: str, planned: folders.Plan) -> list[folders.Sent]:
+    """Do what is planned, with a bar for who looks on."""
+    columns = (TextColumn("documents"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    hidden = invocation.as_json or not console.is_terminal
+    done: list[folders.Sent] = []
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task("", total=len(planned.changed) + len(planned.removed))
+        for sent in folders.send(gateway, name, planned):
+            done.append(sent)
+            progress.advance(task, sent.documents)
+    return done
+
+
+def _left_out(name: str, left: Sequence[folders.Left]) -> Malformed:
+    """What could not be put in. Nothing of it is in the index now."""
+    told = "\n".join(f"  {each.name}: {each.why.removeprefix(f'{each.name}: ')}" for each in left[:MOST_TOLD])
+    more = f"\n  and {len(left) - MOST_TOLD} more" if len(left) > MOST_TOLD else ""
+    return Malformed(
+        f"{output.counted(len(left), 'document')} could not be put into {name}, which has nothing of them now:\n{told}{more}"
+    )
 
 
 @index.command()
@@ -152,6 +174,27 @@ def remove(invocation: Invocation, name: str, documents: tuple[str, ...]) -> Non
         output.document({"index": name, "removed": count})
     else:
         output.answer(f"{output.counted(count, 'document')} taken out of {name}")
+
+
+@index.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@json_option
+@pass_invocation
+def pin(invocation: Invocation, folder: Path) -> None:
+    """Print the declaration of FOLDER as an embedder.
+
+    It pins the files as they are now. FOLDER is on the gateway's machine, and has model.safetensors and tokenizer.json: static
+    embeddings, as model2vec saves them. Nothing of it is run. The digest is that of `sha256sum config.json model.safetensors tokenizer.json | sha256sum`
+    there, without config.json where there is none.
+    """
+    from nomoat.stores.embedders import contents_of, digest_of  # noqa: PLC0415 - of the gateway
+
+    place = str(folder.resolve())
+    digest = digest_of(contents_of(folder))
+    if invocation.as_json:
+        output.document({"directory": place, "sha256": digest})
+        return
+    output.answer(f'embedder = {{ directory = {json.dumps(place)}, sha256 = "{digest}" }}')
 
 
 def _text(row: Mapping[str, object]) -> str:

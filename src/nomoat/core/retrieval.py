@@ -17,12 +17,26 @@ MOST_HITS: Final = 50
 WORDLLAMA: Final = "wordllama"
 
 
+class ModelDirectory(NamedTuple):
+    """An embedder in a directory of the gateway's machine; `sha256` (hex) is that of the list of its files' digests."""
+
+    path: str
+    sha256: str
+
+
+class EmbeddingEndpoint(NamedTuple):
+    """An embedder that is asked: an endpoint, and how many dimensions its vectors have."""
+
+    endpoint: str
+    dimensions: int
+
+
 @dataclass(frozen=True, slots=True)
 class Index:
     """A declared index. Documents that do not say otherwise have its classification and labels.
 
-    `embedder` makes vectors of texts: `wordllama`, `none` (keywords alone). `grid_ms`: answers leave on a grid of so
-    many milliseconds, 0 for as soon as they are there.
+    `embedder` makes vectors of texts: `wordllama`, `none` (keywords alone), a directory or an endpoint. `grid_ms`: answers
+    leave on a grid of so many milliseconds, 0 for as soon as they are there.
     """
 
     name: str
@@ -30,7 +44,7 @@ class Index:
     labels: frozenset[str] = frozenset()
     owner_group: str = ""
     owner_person: str = ""
-    embedder: str = WORDLLAMA
+    embedder: str | ModelDirectory | EmbeddingEndpoint = WORDLLAMA
     grid_ms: int = 0
 
 
@@ -46,6 +60,16 @@ class Access(NamedTuple):
     readers: frozenset[str] | None = None
 
 
+class Stated(NamedTuple):
+    """What was said of a document beside its content, as it was said, and whose word counted: what it is compared by later."""
+
+    classification: str = ""
+    labels: frozenset[str] = frozenset()
+    owner: str = ""
+    readers: frozenset[str] | None = None
+    believe: frozenset[str] = frozenset()
+
+
 Attribute = str | float | bool
 
 
@@ -53,7 +77,8 @@ Attribute = str | float | bool
 class Document:
     """A document to be indexed: its passages' texts, and what every one of them inherits.
 
-    `version` is the SHA-256 (hex) of what it was read from. `attributes` may be filtered by, never decided on.
+    `version` is the SHA-256 (hex) of what it was read from. `attributes` may be filtered by, never decided on; nor is anything
+    by what was `stated`, None where it is not known.
     """
 
     name: str
@@ -62,6 +87,7 @@ class Document:
     access: Access
     attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
     passages: tuple[str, ...] = field(default=(), repr=False)
+    stated: Stated | None = None
 
 
 class PassageId(NamedTuple):

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from nomoat.core.errors import Corrupt
 from nomoat.core.lineage import Label
-from nomoat.core.retrieval import Access, Attribute, Document
+from nomoat.core.retrieval import Access, Attribute, Document, Stated
 from nomoat.stores.keys import KEY_SIZE, KeyEncryptionKey
 from nomoat.stores.labels import columns_of, label_of
 from nomoat.stores.state import State
@@ -163,9 +163,10 @@ def _sealed(key: _Key, index: str, name: str, generation: int, kept: Kept) -> by
             "version": document.version,
             "title": document.title,
             "owner": access.owner,
-            "readers": None if access.readers is None else sorted(access.readers),
+            "readers": _listed(access.readers),
             "attributes": dict(document.attributes),
             "passages": document.passages,
+            "stated": None if document.stated is None else [_listed(each) for each in document.stated],
             "embedder": kept.embedder,
         }
     )
@@ -192,8 +193,24 @@ def _opened(key: _Key, index: str, name: str, generation: int, sealed: bytes) ->
         access=Access(key.label, str(head["owner"]), None if readers is None else frozenset(readers)),
         attributes=cast("Mapping[str, Attribute]", head["attributes"]),
         passages=tuple(cast("list[str]", head["passages"])),
+        stated=_stated(head.get("stated")),
     )
     return Kept(document, str(head["embedder"]), plain[end:])
+
+
+def _listed(value: str | frozenset[str] | None) -> str | list[str] | None:
+    return sorted(value) if isinstance(value, frozenset) else value
+
+
+def _stated(said: object) -> Stated | None:
+    """What was said of a document; of one that an earlier version kept nothing is known."""
+    if said is None:
+        return None
+    classification, labels, owner, readers, believe = cast(
+        "tuple[str, list[str], str, list[str] | None, list[str]]", said
+    )
+    words = None if readers is None else frozenset(readers)
+    return Stated(classification, frozenset(labels), owner, words, frozenset(believe))
 
 
 def _bound(key: _Key, index: str, name: str, generation: int) -> bytes:

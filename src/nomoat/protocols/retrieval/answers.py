@@ -1,7 +1,11 @@
 """What is told of indexes and passages, in the words of OpenAI's vector stores."""
 
+from typing import Final
+
 from nomoat.core.retrieval import Index, Passage
 from nomoat.resources.retrieval import Listed
+
+_SETS: Final = ("labels", "readers", "believe")
 
 
 def index_json(index: Index) -> dict[str, object]:
@@ -25,7 +29,7 @@ def passage_json(passage: Passage) -> dict[str, object]:
 
 def document_json(listed: Listed) -> dict[str, object]:
     """A document, to who may write it."""
-    version, access, title = listed.known
+    version, access, title, stated = listed.known
     return {
         "name": listed.name,
         "version": version,
@@ -33,5 +37,13 @@ def document_json(listed: Listed) -> dict[str, object]:
         "classification": access.label.classification.name.lower(),
         "labels": sorted(access.label.labels),
         "owner": access.owner,
-        "readers": None if access.readers is None else sorted(access.readers),
+        "readers": _listed(access.readers),
+        "stated": None
+        if stated is None
+        else {**stated._asdict(), **{name: _listed(getattr(stated, name)) for name in _SETS}},
+        "embedded": listed.embedded,
     }
+
+
+def _listed(words: frozenset[str] | None) -> list[str] | None:
+    return None if words is None else sorted(words)

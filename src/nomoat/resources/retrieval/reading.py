@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from nomoat.core.errors import Malformed
 from nomoat.core.lineage import Label
 from nomoat.core.names import parse_classification, parse_subject_name
-from nomoat.core.retrieval import Access, Document, Index
+from nomoat.core.retrieval import Access, Document, Index, Stated
 from nomoat.documents.passages import MOST, passages
 from nomoat.documents.read import Read
 
@@ -64,6 +64,7 @@ def document_of(file: File, read: Read, index: Index, believed: frozenset[Believ
         ),
         attributes=read.attributes,
         passages=tuple(texts),
+        stated=Stated(file.classification, file.labels, file.owner, file.readers, frozenset(believed)),
     )
 
 

@@ -1,0 +1,256 @@
+"""Keeping a folder's documents in an index.
+
+Rules: a folder is compared with what is in the index of it, and only what differs is sent. Who may read what is said by
+`.access.toml` in the folder, by the command, or by the documents if they are believed. INVARIANT (as it is now): when all is sent,
+the index has of each name what the folder has, for whom it says, or nothing: what cannot be put in is taken out and named.
+"""
+
+import base64
+import hashlib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Final, NamedTuple, cast
+from urllib.parse import quote
+
+from nomoat.client.answers import rows_of
+from nomoat.client.gateway import Gateway
+from nomoat.client.indexes import list_documents, remove_documents
+from nomoat.core.errors import Malformed, NotPermitted, TooLarge
+
+ACCESS: Final = ".access.toml"
+ENDINGS: Final = (".md", ".markdown", ".txt", ".text", ".log", ".csv", ".rst", ".html", ".htm", ".pdf", ".docx", ".eml")
+LARGEST: Final = 16 << 20  # bytes of a file
+BATCH: Final = 4 << 20  # bytes of files that are sent together
+MOST_IN_BATCH: Final = 200
+MOST_REMOVED: Final = 1_000  # in one request
+_FIELDS: Final = frozenset({"path", "classification", "labels", "owner", "readers"})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may read documents, as far as it is said; '' and None where nothing is."""
+
+    classification: str = ""
+    labels: tuple[str, ...] = ()
+    owner: str = ""
+    readers: tuple[str, ...] | None = None
+
+    def described(self) -> dict[str, object]:
+        """The fields of a document that say so."""
+        said: dict[str, object] = {}
+        if self.classification:
+            said["classification"] = self.classification
+        if self.labels:
+            said["labels"] = list(self.labels)
+        if self.owner:
+            said["owner"] = self.owner
+        if self.readers is not None:
+            said["readers"] = list(self.readers)
+        return said
+
+    def stated(self, believe: Sequence[str]) -> dict[str, object]:
+        """How a gateway repeats what was said of a document beside its content, and whose word counted."""
+        return {
+            "classification": self.classification,
+            "labels": sorted(self.labels),
+            "owner": self.owner,
+            "readers": None if self.readers is None else sorted(set(self.readers)),
+            "believe": sorted(set(believe)),
+        }
+
+    def over(self, other: "Access") -> "Access":
+        """This, and the other where this says nothing; labels of both."""
+        readers = other.readers if self.readers is None else self.readers
+        labels = tuple(sorted({*self.labels, *other.labels}))
+        return Access(self.classification or other.classification, labels, self.owner or other.owner, readers)
+
+
+class DocumentFile(NamedTuple):
+    """A file of a folder: what it is called in the index, and who may read it."""
+
+    name: str
+    path: Path
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a folder and an index differ in: files to be sent, names to be removed; `same` documents are as they should be.
+
+    `known` are the names that the index has, `skipped` files of another format or too large.
+    """
+
+    changed: tuple[DocumentFile, ...]
+    removed: tuple[str, ...]
+    same: int
+    skipped: tuple[str, ...]
+    known: frozenset[str]
+    believe: tuple[str, ...]
+
+
+class Left(NamedTuple):
+    """A file that could not be put in, and why."""
+
+    name: str
+    why: str
+
+
+class Sent(NamedTuple):
+    """What became of some files: how many documents were done with, the passages of those put in, and what was left out."""
+
+    documents: int
+    passages: int = 0
+    left: tuple[Left, ...] = ()
+
+
+def plan(gateway: Gateway, index: str, folder: Path, usual: Access, believe: Sequence[str]) -> Plan:
+    """Compare a folder with an index. Raises `Malformed` for an `.access.toml` that is none."""
+    rules = _rules(folder / ACCESS)
+    known = {str(row.get("name")): row for row in rows_of(list_documents(gateway, index), "documents")}
+    changed: list[DocumentFile] = []
+    skipped: list[str] = []
+    names: set[str] = set()
+    for path in sorted(each for each in folder.rglob("*") if each.is_file() and not each.is_symlink()):
+        name = path.relative_to(folder).as_posix()
+        if name.startswith(".") or "/." in name:
+            continue
+        if path.suffix.lower() not in ENDINGS or path.stat().st_size > LARGEST:
+            skipped.append(name)
+            continue
+        names.add(name)
+        file = DocumentFile(name, path, _access(name, rules).over(usual))
+        if not _is_there(known.get(name), file, believe):
+            changed.append(file)
+    return Plan(
+        changed=tuple(changed),
+        removed=tuple(sorted(known.keys() - names)),
+        same=len(names) - len(changed),
+        skipped=tuple(skipped),
+        known=frozenset(known),
+        believe=tuple(believe),
+    )
+
+
+def send(gateway: Gateway, index: str, planned: Plan) -> Iterator[Sent]:
+    """Remove what is no more, send what has changed, and take out what could not be sent; yields what was done each time.
+
+    Raises `NotPermitted` for who may not write into the index at all, and as the gateway does.
+    """
+    yield from _removed(gateway, index, planned.removed)
+    asked = False
+    for batch in _batches(planned.changed):
+        for sent in _put(gateway, index, batch, planned.believe):
+            if sent.left and not asked:
+                _write(gateway, index, [], ())  # so that who may write nothing hears that, not each file's name
+                asked = True
+            stale = [each.name for each in sent.left if each.name in planned.known]
+            for _ in _removed(gateway, index, stale):
+                pass
+            yield sent
+
+
+def _removed(gateway: Gateway, index: str, names: Sequence[str]) -> Iterator[Sent]:
+    for begin in range(0, len(names), MOST_REMOVED):
+        some = names[begin : begin + MOST_REMOVED]
+        remove_documents(gateway, index, some)
+        yield Sent(len(some))
+
+
+def _put(gateway: Gateway, index: str, batch: Sequence[DocumentFile], believe: Sequence[str]) -> Iterator[Sent]:
+    """Put files in together; where that is refused, in halves, until what it is refused for stands alone."""
+    documents: list[dict[str, object]] = []
+    for name, path, access in batch:
+        try:
+            content = base64.b64encode(path.read_bytes()).decode("ascii")
+        except OSError as error:
+            yield Sent(1, left=(Left(name, f"it cannot be read here ({error.strerror})"),))
+            continue
+        documents.append({"name": name, "content": content, **access.described()})
+    if not documents:
+        return
+    try:
+        yield Sent(len(documents), _write(gateway, index, documents, believe))
+    except (Malformed, NotPermitted, TooLarge) as refused:
+        if len(documents) == 1:
+            yield Sent(1, left=(Left(str(documents[0]["name"]), refused.reason),))
+            return
+        names = {each["name"] for each in documents}
+        rest = [file for file in batch if file.name in names]
+        half = len(rest) // 2
+        yield from _put(gateway, index, rest[:half], believe)
+        yield from _put(gateway, index, rest[half:], believe)
+
+
+def _write(gateway: Gateway, index: str, documents: Sequence[object], believe: Sequence[str]) -> int:
+    body = {"documents": documents, "believe": list(believe)}
+    answer = gateway.call("PUT", f"/v1/indexes/{quote(index, safe='')}/documents", body)
+    return int(cast("int", answer.get("passages", 0)))
+
+
+def _batches(changed: Sequence[DocumentFile]) -> Iterator[list[DocumentFile]]:
+    batch, size = list[DocumentFile](), 0
+    for each in changed:
+        length = _size(each.path)
+        if batch and (size + length > BATCH or len(batch) == MOST_IN_BATCH):
+            yield batch
+            batch, size = [], 0
+        batch.append(each)
+        size += length
+    if batch:
+        yield batch
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it is gone meanwhile, which reading it says
+        return 0
+
+
+def _is_there(known: Mapping[str, object] | None, file: DocumentFile, believe: Sequence[str]) -> bool:
+    """Whether a document is in the index as it should be: what it says, and what was said of it."""
+    if known is None or known.get("embedded") is False or known.get("stated") != file.access.stated(believe):
+        return False
+    try:
+        return known.get("version") == hashlib.sha256(file.path.read_bytes()).hexdigest()
+    except OSError:
+        return False  # sending it says why
+
+
+def _rules(file: Path) -> list[tuple[str, Access]]:
+    """What `.access.toml` says: `[[file]]` with `path`, a pattern of names, and who may read those."""
+    try:
+        said = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"{file} is not TOML: {error}") from None
+    tables = said.get("file", [])
+    if set(said) - {"file"} or not isinstance(tables, list):
+        raise Malformed(f"{file} has [[file]] tables and nothing else")
+    return [_rule(file, table) for table in cast("list[object]", tables)]
+
+
+def _rule(file: Path, said: object) -> tuple[str, Access]:
+    table = cast("dict[str, object]", said) if isinstance(said, dict) else {}
+    if set(table) - _FIELDS or not isinstance(table.get("path"), str):
+        raise Malformed(f"a [[file]] of {file} has path, and of {', '.join(sorted(_FIELDS - {'path'}))} what it says")
+    readers = table.get("readers")
+    return str(table["path"]), Access(
+        str(table.get("classification", "")),
+        tuple(cast("list[str]", table.get("labels", []))),
+        str(table.get("owner", "")),
+        None if readers is None else tuple(cast("list[str]", readers)),
+    )
+
+
+def _access(name: str, rules: Sequence[tuple[str, Access]]) -> Access:
+    """What the rules say of a name; of several the last says it."""
+    found = Access()
+    for pattern, access in rules:
+        if fnmatch(name, pattern):
+            found = access.over(found)
+    return found
