@@ -41,6 +41,17 @@ def seal(floor: Floor, monkeypatch: pytest.MonkeyPatch, credential: str, who: st
     return said.code, said.out + said.err
 
 
+@pytest.mark.parametrize("given", ["", "\n", " \t"])
+def test_no_credential_is_called_that_and_nothing_is_asked(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    before = floor.live.records("what SealCredential")
+    code, said = seal(floor, monkeypatch, given)
+    assert (code, "no credential was given for paid; nothing was changed" in said) == (1, True), said
+    assert "nomoat upstream credential paid < FILE" in said, "what to do"
+    assert floor.live.records("what SealCredential") == before
+
+
 def test_a_credential_is_shown_to_its_upstream_at_its_address_alone(
     floor: Floor, gpt: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
