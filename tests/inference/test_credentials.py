@@ -86,7 +86,7 @@ def test_who_does_not_administer_seals_none(floor: Floor, monkeypatch: pytest.Mo
     assert (code, SECRET in said) == (1, False)
 
 
-@pytest.mark.parametrize("credential", ["", "two words", "sk-\u00fc"])
+@pytest.mark.parametrize("credential", ["two words", "sk-\u00fc"])
 def test_what_no_header_can_hold_is_refused(floor: Floor, monkeypatch: pytest.MonkeyPatch, credential: str) -> None:
     floor.live.declare(UPSTREAM.format(path="v1", port=floor.upstream.port, api="openai"))
     code, said = seal(floor, monkeypatch, credential)
