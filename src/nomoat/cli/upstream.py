@@ -29,7 +29,9 @@ def credential(invocation: Invocation, name: str) -> None:
     said = click.prompt(f"credential for {name}", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
     given = str(said).strip()
     if not given:
-        raise Malformed(f"no credential was given for {name}; nothing was changed: nomoat upstream credential {name} < FILE")
+        raise Malformed(
+            f"no credential was given for {name}; nothing was changed: nomoat upstream credential {name} < FILE"
+        )
     with invocation.session() as session:
         answer = seal_credential(session.gateway, name, given)
     if invocation.as_json:
