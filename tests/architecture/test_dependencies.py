@@ -25,6 +25,7 @@ MODULES = {
     "opentelemetry-sdk": "opentelemetry",
     "prometheus-client": "prometheus_client",
     "python-docx": "docx",
+    "python-multipart": "python_multipart",
     "python-pkcs11": "pkcs11",
     "pyyaml": "yaml",
     "typing-extensions": "typing_extensions",

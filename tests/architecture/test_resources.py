@@ -53,6 +53,8 @@ EXEMPT = {
         ],
         "brings documents into memory, for resolvers to say what there is, and gives none out",
     ),
+    "nomoat.resources.retrieval.uploads.Uploads.of": "is what somebody uploaded in this session, for their own request",
+    "nomoat.resources.retrieval.uploads.Uploads.forget": "lets go of what sessions that have ended had uploaded",
     "nomoat.resources.retrieval.collection.Table.scope": "says which rows an obligation of a permit means",
     **dict.fromkeys(
         [f"nomoat.resources.retrieval.retrieval.Retrieval.{name}" for name in ("declared", "grid_ms")],

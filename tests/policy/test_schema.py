@@ -75,6 +75,7 @@ GROUPS = {
     "Identify": {
         *{"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
         *{"ValidateCard", "ListRepositories", "ListEndpoints", "ListIndexes", "ReadOwnQuotas"},
+        *{"UploadFile", "ListUploads", "RemoveUpload"},
     },
 }
 ASKED_BESIDES = {"Discover", "SendPrompt"}  # by the guard, of things that an operation is about

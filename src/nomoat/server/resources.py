@@ -32,6 +32,7 @@ from nomoat.resources.repositories.provenance import describer
 from nomoat.resources.repositories.shredding import Shredder
 from nomoat.resources.repositories.signatures import Signatures
 from nomoat.resources.repositories.views import Views
+from nomoat.resources.retrieval import Uploads
 from nomoat.resources.trial import Trial
 from nomoat.server.apart import Apart
 from nomoat.server.configuration import Configuration
@@ -129,6 +130,7 @@ def resources_of(
         tracing=Tracing(stores.state, declared, catalog, clock),
         reading=Reading(catalog, stores.objects, signatures, clock),
         retrieval=retrieval_of(stores, declared, lambda: policies.current, sessions, apart.read_document, clock),
+        uploads=Uploads(declared, clock),
         inference=inference_of(stores, declared, catalog, clock),
         views=Views(declared, catalog, stores.objects, apart.engine, stores.key_of, clock),
         writing=Writing(

@@ -68,7 +68,7 @@ from nomoat.protocols.inference.registrations import RegistrationEndpoints
 from nomoat.protocols.inference.routes import InferenceEndpoint
 from nomoat.protocols.inference.sources import SourceEndpoints
 from nomoat.protocols.query import QueryEndpoint
-from nomoat.protocols.retrieval import AnsweringEndpoint, DocumentEndpoints, SearchEndpoint
+from nomoat.protocols.retrieval import AnsweringEndpoint, DocumentEndpoints, FileEndpoints, SearchEndpoint
 from nomoat.protocols.workload import IdentityEndpoints
 from nomoat.resources.cards import Cards
 from nomoat.resources.directory import Declarations
@@ -88,7 +88,7 @@ from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
 from nomoat.resources.repositories.shredding import Shredder
 from nomoat.resources.repositories.views import Views
-from nomoat.resources.retrieval import Retrieval
+from nomoat.resources.retrieval import Retrieval, Uploads
 from nomoat.resources.trial import Trial
 from nomoat.stores.budgets import Budgets
 from nomoat.stores.rewrapping import Rewrapping
@@ -122,6 +122,7 @@ class Resources:
     reading: Reading
     views: Views
     retrieval: Retrieval
+    uploads: Uploads
     inference: Inference
     writing: Writing
     references: References
@@ -159,6 +160,7 @@ def resolvers_of(parts: Resources) -> dict[type[Operation], Resolver[Any]]:
         **parts.comparing.resolvers,
         **parts.views.resolvers,
         **parts.retrieval.resolvers,
+        **parts.uploads.resolvers,
         **parts.inference.resolvers,
         **parts.metrics.resolvers,
         ShredVersion: parts.shredder.resolve,
@@ -212,6 +214,7 @@ def connect(parts: Resources, guard: Guard) -> None:
         parts.unscanned,
     ):  # answers of a model are about no version of their own
         changed.listen(lambda _commit, _why: guard.reexamine())
+    parts.identity.sessions.listen(parts.uploads.forget)
     parts.identity.sessions.listen(lambda sessions: guard.end_sessions(sessions, "the session was revoked"))
 
 
@@ -237,6 +240,7 @@ def routes_of(parts: Resources, guard: Guard, log: Log) -> tuple[Route, ...]:
         *SearchEndpoint(guard, parts.retrieval, parts.inference).routes(),
         *AnsweringEndpoint(guard, parts.retrieval, parts.inference).routes(),
         *DocumentEndpoints(guard, parts.retrieval, parts.inference).routes(),
+        *FileEndpoints(guard, parts.retrieval, parts.inference, parts.uploads).routes(),
         *InferenceEndpoint(guard, parts.inference).routes(),
         *RegistrationEndpoints(guard, parts.inference.registering).routes(),
         *QuotaEndpoints(guard, parts.inference.quotas).routes(),

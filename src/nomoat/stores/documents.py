@@ -74,6 +74,18 @@ class StoredDocuments:
 
         return self._state.read(read)
 
+    def one(self, index: str, name: str) -> Kept | None:
+        """One document of an index; None where there is none. Raises as `all` does."""
+
+        def read(connection: Connection) -> Kept | None:
+            this = (index_document.c.index == index) & (index_document.c.name == name)
+            row = connection.execute(select(index_document).where(this)).one_or_none()
+            if row is None:
+                return None
+            return _opened(self._keys(connection, index)[row.key], index, row.name, row.generation, row.sealed)
+
+        return self._state.read(read)
+
     async def change(
         self,
         index: str,

@@ -58,9 +58,12 @@ from nomoat.core.operation.reading import DescribeFile, DescribeRepository, List
 from nomoat.core.operation.retrieval import (
     ListDocuments,
     ListIndexes,
+    ListUploads,
     ReadPassages,
     RemoveDocuments,
+    RemoveUpload,
     SearchIndex,
+    UploadFile,
     WriteDocuments,
 )
 from nomoat.core.operation.sources import ListSources, RegisterSource, RemoveSource
@@ -102,6 +105,7 @@ __all__ = [
     "ListRegistrations",
     "ListRepositories",
     "ListSources",
+    "ListUploads",
     "ListVersions",
     "LowerLabel",
     "OpT",
@@ -133,6 +137,7 @@ __all__ = [
     "RemoveDocuments",
     "RemoveRegistration",
     "RemoveSource",
+    "RemoveUpload",
     "RenewCertificate",
     "ReopenBudget",
     "ReportLoad",
@@ -147,6 +152,7 @@ __all__ = [
     "Target",
     "TryPolicy",
     "UploadBlob",
+    "UploadFile",
     "ValidateCard",
     "Whoami",
     "WithdrawVersion",

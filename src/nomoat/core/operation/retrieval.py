@@ -19,7 +19,8 @@ class ListIndexes(Operation):
 class SearchIndex(Operation):
     """Find passages of the documents that the caller may read, as if there were no others.
 
-    `digest` is the SHA-256 (hex) of the query. What is found is given out by `ReadPassages`.
+    `digest` is the SHA-256 (hex) of the query. With `document`, all of its passages are what is found, in their order, and
+    nothing is ranked. What is found is given out by `ReadPassages`.
     """
 
     part: ClassVar[str] = "ReadPassages"
@@ -32,6 +33,7 @@ class SearchIndex(Operation):
     ranking: Ranking = Ranking.HYBRID
     filter: Filter | None = field(default=None, repr=False)
     at_least: float | None = None
+    document: str = ""
 
     @property
     def requested(self) -> str:
@@ -39,6 +41,8 @@ class SearchIndex(Operation):
 
     @property
     def asked(self) -> Mapping[str, str]:
+        if self.document:
+            return {"document": self.document}
         return {"query": self.digest, "ranking": self.ranking.value, "most": str(self.most)}
 
 
@@ -101,3 +105,39 @@ class ListDocuments(Operation):
     @property
     def requested(self) -> str:
         return self.index
+
+
+@dataclass(frozen=True, slots=True)
+class UploadFile(Operation):
+    """Have a file held for the caller's session, until it is put into an index."""
+
+    part: ClassVar[str] = "WriteDocuments"
+
+    name: str
+    content: bytes = field(repr=False)
+
+    @property
+    def requested(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ListUploads(Operation):
+    """See the files that are held for the caller's session, or the one with a name."""
+
+    name: str = ""
+
+    @property
+    def requested(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveUpload(Operation):
+    """Have a file held no more."""
+
+    name: str
+
+    @property
+    def requested(self) -> str:
+        return self.name

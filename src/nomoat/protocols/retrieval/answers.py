@@ -1,9 +1,10 @@
 """What is told of indexes and passages, in the words of OpenAI's vector stores."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from nomoat.core.retrieval import Index, Passage
-from nomoat.resources.retrieval import Listed
+from nomoat.core.retrieval import Attribute, Index, Passage
+from nomoat.resources.retrieval import Listed, Upload
 
 _SETS: Final = ("labels", "readers", "believe")
 
@@ -29,7 +30,7 @@ def passage_json(passage: Passage) -> dict[str, object]:
 
 def document_json(listed: Listed) -> dict[str, object]:
     """A document, to who may write it."""
-    version, access, title, stated = listed.known
+    version, access, title, stated, _ = listed.known
     return {
         "name": listed.name,
         "version": version,
@@ -43,6 +44,41 @@ def document_json(listed: Listed) -> dict[str, object]:
         else {**stated._asdict(), **{name: _listed(getattr(stated, name)) for name in _SETS}},
         "embedded": listed.embedded,
     }
+
+
+def upload_json(upload: Upload) -> dict[str, object]:
+    """A file that is held for who uploaded it."""
+    return {
+        "id": upload.name,
+        "object": "file",
+        "bytes": len(upload.content),
+        "created_at": int(upload.at),
+        "expires_at": int(upload.until),
+        "filename": upload.name,
+        "purpose": "assistants",
+        "status": "processed",
+    }
+
+
+def file_json(index: str, name: str, attributes: Mapping[str, Attribute]) -> dict[str, object]:
+    """A document of an index, as a file of a vector store. When it was put in and what it takes is not kept, and told as 0."""
+    return {
+        "id": name,
+        "object": "vector_store.file",
+        "created_at": 0,
+        "usage_bytes": 0,
+        "vector_store_id": index,
+        "status": "completed",
+        "last_error": None,
+        "attributes": dict(attributes),
+        "chunking_strategy": {"type": "other"},
+    }
+
+
+def passage_texts_json(passages: Sequence[Passage]) -> dict[str, object]:
+    """All passages of a document."""
+    texts = [{"type": "text", "text": each.text} for each in passages]
+    return {"object": "vector_store.file_content.page", "data": texts, "has_more": False, "next_page": None}
 
 
 def _listed(words: frozenset[str] | None) -> list[str] | None:

@@ -34,6 +34,7 @@ LONGEST_PASSAGE: Final = 16_384  # characters
 MOST_READERS: Final = 10_000
 MOST_ATTRIBUTES: Final = 16
 LONGEST_ATTRIBUTE: Final = 512
+LONGEST_KEY: Final = 64  # characters
 
 
 @final
@@ -134,7 +135,7 @@ def parse_document(table: Mapping[str, object] | None, index: Index | None) -> D
             parse_subject(text(table, "owner")) if table.get("owner") else "",
             _readers(table.get("readers")),
         ),
-        attributes=_attributes(table.get("attributes", {})),
+        attributes=parse_attributes(table.get("attributes", {})),
         passages=tuple(_texts(table.get("passages"), "passages", MOST_PASSAGES, longest=LONGEST_PASSAGE)),
     )
 
@@ -168,11 +169,14 @@ def _readers(said: object) -> frozenset[str] | None:
     return None if said is None else frozenset(map(parse_subject, _texts(said, "readers", MOST_READERS)))
 
 
-def _attributes(said: object) -> Mapping[str, Attribute]:
+def parse_attributes(said: object) -> Mapping[str, Attribute]:
+    """What a document may be filtered by, as OpenAI's vector stores have it. Raises `Malformed`."""
     given = cast("dict[str, object]", said) if isinstance(said, dict) else None
     if given is None or len(given) > MOST_ATTRIBUTES:
         raise Malformed(f"attributes is an object of at most {MOST_ATTRIBUTES}")
     for name, value in given.items():
+        if len(name) > LONGEST_KEY:
+            raise Malformed(f"the attribute {name!r:.80} has a longer name than {LONGEST_KEY} characters")
         if not isinstance(value, (str, int, float)) or (isinstance(value, str) and len(value) > LONGEST_ATTRIBUTE):
             raise Malformed(
                 f"the attribute {name!r:.80} is a number, true or false, or a text of at most {LONGEST_ATTRIBUTE}"

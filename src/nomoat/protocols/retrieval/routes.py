@@ -14,7 +14,7 @@ from nomoat.core.operation import ListIndexes, SearchIndex
 from nomoat.core.principal import Principal
 from nomoat.core.retrieval import MOST_HITS, Ranking
 from nomoat.protocols.http.exchange import Exchange
-from nomoat.protocols.http.fields import require_only, whole
+from nomoat.protocols.http.fields import require_only, text, whole
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.retrieval.answers import index_json, passage_json
 from nomoat.protocols.retrieval.searching import Searching, until
@@ -65,13 +65,37 @@ class SearchEndpoint(Searching):
                 raise NotFound("there is no such index", kind="index")
             await exchange.answer_json(200, index_json(found[0]))
 
+    async def _create(self, exchange: Exchange, _: Mapping[str, str]) -> None:
+        async def parse(_: Principal) -> ListIndexes:
+            wanted.append(_created(await exchange.json()))
+            return ListIndexes()
+
+        wanted: list[str] = []
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            (name,) = wanted
+            found = [index for index in self._retrieval.list_indexes(permit) if index.name == name]
+            if not found:
+                raise NotFound(
+                    f"there is no index {name!r} that you may search, and a client makes none: whoever administers the gateway "
+                    f"declares it ([[index]] with this name, then nomoat apply)",
+                    kind="index",
+                )
+            await exchange.answer_json(200, index_json(found[0]))
+
     def routes(self) -> list[Route]:
         """The routes of this protocol."""
         return [
             Route("GET", "/v1/vector_stores/{name}", "openai", ListIndexes, self._retrieve),
             Route("GET", "/v1/vector_stores", "openai", ListIndexes, self._list),
+            Route("POST", "/v1/vector_stores", "openai", ListIndexes, self._create),
             Route("POST", "/v1/vector_stores/{name}/search", "openai", SearchIndex, self._search),
         ]
+
+
+def _created(body: Mapping[str, object]) -> str:
+    """The name of the index that is to be there. Raises `Malformed`."""
+    require_only(body, "name")
+    return parse_index_name(text(body, "name"))
 
 
 class Search(NamedTuple):

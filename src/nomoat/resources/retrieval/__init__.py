@@ -1,6 +1,8 @@
 """Indexes: documents that are searched, by whoever may read them."""
 
+from nomoat.resources.retrieval.places import Found, Listed
 from nomoat.resources.retrieval.reading import Believed, File, parse_subject
-from nomoat.resources.retrieval.retrieval import Found, Listed, Retrieval
+from nomoat.resources.retrieval.retrieval import Retrieval
+from nomoat.resources.retrieval.uploads import Upload, Uploads
 
-__all__ = ["Believed", "File", "Found", "Listed", "Retrieval", "parse_subject"]
+__all__ = ["Believed", "File", "Found", "Listed", "Retrieval", "Upload", "Uploads", "parse_subject"]

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, cast, final
 
 from nomoat.core.operation import AccessClasses, Target
 from nomoat.core.principal import Principal
-from nomoat.core.retrieval import Access, Index, Stated
+from nomoat.core.retrieval import Access, Attribute, Index, Stated
 from nomoat.policy.classes import Footprint, class_of
 from nomoat.resources.retrieval.targets import document_target, subjects_of
 from nomoat.retrieval.scopes import Pair, Scope
@@ -42,6 +43,7 @@ class Known(NamedTuple):
     access: Access
     title: str
     stated: Stated | None
+    attributes: Mapping[str, Attribute] = MappingProxyType({})
 
 
 class Row(NamedTuple):
@@ -127,7 +129,9 @@ class Collection:
         stale = {each.document.name for each in kept if not self.takes(each)}
         self.stale = frozenset((self.stale - put).difference(removed) | stale)
         self.documents |= {
-            document.name: Known(document.version, document.access, document.title, document.stated)
+            document.name: Known(
+                *(document.version, document.access, document.title, document.stated, document.attributes)
+            )
             for document, _, _ in kept
         }
 

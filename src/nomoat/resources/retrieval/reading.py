@@ -5,16 +5,17 @@ counts only where they ask for that. A document that says less than the index is
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from nomoat.core.errors import Malformed
 from nomoat.core.lineage import Label
 from nomoat.core.names import parse_classification, parse_subject_name
-from nomoat.core.retrieval import Access, Document, Index, Stated
+from nomoat.core.retrieval import Access, Attribute, Document, Index, Stated
 from nomoat.documents.passages import MOST, passages
-from nomoat.documents.read import Read
+from nomoat.documents.read import MOST_ATTRIBUTES, Read
 
 ReadDocument: TypeAlias = Callable[[str, bytes], Awaitable[Read]]
 """Reads a document by its name and content, in a process apart; raises `Unreadable`."""
@@ -29,15 +30,20 @@ class Believed(StrEnum):
     MAIL = "mail"
 
 
-class File(NamedTuple):
-    """A file that is to be a document: what is said of it beside its content; None where nothing is."""
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that is to be a document: what is said of it beside its content; None where nothing is.
+
+    `attributes` stand beside those that it has itself, and in the place of those of their names.
+    """
 
     name: str
-    content: bytes
+    content: bytes = field(repr=False)
     classification: str = ""
     labels: frozenset[str] = frozenset()
     owner: str = ""
     readers: frozenset[str] | None = None
+    attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
 
 
 def document_of(file: File, read: Read, index: Index, believed: frozenset[Believed]) -> Document:
@@ -45,6 +51,9 @@ def document_of(file: File, read: Read, index: Index, believed: frozenset[Believ
     texts = passages(read.text)
     if len(texts) > MOST:
         raise Malformed(f"{file.name} has more than {MOST:,} passages")
+    attributes = {**read.attributes, **file.attributes}
+    if len(attributes) > MOST_ATTRIBUTES:
+        raise Malformed(f"{file.name} would have more than {MOST_ATTRIBUTES} attributes, with those that it has itself")
     said, own = read.declared, Believed.FRONT_MATTER in believed
     level = file.classification or (said.classification if own else "")
     labels = file.labels | frozenset(map(parse_subject_name, said.labels if own else ()))
@@ -62,7 +71,7 @@ def document_of(file: File, read: Read, index: Index, believed: frozenset[Believ
             file.owner or (parse_subject(said.owner) if own and said.owner else ""),
             readers,
         ),
-        attributes=read.attributes,
+        attributes=attributes,
         passages=tuple(texts),
         stated=Stated(file.classification, file.labels, file.owner, file.readers, frozenset(believed)),
     )

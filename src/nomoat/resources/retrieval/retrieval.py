@@ -8,7 +8,7 @@ its label from then on. Documents are in force, for everybody, once they are sto
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, final
+from typing import Final, final
 
 from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
@@ -33,7 +33,7 @@ from nomoat.policy.classes import Footprint, footprint
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
-from nomoat.resources.retrieval.collection import Collection, Known, Searched, Table
+from nomoat.resources.retrieval.collection import Collection
 from nomoat.resources.retrieval.embedding import (
     Ask,
     AskedModel,
@@ -44,9 +44,11 @@ from nomoat.resources.retrieval.embedding import (
     identity_of,
     size_of,
 )
+from nomoat.resources.retrieval.places import Found, Indexes, Listed, SearchPlace
 from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
 from nomoat.resources.retrieval.targets import document_for, index_target
 from nomoat.retrieval.filters import parse_filter
+from nomoat.retrieval.scopes import Scope
 from nomoat.stores.documents import Kept, StoredDocuments
 from nomoat.stores.session_labels import SessionLabels
 
@@ -56,42 +58,6 @@ STALE: Final = (
     "what is in it has vectors of the embedder before; until who keeps it has put it in again (nomoat index add), search it by "
     "keywords"
 )
-
-
-class SearchPlace(NamedTuple):
-    """What is searched: documents of one instant, which of them have no vectors yet, and the table of their classes."""
-
-    collection: Collection
-    snapshot: Searched
-    table: Table
-    stale: frozenset[str]
-
-
-class Found(NamedTuple):
-    """What a search found, for `read` to give out. `record` is the one that allowed it."""
-
-    operation: SearchIndex
-    passages: tuple[Passage, ...]
-    record: int
-
-    @property
-    def ids(self) -> tuple[PassageId, ...]:
-        """Which passages those are."""
-        return tuple([each.id for each in self.passages])
-
-
-class Indexes(NamedTuple):
-    """Every index that is declared, by name."""
-
-    all: tuple[Index, ...]
-
-
-class Listed(NamedTuple):
-    """A document in an index, without what it says: who may read it, as it was put in."""
-
-    name: str
-    known: Known
-    embedded: bool = True
 
 
 @final
@@ -291,8 +257,13 @@ class Retrieval:
             except ValueError as error:
                 raise Malformed(str(error)) from None
         operation, place = resolved.operation, place_in(resolved, SearchPlace)
-        embedder = self._embedders(place.collection.index)
         scope = place.table.scope(permit.principal, _permitted(permit))
+        if operation.document:
+            whole = await asyncio.to_thread(self._whole, operation, place, scope)
+            permit.check()
+            permit.note(found=str(len(whole)))
+            return Found(operation, whole, permit.receipt.index)
+        embedder = self._embedders(place.collection.index)
         vector = None
         if operation.ranking is not Ranking.KEYWORD and embedder is not None:
             if place.collection.embeds and place.stale and not place.stale.isdisjoint(place.snapshot.names(scope)):
@@ -314,6 +285,20 @@ class Retrieval:
             Passage(PassageId(hit.name, hit.version, hit.number), hit.text, hit.score, hit.attributes) for hit in hits
         )
         return Found(operation, passages, permit.receipt.index)
+
+    def _whole(self, operation: SearchIndex, place: SearchPlace, scope: Scope) -> tuple[Passage, ...]:
+        """The passages of the document that is asked for, in their order; none where a scope does not permit it."""
+        name = operation.document
+        if name not in place.snapshot.names(scope):
+            return ()
+        kept = self._store.one(operation.index, name)
+        if kept is None:
+            return ()
+        version, texts = kept.document.version, kept.document.passages
+        attributes = kept.document.attributes
+        return tuple(
+            Passage(PassageId(name, version, number), text, 0.0, attributes) for number, text in enumerate(texts)
+        )
 
     async def read(self, permit: Permit[ReadPassages], found: Found) -> Sequence[Passage]:
         """Give out what was found; the caller's session carries its label from now on.
