@@ -71,7 +71,7 @@ GROUPS = {
         "ReadLineage",
     },
     "Disclose": {"ReadContents"},
-    "Erase": {"EraseContent", "ShredVersion"},
+    "Erase": {"EraseContent", "ShredVersion", "ShredDocuments"},
     "Identify": {
         *{"Whoami", "RegisterDevice", "JoinWorkload", "RenewCertificate", "IssueToken"},
         *{"ValidateCard", "ListRepositories", "ListEndpoints", "ListIndexes", "ReadOwnQuotas"},
@@ -96,7 +96,7 @@ SUBJECTS = {
     "QueryView": {"View"},
     **dict.fromkeys(["SearchIndex", "ListDocuments"], frozenset({"Index"})),
     "ReadPassages": {"Document"},
-    **dict.fromkeys(["WriteDocuments", "RemoveDocuments"], frozenset({"Index", "Document"})),
+    **dict.fromkeys(["WriteDocuments", "RemoveDocuments", "ShredDocuments"], frozenset({"Index", "Document"})),
     **dict.fromkeys(["InvokeModel", "ReleaseAnswer"], frozenset({"Endpoint", "Source"})),
     "SendPrompt": {"Upstream"},
     "ReadContents": {"Endpoint"},

@@ -68,7 +68,7 @@ def test_attack_a_sealed_document_is_put_in_another_place(kept: tuple[State, Sto
 
 def test_a_label_whose_key_is_destroyed_takes_its_documents_with_it(kept: tuple[State, StoredDocuments]) -> None:
     state, store = kept
-    assert asyncio.run(store.destroy("handbook", SECRET, nothing, nothing)) == 2
+    assert asyncio.run(store.destroy("handbook", SECRET, nothing, nothing)).documents == 2
     assert [each.document.name for each in store.all("handbook")] == ["c"]
     assert state.read(lambda c: len(c.execute(select(index_key)).all())) == 1
 

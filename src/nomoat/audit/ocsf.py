@@ -73,6 +73,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "WriteDocuments": Kind(DATASTORE, 5),
     "RemoveDocuments": Kind(DATASTORE, 7),
     "ListDocuments": Kind(DATASTORE, 8),
+    "ShredDocuments": Kind(ENTITY, 4),  # Delete
     "UploadFile": Kind(DATASTORE, 5),
     "ListUploads": Kind(DATASTORE, 8),
     "RemoveUpload": Kind(DATASTORE, 7),

@@ -177,6 +177,40 @@ def remove(invocation: Invocation, name: str, documents: tuple[str, ...]) -> Non
 
 
 @index.command()
+@click.argument("name")
+@click.option("--classification", metavar="LEVEL", required=True, help="How confidential they are.")
+@click.option("--label", "labels", metavar="LABEL", multiple=True, help="A label that they have; name each of them.")
+@click.option("--reason", metavar="TEXT", required=True, help="Why, for whoever asks later.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@profile_option
+@json_option
+@pass_invocation
+def shred(
+    invocation: Invocation, name: str, classification: str, labels: tuple[str, ...], reason: str, yes: bool
+) -> None:
+    """Destroy all documents of one label of the index NAME for good.
+
+    Those are the documents that are exactly as confidential and have exactly these labels, those of the index among them
+    (`nomoat index list` shows both). Their key is destroyed, and they with it: at once for every search, and in every
+    copy of their rows without the key. Copies of the gateway's database from before have both. What was given out, what models
+    were told and what the log says of them stays.
+    """
+    label = ", ".join([classification, *sorted(labels)])
+    invocation.confirm(f"Every document of {name} that is {label} will be gone for good. Go on?", yes=yes)
+    with invocation.session() as session:
+        done = indexes.shred_documents(session.gateway, name, classification, labels, reason)
+    if invocation.as_json:
+        output.document({"index": name, "classification": classification, "labels": sorted(labels), **done})
+        return
+    count = cast("int", done.get("documents", 0))
+    output.answer(f"shredded what is {label} in {name}: {output.counted(count, 'document')} and the key of this label")
+    output.say(
+        "  next   nomoat keys rotate, and destroy the old version: copies of the database from before still have"
+    )
+    output.say("         the key of this label, wrapped by it, and the documents")
+
+
+@index.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @json_option
 @pass_invocation

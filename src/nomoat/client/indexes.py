@@ -34,6 +34,12 @@ def remove_documents(gateway: Gateway, index: str, names: Sequence[str]) -> int:
     return int(cast("int", answer.get("removed", 0)))
 
 
+def shred_documents(gateway: Gateway, index: str, classification: str, labels: Sequence[str], reason: str) -> Answer:
+    """Destroy every document of exactly a label, and its key."""
+    body = {"classification": classification, "labels": list(labels), "reason": reason}
+    return gateway.call("POST", f"/v1/indexes/{quote(index, safe='')}/shred", body)
+
+
 def search(gateway: Gateway, index: str, query: str, *, limit: int, ranker: str = "auto") -> Answer:
     """The best passages of what the caller may read."""
     body = {"query": query, "max_num_results": limit, "ranking_options": {"ranker": ranker}}

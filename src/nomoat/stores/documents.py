@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from nomoat.core.errors import Corrupt
+from nomoat.core.errors import Corrupt, NotFound
 from nomoat.core.lineage import Label
 from nomoat.core.retrieval import Access, Attribute, Document, Stated
 from nomoat.stores.keys import KEY_SIZE, KeyEncryptionKey
@@ -40,6 +40,13 @@ class Kept(NamedTuple):
     document: Document
     embedder: str = ""
     vectors: bytes = b""
+
+
+class Destroyed(NamedTuple):
+    """How many documents went with their key, and whether the write-ahead log was emptied at once: else it is at the next start."""
+
+    documents: int
+    journal: bool
 
 
 class _Key(NamedTuple):
@@ -132,8 +139,11 @@ class StoredDocuments:
 
         await self._state.write(write, lambda _: then())
 
-    async def destroy(self, index: str, label: Label, still: Callable[[], None], then: Callable[[], None]) -> int:
-        """Destroy the key of a label, and the documents with it; return how many those were. Raises `Unavailable`."""
+    async def destroy(self, index: str, label: Label, still: Callable[[], None], then: Callable[[], None]) -> Destroyed:
+        """Destroy the key of a label, and the documents with it. `still` and `then` are as of `change`.
+
+        Raises `NotFound` where the label has no key (any more), `Unavailable`.
+        """
 
         def write(connection: Connection) -> int:
             still()
@@ -144,10 +154,12 @@ class StoredDocuments:
                 index_key.c.labels == columns["labels"],
             )
             gone = connection.execute(delete(index_document).where(index_document.c.key.in_(ids))).rowcount
-            connection.execute(delete(index_key).where(index_key.c.id.in_(ids)))
+            if not connection.execute(delete(index_key).where(index_key.c.id.in_(ids))).rowcount:
+                raise NotFound(f"nothing of {index} has, or had, exactly this label: {label}", kind="label")
             return gone
 
-        return await self._state.write(write, lambda _: then())
+        gone = await self._state.write(write, lambda _: then())
+        return Destroyed(gone, await self._state.empty_journal())
 
     def _keys(self, connection: Connection, index: str) -> dict[str, _Key]:
         rows = connection.execute(select(index_key).where(index_key.c.index == index))

@@ -63,6 +63,7 @@ from nomoat.core.operation.retrieval import (
     RemoveDocuments,
     RemoveUpload,
     SearchIndex,
+    ShredDocuments,
     UploadFile,
     WriteDocuments,
 )
@@ -147,6 +148,7 @@ __all__ = [
     "RotateKeys",
     "SealCredential",
     "SearchIndex",
+    "ShredDocuments",
     "ShredVersion",
     "SimulatePolicy",
     "Target",

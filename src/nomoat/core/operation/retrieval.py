@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from nomoat.core.lineage import Label
 from nomoat.core.operation.base import Operation
 from nomoat.core.retrieval import MOST_HITS, Document, Filter, PassageId, Ranking
 
@@ -91,6 +92,26 @@ class RemoveDocuments(Operation):
     @property
     def requested(self) -> str:
         return self.index
+
+
+@dataclass(frozen=True, slots=True)
+class ShredDocuments(Operation):
+    """Destroy the key of a label of an index for good, and every document of exactly that label with it."""
+
+    part: ClassVar[str] = "ShredDocuments"
+    discover: ClassVar[str] = "SearchIndex"
+
+    index: str
+    label: Label
+    reason: str
+
+    @property
+    def requested(self) -> str:
+        return self.index
+
+    @property
+    def asked(self) -> Mapping[str, str]:
+        return {"label": str(self.label), "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)

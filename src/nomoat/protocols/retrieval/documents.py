@@ -1,4 +1,4 @@
-"""Keeping documents in an index: JSON ↔ WriteDocuments, RemoveDocuments and ListDocuments, for `nomoat index`."""
+"""Keeping documents in an index: JSON ↔ WriteDocuments, RemoveDocuments, ShredDocuments and ListDocuments, for `nomoat index`."""
 
 import base64
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from nomoat.core.names import (
     parse_index_name,
     parse_subject_name,
 )
-from nomoat.core.operation import ListDocuments, RemoveDocuments, WriteDocuments
+from nomoat.core.operation import ListDocuments, RemoveDocuments, ShredDocuments, WriteDocuments
 from nomoat.core.principal import Principal
 from nomoat.core.retrieval import Access, Attribute, Document, Index
 from nomoat.guard import Guard
@@ -35,6 +35,7 @@ MOST_READERS: Final = 10_000
 MOST_ATTRIBUTES: Final = 16
 LONGEST_ATTRIBUTE: Final = 512
 LONGEST_KEY: Final = 64  # characters
+LONGEST_REASON: Final = 500
 
 
 @final
@@ -103,6 +104,23 @@ class DocumentEndpoints:
             documents = [document_json(each) for each in self._retrieval.list_documents(permit)]
             await exchange.answer_json(200, {"documents": documents})
 
+    async def _shred(self, exchange: Exchange, named: Mapping[str, str]) -> None:
+        name = parse_index_name(named["name"])
+
+        async def parse(_: Principal) -> ShredDocuments:
+            body = await exchange.json()
+            await self._retrieval.open(name)
+            require_only(body, "classification", "labels", "reason")
+            labels = _texts(body.get("labels", []), "labels", 64)
+            label = Label(
+                parse_classification(text(body, "classification")), frozenset(map(parse_subject_name, labels))
+            )
+            return ShredDocuments(name, label, text(body, "reason", longest=LONGEST_REASON))
+
+        async with self._guard.admit(exchange.presented, parse) as permit:
+            done = await self._retrieval.shred(permit)
+            await exchange.answer_json(200, {"documents": done.documents, "journal_emptied": done.journal})
+
     def routes(self) -> list[Route]:
         """The routes of this protocol."""
         path = "/v1/indexes/{name}/documents"
@@ -110,6 +128,7 @@ class DocumentEndpoints:
             Route("GET", path, "admin", ListDocuments, self._list),
             Route("PUT", path, "admin", WriteDocuments, self._write),
             Route("POST", f"{path}/removals", "admin", RemoveDocuments, self._remove),
+            Route("POST", "/v1/indexes/{name}/shred", "admin", ShredDocuments, self._shred),
         ]
 
 

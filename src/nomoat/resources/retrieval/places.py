@@ -1,10 +1,22 @@
 """What operations on indexes resolve to, as it is when that is decided; and what is found and listed."""
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
-from nomoat.core.operation import SearchIndex
+from nomoat.core.decision import Confine
+from nomoat.core.lineage import Label
+from nomoat.core.operation import ListDocuments, SearchIndex, ShredDocuments
+from nomoat.core.permit import Permit
 from nomoat.core.retrieval import Index, Passage, PassageId
 from nomoat.resources.retrieval.collection import Collection, Known, Searched, Table
+from nomoat.stores.documents import StoredDocuments
+
+UNKNOWN: Final = "there is no such index"
+CHANGED: Final = "what was found has changed since; search again"
+STALE: Final = (
+    "what is in it has vectors of the embedder before; until who keeps it has put it in again (nomoat index add), search it by "
+    "keywords"
+)
 
 
 class SearchPlace(NamedTuple):
@@ -29,6 +41,14 @@ class Found(NamedTuple):
         return tuple([each.id for each in self.passages])
 
 
+class ShredPlace(NamedTuple):
+    """What is destroyed of an index: the documents of one label, by name, as they are known when it is decided about them."""
+
+    search: SearchPlace
+    label: Label
+    known: Mapping[str, Known]
+
+
 class Indexes(NamedTuple):
     """Every index that is declared, by name."""
 
@@ -41,3 +61,25 @@ class Listed(NamedTuple):
     name: str
     known: Known
     embedded: bool = True
+
+
+def labelled(collection: Collection, label: Label) -> dict[str, Known]:
+    """The documents of exactly a label, by name."""
+    return {name: known for name, known in collection.documents.items() if known.access.label == label}
+
+
+def whole_document(store: StoredDocuments, operation: SearchIndex, permitted: Sequence[str]) -> tuple[Passage, ...]:
+    """The passages of the document that is asked for, in their order; none where it is not among those that are permitted."""
+    kept = store.one(operation.index, operation.document) if operation.document in permitted else None
+    if kept is None:
+        return ()
+    document = kept.document
+    ids = [PassageId(document.name, document.version, number) for number in range(len(document.passages))]
+    texts = zip(ids, document.passages, strict=True)
+    return tuple(Passage(each, text, 0.0, document.attributes) for each, text in texts)
+
+
+def permitted_by(permit: Permit[SearchIndex] | Permit[ListDocuments] | Permit[ShredDocuments]) -> frozenset[int]:
+    """The classes that an answer is confined to; none where nothing says so."""
+    confined = [each.classes for each in permit.allow.obligations if isinstance(each, Confine)]
+    return confined[0] if len(confined) == 1 else frozenset()

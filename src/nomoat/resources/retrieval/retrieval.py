@@ -8,11 +8,12 @@ its label from then on. Documents are in force, for everybody, once they are sto
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, final
+from functools import reduce
+from typing import final
 
 from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
-from nomoat.core.errors import Conflict, Corrupt, Malformed, NotFound, Unavailable
+from nomoat.core.errors import Conflict, Corrupt, Malformed, NotFound, NotPermitted, Unavailable
 from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
 from nomoat.core.operation import (
@@ -23,6 +24,7 @@ from nomoat.core.operation import (
     RemoveDocuments,
     Resolved,
     SearchIndex,
+    ShredDocuments,
     WriteDocuments,
 )
 from nomoat.core.permit import Permit
@@ -44,20 +46,24 @@ from nomoat.resources.retrieval.embedding import (
     identity_of,
     size_of,
 )
-from nomoat.resources.retrieval.places import Found, Indexes, Listed, SearchPlace
+from nomoat.resources.retrieval.places import (
+    CHANGED,
+    STALE,
+    UNKNOWN,
+    Found,
+    Indexes,
+    Listed,
+    SearchPlace,
+    ShredPlace,
+    labelled,
+    permitted_by,
+    whole_document,
+)
 from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
 from nomoat.resources.retrieval.targets import document_for, index_target
 from nomoat.retrieval.filters import parse_filter
-from nomoat.retrieval.scopes import Scope
-from nomoat.stores.documents import Kept, StoredDocuments
+from nomoat.stores.documents import Destroyed, Kept, StoredDocuments
 from nomoat.stores.session_labels import SessionLabels
-
-UNKNOWN: Final = "there is no such index"
-CHANGED: Final = "what was found has changed since; search again"
-STALE: Final = (
-    "what is in it has vectors of the embedder before; until who keeps it has put it in again (nomoat index add), search it by "
-    "keywords"
-)
 
 
 @final
@@ -94,6 +100,7 @@ class Retrieval:
             ReadPassages: self.resolve_read,
             WriteDocuments: self.resolve_write,
             RemoveDocuments: self.resolve_remove,
+            ShredDocuments: self.resolve_shred,
             ListDocuments: self.resolve_documents,
         }
 
@@ -210,6 +217,14 @@ class Retrieval:
         target = index_target(collection.index)
         return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=place.table.classes)
 
+    def resolve_shred(self, who: Principal, operation: ShredDocuments) -> Resolved[ShredDocuments]:
+        """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
+        del who
+        collection = self._find(operation.index)
+        target, search = index_target(collection.index), self._place(collection)
+        place = ShredPlace(search, operation.label, labelled(collection, operation.label))
+        return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=search.table.classes)
+
     def _find(self, name: str) -> Collection:
         index = self._directory().indexes.get(name)
         if index is None:
@@ -226,10 +241,10 @@ class Retrieval:
     def _read_by_policies(self) -> Footprint:
         """What policies in force read of a document."""
         policies = self._policies()
-        reading, writing = (
-            footprint(policies, action, "Document") for action in (SearchIndex.part, ListDocuments.part)
-        )
-        return reading.join(writing)
+        reading, *others = [
+            footprint(policies, each.part, "Document") for each in (SearchIndex, ListDocuments, ShredDocuments)
+        ]
+        return reduce(Footprint.join, others, reading)
 
     # -- Serving -------------------------------------------------------------------------------------
 
@@ -257,9 +272,9 @@ class Retrieval:
             except ValueError as error:
                 raise Malformed(str(error)) from None
         operation, place = resolved.operation, place_in(resolved, SearchPlace)
-        scope = place.table.scope(permit.principal, _permitted(permit))
+        scope = place.table.scope(permit.principal, permitted_by(permit))
         if operation.document:
-            whole = await asyncio.to_thread(self._whole, operation, place, scope)
+            whole = await asyncio.to_thread(whole_document, self._store, operation, place.snapshot.names(scope))
             permit.check()
             permit.note(found=str(len(whole)))
             return Found(operation, whole, permit.receipt.index)
@@ -285,20 +300,6 @@ class Retrieval:
             Passage(PassageId(hit.name, hit.version, hit.number), hit.text, hit.score, hit.attributes) for hit in hits
         )
         return Found(operation, passages, permit.receipt.index)
-
-    def _whole(self, operation: SearchIndex, place: SearchPlace, scope: Scope) -> tuple[Passage, ...]:
-        """The passages of the document that is asked for, in their order; none where a scope does not permit it."""
-        name = operation.document
-        if name not in place.snapshot.names(scope):
-            return ()
-        kept = self._store.one(operation.index, name)
-        if kept is None:
-            return ()
-        version, texts = kept.document.version, kept.document.passages
-        attributes = kept.document.attributes
-        return tuple(
-            Passage(PassageId(name, version, number), text, 0.0, attributes) for number, text in enumerate(texts)
-        )
 
     async def read(self, permit: Permit[ReadPassages], found: Found) -> Sequence[Passage]:
         """Give out what was found; the caller's session carries its label from now on.
@@ -337,11 +338,41 @@ class Retrieval:
         permit.note(documents=str(len(names)))
         return len(names)
 
+    async def shred(self, permit: Permit[ShredDocuments]) -> Destroyed:
+        """Destroy the key of a label and its documents, durably; nothing of them is in memory then but what is being searched in.
+
+        Raises `NotPermitted` for one that may not be destroyed, `NotFound` where the label has no key, `Conflict`, `Unavailable`.
+        """
+        resolved = permit.claim(ShredDocuments, Confine)
+        (place, label, decided), index = place_in(resolved, ShredPlace), resolved.operation.index
+        scope = place.table.scope(permit.principal, permitted_by(permit))
+        if not decided.keys() <= set(await asyncio.to_thread(place.snapshot.names, scope)):
+            raise NotPermitted(f"you may not destroy every document of {index} that is {label}; nothing was destroyed")
+
+        def then() -> None:
+            place.collection.put((), sorted(decided))
+            self.generation += 1
+
+        async def destroy() -> Destroyed:
+            async with self._lock(index):
+                if labelled(self._open.get(index, place.collection), label) != decided:
+                    raise Conflict("documents of this label came or went meanwhile; nothing was destroyed, try again")
+                done = await self._store.destroy(index, label, permit.check, then)
+                try:  # what is taken out stays among the rows that there were; what is opened anew never had it
+                    self._open[index] = await self._load(place.collection.index)
+                except (Corrupt, Unavailable):
+                    del self._open[index]
+                return done
+
+        done = await asyncio.shield(asyncio.ensure_future(destroy()))
+        permit.note(documents=str(done.documents), journal="emptied" if done.journal else "still in use")
+        return done
+
     def list_documents(self, permit: Permit[ListDocuments]) -> list[Listed]:
         """The documents of an index that the caller may write, by name."""
         resolved = permit.claim(ListDocuments, Confine)
         place = place_in(resolved, SearchPlace)
-        names = place.snapshot.names(place.table.scope(permit.principal, _permitted(permit)))
+        names = place.snapshot.names(place.table.scope(permit.principal, permitted_by(permit)))
         documents = place.collection.documents
         return [Listed(name, documents[name], name not in place.stale) for name in sorted(names)]
 
@@ -363,14 +394,7 @@ class Retrieval:
             async with self._lock(name):  # an index that is being opened reads the state before this, or after
                 await self._store.change(name, kept, removed, permit.check, then)
 
-        changing = asyncio.get_running_loop().create_task(change())
-        await asyncio.shield(changing)
+        await asyncio.shield(asyncio.get_running_loop().create_task(change()))
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
-
-
-def _permitted(permit: Permit[SearchIndex] | Permit[ListDocuments]) -> frozenset[int]:
-    """The classes that an answer is confined to; none where nothing says so."""
-    confined = [each.classes for each in permit.allow.obligations if isinstance(each, Confine)]
-    return confined[0] if len(confined) == 1 else frozenset()
