@@ -124,6 +124,11 @@ def test_a_file_is_as_confidential_as_the_index_says(library: Library, keeper: o
     assert keeper.vector_stores.files.retrieve("claims.md", vector_store_id=STORE).attributes == {"year": 2020}
 
 
+def test_what_is_hidden_in_a_file_is_told_to_who_puts_it_in(keeper: openai.OpenAI) -> None:
+    put = keeper.vector_stores.files.upload(vector_store_id=STORE, file=("a.txt", "seen\u200b\u2060".encode()))
+    assert put.model_dump()["hidden_characters"] == 2
+
+
 def test_an_upload_is_of_nobody_elses(library: Library, keeper: openai.OpenAI) -> None:
     library.live.declare(MORE)
     library.live.join("workload:second")

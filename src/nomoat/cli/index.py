@@ -59,13 +59,15 @@ def add(
 
     What changed is sent, what is no more in FOLDER is taken out of the index, the rest is left alone. A file .access.toml in
     FOLDER says who may read what, by patterns of names; without one, and without these options, every document is as
-    confidential as the index. What cannot be read or may not be put in is named, and is not in the index then.
+    confidential as the index. What cannot be read or may not be put in is named, and is not in the index then. So is a document
+    in which something is that no reader sees, with how much: that is left out of it.
     """
     usual = folders.Access(classification, labels, "", readers or None)
     with invocation.session() as session:
         planned = folders.plan(session.gateway, name, folder, usual, believe)
         done = _sent(invocation, session.gateway, name, planned) if not dry_run else []
     left = [each for sent in done for each in sent.left]
+    hidden = [each for sent in done for each in sent.hidden]
     passages = sum(sent.passages for sent in done)
     figures = {
         "sent": len(planned.changed) - len(left),
@@ -75,7 +77,11 @@ def add(
         "passages": passages,
     }
     if invocation.as_json:
-        told = {"not_read": list(planned.skipped), "left_out": [each._asdict() for each in left]}
+        told = {
+            "not_read": list(planned.skipped),
+            "left_out": [each._asdict() for each in left],
+            "hidden": [each._asdict() for each in hidden],
+        }
         output.document({"index": name, "dry_run": dry_run, **figures, **told})
     else:
         would = "would be " if dry_run else ""
@@ -85,6 +91,8 @@ def add(
         )
         if planned.skipped:
             output.say(f"not read, for their format or size: {', '.join(planned.skipped[:10])}")
+        if hidden:
+            output.say(_hidden(hidden))
     if left:
         raise _left_out(name, left)
     if not dry_run and not invocation.as_json:
@@ -103,6 +111,13 @@ def _sent(invocation: Invocation, gateway: Gateway, name: str, planned: folders.
             done.append(sent)
             progress.advance(task, sent.documents)
     return done
+
+
+def _hidden(hidden: Sequence[folders.Hidden]) -> str:
+    """What nobody sees in the documents, so that somebody looks at those."""
+    told = "\n".join(f"  {each.name}: {output.counted(each.characters, 'character')}" for each in hidden[:MOST_TOLD])
+    more = f"\n  and {len(hidden) - MOST_TOLD} more" if len(hidden) > MOST_TOLD else ""
+    return f"left out, because no reader of these documents sees it (a way to hide words for a model):\n{told}{more}"
 
 
 def _left_out(name: str, left: Sequence[folders.Left]) -> Malformed:

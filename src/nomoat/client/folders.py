@@ -98,12 +98,23 @@ class Left(NamedTuple):
     why: str
 
 
+class Hidden(NamedTuple):
+    """What no reader of a document sees, and is not in the index: how many characters of it."""
+
+    name: str
+    characters: int
+
+
 class Sent(NamedTuple):
-    """What became of some files: how many documents were done with, the passages of those put in, and what was left out."""
+    """What became of some files: how many documents were done with, the passages of those put in, and what was left out.
+
+    `left` are files that could not be put in, `hidden` what was left out of those that were.
+    """
 
     documents: int
     passages: int = 0
     left: tuple[Left, ...] = ()
+    hidden: tuple[Hidden, ...] = ()
 
 
 def plan(gateway: Gateway, index: str, folder: Path, usual: Access, believe: Sequence[str]) -> Plan:
@@ -172,7 +183,8 @@ def _put(gateway: Gateway, index: str, batch: Sequence[DocumentFile], believe: S
     if not documents:
         return
     try:
-        yield Sent(len(documents), _write(gateway, index, documents, believe))
+        passages, hidden = _write(gateway, index, documents, believe)
+        yield Sent(len(documents), passages, hidden=hidden)
     except (Malformed, NotPermitted, TooLarge) as refused:
         if len(documents) == 1:
             yield Sent(1, left=(Left(str(documents[0]["name"]), refused.reason),))
@@ -184,10 +196,13 @@ def _put(gateway: Gateway, index: str, batch: Sequence[DocumentFile], believe: S
         yield from _put(gateway, index, rest[half:], believe)
 
 
-def _write(gateway: Gateway, index: str, documents: Sequence[object], believe: Sequence[str]) -> int:
+def _write(
+    gateway: Gateway, index: str, documents: Sequence[object], believe: Sequence[str]
+) -> tuple[int, tuple[Hidden, ...]]:
     body = {"documents": documents, "believe": list(believe)}
     answer = gateway.call("PUT", f"/v1/indexes/{quote(index, safe='')}/documents", body)
-    return int(cast("int", answer.get("passages", 0)))
+    hidden = cast("Mapping[str, int]", answer.get("hidden") or {})
+    return int(cast("int", answer.get("passages", 0))), tuple(Hidden(name, hidden[name]) for name in sorted(hidden))
 
 
 def _batches(changed: Sequence[DocumentFile]) -> Iterator[list[DocumentFile]]:

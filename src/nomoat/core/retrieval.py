@@ -78,7 +78,8 @@ class Document:
     """A document to be indexed: its passages' texts, and what every one of them inherits.
 
     `version` is the SHA-256 (hex) of what it was read from. `attributes` may be filtered by, never decided on; nor is anything
-    by what was `stated`, None where it is not known.
+    by what was `stated`, None where it is not known. `hidden` is how many characters were left out that no reader sees: for who puts
+    it in, and not kept.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Document:
     attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
     passages: tuple[str, ...] = field(default=(), repr=False)
     stated: Stated | None = None
+    hidden: int = 0
 
 
 class PassageId(NamedTuple):

@@ -63,11 +63,14 @@ class DocumentEndpoints:
             )
             if len({each.name for each in documents}) < len(documents):
                 raise Malformed("a document stands in the list twice")
+            hidden.update({each.name: each.hidden for each in documents if each.hidden})
             return WriteDocuments(name, documents)
 
+        hidden: dict[str, int] = {}
         async with self._guard.admit(exchange.presented, parse) as permit:
             ask = partial(self._embedding.asker(exchange), permit.principal)
-            await exchange.answer_json(200, {"passages": await self._retrieval.write(permit, ask)})
+            told: dict[str, object] = {"hidden": hidden} if hidden else {}
+            await exchange.answer_json(200, {"passages": await self._retrieval.write(permit, ask), **told})
 
     async def _document(self, said: object, index: Index | None, name: str, believed: frozenset[Believed]) -> Document:
         """A document as it is said to be, or as a file that is read here says."""

@@ -100,7 +100,8 @@ class FileEndpoints(Searching):
             await self._retrieval.write(permit, partial(self._embedding.asker(exchange), permit.principal))
             ((upload, document),) = taken
             upload.used = True
-            await exchange.answer_json(200, file_json(name, document.name, document.attributes))
+            told = file_json(name, document.name, document.attributes)
+            await exchange.answer_json(200, {**told, "hidden_characters": document.hidden})
 
     async def _listed(self, exchange: Exchange, named: Mapping[str, str]) -> None:
         name = parse_index_name(named["name"])

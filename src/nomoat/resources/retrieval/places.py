@@ -7,7 +7,7 @@ from nomoat.core.decision import Confine
 from nomoat.core.lineage import Label
 from nomoat.core.operation import ListDocuments, SearchIndex, ShredDocuments
 from nomoat.core.permit import Permit
-from nomoat.core.retrieval import Index, Passage, PassageId
+from nomoat.core.retrieval import Document, Index, Passage, PassageId
 from nomoat.resources.retrieval.collection import Collection, Known, Searched, Table
 from nomoat.stores.documents import StoredDocuments
 
@@ -66,6 +66,16 @@ class Listed(NamedTuple):
 def labelled(collection: Collection, label: Label) -> dict[str, Known]:
     """The documents of exactly a label, by name."""
     return {name: known for name, known in collection.documents.items() if known.access.label == label}
+
+
+def counted(documents: Sequence[Document]) -> dict[str, str]:
+    """What the record of documents that were put in says of them; `hidden` are characters that no reader sees, left out."""
+    counts = {
+        "documents": len(documents),
+        "passages": sum(len(each.passages) for each in documents),
+        "hidden": sum(each.hidden for each in documents),
+    }
+    return {name: str(count) for name, count in counts.items() if count or name != "hidden"}
 
 
 def whole_document(store: StoredDocuments, operation: SearchIndex, permitted: Sequence[str]) -> tuple[Passage, ...]:

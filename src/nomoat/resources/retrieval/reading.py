@@ -74,6 +74,7 @@ def document_of(file: File, read: Read, index: Index, believed: frozenset[Believ
         attributes=attributes,
         passages=tuple(texts),
         stated=Stated(file.classification, file.labels, file.owner, file.readers, frozenset(believed)),
+        hidden=read.hidden,
     )
 
 

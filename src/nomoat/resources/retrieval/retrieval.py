@@ -55,6 +55,7 @@ from nomoat.resources.retrieval.places import (
     Listed,
     SearchPlace,
     ShredPlace,
+    counted,
     labelled,
     permitted_by,
     whole_document,
@@ -325,9 +326,8 @@ class Retrieval:
         kept, asked = await embedded_documents(embedder, [Kept(each) for each in documents], ask)
         permit.outcome.update(asked.noted)
         await self._change(permit, collection, kept, ())
-        passages = sum(len(each.passages) for each in documents)
-        permit.note(documents=str(len(documents)), passages=str(passages))
-        return passages
+        permit.outcome.update(counted(documents))
+        return sum(len(each.passages) for each in documents)
 
     async def remove(self, permit: Permit[RemoveDocuments]) -> int:
         """Take documents out of an index; return how many there were. Raises `Unavailable`."""
