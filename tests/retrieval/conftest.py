@@ -9,6 +9,7 @@ import pytest
 
 from tests.hub.live import Live, gateway
 from tests.inference.upstream import Simulator, simulator
+from tests.retrieval.postgres import Server, server
 
 DECLARED = """
 [[group]]
@@ -109,3 +110,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
             live.join(f"person:{name}")
         live.join("workload:librarian")
         yield Library(live, upstream)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    with server() as running:
+        yield running

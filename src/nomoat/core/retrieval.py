@@ -15,6 +15,8 @@ from nomoat.core.names import Classification
 
 MOST_HITS: Final = 50
 WORDLLAMA: Final = "wordllama"
+EMBEDDED: Final = "embedded"
+POSTGRES: Final = "postgres"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class Index:
     """A declared index. Documents that do not say otherwise have its classification and labels.
 
     `embedder` makes vectors of texts: `wordllama`, `none` (keywords alone). `grid_ms`: answers leave on a grid of so
-    many milliseconds, 0 for as soon as they are there.
+    many milliseconds, 0 for as soon as they are there. `back_end` is where documents are: `embedded` in the gateway's state, or
+    `postgres`.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Index:
     owner_person: str = ""
     embedder: str = WORDLLAMA
     grid_ms: int = 0
+    back_end: str = EMBEDDED
 
 
 class Access(NamedTuple):

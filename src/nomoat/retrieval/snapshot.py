@@ -8,7 +8,7 @@ which rows there are.
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias, final
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from nomoat.retrieval.scopes import Pair, Scope
 from nomoat.retrieval.segment import Segment, Selection
 from nomoat.retrieval.tokens import words_of
 
+PlaceT = TypeVar("PlaceT", bound=Hashable)
 Ranking: TypeAlias = Literal["hybrid", "keyword", "vector"]
 
 K1: Final = 1.2  # BM25 (Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009, section 3.4)
@@ -100,7 +101,10 @@ class Snapshot:
             lists.append(self._by_words(query.text, selected, chosen, most))
         if ranking != "keyword" and query.vector is not None:
             lists.append(self._by_vector(query.vector, chosen, most))
-        best = lists[0] if len(lists) == 1 else self._fused(lists)
+        best = lists[0]
+        if len(lists) > 1:
+            scores = fused([[(each.segment, each.row) for each in ranked] for ranked in lists])
+            best = self._best([Found(score, *place) for place, score in scores.items()], len(scores))
         return [self._hit(found) for found in best[: query.most] if found.score >= query.at_least]
 
     def _by_vector(self, vector: Vector, chosen: Sequence[Selection], most: int) -> list[Found]:
@@ -154,13 +158,6 @@ class Snapshot:
             found += [Found(each, number, row) for each, row in zip(score[good].tolist(), good.tolist(), strict=True)]
         return self._best(found, most)
 
-    def _fused(self, lists: Sequence[Sequence[Found]]) -> list[Found]:
-        scores: dict[tuple[int, int], float] = {}
-        for ranked in lists:
-            for rank, (_, segment, row) in enumerate(ranked, 1):
-                scores[segment, row] = scores.get((segment, row), 0.0) + 1 / (RRF + rank)
-        return self._best([Found(score, *place) for place, score in scores.items()], len(scores))
-
     def _best(self, found: Sequence[Found], most: int) -> list[Found]:
         """The best by score, and among equal ones by the document's name and the passage's number."""
 
@@ -175,6 +172,15 @@ class Snapshot:
         entry, number = segment.entries[int(segment.document[found.row])], int(segment.number[found.row])
         text = entry.passages[number].text
         return Hit(entry.name, entry.version, number, text, found.score, entry.attributes)
+
+
+def fused(lists: Sequence[Sequence[PlaceT]]) -> dict[PlaceT, float]:
+    """The scores of what is in some lists, by its rank in each."""
+    scores: dict[PlaceT, float] = {}
+    for ranked in lists:
+        for rank, place in enumerate(ranked, 1):
+            scores[place] = scores.get(place, 0.0) + 1 / (RRF + rank)
+    return scores
 
 
 def _permitted(segment: Segment, selected: Selection, word: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

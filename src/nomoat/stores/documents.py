@@ -163,10 +163,10 @@ def _sealed(key: _Key, index: str, name: str, generation: int, kept: Kept) -> by
             "version": document.version,
             "title": document.title,
             "owner": access.owner,
-            "readers": _listed(access.readers),
+            "readers": listed(access.readers),
             "attributes": dict(document.attributes),
             "passages": document.passages,
-            "stated": None if document.stated is None else [_listed(each) for each in document.stated],
+            "stated": None if document.stated is None else [listed(each) for each in document.stated],
             "embedder": kept.embedder,
         }
     )
@@ -193,16 +193,17 @@ def _opened(key: _Key, index: str, name: str, generation: int, sealed: bytes) ->
         access=Access(key.label, str(head["owner"]), None if readers is None else frozenset(readers)),
         attributes=cast("Mapping[str, Attribute]", head["attributes"]),
         passages=tuple(cast("list[str]", head["passages"])),
-        stated=_stated(head.get("stated")),
+        stated=stated_of(head.get("stated")),
     )
     return Kept(document, str(head["embedder"]), plain[end:])
 
 
-def _listed(value: str | frozenset[str] | None) -> str | list[str] | None:
+def listed(value: str | frozenset[str] | None) -> str | list[str] | None:
+    """A value as JSON has it; what has no order, in one."""
     return sorted(value) if isinstance(value, frozenset) else value
 
 
-def _stated(said: object) -> Stated | None:
+def stated_of(said: object) -> Stated | None:
     """What was said of a document; of one that an earlier version kept nothing is known."""
     if said is None:
         return None

@@ -1,6 +1,6 @@
 """Indexes: documents that are searched, by whoever may read them."""
 
 from nomoat.resources.retrieval.reading import Believed, File, parse_subject
-from nomoat.resources.retrieval.retrieval import Found, Listed, Retrieval
+from nomoat.resources.retrieval.retrieval import Found, Listed, Plaintext, Retrieval
 
-__all__ = ["Believed", "File", "Found", "Listed", "Retrieval", "parse_subject"]
+__all__ = ["Believed", "File", "Found", "Listed", "Plaintext", "Retrieval", "parse_subject"]

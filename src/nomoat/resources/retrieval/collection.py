@@ -5,7 +5,7 @@ loop changes a collection only after the state has the change. INVARIANT (as dec
 in force cannot tell them apart, whoever asks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -13,11 +13,11 @@ from typing import Any, Final, NamedTuple, Protocol, cast, final
 
 from nomoat.core.operation import AccessClasses, Target
 from nomoat.core.principal import Principal
-from nomoat.core.retrieval import Access, Index, Stated
+from nomoat.core.retrieval import Access, Document, Index, Stated
 from nomoat.policy.classes import Footprint, class_of
 from nomoat.resources.retrieval.targets import document_target, subjects_of
 from nomoat.retrieval.scopes import Pair, Scope
-from nomoat.stores.documents import Kept
+from nomoat.stores.documents import Kept, StoredDocuments
 
 KEPT_SCOPES: Final = 512  # so that what follows from one is found again
 _EITHER: Final = (False, True)
@@ -73,14 +73,55 @@ def _scope(table: Table, subject: str, subjects: frozenset[str], permitted: froz
     return Scope(subject, subjects, {number: frozenset(each) for number, each in pairs.items()})
 
 
+class Open(Protocol):
+    """An index that is open, wherever its documents are."""
+
+    @property
+    def index(self) -> Index:
+        """The index as it was declared when this was opened."""
+        ...
+
+    @property
+    def documents(self) -> Mapping[str, Known]:
+        """Every document, by name."""
+        ...
+
+    async def is_fit(self, read: Footprint) -> bool:
+        """Whether `at` has what is newest, for policies that have this footprint. Raises `Unavailable`."""
+        ...
+
+    async def fit(self, read: Footprint) -> None:
+        """Have it so. Called by one task at a time. Raises `Unavailable`."""
+        ...
+
+    def at(self, read: Footprint) -> tuple[Searched, Table]:
+        """What is searched now, with the classes of policies that have this footprint. Raises `Unavailable` where it is not fit."""
+        ...
+
+    def require(self, documents: Sequence[Document]) -> None:
+        """Raise `Malformed` for documents that may not be kept where these are."""
+        ...
+
+    async def change(
+        self, kept: Sequence[Kept], removed: Sequence[str], still: Callable[[], None], then: Callable[[], None]
+    ) -> None:
+        """Keep documents in the place of those with their names, and remove others; in force before this returns.
+
+        `still` raises when that is not permitted any more, `then` is called in the event loop once it is durable. Raises
+        `Malformed`, `Conflict`, `Unavailable`.
+        """
+        ...
+
+
 @final
 class Collection:
     """One index. Owned by the event loop; its snapshots may be searched in any thread."""
 
-    def __init__(self, index: Index, dimensions: int) -> None:
+    def __init__(self, index: Index, dimensions: int, store: StoredDocuments) -> None:
         from nomoat.retrieval.index import Index as Engine  # noqa: PLC0415 - with numpy, for whom there is an index
 
         self.index = index
+        self._store = store
         self.documents: dict[str, Known] = {}
         self._engine = Engine(dimensions)
         self._read: Footprint | None = None
@@ -113,6 +154,28 @@ class Collection:
             for document, _, _ in kept
         }
 
+    async def is_fit(self, read: Footprint) -> bool:
+        """It always is: what it does for a footprint waits for nothing."""
+        del read
+        return True
+
+    async def fit(self, read: Footprint) -> None:
+        """Nothing is left to do."""
+
+    def require(self, documents: Sequence[Document]) -> None:
+        """Every document may be kept here: each is sealed."""
+
+    async def change(
+        self, kept: Sequence[Kept], removed: Sequence[str], still: Callable[[], None], then: Callable[[], None]
+    ) -> None:
+        """Change the state, and then this. Raises `Unavailable`."""
+
+        def changed() -> None:
+            self.put(kept, removed)
+            then()
+
+        await self._store.change(self.index.name, kept, removed, still, changed)
+
     def at(self, read: Footprint) -> tuple[Searched, Table]:
         """The newest snapshot, with the classes of policies that have this footprint."""
         if read != self._read:
@@ -122,7 +185,7 @@ class Collection:
         classes = cast("tuple[Target, ...]", snapshot.classes)  # as `_class` made them
         sorts = (classes, snapshot.variants)
         if self._table is None or self._table[0] != sorts:
-            self._table = sorts, _table(classes, snapshot.variants)
+            self._table = sorts, table_of(classes, snapshot.variants)
         return snapshot, self._table[1]
 
     def _class(self, name: str, access: Access) -> Target:
@@ -130,7 +193,7 @@ class Collection:
         return target if self._read is None else class_of(target, self._read)
 
 
-def _table(classes: Sequence[Target], variants: Sequence[frozenset[Pair]]) -> Table:
+def table_of(classes: Sequence[Target], variants: Sequence[frozenset[Pair]]) -> Table:
     """The classes, once for each way in which a caller may stand to a document of theirs."""
     rows: list[Row] = []
     targets: list[Target] = []

@@ -8,6 +8,7 @@ its label from then on. Documents are in force, for everybody, once they are sto
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple, final
 
 from nomoat.core.decision import Confine, Withhold, withheld_parts
@@ -27,18 +28,20 @@ from nomoat.core.operation import (
 )
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
-from nomoat.core.retrieval import Document, Index, Passage, PassageId, Ranking
+from nomoat.core.retrieval import POSTGRES, Document, Index, Passage, PassageId, Ranking
 from nomoat.documents.read import Unreadable
 from nomoat.policy.classes import Footprint, footprint
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
-from nomoat.resources.retrieval.collection import Collection, Known, Searched, Table
+from nomoat.resources.retrieval.collection import Collection, Known, Open, Searched, Table
 from nomoat.resources.retrieval.embedding import Embedder, Embedders
+from nomoat.resources.retrieval.postgres import PostgresCollection
 from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
 from nomoat.resources.retrieval.targets import document_for, index_target
 from nomoat.retrieval.filters import parse_filter
 from nomoat.stores.documents import Kept, StoredDocuments
+from nomoat.stores.postgres.documents import PostgresDocuments
 from nomoat.stores.session_labels import SessionLabels
 
 UNKNOWN: Final = "there is no such index"
@@ -48,9 +51,22 @@ CHANGED: Final = "what was found has changed since; search again"
 class SearchPlace(NamedTuple):
     """What is searched: documents of one instant, and the table of their classes."""
 
-    collection: Collection
+    collection: Open
     snapshot: Searched
     table: Table
+
+
+class OpenPlace(NamedTuple):
+    """What is written into."""
+
+    collection: Open
+
+
+class Plaintext(NamedTuple):
+    """Where documents lie in plaintext, and how confidential those are at most."""
+
+    store: PostgresDocuments
+    highest: Label
 
 
 class Found(NamedTuple):
@@ -92,7 +108,9 @@ class Retrieval:
         sessions: SessionLabels,
         read: ReadDocument,
         clock: Callable[[], float],
+        postgres: Plaintext | None = None,
     ) -> None:
+        self._postgres = postgres
         self._directory = directory
         self._policies = policies
         self._store = store
@@ -100,7 +118,7 @@ class Retrieval:
         self._sessions = sessions
         self._read = read
         self._clock = clock
-        self._open: dict[str, Collection] = {}
+        self._open: dict[str, Open] = {}
         self.generation = 0
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -138,24 +156,35 @@ class Retrieval:
         index = self._directory().indexes.get(name)
         if index is None:
             return
-        opened = self._open.get(name)
-        if opened is not None and opened.index == index:
+        opened, read = self._open.get(name), self._read_by_policies()
+        if opened is not None and opened.index == index and await opened.is_fit(read):
             return
         async with self._lock(name):
             opened = self._open.get(name)
             if opened is None or opened.index != index:
-                self._open[name] = await self._load(index)
-                self.generation += 1
+                opened = await self._load(index)
+            await opened.fit(read)
+            self._open[name] = opened
+            self.generation += 1
 
-    async def _load(self, index: Index) -> Collection:
+    async def _load(self, index: Index) -> Open:
         embedder = self._embedders(index)
-        collection = Collection(index, embedder.dimensions if embedder else 0)
+        if index.back_end == POSTGRES:
+            if self._postgres is None:
+                raise Unavailable("index", f"{index.name} is kept in PostgreSQL, and nomoat.toml has no [postgres]")
+            return PostgresCollection(index, *self._postgres, _identity(embedder), partial(_embedded, embedder))
+        collection = Collection(index, embedder.dimensions if embedder else 0, self._store)
         kept = await asyncio.to_thread(self._store.all, index.name)
         stale = [each for each in kept if each.embedder != _identity(embedder)]
         anew = dict(zip([each.document.name for each in stale], await _embedded(embedder, stale), strict=True))
         collection.at(self._read_by_policies())  # so that documents come in as they will be told apart
         collection.put([anew.get(each.document.name, each) for each in kept])
         return collection
+
+    def close(self) -> None:
+        """Let go of what is connected to."""
+        if self._postgres is not None:
+            self._postgres.store.close()
 
     # -- Resolving -----------------------------------------------------------------------------------
 
@@ -199,7 +228,7 @@ class Retrieval:
             for each in operation.documents
             if (known := collection.documents.get(each.name)) is not None
         ]
-        return Resolved(operation, (target, *targets), {"place": collection}, target, UNKNOWN)
+        return Resolved(operation, (target, *targets), {"place": OpenPlace(collection)}, target, UNKNOWN)
 
     def resolve_remove(self, who: Principal, operation: RemoveDocuments) -> Resolved[RemoveDocuments]:
         """Resolve to the index, and each document that is there. Raises `NotFound`, `Unavailable`."""
@@ -210,7 +239,7 @@ class Retrieval:
             for name in operation.names
             if (known := collection.documents.get(name)) is not None
         ]
-        return Resolved(operation, (target, *targets), {"place": collection}, target, UNKNOWN)
+        return Resolved(operation, (target, *targets), {"place": OpenPlace(collection)}, target, UNKNOWN)
 
     def resolve_documents(self, who: Principal, operation: ListDocuments) -> Resolved[ListDocuments]:
         """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
@@ -220,7 +249,7 @@ class Retrieval:
         target = index_target(collection.index)
         return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=place.table.classes)
 
-    def _find(self, name: str) -> Collection:
+    def _find(self, name: str) -> Open:
         index = self._directory().indexes.get(name)
         if index is None:
             raise NotFound(UNKNOWN, kind="index")
@@ -229,7 +258,7 @@ class Retrieval:
             raise Unavailable("index", "it is being opened; try again")
         return collection
 
-    def _place(self, collection: Collection) -> SearchPlace:
+    def _place(self, collection: Open) -> SearchPlace:
         """The documents by what policies read of them, for reading and for writing: one order serves both."""
         return SearchPlace(collection, *collection.at(self._read_by_policies()))
 
@@ -294,7 +323,8 @@ class Retrieval:
     async def write(self, permit: Permit[WriteDocuments]) -> int:
         """Put documents into an index, in force before this returns; return how many passages they have. Raises `Unavailable`."""
         resolved = permit.claim(WriteDocuments)
-        collection, documents = place_in(resolved, Collection), resolved.operation.documents
+        collection, documents = place_in(resolved, OpenPlace).collection, resolved.operation.documents
+        collection.require(documents)
         kept = await _embedded(self._embedders(collection.index), [Kept(each) for each in documents])
         await self._change(permit, collection, kept, ())
         passages = sum(len(each.passages) for each in documents)
@@ -304,7 +334,7 @@ class Retrieval:
     async def remove(self, permit: Permit[RemoveDocuments]) -> int:
         """Take documents out of an index; return how many there were. Raises `Unavailable`."""
         resolved = permit.claim(RemoveDocuments)
-        collection = place_in(resolved, Collection)
+        collection = place_in(resolved, OpenPlace).collection
         names = [name for name in resolved.operation.names if name in collection.documents]
         await self._change(permit, collection, (), names)
         permit.note(documents=str(len(names)))
@@ -321,20 +351,20 @@ class Retrieval:
     async def _change(
         self,
         permit: Permit[WriteDocuments] | Permit[RemoveDocuments],
-        collection: Collection,
+        collection: Open,
         kept: Sequence[Kept],
         removed: Sequence[str],
     ) -> None:
         name = collection.index.name
 
         def then() -> None:
-            for opened in {collection, self._open.get(name, collection)}:
-                opened.put(kept, removed)
             self.generation += 1
 
         async def change() -> None:
-            async with self._lock(name):  # an index that is being opened reads the state before this, or after
-                await self._store.change(name, kept, removed, permit.check, then)
+            async with self._lock(name):  # an index that is being opened reads what there is before this, or after
+                if self._open.get(name) is not collection:
+                    raise Conflict("the index was declared anew meanwhile; try again")
+                await collection.change(kept, removed, permit.check, then)
 
         changing = asyncio.get_running_loop().create_task(change())
         await asyncio.shield(changing)
