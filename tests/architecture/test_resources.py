@@ -48,10 +48,23 @@ EXEMPT = {
             "nomoat.resources.retrieval.retrieval.Retrieval.open",
             "nomoat.resources.retrieval.retrieval.Retrieval.read_file",
             "nomoat.resources.retrieval.collection.Collection.put",
-            "nomoat.resources.retrieval.collection.Collection.at",
+            *(
+                f"nomoat.resources.retrieval.{each}.{name}"
+                for each in ("collection.Collection", "postgres.PostgresCollection")
+                for name in ("is_fit", "fit", "at")
+            ),
         ],
         "brings documents into memory, for resolvers to say what there is, and gives none out",
     ),
+    **dict.fromkeys(
+        [
+            f"nomoat.resources.retrieval.{each}.{name}"
+            for each in ("collection.Collection", "postgres.PostgresCollection")
+            for name in ("require", "change")
+        ],
+        "keeps what a permit was claimed for, and gives nothing out",
+    ),
+    "nomoat.resources.retrieval.retrieval.Retrieval.close": "lets go of connections, at the end",
     "nomoat.resources.retrieval.collection.Table.scope": "says which rows an obligation of a permit means",
     **dict.fromkeys(
         [f"nomoat.resources.retrieval.retrieval.Retrieval.{name}" for name in ("declared", "grid_ms")],

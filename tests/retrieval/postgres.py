@@ -25,6 +25,7 @@ class Server:
     """A server that runs."""
 
     socket: Path
+    programs: Path
     made: int = 0
 
     def url(self, database: str, user: str = LOGIN) -> str:
@@ -86,7 +87,7 @@ def server() -> Iterator[Server]:
             [programs / "postgres", "-D", data, *settings], user=user, cwd=root, stderr=subprocess.DEVNULL
         )
         try:
-            yield _ready(Server(data))
+            yield _ready(Server(data, programs))
         finally:
             process.send_signal(signal.SIGINT)  # at once, whoever is connected
             process.wait(30)

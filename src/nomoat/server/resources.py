@@ -128,9 +128,7 @@ def resources_of(
         browsing=Browsing(declared, catalog, lambda: policies.current.index.repositories),
         tracing=Tracing(stores.state, declared, catalog, clock),
         reading=Reading(catalog, stores.objects, signatures, clock),
-        retrieval=retrieval_of(
-            *(stores, declared, lambda: policies.current, sessions, apart.read_document, clock), configuration.postgres
-        ),
+        retrieval=retrieval_of(stores, declared, sets.active, sessions, apart.read_document, clock, postgres),
         inference=inference_of(stores, declared, catalog, clock),
         views=Views(declared, catalog, stores.objects, apart.engine, stores.key_of, clock),
         writing=Writing(

@@ -8,14 +8,14 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from nomoat.core.errors import Conflict, Malformed, Unavailable
 from nomoat.core.lineage import Label
 from nomoat.core.operation import Target
 from nomoat.core.retrieval import Access, Document, Index
 from nomoat.policy.classes import Footprint, class_of
-from nomoat.resources.retrieval.collection import Known, Table, table_of
+from nomoat.resources.retrieval.collection import Known, Searched, Table, table_of
 from nomoat.resources.retrieval.targets import document_target
 from nomoat.retrieval.scopes import Pair, Scope
 from nomoat.retrieval.tokens import words_of
@@ -43,7 +43,7 @@ class Embed(Protocol):
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class _Shown:
     """An index at one generation, searched by anybody at any time after, as long as it is that of the database."""
 
     store: PostgresDocuments
@@ -75,7 +75,7 @@ class Shown:
         permitted = frozenset(self.permitted(scope))
         return sorted(name for name, head in self.documents.items() if head.group in permitted)
 
-    def search(self, query: "Query", scope: Scope) -> "list[Hit]":
+    def search(self, query: Any, scope: Scope) -> Sequence[Any]:
         """The best passages of what a scope permits. Raises `ValueError` for a filter that is none, `Conflict`, `Unavailable`."""
         from nomoat.retrieval.filters import parse_filter  # noqa: PLC0415 - with numpy, for whom there is an index
 
@@ -136,7 +136,7 @@ class PostgresCollection:
         self._generation = UNSEEN
         self._groups: dict[int, Group] = {}
         self._heads: dict[str, Head] = {}
-        self._shown: tuple[Shown, Table] | None = None
+        self._shown: tuple[_Shown, Table] | None = None
 
     async def is_fit(self, read: Footprint) -> bool:
         """Whether it is of the database's newest generation, and of policies of this footprint. Raises `Unavailable`."""
@@ -159,7 +159,7 @@ class PostgresCollection:
             raise Unavailable("index", CHANGED) from None
         self._read, self._shown = read, None
 
-    def at(self, read: Footprint) -> tuple[Shown, Table]:
+    def at(self, read: Footprint) -> tuple[Searched, Table]:
         """What is shown now, with the classes of policies that have this footprint. Raises `Unavailable` where it is not fit."""
         if read != self._read:
             raise Unavailable("index", CHANGED)
@@ -271,7 +271,7 @@ class PostgresCollection:
     def _known(self, head: Head) -> Known:
         return Known(head.version, self._groups[head.group].access, head.title, head.stated)
 
-    def _show(self, read: Footprint) -> tuple[Shown, Table]:
+    def _show(self, read: Footprint) -> tuple[_Shown, Table]:
         counted: dict[int, tuple[int, int]] = {}
         for head in self._heads.values():
             passages, words = counted.get(head.group, (0, 0))
@@ -288,7 +288,7 @@ class PostgresCollection:
             readers = access.readers or frozenset()
             variants[place].add((bool(access.owner), bool(readers)))
             groups[number] = place, access.owner, readers
-        shown = Shown(self._store, self.index.name, self._generation, groups, dict(self._heads), counted)
+        shown = _Shown(self._store, self.index.name, self._generation, groups, dict(self._heads), counted)
         return shown, table_of(tuple(sorts), tuple(map(frozenset, variants)))
 
 

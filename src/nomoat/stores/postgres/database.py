@@ -1,6 +1,6 @@
 """The database: connections that may do nothing but what a transaction takes on, and what is refused to be connected to."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import resources
 from typing import Final, final
@@ -76,7 +76,7 @@ class Database:
         self._checked = False
 
     @contextmanager
-    def reading(self, permitted: str) -> Iterator[Connection]:
+    def reading(self, permitted: str) -> Generator[Connection]:
         """A transaction that sees, of one instant, what `permitted` names (an array of numbers, as PostgreSQL writes it)."""
         with self._begun("REPEATABLE READ, READ ONLY", READER) as connection:
             connection.execute(
@@ -85,13 +85,13 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> Generator[Connection]:
         """A transaction that may change documents, and see all; in force at its end."""
         with self._begun("READ COMMITTED, READ WRITE", WRITER) as connection:
             yield connection
 
     @contextmanager
-    def _begun(self, mode: str, role: str) -> Iterator[Connection]:
+    def _begun(self, mode: str, role: str) -> Generator[Connection]:
         """Raises `Unavailable`, for a database that may not be used, too."""
         try:
             with self._engine.begin() as connection:

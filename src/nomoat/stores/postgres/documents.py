@@ -4,7 +4,7 @@ Rules: an index's generation moves with every change, and a change is made only 
 gateway that has not seen another one's change changes nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, cast, final
@@ -227,7 +227,7 @@ class PostgresDocuments:
     @contextmanager
     def reading(
         self, index: str, generation: int, permitted: Sequence[int], names: Sequence[str] | None
-    ) -> Iterator[Reading]:
+    ) -> Generator[Reading]:
         """See of an index what is permitted, in groups by number. Raises `Stale`, `Unavailable`."""
         with self._database.reading("{" + ",".join(map(str, permitted)) + "}") as connection:
             reading = Reading(connection, index, permitted, names)
