@@ -2,14 +2,16 @@
 
 Rules: what is searched is a snapshot, with the table of its classes; both are of one instant. INVARIANT (as stored): the event
 loop changes a collection only after the state has the change. INVARIANT (as decided): documents share a class only if policies
-in force cannot tell them apart, whoever asks.
+in force cannot tell them apart, whoever asks. What is large is made in a thread, and never waited for by who changes or searches.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
-from typing import Any, Final, NamedTuple, Protocol, cast, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast, final
 
 from nomoat.core.operation import AccessClasses, Target
 from nomoat.core.principal import Principal
@@ -19,8 +21,13 @@ from nomoat.resources.retrieval.targets import document_target, subjects_of
 from nomoat.retrieval.scopes import Pair, Scope
 from nomoat.stores.documents import Kept
 
+if TYPE_CHECKING:
+    from nomoat.retrieval.documents import Entry
+    from nomoat.retrieval.segment import Made
+
 KEPT_SCOPES: Final = 512  # so that what follows from one is found again
 _EITHER: Final = (False, True)
+_log = logging.getLogger("nomoat")
 
 
 class Searched(Protocol):
@@ -85,39 +92,38 @@ class Collection:
         self._engine = Engine(dimensions)
         self._read: Footprint | None = None
         self._table: tuple[object, Table] | None = None
+        self._compacting: asyncio.Task[None] | None = None
 
-    def put(self, kept: Sequence[Kept], removed: Sequence[str] = ()) -> None:
+    def load(self, kept: Iterable[Kept]) -> None:
+        """Take in all that there is, in any thread, before anybody else has this."""
+        self._engine.load(self._known(each) for each in kept)
+
+    def prepare(self, kept: Sequence[Kept]) -> "Made":
+        """What documents are in here, for `put`; in any thread."""
+        return self._engine.make([_entry(self.index, each) for each in kept])
+
+    def put(self, kept: Sequence[Kept], removed: Sequence[str] = (), prepared: "Made | None" = None) -> None:
         """Take in documents in the place of those with their names, and let go of others."""
-        from nomoat.retrieval.documents import Entry, Passage, vectors_of  # noqa: PLC0415 - as above
-
-        entries: list[Entry] = []
-        for document, _, vectors in kept:
-            rows = vectors_of(vectors, len(document.passages))
-            entries.append(
-                Entry(
-                    name=document.name,
-                    version=document.version,
-                    access=self._class(document.name, document.access),
-                    owner=document.access.owner,
-                    readers=document.access.readers or frozenset(),
-                    attributes=document.attributes,
-                    passages=[Passage(text, row) for text, row in zip(document.passages, rows, strict=True)],
-                )
-            )
         self._engine.remove([name for name in removed if name in self.documents])
-        self._engine.put(entries)
+        self._engine.put(self.prepare(kept) if prepared is None else prepared)
         for name in removed:
             self.documents.pop(name, None)
-        self.documents |= {
-            document.name: Known(document.version, document.access, document.title, document.stated)
-            for document, _, _ in kept
-        }
+        for each in kept:
+            self._know(each)
+        self._compact()
 
     def at(self, read: Footprint) -> tuple[Searched, Table]:
         """The newest snapshot, with the classes of policies that have this footprint."""
         if read != self._read:
             self._read = read
-            self._engine.rekey(lambda name: self._class(name, self.documents[name].access))
+            prefix = f"{self.index.name}:"
+            named = {
+                each.removeprefix(prefix): partial(_class, read=read, id=each)
+                for each in read.ids
+                if each.startswith(prefix)
+            }
+            self._engine.rekey(partial(_class, read=read._replace(ids=frozenset())), named)
+            self._compact()
         snapshot = self._engine.snapshot
         classes = cast("tuple[Target, ...]", snapshot.classes)  # as `_class` made them
         sorts = (classes, snapshot.variants)
@@ -125,9 +131,54 @@ class Collection:
             self._table = sorts, _table(classes, snapshot.variants)
         return snapshot, self._table[1]
 
-    def _class(self, name: str, access: Access) -> Target:
-        target = document_target(self.index, name, "", access)
-        return target if self._read is None else class_of(target, self._read)
+    def _known(self, kept: Kept) -> "Entry":
+        self._know(kept)
+        return _entry(self.index, kept)
+
+    def _know(self, kept: Kept) -> None:
+        document = kept.document
+        self.documents[document.name] = Known(document.version, document.access, document.title, document.stated)
+
+    def _compact(self) -> None:
+        """Have larger segments made where it is time to; it changes no answer, and what fails is tried again after a change."""
+        if self._compacting is None and (compaction := self._engine.begin()) is not None:
+            self._engine.abandon(compaction)
+            self._compacting = asyncio.get_running_loop().create_task(self._compaction())
+
+    async def _compaction(self) -> None:
+        try:
+            while (compaction := self._engine.begin()) is not None:
+                try:
+                    made = await asyncio.to_thread(compaction.run)
+                except BaseException:
+                    self._engine.abandon(compaction)
+                    raise
+                self._engine.finish(compaction, made)
+        except MemoryError:
+            _log.warning("the index %s could not be compacted: there is too little memory", self.index.name)
+        finally:
+            self._compacting = None
+
+
+def _entry(index: Index, kept: Kept) -> "Entry":
+    from nomoat.retrieval.documents import Entry, Passage, vectors_of  # noqa: PLC0415 - with numpy, for whom there is an index
+
+    document, access = kept.document, kept.document.access
+    rows = vectors_of(kept.vectors, len(document.passages))
+    return Entry(
+        name=document.name,
+        version=document.version,
+        access=document_target(index, "", "", access),
+        owner=access.owner,
+        readers=access.readers or frozenset(),
+        attributes=document.attributes,
+        passages=[Passage(text, row) for text, row in zip(document.passages, rows, strict=True)],
+    )
+
+
+def _class(access: object, read: Footprint, id: str = "") -> Target:
+    """The class of what may be told apart of a document, or of the one that policies name."""
+    return class_of(cast("Target", access)._replace(id=id), read)
 
 
 def _table(classes: Sequence[Target], variants: Sequence[frozenset[Pair]]) -> Table:

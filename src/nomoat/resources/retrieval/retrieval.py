@@ -154,7 +154,7 @@ class Retrieval:
         stale = [each for each in kept if each.embedder != _identity(embedder)]
         anew = dict(zip([each.document.name for each in stale], await _embedded(embedder, stale), strict=True))
         collection.at(self._read_by_policies())  # so that documents come in as they will be told apart
-        collection.put([anew.get(each.document.name, each) for each in kept])
+        await asyncio.to_thread(collection.load, [anew.get(each.document.name, each) for each in kept])
         return collection
 
     # -- Resolving -----------------------------------------------------------------------------------
@@ -327,13 +327,16 @@ class Retrieval:
     ) -> None:
         name = collection.index.name
 
-        def then() -> None:
-            for opened in {collection, self._open.get(name, collection)}:
-                opened.put(kept, removed)
-            self.generation += 1
-
         async def change() -> None:
             async with self._lock(name):  # an index that is being opened reads the state before this, or after
+                if self._open.get(name) is not collection:
+                    raise Conflict("the index was declared anew meanwhile; try again")
+                prepared = await asyncio.to_thread(collection.prepare, kept)
+
+                def then() -> None:
+                    collection.put(kept, removed, prepared)
+                    self.generation += 1
+
                 await self._store.change(name, kept, removed, permit.check, then)
 
         changing = asyncio.get_running_loop().create_task(change())
