@@ -145,6 +145,11 @@ class Index:
 
     # -- Compaction ----------------------------------------------------------------------------------
 
+    @property
+    def is_due(self) -> bool:
+        """Whether something is to be made into one."""
+        return not self._compacting and bool(self._cascade() or self._worn())
+
     def begin(self) -> Compaction | None:
         """What is to be made into one next; None where nothing is, or something is being made."""
         if self._compacting:

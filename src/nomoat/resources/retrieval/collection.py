@@ -141,8 +141,7 @@ class Collection:
 
     def _compact(self) -> None:
         """Have larger segments made where it is time to; it changes no answer, and what fails is tried again after a change."""
-        if self._compacting is None and (compaction := self._engine.begin()) is not None:
-            self._engine.abandon(compaction)
+        if self._compacting is None and self._engine.is_due:
             self._compacting = asyncio.get_running_loop().create_task(self._compaction())
 
     async def _compaction(self) -> None:
