@@ -53,6 +53,18 @@ class SearchPlace(NamedTuple):
     table: Table
 
 
+class ReadPlace(NamedTuple):
+    """Documents that are read, as they are known when that is decided."""
+
+    collection: Collection
+    known: Mapping[str, Known]
+
+    @property
+    def label(self) -> Label:
+        """How confidential they are together."""
+        return Label.of(each.access.label for each in self.known.values())
+
+
 class Found(NamedTuple):
     """What a search found, for `read` to give out. `record` is the one that allowed it."""
 
@@ -178,16 +190,14 @@ class Retrieval:
         """Resolve passages to their documents now. Raises `NotFound`, `Conflict` where one has changed since, `Unavailable`."""
         collection = self._find(operation.index)
         versions: dict[str, str] = {each.document: each.version for each in operation.passages}
-        known = {name: collection.documents.get(name) for name in versions}
-        if any(found is None or found.version != versions[name] for name, found in known.items()):
+        known = {name: found for name in versions if (found := collection.documents.get(name)) is not None}
+        if any(name not in known or known[name].version != version for name, version in versions.items()):
             raise Conflict(CHANGED)
         targets = tuple(
-            document_for(collection.index, name, found.version, found.access, who)
-            for name, found in known.items()
-            if found is not None
+            document_for(collection.index, name, found.version, found.access, who) for name, found in known.items()
         )
-        label = Label.of(found.access.label for found in known.values() if found is not None)
-        return Resolved(operation, targets, {"place": label}, index_target(collection.index), UNKNOWN)
+        place = ReadPlace(collection, known)
+        return Resolved(operation, targets, {"place": place}, index_target(collection.index), UNKNOWN)
 
     def resolve_write(self, who: Principal, operation: WriteDocuments) -> Resolved[WriteDocuments]:
         """Resolve to the index, each document as it would be, and as it is. Raises `NotFound`, `Unavailable`."""
@@ -282,12 +292,20 @@ class Retrieval:
     async def read(self, permit: Permit[ReadPassages], found: Found) -> Sequence[Passage]:
         """Give out what was found; the caller's session carries its label from now on.
 
-        Raises `Conflict` when the permit is for other passages, `Unavailable` when the label cannot be stored.
+        Raises `Conflict` when the permit is for other passages, or a document has changed since it was decided about;
+        `Unavailable` when the label cannot be stored.
         """
         resolved = permit.claim(ReadPassages)
         if resolved.operation.passages != found.ids:
             raise Conflict(CHANGED)
-        await self._sessions.join(permit.principal.session, place_in(resolved, Label), self._clock())
+        place = place_in(resolved, ReadPlace)
+        await self._sessions.join(permit.principal.session, place.label, self._clock())
+        permit.check()  # storing the label takes a while: a change that was answered meanwhile is in force
+        current = self._open.get(resolved.operation.index)
+        if current is not place.collection or any(
+            current.documents.get(name) != known for name, known in place.known.items()
+        ):
+            raise Conflict(CHANGED)
         permit.note(bytes=sum(len(each.text) for each in found.passages), passages=str(len(found.passages)))
         return found.passages
 
