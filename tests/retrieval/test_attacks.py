@@ -17,6 +17,7 @@
 | citation or neighbour fetch | `test_attack_passages_that_were_not_found_are_read`, `test_attack_routes_tell_a_hidden_document_from_none` |
 | poisoned documents | `test_attack_a_writer_reaches_above_their_clearance`, and in `test_searching.py` |
 | membership by near-duplicate | `test_attack_the_very_text_of_a_hidden_document_is_asked_for`; with a model: `test_attack_a_model_is_asked_for_hidden_words` |
+| a list of what is kept, while it changes | `test_attack_a_document_is_raised_while_it_is_listed` |
 | what records tell | `test_attack_records_of_a_search_name_what_is_hidden` |
 """
 
@@ -33,7 +34,7 @@ import pytest
 from nomoat.core.errors import Conflict, Refused
 from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
-from nomoat.core.operation import ReadPassages, RemoveDocuments, SearchIndex, WriteDocuments
+from nomoat.core.operation import ListDocuments, ReadPassages, RemoveDocuments, SearchIndex, WriteDocuments
 from nomoat.core.principal import PrincipalKind
 from nomoat.core.retrieval import Access, Document, PassageId
 from nomoat.policy import starter_policies
@@ -171,10 +172,14 @@ def _deep(levels: int, inner: dict[str, object]) -> dict[str, object]:
     return inner if not levels else {"type": "or", "filters": [_deep(levels - 1, inner)]}
 
 
+def _compared(kind: str, value: object, *keys: str) -> list[dict[str, object]]:
+    return [{"type": kind, "key": key, "value": value} for key in keys]
+
+
 FILTERS: list[dict[str, object]] = [
-    *({"type": "eq", "key": key, "value": "confidential"} for key in ("classification", "access", "class", "label")),
-    *({"type": "ne", "key": key, "value": "x"} for key in ("owner", "readers", "labels", "shared", "__class__", "")),
-    *({"type": "eq", "key": key, "value": 1} for key in ("alive", "documents", "access.label.classification")),
+    *_compared("eq", "confidential", "classification", "access", "class", "label"),
+    *_compared("ne", "x", "owner", "readers", "labels", "shared", "__class__", ""),
+    *_compared("eq", 1, "alive", "documents", "access.label.classification"),
     {"type": "in", "key": "year", "value": [2020, 2021, 2022]},
     {"type": "nin", "key": "year", "value": []},
     {"type": "or", "filters": [{"type": "ne", "key": "a", "value": 1}, {"type": "eq", "key": "year", "value": 2020}]},
@@ -254,7 +259,7 @@ def test_attack_passages_keep_a_class_that_their_document_had(both: Library) -> 
     def put(name: str, **more: object) -> None:
         assert both.put({"name": name, "passages": words, **more}, index="attacked")[0] == 200
 
-    def passages(who: str) -> list[tuple[str, int]]:
+    def passages(who: str) -> list[tuple[str, str]]:
         found = both.search(who, " ".join(words), index="attacked", max_num_results=50)[1]["data"]
         return sorted((each["file_id"], each["content"][0]["text"]) for each in found)
 
@@ -513,3 +518,21 @@ async def test_attack_what_was_cited_is_read_after_it_was_raised(there: World) -
     with pytest.raises(Refused):
         async with guard.admit(bob.present(), ReadPassages("handbook", found.ids, found.record)) as again:
             await retrieval.read(again, found)
+
+
+@in_world
+async def test_attack_a_document_is_raised_while_it_is_listed(there: World) -> None:
+    """A list is of one instant: of a document that was lowered, raised or taken out since, it tells what was decided about."""
+    _, librarian = await opened(there, PLAN, replace(PLAN, name="other.md"))
+    await there.declare('[[workload]]\nname = "mallory"\ngroups = ["librarians"]\nclearance = "internal"\n')
+    mallory = await there.joined(PrincipalKind.WORKLOAD, "mallory")
+    async with there.gateway.guard.admit(mallory.present(), ListDocuments("handbook")) as listing:
+        await put(there, librarian, replace(PLAN, title="Basalt", access=Access(Label(Classification.CONFIDENTIAL))))
+        await put(there, librarian, replace(PLAN, name="new.md", access=Access(Label(Classification.CONFIDENTIAL))))
+        removal = RemoveDocuments("handbook", ("other.md",))
+        async with there.gateway.guard.admit(librarian.present(), removal) as permit:
+            await there.gateway.retrieval.remove(permit)
+        listed = await there.gateway.retrieval.list_documents(listing)
+    assert [(each.name, each.known.title) for each in listed] == [("other.md", ""), ("plan.md", "")]
+    async with there.gateway.guard.admit(mallory.present(), ListDocuments("handbook")) as again:
+        assert await there.gateway.retrieval.list_documents(again) == []

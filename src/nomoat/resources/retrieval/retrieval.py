@@ -53,6 +53,13 @@ class SearchPlace(NamedTuple):
     table: Table
 
 
+class ListPlace(NamedTuple):
+    """What is listed: the same, and what was known of each document then."""
+
+    search: SearchPlace
+    documents: Mapping[str, Known]
+
+
 class ReadPlace(NamedTuple):
     """Documents that are read, as they are known when that is decided."""
 
@@ -226,9 +233,9 @@ class Retrieval:
         """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
         del who
         collection = self._find(operation.index)
-        place = self._place(collection)
-        target = index_target(collection.index)
-        return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=place.table.classes)
+        search, target = self._place(collection), index_target(collection.index)
+        place = ListPlace(search, dict(collection.documents))
+        return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=search.table.classes)
 
     def _find(self, name: str) -> Collection:
         index = self._directory().indexes.get(name)
@@ -328,12 +335,12 @@ class Retrieval:
         permit.note(documents=str(len(names)))
         return len(names)
 
-    def list_documents(self, permit: Permit[ListDocuments]) -> list[Listed]:
+    async def list_documents(self, permit: Permit[ListDocuments]) -> list[Listed]:
         """The documents of an index that the caller may write, by name."""
         resolved = permit.claim(ListDocuments, Confine)
-        place = place_in(resolved, SearchPlace)
-        names = place.snapshot.names(place.table.scope(permit.principal, _permitted(permit)))
-        documents = place.collection.documents
+        (_, snapshot, table), documents = place_in(resolved, ListPlace)
+        names = await asyncio.to_thread(snapshot.names, table.scope(permit.principal, _permitted(permit)))
+        permit.check()
         return [Listed(name, documents[name]) for name in sorted(names)]
 
     async def _change(
