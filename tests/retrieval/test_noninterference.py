@@ -1,5 +1,7 @@
 """What a caller may not have does not exist for them: every answer is that of an index without it."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from nomoat.retrieval.documents import Entry, Passage
-from nomoat.retrieval.index import Compaction, Index
+from nomoat.retrieval.index import RATIO, Compaction, Index
 from nomoat.retrieval.scopes import PAIRS
 from nomoat.retrieval.snapshot import Query
 from tests.retrieval.world import (
@@ -158,6 +160,22 @@ def test_a_change_moves_only_what_is_small() -> None:
         index.finish(compaction, compaction.run())
     assert all(each.vectors is not large.vectors for each in index.snapshot.segments)
     assert len(index.snapshot.names(Caller("", frozenset(), {"all": frozenset(PAIRS)}).scope(index.snapshot))) == 5_000
+
+
+@pytest.mark.parametrize("more", [0, 1, 128, 500])
+def test_there_are_few_segments_each_much_larger_than_the_next(more: int) -> None:
+    index = Index(0)
+    none = np.zeros(0, np.float32)
+    index.load(Entry(f"d{number:05d}", "1", "open", [Passage("x", none)]) for number in range(20 * 512 + more))
+    assert len(index.snapshot.segments) <= 2
+    for number in range(1, 700):
+        index.put([Entry(f"n{number}", "1", "open", [Passage("x", none)] * (number % 5))])
+        if number % 50 == 0:
+            while (compaction := index.begin()) is not None:
+                index.finish(compaction, compaction.run())
+    sizes = sorted(len(each.entries) + len(each.document) for each in index.snapshot.segments)
+    assert all(large >= RATIO * small for small, large in pairwise(sizes[-3:]))
+    assert len(sizes) <= 8
 
 
 def notes(count: int, access: str, text: str = "plan") -> list[Entry]:

@@ -190,7 +190,11 @@ class Index:
         for number, segment in reversed(self._segments.items()):
             if number in self._compacting:
                 continue
-            if (chosen and _size(segment) >= RATIO * size) or size + _size(segment) > most:
+            if chosen and _size(segment) >= RATIO * size:
+                if len(chosen) > 1:
+                    break
+                chosen, size = [], 0  # that one is small enough
+            if size + _size(segment) > most:
                 break
             chosen.append(number)
             size += _size(segment)

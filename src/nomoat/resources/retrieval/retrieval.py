@@ -13,7 +13,6 @@ from typing import Final, NamedTuple, final
 from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Conflict, Malformed, NotFound, Unavailable
-from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
 from nomoat.core.operation import (
     ListDocuments,
@@ -33,8 +32,9 @@ from nomoat.policy.classes import Footprint, footprint
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
-from nomoat.resources.retrieval.collection import Collection, Known, Searched, Table
+from nomoat.resources.retrieval.collection import Collection, Known
 from nomoat.resources.retrieval.embedding import Embedder, Embedders
+from nomoat.resources.retrieval.places import Indexes, ListPlace, ReadPlace, SearchPlace
 from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
 from nomoat.resources.retrieval.targets import document_for, index_target
 from nomoat.retrieval.filters import parse_filter
@@ -43,33 +43,6 @@ from nomoat.stores.session_labels import SessionLabels
 
 UNKNOWN: Final = "there is no such index"
 CHANGED: Final = "what was found has changed since; search again"
-
-
-class SearchPlace(NamedTuple):
-    """What is searched: documents of one instant, and the table of their classes."""
-
-    collection: Collection
-    snapshot: Searched
-    table: Table
-
-
-class ListPlace(NamedTuple):
-    """What is listed: the same, and what was known of each document then."""
-
-    search: SearchPlace
-    documents: Mapping[str, Known]
-
-
-class ReadPlace(NamedTuple):
-    """Documents that are read, as they are known when that is decided."""
-
-    collection: Collection
-    known: Mapping[str, Known]
-
-    @property
-    def label(self) -> Label:
-        """How confidential they are together."""
-        return Label.of(each.access.label for each in self.known.values())
 
 
 class Found(NamedTuple):
@@ -83,12 +56,6 @@ class Found(NamedTuple):
     def ids(self) -> tuple[PassageId, ...]:
         """Which passages those are."""
         return tuple([each.id for each in self.passages])
-
-
-class Indexes(NamedTuple):
-    """Every index that is declared, by name."""
-
-    all: tuple[Index, ...]
 
 
 class Listed(NamedTuple):

@@ -1,0 +1,41 @@
+"""What operations on indexes resolve to, as it is when that is decided."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from nomoat.core.lineage import Label
+from nomoat.core.retrieval import Index
+from nomoat.resources.retrieval.collection import Collection, Known, Searched, Table
+
+
+class SearchPlace(NamedTuple):
+    """What is searched: documents of one instant, and the table of their classes."""
+
+    collection: Collection
+    snapshot: Searched
+    table: Table
+
+
+class ListPlace(NamedTuple):
+    """What is listed: the same, and what was known of each document then."""
+
+    search: SearchPlace
+    documents: Mapping[str, Known]
+
+
+class ReadPlace(NamedTuple):
+    """Documents that are read, as they are known when that is decided."""
+
+    collection: Collection
+    known: Mapping[str, Known]
+
+    @property
+    def label(self) -> Label:
+        """How confidential they are together."""
+        return Label.of(each.access.label for each in self.known.values())
+
+
+class Indexes(NamedTuple):
+    """Every index that is declared, by name."""
+
+    all: tuple[Index, ...]
