@@ -220,7 +220,7 @@ class Index:
             self._replace(small, small.run())
 
     def _order(self) -> None:
-        self._segments = dict(sorted(self._segments.items(), key=lambda each: -_size(each[1])))
+        self._segments = dict(sorted(self._segments.items(), key=_size_of_item, reverse=True))
         self._snapshot = None
 
     # -- Documents -----------------------------------------------------------------------------------
@@ -272,6 +272,10 @@ class Index:
 
 def _size(segment: Segment) -> int:
     return len(segment.entries) + len(segment.document)
+
+
+def _size_of_item(item: tuple[int, Segment]) -> int:
+    return _size(item[1])
 
 
 def _living(segment: Segment) -> int:

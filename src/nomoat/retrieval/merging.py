@@ -5,7 +5,6 @@ what is large is numpy's, which lets others run meanwhile, or goes in steps.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Final, TypeVar
 
 import numpy as np
@@ -95,11 +94,9 @@ def _move(old: NDArray[Scalar], moved: Ints, new: NDArray[Scalar]) -> None:
 
 
 def _entries(parts: Sequence[Segment], living: Sequence[NDArray[np.intp]], order: NDArray[np.intp]) -> tuple[Held, ...]:
-    there = list(
-        chain.from_iterable(
-            [part.entries[at] for at in each.tolist()] for part, each in zip(parts, living, strict=True)
-        )
-    )
+    there: list[Held] = []
+    for part, each in zip(parts, living, strict=True):
+        there += [part.entries[at] for at in each.tolist()]
     return tuple([there[at] for at in order.tolist()])
 
 

@@ -276,9 +276,8 @@ class Retrieval:
         await self._sessions.join(permit.principal.session, place.label, self._clock())
         permit.check()  # storing the label takes a while: a change that was answered meanwhile is in force
         current = self._open.get(resolved.operation.index)
-        if current is not place.collection or any(
-            current.documents.get(name) != known for name, known in place.known.items()
-        ):
+        documents = place.collection.documents
+        if current is not place.collection or any(documents.get(name) != each for name, each in place.known.items()):
             raise Conflict(CHANGED)
         permit.note(bytes=sum(len(each.text) for each in found.passages), passages=str(len(found.passages)))
         return found.passages
