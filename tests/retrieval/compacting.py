@@ -53,7 +53,7 @@ async def main(directory: Path, when: str) -> None:
 
     patch.object(engine, "merged", held).start()
     state = State.create(directory / "state.db", KEY)
-    store, collection = StoredDocuments(state, KeyEncryptionKey(KEY)), Collection(INDEX, 0)
+    store, collection = StoredDocuments(state, KeyEncryptionKey(KEY)), Collection(INDEX, "", 0)
     await change(store, collection, [kept(number) for number in range(COUNT)])
     await change(store, collection, [kept(number) for number in range(COUNT, 2 * COUNT)])
     await asyncio.to_thread(begun.wait, 60)

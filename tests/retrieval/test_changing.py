@@ -13,6 +13,7 @@ from nomoat.core.principal import PrincipalKind
 from nomoat.core.retrieval import Access, Document, PassageId
 from nomoat.policy import starter_policies
 from tests.guard.world import Actor, World, in_world
+from tests.retrieval.test_promises import unasked
 
 PLAN = Document("plan.md", "0" * 64, "", Access(Label(Classification.INTERNAL)), {}, ("the plan of the quarry",))
 PEOPLE = """
@@ -48,7 +49,7 @@ async def opened(there: World, *documents: Document) -> tuple[Actor, Actor]:
 
 async def put(there: World, librarian: Actor, *documents: Document) -> None:
     async with there.gateway.guard.admit(librarian.present(), WriteDocuments("handbook", documents)) as permit:
-        await there.gateway.retrieval.write(permit)
+        await there.gateway.retrieval.write(permit, unasked)
 
 
 async def _revoked(there: World, librarian: Actor) -> None:
@@ -107,7 +108,7 @@ async def test_attack_a_search_waits_to_read_while_what_allowed_it_changes(
         async with guard.admit(bob.present(), SearchIndex("handbook", "quarry", "")) as search:
             if waiting == "in-the-search":
                 await change(there, librarian)
-            found = await retrieval.search(search)
+            found = await retrieval.search(search, unasked)
         assert [each.id.document for each in found.passages] == ["plan.md"]
         if waiting == "between":
             await change(there, librarian)
@@ -129,7 +130,7 @@ async def test_attack_a_document_changes_while_its_reading_was_permitted_already
     bob, librarian = await opened(there, PLAN)
     guard, retrieval = there.gateway.guard, there.gateway.retrieval
     async with guard.admit(bob.present(), SearchIndex("handbook", "quarry", "")) as search:
-        found = await retrieval.search(search)
+        found = await retrieval.search(search, unasked)
 
     async def attack() -> None:
         async with guard.admit(bob.present(), ReadPassages("handbook", found.ids, found.record)) as reading:
@@ -147,7 +148,7 @@ async def test_attack_passages_that_were_not_found_are_read(there: World) -> Non
     bob, _ = await opened(there, PLAN, secret)
     guard, retrieval = there.gateway.guard, there.gateway.retrieval
     async with guard.admit(bob.present(), SearchIndex("handbook", "quarry", "")) as search:
-        found = await retrieval.search(search)
+        found = await retrieval.search(search, unasked)
     assert [each.id.document for each in found.passages] == ["plan.md"]
     own = found.ids[0]
     for asked in (("secret.md", "0" * 64, 0), ("secret.md", "1" * 64, 0), ("none.md", "0" * 64, 0)):
@@ -166,7 +167,7 @@ async def test_attack_what_was_cited_is_read_after_it_was_raised(there: World) -
     bob, librarian = await opened(there, PLAN)
     guard, retrieval = there.gateway.guard, there.gateway.retrieval
     async with guard.admit(bob.present(), SearchIndex("handbook", "quarry", "")) as search:
-        found = await retrieval.search(search)
+        found = await retrieval.search(search, unasked)
     async with guard.admit(bob.present(), ReadPassages("handbook", found.ids, found.record)) as reading:
         await retrieval.read(reading, found)
     await _raised(there, librarian)

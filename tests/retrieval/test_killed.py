@@ -130,7 +130,7 @@ def test_attack_a_label_is_raised_during_a_compaction_that_is_killed(tmp_path: P
     command = [sys.executable, "-m", "tests.retrieval.compacting", str(tmp_path), when]
     assert subprocess.run(command, timeout=120, check=False).returncode == -signal.SIGKILL
     state = State.open(tmp_path / "state.db", compacting.KEY)
-    collection = Collection(compacting.INDEX, 0)
+    collection = Collection(compacting.INDEX, "", 0)
     read = Footprint(frozenset({"classification"}), frozenset(), frozenset())
     collection.at(read)
     collection.load(StoredDocuments(state, KeyEncryptionKey(compacting.KEY)).all("handbook"))

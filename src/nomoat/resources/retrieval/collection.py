@@ -7,7 +7,7 @@ in force cannot tell them apart, whoever asks. What is large is made in a thread
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
@@ -82,25 +82,39 @@ def _scope(table: Table, subject: str, subjects: frozenset[str], permitted: froz
 
 @final
 class Collection:
-    """One index. Owned by the event loop; its snapshots may be searched in any thread."""
+    """One index. Owned by the event loop; its snapshots may be searched in any thread.
 
-    def __init__(self, index: Index, dimensions: int) -> None:
+    `embedder` is what its vectors are of, '' where it has none. `stale` are documents whose vectors are of another one: they are
+    in it without. `embeds`: the embedder could be had when it was opened; else all of its documents are stale.
+    """
+
+    def __init__(self, index: Index, embedder: str, dimensions: int, *, embeds: bool = True) -> None:
         from nomoat.retrieval.index import Index as Engine  # noqa: PLC0415 - with numpy, for whom there is an index
 
         self.index = index
+        self.embedder = embedder
+        self.embeds = embeds
+        self.stale: frozenset[str] = frozenset()
+        self._dimensions = dimensions
         self.documents: dict[str, Known] = {}
         self._engine = Engine(dimensions)
         self._read: Footprint | None = None
         self._table: tuple[object, Table] | None = None
         self._compacting: asyncio.Task[None] | None = None
 
-    def load(self, kept: Iterable[Kept]) -> None:
+    def takes(self, kept: Kept) -> bool:
+        """Whether the vectors of a document are of this index's embedder."""
+        document, embedder, vectors = kept
+        return embedder == self.embedder and len(vectors) == 4 * self._dimensions * len(document.passages)
+
+    def load(self, kept: Sequence[Kept]) -> None:
         """Take in all that there is, in any thread, before anybody else has this."""
-        self._engine.load(self._known(each) for each in kept)
+        self._engine.load(self._entry(each) for each in kept)
+        self._know(kept)
 
     def prepare(self, kept: Sequence[Kept]) -> "Made":
         """What documents are in here, for `put`; in any thread."""
-        return self._engine.make([_entry(self.index, each) for each in kept])
+        return self._engine.make([self._entry(each) for each in kept])
 
     def put(self, kept: Sequence[Kept], removed: Sequence[str] = (), prepared: "Made | None" = None) -> None:
         """Take in documents in the place of those with their names, and let go of others."""
@@ -108,8 +122,8 @@ class Collection:
         self._engine.put(self.prepare(kept) if prepared is None else prepared)
         for name in removed:
             self.documents.pop(name, None)
-        for each in kept:
-            self._know(each)
+        self.stale = self.stale.difference(removed)
+        self._know(kept)
         self._compact()
 
     def at(self, read: Footprint) -> tuple[Searched, Table]:
@@ -131,13 +145,29 @@ class Collection:
             self._table = sorts, _table(classes, snapshot.variants)
         return snapshot, self._table[1]
 
-    def _known(self, kept: Kept) -> "Entry":
-        self._know(kept)
-        return _entry(self.index, kept)
+    def _know(self, kept: Sequence[Kept]) -> None:
+        self.documents.update(
+            (document.name, Known(document.version, document.access, document.title, document.stated))
+            for document, _, _ in kept
+        )
+        fresh = {each.document.name for each in kept if self.takes(each)}
+        self.stale = (self.stale - fresh).union(each.document.name for each in kept if not self.takes(each))
 
-    def _know(self, kept: Kept) -> None:
-        document = kept.document
-        self.documents[document.name] = Known(document.version, document.access, document.title, document.stated)
+    def _entry(self, kept: Kept) -> "Entry":
+        from nomoat.retrieval.documents import Entry, Passage, vectors_of  # noqa: PLC0415 - as above
+
+        document, access = kept.document, kept.document.access
+        ours = kept.vectors if self.takes(kept) else bytes(4 * self._dimensions * len(document.passages))
+        rows = vectors_of(ours, len(document.passages))
+        return Entry(
+            name=document.name,
+            version=document.version,
+            access=document_target(self.index, "", "", access),
+            owner=access.owner,
+            readers=access.readers or frozenset(),
+            attributes=document.attributes,
+            passages=[Passage(text, row) for text, row in zip(document.passages, rows, strict=True)],
+        )
 
     def _compact(self) -> None:
         """Have larger segments made where it is time to; it changes no answer, and what fails is tried again after a change."""
@@ -157,22 +187,6 @@ class Collection:
             _log.warning("the index %s could not be compacted: there is too little memory", self.index.name)
         finally:
             self._compacting = None
-
-
-def _entry(index: Index, kept: Kept) -> "Entry":
-    from nomoat.retrieval.documents import Entry, Passage, vectors_of  # noqa: PLC0415 - with numpy, for whom there is an index
-
-    document, access = kept.document, kept.document.access
-    rows = vectors_of(kept.vectors, len(document.passages))
-    return Entry(
-        name=document.name,
-        version=document.version,
-        access=document_target(index, "", "", access),
-        owner=access.owner,
-        readers=access.readers or frozenset(),
-        attributes=document.attributes,
-        passages=[Passage(text, row) for text, row in zip(document.passages, rows, strict=True)],
-    )
 
 
 def _class(access: object, read: Footprint, id: str = "") -> Target:

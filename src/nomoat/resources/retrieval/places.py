@@ -9,11 +9,12 @@ from nomoat.resources.retrieval.collection import Collection, Known, Searched, T
 
 
 class SearchPlace(NamedTuple):
-    """What is searched: documents of one instant, and the table of their classes."""
+    """What is searched: documents of one instant, which of them have no vectors yet, and the table of their classes."""
 
     collection: Collection
     snapshot: Searched
     table: Table
+    stale: frozenset[str]
 
 
 class ListPlace(NamedTuple):
