@@ -16,7 +16,7 @@
 | pooled-session bleed, shared cache | `test_attack_two_callers_share_a_connection_and_every_cache` |
 | a chunk that inherits the wrong class | `test_attack_passages_keep_a_class_that_their_document_had`; folders: `test_folders.py` |
 | citation or neighbour fetch | `test_changing.py`: `test_attack_passages_that_were_not_found_are_read`, `test_attack_routes_tell_a_hidden_document_from_none` |
-| poisoned documents | `test_attack_a_writer_reaches_above_their_clearance`, and in `test_searching.py` |
+| poisoned documents | `test_attack_a_writer_reaches_above_their_clearance`, and in `test_searching.py`; in a race: `test_changing.py` |
 | membership by near-duplicate | `test_attack_the_very_text_of_a_hidden_document_is_asked_for`; with a model: `test_attack_a_model_is_asked_for_hidden_words` |
 | a list of what is kept, while it changes | `test_changing.py`: `test_attack_a_document_is_raised_while_it_is_listed` |
 | what records tell | `test_attack_records_of_a_search_name_what_is_hidden` |

@@ -192,3 +192,32 @@ async def test_attack_a_document_is_raised_while_it_is_listed(there: World) -> N
     assert [(each.name, each.known.title) for each in listed] == [("other.md", ""), ("plan.md", "")]
     async with there.gateway.guard.admit(mallory.present(), ListDocuments("handbook")) as again:
         assert await there.gateway.retrieval.list_documents(again) == []
+
+
+@pytest.mark.parametrize("how", ["write", "remove"])
+@in_world
+async def test_attack_what_is_raised_is_replaced_by_who_might_have_before(there: World, how: str) -> None:
+    """Who may write what is internal is permitted to, and by then it is confidential: it stays, and they hear to try again."""
+    bob, librarian = await opened(there, PLAN)
+    await there.declare('[[workload]]\nname = "mallory"\ngroups = ["librarians"]\nclearance = "internal"\n')
+    mallory, guard, retrieval = (
+        await there.joined(PrincipalKind.WORKLOAD, "mallory"),
+        there.gateway.guard,
+        there.gateway.retrieval,
+    )
+    lowered = replace(PLAN, passages=("the plan of the quarry, as mallory has it",))
+
+    async def attack() -> None:
+        if how == "write":
+            async with guard.admit(mallory.present(), WriteDocuments("handbook", (lowered,))) as writing:
+                await _raised(there, librarian)
+                await retrieval.write(writing, unasked)
+        else:
+            async with guard.admit(mallory.present(), RemoveDocuments("handbook", ("plan.md",))) as removing:
+                await _raised(there, librarian)
+                await retrieval.remove(removing)
+
+    with pytest.raises(Conflict, match="changed"):
+        await attack()
+    async with guard.admit(bob.present(), SearchIndex("handbook", "quarry", "")) as search:
+        assert (await retrieval.search(search, unasked)).passages == ()

@@ -24,16 +24,22 @@ class ListPlace(NamedTuple):
     documents: Mapping[str, Known]
 
 
-class ReadPlace(NamedTuple):
-    """Documents that are read, as they are known when that is decided."""
+class DocumentsPlace(NamedTuple):
+    """Documents by name, as they are known when it is decided about them; None where there is none."""
 
     collection: Collection
-    known: Mapping[str, Known]
+    known: Mapping[str, Known | None]
 
     @property
     def label(self) -> Label:
         """How confidential they are together."""
-        return Label.of(each.access.label for each in self.known.values())
+        return Label.of(each.access.label for each in self.known.values() if each is not None)
+
+    @property
+    def stands(self) -> bool:
+        """Whether they are still the same."""
+        documents = self.collection.documents
+        return all(documents.get(name) == each for name, each in self.known.items())
 
 
 class Indexes(NamedTuple):

@@ -22,6 +22,7 @@ from nomoat.core.operation import (
     RemoveDocuments,
     Resolved,
     SearchIndex,
+    Target,
     WriteDocuments,
 )
 from nomoat.core.permit import Permit
@@ -43,7 +44,7 @@ from nomoat.resources.retrieval.embedding import (
     identity_of,
     size_of,
 )
-from nomoat.resources.retrieval.places import Indexes, ListPlace, ReadPlace, SearchPlace
+from nomoat.resources.retrieval.places import DocumentsPlace, Indexes, ListPlace, SearchPlace
 from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
 from nomoat.resources.retrieval.targets import document_for, index_target
 from nomoat.retrieval.filters import parse_filter
@@ -187,37 +188,28 @@ class Retrieval:
         """Resolve passages to their documents now. Raises `NotFound`, `Conflict` where one has changed since, `Unavailable`."""
         collection = self._find(operation.index)
         versions: dict[str, str] = {each.document: each.version for each in operation.passages}
-        known = {name: found for name in versions if (found := collection.documents.get(name)) is not None}
-        if any(name not in known or known[name].version != version for name, version in versions.items()):
+        place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in versions})
+        if any(each is None or each.version != versions[name] for name, each in place.known.items()):
             raise Conflict(CHANGED)
-        targets = tuple(
-            document_for(collection.index, name, found.version, found.access, who) for name, found in known.items()
-        )
-        place = ReadPlace(collection, known)
+        targets = tuple(_as_known(place, who))
         return Resolved(operation, targets, {"place": place}, index_target(collection.index), UNKNOWN)
 
     def resolve_write(self, who: Principal, operation: WriteDocuments) -> Resolved[WriteDocuments]:
         """Resolve to the index, each document as it would be, and as it is. Raises `NotFound`, `Unavailable`."""
         collection = self._find(operation.index)
         index, target = collection.index, index_target(collection.index)
+        place = DocumentsPlace(
+            collection, {each.name: collection.documents.get(each.name) for each in operation.documents}
+        )
         targets = [document_for(index, each.name, each.version, each.access, who) for each in operation.documents]
-        targets += [
-            document_for(index, each.name, known.version, known.access, who)
-            for each in operation.documents
-            if (known := collection.documents.get(each.name)) is not None
-        ]
-        return Resolved(operation, (target, *targets), {"place": collection}, target, UNKNOWN)
+        return Resolved(operation, (target, *targets, *_as_known(place, who)), {"place": place}, target, UNKNOWN)
 
     def resolve_remove(self, who: Principal, operation: RemoveDocuments) -> Resolved[RemoveDocuments]:
         """Resolve to the index, and each document that is there. Raises `NotFound`, `Unavailable`."""
         collection = self._find(operation.index)
         target = index_target(collection.index)
-        targets = [
-            document_for(collection.index, name, known.version, known.access, who)
-            for name in operation.names
-            if (known := collection.documents.get(name)) is not None
-        ]
-        return Resolved(operation, (target, *targets), {"place": collection}, target, UNKNOWN)
+        place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in operation.names})
+        return Resolved(operation, (target, *_as_known(place, who)), {"place": place}, target, UNKNOWN)
 
     def resolve_documents(self, who: Principal, operation: ListDocuments) -> Resolved[ListDocuments]:
         """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
@@ -307,12 +299,10 @@ class Retrieval:
         resolved = permit.claim(ReadPassages)
         if resolved.operation.passages != found.ids:
             raise Conflict(CHANGED)
-        place = place_in(resolved, ReadPlace)
+        place = place_in(resolved, DocumentsPlace)
         await self._sessions.join(permit.principal.session, place.label, self._clock())
         permit.check()  # storing the label takes a while: a change that was answered meanwhile is in force
-        current = self._open.get(resolved.operation.index)
-        documents = place.collection.documents
-        if current is not place.collection or any(documents.get(name) != each for name, each in place.known.items()):
+        if self._open.get(resolved.operation.index) is not place.collection or not place.stands:
             raise Conflict(CHANGED)
         permit.note(bytes=sum(len(each.text) for each in found.passages), passages=str(len(found.passages)))
         return found.passages
@@ -324,11 +314,11 @@ class Retrieval:
         that model, and then puts in none; `Unavailable`.
         """
         resolved = permit.claim(WriteDocuments)
-        collection, documents = place_in(resolved, Collection), resolved.operation.documents
-        embedder = self._embedders(collection.index)
+        place, documents = place_in(resolved, DocumentsPlace), resolved.operation.documents
+        embedder = self._embedders(place.collection.index)
         kept, asked = await embedded_documents(embedder, [Kept(each) for each in documents], ask)
         permit.outcome.update(asked.noted)
-        await self._change(permit, collection, kept, ())
+        await self._change(permit, place, kept, ())
         passages = sum(len(each.passages) for each in documents)
         permit.note(documents=str(len(documents)), passages=str(passages))
         return passages
@@ -336,9 +326,9 @@ class Retrieval:
     async def remove(self, permit: Permit[RemoveDocuments]) -> int:
         """Take documents out of an index; return how many there were. Raises `Unavailable`."""
         resolved = permit.claim(RemoveDocuments)
-        collection = place_in(resolved, Collection)
-        names = [name for name in resolved.operation.names if name in collection.documents]
-        await self._change(permit, collection, (), names)
+        place = place_in(resolved, DocumentsPlace)
+        names = [name for name, known in place.known.items() if known is not None]
+        await self._change(permit, place, (), names)
         permit.note(documents=str(len(names)))
         return len(names)
 
@@ -353,16 +343,18 @@ class Retrieval:
     async def _change(
         self,
         permit: Permit[WriteDocuments] | Permit[RemoveDocuments],
-        collection: Collection,
+        place: DocumentsPlace,
         kept: Sequence[Kept],
         removed: Sequence[str],
     ) -> None:
-        name = collection.index.name
+        collection, name = place.collection, place.collection.index.name
 
         async def change() -> None:
             async with self._lock(name):  # an index that is being opened reads the state before this, or after
                 if self._open.get(name, collection) is not collection:
                     raise Conflict("the index was opened anew meanwhile; try again")
+                if not place.stands:  # what was decided about is not what would be replaced
+                    raise Conflict("what is there has changed since; try again")
                 prepared = await asyncio.to_thread(collection.prepare, kept)
 
                 def then() -> None:
@@ -376,6 +368,11 @@ class Retrieval:
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
+
+
+def _as_known(place: DocumentsPlace, who: Principal) -> list[Target]:
+    known = [(name, each) for name, each in place.known.items() if each is not None]
+    return [document_for(place.collection.index, name, each.version, each.access, who) for name, each in known]
 
 
 def _permitted(permit: Permit[SearchIndex] | Permit[ListDocuments]) -> frozenset[int]:
