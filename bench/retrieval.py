@@ -7,11 +7,11 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import simsimd
@@ -52,7 +52,7 @@ def measure() -> list[Figure]:
     figures: list[Figure] = []
     for topical in (False, True):
         figures += _by_vector(chance, topical=topical)
-    return [*figures, *_by_words(chance), *_classes(), *_ingestion()]
+    return [*figures, *_by_words(chance), *_classes(), *_ingestion(), *_holds(chance)]
 
 
 def _by_vector(chance: np.random.Generator, *, topical: bool) -> list[Figure]:
@@ -164,7 +164,12 @@ def _classes() -> list[Figure]:
     cold = (time.perf_counter() - begun) * 1e3
     warm = _median_ms(lambda _: permitted(policies, who, "ReadPassages", classes, context), range(TIMES)) * 1e3
     remark = f"{len(first)} permitted, starter policies"
+    more = AccessClasses([*classes.targets, document_target(index, "d", "", Access(Label(Classification.PUBLIC)))])
+    begun = time.perf_counter()
+    permitted(policies, who, "ReadPassages", more, context)
+    added = (time.perf_counter() - begun) * 1e3
     return [
+        Figure("one class more ÷ all of them for the first time", added / cold, "×", "at most", 0.1, f"{added:.1f} ms"),
         Figure("1,000 classes decided for the first time", cold, "ms", "at most", 150, remark),
         Figure("the same again", warm, "µs", "at most", 50, remark),
     ]
@@ -184,6 +189,57 @@ def _ingestion() -> list[Figure]:
     return [
         Figure("passages embedded and indexed", len(texts) / took, "a second", "at least", 500, "700 characters each")
     ]
+
+
+def _holds(chance: np.random.Generator) -> list[Figure]:
+    """How long whoever changes an index holds the event loop, in CPU time of its thread; compactions are run beside it."""
+    of, rows = chance.integers(0, WORDS, (VECTORS, LENGTH)), chance.standard_normal((VECTORS, DIMENSIONS))
+    entries = [
+        Entry(f"d{n:07d}", "1", n % CLASSES, [Passage(" ".join(map(str, of[n])), row)])
+        for n, row in enumerate(rows.astype(np.float32))
+    ]
+    index, writes, swaps, beside = Index(DIMENSIONS), list[float](), list[float](), list[float]()
+
+    def timed(took: list[float], call: Callable[[], object]) -> None:
+        begun = time.thread_time()
+        call()
+        took.append((time.thread_time() - begun) * 1e3)
+
+    def change(call: Callable[[], None]) -> None:
+        timed(writes, partial(_changed, index, call))
+        while (compaction := index.begin()) is not None:
+            begun = time.thread_time()
+            made = compaction.run()
+            beside.append((time.thread_time() - begun) * 1e3)
+            timed(swaps, partial(_changed, index, partial(index.finish, compaction, made)))
+
+    opened = list[float]()
+    timed(opened, partial(index.load, entries))
+    for entry in entries[: VECTORS // 20]:
+        change(partial(index.put, [entry]))
+    for begin in range(0, VECTORS // 2, 20):
+        change(partial(index.remove, [entry.name for entry in entries[begin : begin + 20]]))
+    put = max(writes)
+    change(partial(index.rekey, _halved))
+    anew = max(beside)
+    remark = f"{len(writes):,} writes into {VECTORS:,}; opening it takes {opened[0]:,.0f} ms beside the loop, in steps"
+    return [
+        Figure("the longest hold of the loop by a write", put, "ms", "at most", 10, remark),
+        Figure("the same by other policies", writes[-1], "ms", "at most", 10, f"{CLASSES} classes become half as many"),
+        Figure(
+            "the same by what was compacted", max(swaps), "ms", "at most", 10, f"which took {anew:,.0f} ms beside it"
+        ),
+        Figure("the longest hold ÷ making the largest segment anew", max(put, *swaps) / anew, "×", "at most", 0.1),
+    ]
+
+
+def _changed(index: Index, call: Callable[[], None]) -> Snapshot:
+    call()
+    return index.snapshot
+
+
+def _halved(access: Hashable) -> Hashable:
+    return int(cast("int", access)) // 2
 
 
 def _median_ms(call: Callable[[Asked], object], each: Iterable[Asked]) -> float:

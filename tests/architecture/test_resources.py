@@ -53,6 +53,8 @@ EXEMPT = {
                 for each in ("collection.Collection", "postgres.PostgresCollection")
                 for name in ("is_fit", "fit", "at")
             ),
+            "nomoat.resources.retrieval.collection.Collection.takes",
+            "nomoat.resources.retrieval.opening.Opening.open",
         ],
         "brings documents into memory, for resolvers to say what there is, and gives none out",
     ),

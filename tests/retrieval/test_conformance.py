@@ -116,8 +116,12 @@ class BackEnd:
     def shown(self, opened: Open, read: Footprint) -> tuple[Searched, Table]:
         """What is searched."""
         inside = within(opened, read)
-        asyncio.run(opened.fit(inside))
-        return opened.at(inside)
+
+        async def shown() -> tuple[Searched, Table]:
+            await opened.fit(inside)
+            return opened.at(inside)
+
+        return asyncio.run(shown())
 
 
 def within(opened: Open, read: Footprint) -> Footprint:
@@ -213,7 +217,7 @@ def in_postgres(postgres: Server) -> Iterator[BackEnd]:
 def test_the_embedded_back_end_answers_as_if_there_were_nothing_else(tmp_path: Path) -> None:
     state = State.create(tmp_path / "state.db", secrets.token_bytes(32))
     store = StoredDocuments(state, KeyEncryptionKey(secrets.token_bytes(32)))
-    back_end = BackEnd(lambda index: Collection(index, DIMENSIONS, store))
+    back_end = BackEnd(lambda index: Collection(index, store, "test", DIMENSIONS))
     run_state_machine_as_test(
         machine(back_end), settings=settings(max_examples=60, stateful_step_count=15, deadline=None)
     )

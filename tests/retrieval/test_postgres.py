@@ -16,6 +16,7 @@ from nomoat.core.operation import ReadPassages, SearchIndex, WriteDocuments
 from nomoat.core.principal import PrincipalKind
 from nomoat.core.retrieval import Access, Document, Index
 from nomoat.policy.classes import Footprint
+from nomoat.resources.retrieval.embedding import Embedded, Texts
 from nomoat.resources.retrieval.postgres import PostgresCollection
 from nomoat.retrieval.scopes import PAIRS, Scope
 from nomoat.retrieval.snapshot import Query
@@ -211,7 +212,7 @@ def test_another_embedder_makes_every_vector_anew(there: Held) -> None:
     asyncio.run(opened(there.store, embedder="other").fit(READ))
     rows = there.server.run(there.database, "SELECT DISTINCT vector::text FROM nomoat.passage")
     assert [tuple(map(float, str(row[0]).strip("[]").split(","))) for row in rows] == [pytest.approx((0.6, 0.8))]
-    assert there.server.run(there.database, "SELECT embedder FROM nomoat.collection") == [("other",)]
+    assert there.server.run(there.database, "SELECT DISTINCT embedder FROM nomoat.document") == [("other",)]
 
 
 @pytest.mark.parametrize(
@@ -231,6 +232,10 @@ def test_another_embedder_makes_every_vector_anew(there: Held) -> None:
 def test_a_table_that_is_not_safe_refuses_to_start(said: dict[str, object], why: str) -> None:
     with pytest.raises(Malformed, match=why):
         parse_postgres(said, Path())
+
+
+async def unasked(_: Texts) -> Embedded:
+    pytest.fail("a model was asked for the vectors of an index that makes them here")
 
 
 DECLARED = """
@@ -268,13 +273,13 @@ class Library:
         async with self.there.gateway.guard.admit(
             self.librarian.present(), WriteDocuments("handbook", documents)
         ) as permit:
-            await retrieval.write(permit)
+            await retrieval.write(permit, unasked)
 
     async def found(self) -> list[str]:
         guard, retrieval = self.there.gateway.guard, self.there.gateway.retrieval
         await retrieval.open("handbook")
         async with guard.admit(self.ann.present(), SearchIndex("handbook", "plan")) as permit:
-            found = await retrieval.search(permit)
+            found = await retrieval.search(permit, unasked)
         if not found.ids:
             return []
         async with guard.admit(self.ann.present(), ReadPassages("handbook", found.ids, found.record)) as reading:

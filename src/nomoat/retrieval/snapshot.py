@@ -6,7 +6,7 @@ which rows there are.
 """
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar, final
 
@@ -18,7 +18,7 @@ from nomoat.retrieval.filters import Holds, parse_filter
 from nomoat.retrieval.quantised import exact_products, sought
 from nomoat.retrieval.scopes import Pair, Scope
 from nomoat.retrieval.segment import Segment, Selection
-from nomoat.retrieval.tokens import words_of
+from nomoat.retrieval.tokens import Vocabulary, words_of
 
 PlaceT = TypeVar("PlaceT", bound=Hashable)
 Ranking: TypeAlias = Literal["hybrid", "keyword", "vector"]
@@ -72,7 +72,7 @@ class Snapshot:
     classes: tuple[Hashable, ...]
     variants: tuple[frozenset[Pair], ...]
     segments: tuple[Segment, ...]
-    vocabulary: Mapping[str, int]
+    vocabulary: Vocabulary
 
     def names(self, scope: Scope) -> list[str]:
         """The names of the documents that a scope permits, in their order."""
@@ -170,8 +170,7 @@ class Snapshot:
     def _hit(self, found: Found) -> Hit:
         segment = self.segments[found.segment]
         entry, number = segment.entries[int(segment.document[found.row])], int(segment.number[found.row])
-        text = entry.passages[number].text
-        return Hit(entry.name, entry.version, number, text, found.score, entry.attributes)
+        return Hit(entry.name, entry.version, number, entry.passages[number], found.score, entry.attributes)
 
 
 def fused(lists: Sequence[Sequence[PlaceT]]) -> dict[PlaceT, float]:
@@ -196,18 +195,3 @@ def _filtered(segment: Segment, selected: Selection, holds: Holds) -> Selection:
     mask = documents[segment.document]
     rows = np.flatnonzero(mask).astype(np.int32)
     return Selection(mask, documents, rows, (), selected.length)
-
-
-def variants_of(segments: Sequence[Segment], count: int) -> tuple[frozenset[Pair], ...]:
-    """Of each class, which documents there are."""
-    found: list[set[Pair]] = [set() for _ in range(count)]
-    for segment in segments:
-        for pair, number in _living(segment):
-            found[number].add(pair)
-    return tuple(frozenset(each) for each in found)
-
-
-def _living(segment: Segment) -> Iterator[tuple[Pair, int]]:
-    for place in np.flatnonzero(segment.alive).tolist():
-        entry = segment.entries[place]
-        yield (bool(entry.owner), bool(entry.readers)), int(segment.classes[place])

@@ -93,7 +93,7 @@ def resources_of(
     declarations, catalog, budgets = Declarations(stores.state, clock), Catalog(stores.state), Budgets(stores.state)
     declared: Callable[[], Directory] = lambda: declarations.current  # noqa: E731  # said a dozen times below
     identity, sessions = _identity(configuration, stores, declarations, clock), catalog.lineage.sessions
-    policies = Policies(stores.state, clock)
+    policies, postgres = Policies(stores.state, clock), configuration.postgres
     trial = Trial(stores.state, lambda: policies.current, clock)
     sets = PolicySets(
         active=lambda: policies.current,

@@ -7,7 +7,7 @@ numbered there; which of them are permitted is said to the database for one tran
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from nomoat.core.errors import Conflict, Malformed, Unavailable
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CHANGED: Final = "the index has changed meanwhile; try again"
 KEPT_SCOPES: Final = 64
+NOTHING: Final = Footprint(frozenset(), frozenset(), frozenset())
 UNSEEN: Final = -2  # no generation; -1 is that of an index which is not there
 UNNAMED: Final = "\0"  # what no document is called
 
@@ -123,15 +124,30 @@ class _Shown:
 
 @final
 class PostgresCollection:
-    """One index. Owned by the event loop, which waits for the database in threads; what is shown may be searched in any."""
+    """One index. Owned by the event loop, which waits for the database in threads; what is shown may be searched in any.
 
-    def __init__(self, index: Index, store: PostgresDocuments, highest: Label, embedder: str, embed: Embed) -> None:
+    `embedder`, `embeds` and `stale` are as of a `Collection`. `anew` makes vectors of documents that have those of another
+    embedder, None where nobody may be asked for them.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        store: PostgresDocuments,
+        highest: Label,
+        embedder: str,
+        anew: Embed | None,
+        *,
+        embeds: bool = True,
+    ) -> None:
         self.index = index
         self.documents: dict[str, Known] = {}
+        self.embedder = embedder
+        self.embeds = embeds
+        self.stale: frozenset[str] = frozenset()
         self._store = store
         self._highest = highest
-        self._embedder = embedder
-        self._embed = embed
+        self._anew = anew
         self._read: Footprint | None = None
         self._generation = UNSEEN
         self._groups: dict[int, Group] = {}
@@ -149,10 +165,10 @@ class PostgresCollection:
         name = self.index.name
         try:
             if await asyncio.to_thread(self._store.generation, name) != self._generation:
-                heads = await asyncio.to_thread(self._store.heads, name, self._embedder)
+                heads = await asyncio.to_thread(self._store.heads, name)
                 self._require(self._groups_of(heads))
-                if heads.embedder != self._embedder:
-                    heads = await self._embedded_anew(heads)
+                if self._anew is not None and (stale := self._stale_of(heads.documents)):
+                    heads = await self._embedded_anew(heads, stale, self._anew)
                 self._take_all(heads)
             await self._regroup(read)
         except Stale:
@@ -200,27 +216,26 @@ class PostgresCollection:
 
     def _written(self, kept: Sequence[Kept], read: Footprint) -> list[Written]:
         written: list[Written] = []
-        for document, _, vectors in kept:
+        for document, embedder, vectors in kept:
             rows = _vectors(vectors, len(document.passages))
             lines = [
                 Line(text, Counter(words_of(text)), row) for text, row in zip(document.passages, rows, strict=True)
             ]
-            written.append(Written(document, Group(document.access, self._named(document.name, read)), lines))
+            group = Group(document.access, self._named(document.name, read))
+            written.append(Written(document, group, embedder, lines))
         return written
 
-    async def _embedded_anew(self, heads: Heads) -> Heads:
+    async def _embedded_anew(self, heads: Heads, stale: frozenset[str], anew: Embed) -> Heads:
         """The same documents, with vectors of the embedder that the index has now."""
-        name = self.index.name
-        kept = await self._embed(await asyncio.to_thread(self._store.all, name, heads))
-        nothing = Footprint(frozenset(), frozenset(), frozenset())
-        named = {each: heads.groups[head.group].named for each, head in heads.documents.items()}
-        written = [
-            Written(each.document, Group(each.group.access, named[each.document.name]), each.lines)
-            for each in await asyncio.to_thread(self._written, kept, nothing)
-        ]
-        change = self._store.change
-        await asyncio.to_thread(change, name, heads.generation, written, (), lambda: None, self._embedder)
-        return await asyncio.to_thread(self._store.heads, name, self._embedder)
+        name, change = self.index.name, self._store.change
+        kept = await anew(await asyncio.to_thread(self._store.some, name, heads, sorted(stale)))
+        written = await asyncio.to_thread(self._written, kept, NOTHING)
+        named = [replace(each, group=heads.groups[heads.documents[each.document.name].group]) for each in written]
+        await asyncio.to_thread(change, name, heads.generation, named, (), lambda: None)
+        return await asyncio.to_thread(self._store.heads, name)
+
+    def _stale_of(self, heads: Mapping[str, Head]) -> frozenset[str]:
+        return frozenset(name for name, head in heads.items() if head.embedder != self.embedder)
 
     async def _regroup(self, read: Footprint) -> None:
         """Have documents apart that policies name."""
@@ -256,6 +271,7 @@ class PostgresCollection:
         self._generation = heads.generation
         self._groups, self._heads = dict(heads.groups), dict(heads.documents)
         self.documents = {name: self._known(head) for name, head in self._heads.items()}
+        self.stale = self._stale_of(self._heads)
         self._shown = None
 
     def _take(self, changed: Changed, removed: Sequence[str]) -> None:
@@ -266,6 +282,7 @@ class PostgresCollection:
             self.documents.pop(name, None)
         self._heads |= changed.documents
         self.documents |= {name: self._known(head) for name, head in changed.documents.items()}
+        self.stale = self.stale.difference(removed, changed.documents) | self._stale_of(changed.documents)
         self._shown = None
 
     def _known(self, head: Head) -> Known:

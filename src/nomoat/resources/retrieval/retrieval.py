@@ -8,13 +8,11 @@ its label from then on. Documents are in force, for everybody, once they are sto
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Final, NamedTuple, final
 
 from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Conflict, Malformed, NotFound, Unavailable
-from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
 from nomoat.core.operation import (
     ListDocuments,
@@ -24,49 +22,40 @@ from nomoat.core.operation import (
     RemoveDocuments,
     Resolved,
     SearchIndex,
+    Target,
     WriteDocuments,
 )
 from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
-from nomoat.core.retrieval import POSTGRES, Document, Index, Passage, PassageId, Ranking
+from nomoat.core.retrieval import Document, Index, Passage, PassageId, Ranking
 from nomoat.documents.read import Unreadable
 from nomoat.policy.classes import Footprint, footprint
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
-from nomoat.resources.retrieval.collection import Collection, Known, Open, Searched, Table
-from nomoat.resources.retrieval.embedding import Embedder, Embedders
-from nomoat.resources.retrieval.postgres import PostgresCollection
+from nomoat.resources.retrieval.collection import Known, Open
+from nomoat.resources.retrieval.embedding import (
+    Ask,
+    AskedModel,
+    Embedders,
+    embedded_documents,
+    embedded_query,
+    identity_of,
+)
+from nomoat.resources.retrieval.opening import Opening, Plaintext
+from nomoat.resources.retrieval.places import DocumentsPlace, Indexes, ListPlace, SearchPlace
 from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
 from nomoat.resources.retrieval.targets import document_for, index_target
 from nomoat.retrieval.filters import parse_filter
 from nomoat.stores.documents import Kept, StoredDocuments
-from nomoat.stores.postgres.documents import PostgresDocuments
 from nomoat.stores.session_labels import SessionLabels
 
 UNKNOWN: Final = "there is no such index"
 CHANGED: Final = "what was found has changed since; search again"
-
-
-class SearchPlace(NamedTuple):
-    """What is searched: documents of one instant, and the table of their classes."""
-
-    collection: Open
-    snapshot: Searched
-    table: Table
-
-
-class OpenPlace(NamedTuple):
-    """What is written into."""
-
-    collection: Open
-
-
-class Plaintext(NamedTuple):
-    """Where documents lie in plaintext, and how confidential those are at most."""
-
-    store: PostgresDocuments
-    highest: Label
+STALE: Final = (
+    "what is in it has vectors of the embedder before; until who keeps it has put it in again (nomoat index add), search it by "
+    "keywords"
+)
 
 
 class Found(NamedTuple):
@@ -82,17 +71,12 @@ class Found(NamedTuple):
         return tuple([each.id for each in self.passages])
 
 
-class Indexes(NamedTuple):
-    """Every index that is declared, by name."""
-
-    all: tuple[Index, ...]
-
-
 class Listed(NamedTuple):
     """A document in an index, without what it says: who may read it, as it was put in."""
 
     name: str
     known: Known
+    embedded: bool = True
 
 
 @final
@@ -110,11 +94,10 @@ class Retrieval:
         clock: Callable[[], float],
         postgres: Plaintext | None = None,
     ) -> None:
-        self._postgres = postgres
         self._directory = directory
         self._policies = policies
-        self._store = store
         self._embedders = embedders
+        self._opening = Opening(store, embedders, postgres)
         self._sessions = sessions
         self._read = read
         self._clock = clock
@@ -156,35 +139,25 @@ class Retrieval:
         index = self._directory().indexes.get(name)
         if index is None:
             return
-        opened, read = self._open.get(name), self._read_by_policies()
-        if opened is not None and opened.index == index and await opened.is_fit(read):
+        opened, read = self._opened(index), self._read_by_policies()
+        if opened is not None and await opened.is_fit(read):
             return
         async with self._lock(name):
-            opened = self._open.get(name)
-            if opened is None or opened.index != index:
-                opened = await self._load(index)
+            opened = self._opened(index) or await self._opening.open(index, read)
             await opened.fit(read)
             self._open[name] = opened
             self.generation += 1
 
-    async def _load(self, index: Index) -> Open:
-        embedder = self._embedders(index)
-        if index.back_end == POSTGRES:
-            if self._postgres is None:
-                raise Unavailable("index", f"{index.name} is kept in PostgreSQL, and nomoat.toml has no [postgres]")
-            return PostgresCollection(index, *self._postgres, _identity(embedder), partial(_embedded, embedder))
-        collection = Collection(index, embedder.dimensions if embedder else 0, self._store)
-        kept = await asyncio.to_thread(self._store.all, index.name)
-        stale = [each for each in kept if each.embedder != _identity(embedder)]
-        anew = dict(zip([each.document.name for each in stale], await _embedded(embedder, stale), strict=True))
-        collection.at(self._read_by_policies())  # so that documents come in as they will be told apart
-        collection.put([anew.get(each.document.name, each) for each in kept])
-        return collection
+    def _opened(self, index: Index) -> Open | None:
+        """An index that is in memory as it is declared now, with vectors of the embedder that it has now."""
+        found, embedder = self._open.get(index.name), self._embedders(index)
+        if found is None or found.index != index or found.embedder != identity_of(embedder):
+            return None
+        return None if found.stale and found.embeds and not isinstance(embedder, AskedModel) else found
 
     def close(self) -> None:
         """Let go of what is connected to."""
-        if self._postgres is not None:
-            self._postgres.store.close()
+        self._opening.close()
 
     # -- Resolving -----------------------------------------------------------------------------------
 
@@ -207,60 +180,49 @@ class Retrieval:
         """Resolve passages to their documents now. Raises `NotFound`, `Conflict` where one has changed since, `Unavailable`."""
         collection = self._find(operation.index)
         versions: dict[str, str] = {each.document: each.version for each in operation.passages}
-        known = {name: collection.documents.get(name) for name in versions}
-        if any(found is None or found.version != versions[name] for name, found in known.items()):
+        place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in versions})
+        if any(each is None or each.version != versions[name] for name, each in place.known.items()):
             raise Conflict(CHANGED)
-        targets = tuple(
-            document_for(collection.index, name, found.version, found.access, who)
-            for name, found in known.items()
-            if found is not None
-        )
-        label = Label.of(found.access.label for found in known.values() if found is not None)
-        return Resolved(operation, targets, {"place": label}, index_target(collection.index), UNKNOWN)
+        targets = tuple(_as_known(place, who))
+        return Resolved(operation, targets, {"place": place}, index_target(collection.index), UNKNOWN)
 
     def resolve_write(self, who: Principal, operation: WriteDocuments) -> Resolved[WriteDocuments]:
         """Resolve to the index, each document as it would be, and as it is. Raises `NotFound`, `Unavailable`."""
         collection = self._find(operation.index)
         index, target = collection.index, index_target(collection.index)
+        place = DocumentsPlace(
+            collection, {each.name: collection.documents.get(each.name) for each in operation.documents}
+        )
         targets = [document_for(index, each.name, each.version, each.access, who) for each in operation.documents]
-        targets += [
-            document_for(index, each.name, known.version, known.access, who)
-            for each in operation.documents
-            if (known := collection.documents.get(each.name)) is not None
-        ]
-        return Resolved(operation, (target, *targets), {"place": OpenPlace(collection)}, target, UNKNOWN)
+        return Resolved(operation, (target, *targets, *_as_known(place, who)), {"place": place}, target, UNKNOWN)
 
     def resolve_remove(self, who: Principal, operation: RemoveDocuments) -> Resolved[RemoveDocuments]:
         """Resolve to the index, and each document that is there. Raises `NotFound`, `Unavailable`."""
         collection = self._find(operation.index)
         target = index_target(collection.index)
-        targets = [
-            document_for(collection.index, name, known.version, known.access, who)
-            for name in operation.names
-            if (known := collection.documents.get(name)) is not None
-        ]
-        return Resolved(operation, (target, *targets), {"place": OpenPlace(collection)}, target, UNKNOWN)
+        place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in operation.names})
+        return Resolved(operation, (target, *_as_known(place, who)), {"place": place}, target, UNKNOWN)
 
     def resolve_documents(self, who: Principal, operation: ListDocuments) -> Resolved[ListDocuments]:
         """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
         del who
         collection = self._find(operation.index)
-        place = self._place(collection)
-        target = index_target(collection.index)
-        return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=place.table.classes)
+        search, target = self._place(collection), index_target(collection.index)
+        place = ListPlace(search, dict(collection.documents))
+        return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=search.table.classes)
 
     def _find(self, name: str) -> Open:
         index = self._directory().indexes.get(name)
         if index is None:
             raise NotFound(UNKNOWN, kind="index")
-        collection = self._open.get(name)
-        if collection is None or collection.index != index:
+        collection = self._opened(index)
+        if collection is None:
             raise Unavailable("index", "it is being opened; try again")
         return collection
 
     def _place(self, collection: Open) -> SearchPlace:
         """The documents by what policies read of them, for reading and for writing: one order serves both."""
-        return SearchPlace(collection, *collection.at(self._read_by_policies()))
+        return SearchPlace(collection, *collection.at(self._read_by_policies()), collection.stale)
 
     def _read_by_policies(self) -> Footprint:
         """What policies in force read of a document."""
@@ -281,8 +243,11 @@ class Retrieval:
         permit.note(shown=str(len(found)))
         return found
 
-    async def search(self, permit: Permit[SearchIndex]) -> Found:
-        """Find passages in what the caller may read. Raises `Malformed` for a filter that is none, `Unavailable`."""
+    async def search(self, permit: Permit[SearchIndex], ask: Ask) -> Found:
+        """Find passages in what the caller may read; `ask` is who asks a model for the query's vector, where one is declared.
+
+        Raises `Malformed` for a filter that is none, `Refused` where the query may not be sent to that model, `Unavailable`.
+        """
         from nomoat.retrieval.documents import vectors_of  # noqa: PLC0415 - with numpy, for whom there is an index
         from nomoat.retrieval.snapshot import Query  # noqa: PLC0415 - as above
 
@@ -294,12 +259,21 @@ class Retrieval:
                 raise Malformed(str(error)) from None
         operation, place = resolved.operation, place_in(resolved, SearchPlace)
         embedder = self._embedders(place.collection.index)
+        scope = place.table.scope(permit.principal, _permitted(permit))
         vector = None
         if operation.ranking is not Ranking.KEYWORD and embedder is not None:
-            (vector,) = vectors_of(await embedder.embed([operation.query]), 1)
+            if place.collection.embeds and place.stale and not place.stale.isdisjoint(place.snapshot.names(scope)):
+                raise Unavailable("index", STALE)
+            found = await embedded_query(embedder, operation.query, ask)
+            permit.check()
+            if not place.collection.embeds:
+                self._open.pop(operation.index, None)  # its embedder is as it should be again
+            if not place.collection.embeds or identity_of(embedder) != place.collection.embedder:
+                raise Unavailable("index", "it is being opened; try again")
+            permit.outcome.update(found.noted)
+            (vector,) = vectors_of(found.vectors, 1)
         least = -math.inf if operation.at_least is None else operation.at_least
         query = Query(operation.query, vector, operation.most, operation.ranking.value, operation.filter, least)
-        scope = place.table.scope(permit.principal, _permitted(permit))
         hits = await asyncio.to_thread(place.snapshot.search, query, scope)
         permit.check()
         permit.note(found=str(len(hits)))
@@ -311,22 +285,33 @@ class Retrieval:
     async def read(self, permit: Permit[ReadPassages], found: Found) -> Sequence[Passage]:
         """Give out what was found; the caller's session carries its label from now on.
 
-        Raises `Conflict` when the permit is for other passages, `Unavailable` when the label cannot be stored.
+        Raises `Conflict` when the permit is for other passages, or a document has changed since it was decided about;
+        `Unavailable` when the label cannot be stored.
         """
         resolved = permit.claim(ReadPassages)
         if resolved.operation.passages != found.ids:
             raise Conflict(CHANGED)
-        await self._sessions.join(permit.principal.session, place_in(resolved, Label), self._clock())
+        place = place_in(resolved, DocumentsPlace)
+        await self._sessions.join(permit.principal.session, place.label, self._clock())
+        permit.check()  # storing the label takes a while: a change that was answered meanwhile is in force
+        if self._open.get(resolved.operation.index) is not place.collection or not place.stands:
+            raise Conflict(CHANGED)
         permit.note(bytes=sum(len(each.text) for each in found.passages), passages=str(len(found.passages)))
         return found.passages
 
-    async def write(self, permit: Permit[WriteDocuments]) -> int:
-        """Put documents into an index, in force before this returns; return how many passages they have. Raises `Unavailable`."""
+    async def write(self, permit: Permit[WriteDocuments], ask: Ask) -> int:
+        """Put documents into an index, in force before this returns; return how many passages they have.
+
+        `ask` is who asks a model for their vectors, where one is declared. Raises `Refused` where one of them may not be sent to
+        that model, and then puts in none; `Unavailable`.
+        """
         resolved = permit.claim(WriteDocuments)
-        collection, documents = place_in(resolved, OpenPlace).collection, resolved.operation.documents
-        collection.require(documents)
-        kept = await _embedded(self._embedders(collection.index), [Kept(each) for each in documents])
-        await self._change(permit, collection, kept, ())
+        place, documents = place_in(resolved, DocumentsPlace), resolved.operation.documents
+        place.collection.require(documents)
+        embedder = self._embedders(place.collection.index)
+        kept, asked = await embedded_documents(embedder, [Kept(each) for each in documents], ask)
+        permit.outcome.update(asked.noted)
+        await self._change(permit, place, kept, ())
         passages = sum(len(each.passages) for each in documents)
         permit.note(documents=str(len(documents)), passages=str(passages))
         return passages
@@ -334,36 +319,38 @@ class Retrieval:
     async def remove(self, permit: Permit[RemoveDocuments]) -> int:
         """Take documents out of an index; return how many there were. Raises `Unavailable`."""
         resolved = permit.claim(RemoveDocuments)
-        collection = place_in(resolved, OpenPlace).collection
-        names = [name for name in resolved.operation.names if name in collection.documents]
-        await self._change(permit, collection, (), names)
+        place = place_in(resolved, DocumentsPlace)
+        names = [name for name, known in place.known.items() if known is not None]
+        await self._change(permit, place, (), names)
         permit.note(documents=str(len(names)))
         return len(names)
 
-    def list_documents(self, permit: Permit[ListDocuments]) -> list[Listed]:
+    async def list_documents(self, permit: Permit[ListDocuments]) -> list[Listed]:
         """The documents of an index that the caller may write, by name."""
         resolved = permit.claim(ListDocuments, Confine)
-        place = place_in(resolved, SearchPlace)
-        names = place.snapshot.names(place.table.scope(permit.principal, _permitted(permit)))
-        documents = place.collection.documents
-        return [Listed(name, documents[name]) for name in sorted(names)]
+        (_, snapshot, table, stale), documents = place_in(resolved, ListPlace)
+        names = await asyncio.to_thread(snapshot.names, table.scope(permit.principal, _permitted(permit)))
+        permit.check()
+        return [Listed(name, documents[name], name not in stale) for name in sorted(names)]
 
     async def _change(
         self,
         permit: Permit[WriteDocuments] | Permit[RemoveDocuments],
-        collection: Open,
+        place: DocumentsPlace,
         kept: Sequence[Kept],
         removed: Sequence[str],
     ) -> None:
-        name = collection.index.name
+        collection, name = place.collection, place.collection.index.name
 
         def then() -> None:
             self.generation += 1
 
         async def change() -> None:
-            async with self._lock(name):  # an index that is being opened reads what there is before this, or after
-                if self._open.get(name) is not collection:
-                    raise Conflict("the index was declared anew meanwhile; try again")
+            async with self._lock(name):  # an index that is being opened reads the state before this, or after
+                if self._open.get(name, collection) is not collection:
+                    raise Conflict("the index was opened anew meanwhile; try again")
+                if not place.stands:  # what was decided about is not what would be replaced
+                    raise Conflict("what is there has changed since; try again")
                 await collection.change(kept, removed, permit.check, then)
 
         changing = asyncio.get_running_loop().create_task(change())
@@ -373,26 +360,12 @@ class Retrieval:
         return self._locks.setdefault(name, asyncio.Lock())
 
 
+def _as_known(place: DocumentsPlace, who: Principal) -> list[Target]:
+    known = [(name, each) for name, each in place.known.items() if each is not None]
+    return [document_for(place.collection.index, name, each.version, each.access, who) for name, each in known]
+
+
 def _permitted(permit: Permit[SearchIndex] | Permit[ListDocuments]) -> frozenset[int]:
     """The classes that an answer is confined to; none where nothing says so."""
     confined = [each.classes for each in permit.allow.obligations if isinstance(each, Confine)]
     return confined[0] if len(confined) == 1 else frozenset()
-
-
-def _identity(embedder: Embedder | None) -> str:
-    return "" if embedder is None else embedder.identity
-
-
-async def _embedded(embedder: Embedder | None, kept: Sequence[Kept]) -> list[Kept]:
-    """Documents with the vectors of an embedder; of none, without any."""
-    if embedder is None:
-        return [each._replace(embedder="", vectors=b"") for each in kept]
-    texts = [text for each in kept for text in each.document.passages]
-    vectors = await embedder.embed(texts) if texts else b""
-    size, at = embedder.dimensions * 4, 0
-    made: list[Kept] = []
-    for each in kept:
-        end = at + size * len(each.document.passages)
-        made.append(each._replace(embedder=embedder.identity, vectors=vectors[at:end]))
-        at = end
-    return made

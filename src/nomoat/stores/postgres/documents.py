@@ -20,14 +20,12 @@ from nomoat.stores.postgres.database import Database
 from nomoat.stores.postgres.searching import Reading, Stale
 
 _MADE: Final = text(
-    "INSERT INTO nomoat.collection (index, generation, embedder, dimensions) VALUES (:index, 0, :embedder, 0)"
-    " ON CONFLICT (index) DO NOTHING"
+    "INSERT INTO nomoat.collection (index, generation) VALUES (:index, 0) ON CONFLICT (index) DO NOTHING"
 )
-_COLLECTION: Final = text("SELECT generation, embedder FROM nomoat.collection WHERE index = :index")
+_COLLECTION: Final = text("SELECT generation FROM nomoat.collection WHERE index = :index")
 _LOCKED: Final = text("SELECT generation FROM nomoat.collection WHERE index = :index FOR UPDATE")
 _MOVED: Final = text(
-    "UPDATE nomoat.collection SET generation = generation + 1, embedder = coalesce(:embedder, embedder)"
-    " WHERE index = :index RETURNING generation"
+    "UPDATE nomoat.collection SET generation = generation + 1 WHERE index = :index RETURNING generation"
 )
 _GROUPS: Final = text(
     "SELECT id, classification, labels, owner, readers, named FROM nomoat.access WHERE index = :index"
@@ -37,23 +35,23 @@ _GROUP: Final = text(
     " VALUES (:index, :classification, :labels, :owner, :readers, :named) RETURNING id"
 )
 _HEADS: Final = text(
-    "SELECT d.name, d.version, d.title, d.attributes, d.stated, d.access, count(p.id) AS passages,"
+    "SELECT d.name, d.version, d.title, d.attributes, d.stated, d.embedder, d.access, count(p.id) AS passages,"
     " coalesce(sum(p.words), 0) AS words FROM nomoat.document d LEFT JOIN nomoat.passage p ON p.document = d.id"
     " WHERE d.index = :index GROUP BY d.id"
 )
 _TEXTS: Final = text(
     "SELECT d.name, p.text FROM nomoat.document d JOIN nomoat.passage p ON p.document = d.id WHERE d.index = :index"
-    " ORDER BY d.name, p.number"
+    " AND d.name = ANY(CAST(:names AS text[])) ORDER BY d.name, p.number"
 )
 _GONE: Final = text("DELETE FROM nomoat.document WHERE index = :index AND name = ANY(CAST(:names AS text[]))")
 _NUMBERS: Final = text(
     "SELECT nextval(pg_get_serial_sequence('nomoat.' || :kind, 'id')) FROM generate_series(1, :count)"
 )
 _DOCUMENTS: Final = text(
-    "INSERT INTO nomoat.document (id, access, index, name, version, title, attributes, stated) SELECT id, access, :index, name,"
-    " version, title, CAST(attributes AS jsonb), CAST(stated AS jsonb) FROM unnest(CAST(:ids AS bigint[]), CAST(:groups AS"
+    "INSERT INTO nomoat.document (id, access, index, name, version, title, attributes, stated, embedder) SELECT id, access,"
+    " :index, name, version, title, CAST(attributes AS jsonb), CAST(stated AS jsonb), embedder FROM unnest(CAST(:ids AS bigint[]), CAST(:groups AS"
     " integer[]), CAST(:names AS text[]), CAST(:versions AS text[]), CAST(:titles AS text[]), CAST(:attributes AS text[]),"
-    " CAST(:stated AS text[])) AS made(id, access, name, version, title, attributes, stated)"
+    " CAST(:stated AS text[]), CAST(:embedders AS text[])) AS made(id, access, name, version, title, attributes, stated, embedder)"
 )
 _PASSAGES: Final = text(
     "INSERT INTO nomoat.passage (id, access, document, number, words, text, vector) SELECT id, access, document, number, words,"
@@ -86,7 +84,7 @@ class Group(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What is known of a document without its passages: how many there are, and how many words they have."""
+    """What is known of a document without its passages: how many there are, how many words they have, what made their vectors."""
 
     group: int
     version: str
@@ -95,13 +93,13 @@ class Head(NamedTuple):
     stated: Stated | None
     passages: int
     words: int
+    embedder: str
 
 
 class Heads(NamedTuple):
-    """What is known of an index at a generation: the numbers of groups, and documents by name. `embedder` made the vectors."""
+    """What is known of an index at a generation: the numbers of groups, and documents by name."""
 
     generation: int
-    embedder: str
     groups: Mapping[int, Group]
     documents: Mapping[str, Head]
 
@@ -120,6 +118,7 @@ class Written:
 
     document: Document
     group: Group
+    embedder: str
     lines: Sequence[Line] = field(repr=False)
 
 
@@ -148,39 +147,36 @@ class PostgresDocuments:
             found = connection.execute(_COLLECTION, {"index": index}).one_or_none()
         return -1 if found is None else int(found.generation)
 
-    def heads(self, index: str, embedder: str) -> Heads:
+    def heads(self, index: str) -> Heads:
         """What is known of an index, which is made where there is none. Raises `Unavailable`."""
-        asked = {"index": index, "embedder": embedder}
+        asked = {"index": index}
         with self._database.writing() as connection:
             connection.execute(_MADE, asked)
-            connection.execute(_LOCKED, asked)  # nobody changes it meanwhile
-            collection = connection.execute(_COLLECTION, asked).one()
+            generation = connection.scalar(_LOCKED, asked)  # nobody changes it meanwhile
             groups = {row.id: _group(row) for row in connection.execute(_GROUPS, asked)}
             documents = {
                 row.name: Head(
                     *(row.access, row.version, row.title, row.attributes, stated_of(row.stated), row.passages),
-                    int(row.words),
+                    *(int(row.words), row.embedder),
                 )
                 for row in connection.execute(_HEADS, asked)
             }
-        return Heads(collection.generation, collection.embedder, groups, documents)
+        return Heads(cast("int", generation), groups, documents)
 
-    def all(self, index: str, heads: Heads) -> list[Kept]:
-        """Every document of an index, without vectors, to have them made anew. Raises `Unavailable`."""
+    def some(self, index: str, heads: Heads, names: Sequence[str]) -> list[Kept]:
+        """Documents of an index, without vectors, to have those made anew. Raises `Unavailable`."""
+        texts: dict[str, list[str]] = {}
         with self._database.writing() as connection:
-            texts: dict[str, list[str]] = {}
-            for row in connection.execute(_TEXTS, {"index": index}):
+            for row in connection.execute(_TEXTS, {"index": index, "names": list(names)}):
                 texts.setdefault(row.name, []).append(row.text)
-        return [
-            Kept(
-                Document(
-                    *(name, head.version, head.title, heads.groups[head.group].access, head.attributes),
-                    passages=tuple(texts.get(name, ())),
-                    stated=head.stated,
-                )
+        kept: list[Kept] = []
+        for name in names:
+            head = heads.documents[name]
+            access, passages = heads.groups[head.group].access, tuple(texts.get(name, ()))
+            kept.append(
+                Kept(Document(name, head.version, head.title, access, head.attributes, passages, stated=head.stated))
             )
-            for name, head in heads.documents.items()
-        ]
+        return kept
 
     def change(
         self,
@@ -189,12 +185,10 @@ class PostgresDocuments:
         written: Sequence[Written],
         removed: Sequence[str],
         still: Callable[[], None],
-        embedder: str | None = None,
     ) -> Changed:
         """Keep documents in the place of those with their names, and remove others; all of it or nothing.
 
-        `still` raises when that is not permitted any more; `embedder` is what all vectors are of from now on. Raises `Stale` where the
-        index is of another generation, `Unavailable`.
+        `still` raises when that is not permitted any more. Raises `Stale` where the index is of another generation, `Unavailable`.
         """
         with self._database.writing() as connection:
             groups = self._locked(connection, index, generation)
@@ -204,7 +198,7 @@ class PostgresDocuments:
             if written:
                 _insert(connection, index, written, numbers)
             still()
-            moved = connection.scalar(_MOVED, {"index": index, "embedder": embedder})
+            moved = connection.scalar(_MOVED, {"index": index})
         heads = {each.document.name: _head(each, numbers[each.group]) for each in written}
         return Changed(cast("int", moved), {number: group for group, number in numbers.items()}, heads)
 
@@ -221,7 +215,7 @@ class PostgresDocuments:
             for group, those in names.items():
                 for statement in _REGROUPED:
                     connection.execute(statement, {"index": index, "group": numbers[group], "names": list(those)})
-            moved = connection.scalar(_MOVED, {"index": index, "embedder": None})
+            moved = connection.scalar(_MOVED, {"index": index})
         return cast("int", moved), numbers
 
     @contextmanager
@@ -270,6 +264,7 @@ def _insert(connection: Connection, index: str, written: Sequence[Written], numb
         "titles": [_clean(each.document.title) for each in written],
         "attributes": [_json(dict(each.document.attributes)) for each in written],
         "stated": [_json(_said(each.document.stated)) for each in written],
+        "embedders": [each.embedder for each in written],
     }
     rows: list[tuple[object, ...]] = []
     postings: list[tuple[object, ...]] = []
@@ -295,7 +290,8 @@ def _head(written: Written, number: int) -> Head:
     document = written.document
     words = sum(sum(line.words.values()) for line in written.lines)
     return Head(
-        *(number, document.version, document.title, document.attributes, document.stated, len(written.lines)), words
+        *(number, document.version, document.title, document.attributes, document.stated, len(written.lines)),
+        *(words, written.embedder),
     )
 
 

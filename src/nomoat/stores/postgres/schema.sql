@@ -17,9 +17,7 @@ GRANT USAGE ON SCHEMA nomoat TO nomoat_reader, nomoat_writer;
 -- One for each index. Its generation moves with every change.
 CREATE TABLE nomoat.collection (
     index text PRIMARY KEY,
-    generation bigint NOT NULL,
-    embedder text NOT NULL,
-    dimensions integer NOT NULL
+    generation bigint NOT NULL
 );
 
 -- Documents that nothing tells apart for whoever asks: of one label, owner and list of readers. `named` is the name of a
@@ -43,6 +41,7 @@ CREATE TABLE nomoat.document (
     title text NOT NULL,
     attributes jsonb NOT NULL,
     stated jsonb,
+    embedder text NOT NULL,
     UNIQUE (index, name)
 );
 
