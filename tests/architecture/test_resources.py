@@ -47,6 +47,8 @@ EXEMPT = {
         [
             "nomoat.resources.retrieval.retrieval.Retrieval.open",
             "nomoat.resources.retrieval.retrieval.Retrieval.read_file",
+            "nomoat.resources.retrieval.collection.Collection.load",
+            "nomoat.resources.retrieval.collection.Collection.prepare",
             "nomoat.resources.retrieval.collection.Collection.put",
             *(
                 f"nomoat.resources.retrieval.{each}.{name}"

@@ -266,7 +266,8 @@ class Index:
         for name, keying in self._named.items():
             place = self._places.find(name)
             if place is not None and place[0] == number:
-                classes[place[1]] = self._class_of(keying(accesses[segment.sorts[place[1]]]))
+                access = accesses[int(segment.sorts[place[1]])]
+                classes[place[1]] = self._class_of(keying(access))
         return segment.changed(classes=classes)
 
 

@@ -97,7 +97,8 @@ def _entries(parts: Sequence[Segment], living: Sequence[NDArray[np.intp]], order
     there: list[Held] = []
     for part, each in zip(parts, living, strict=True):
         there += [part.entries[at] for at in each.tolist()]
-    return tuple([there[at] for at in order.tolist()])
+    places: list[int] = order.tolist()
+    return tuple([there[at] for at in places])
 
 
 def _postings(parts: Sequence[Segment], rows: Sequence[Ints]) -> Postings:

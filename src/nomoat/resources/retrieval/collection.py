@@ -170,14 +170,14 @@ class Collection:
         self._engine.load(self._entry(each) for each in kept)
         self._know(kept)
 
-    def prepare(self, kept: Sequence[Kept]) -> "Made":
+    def prepare(self, kept: Sequence[Kept]) -> object:
         """What documents are in here, for `put`; in any thread."""
         return self._engine.make([self._entry(each) for each in kept])
 
-    def put(self, kept: Sequence[Kept], removed: Sequence[str] = (), prepared: "Made | None" = None) -> None:
-        """Take in documents in the place of those with their names, and let go of others."""
+    def put(self, kept: Sequence[Kept], removed: Sequence[str] = (), prepared: object = None) -> None:
+        """Take in documents in the place of those with their names, and let go of others; `prepared` is what `prepare` made."""
         self._engine.remove([name for name in removed if name in self.documents])
-        self._engine.put(self.prepare(kept) if prepared is None else prepared)
+        self._engine.put(cast("Made", self.prepare(kept) if prepared is None else prepared))
         for name in removed:
             self.documents.pop(name, None)
         self.stale = self.stale.difference(removed)
