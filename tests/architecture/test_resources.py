@@ -69,6 +69,7 @@ EXEMPT = {
         "keeps what a permit was claimed for, and gives nothing out",
     ),
     "nomoat.resources.retrieval.retrieval.Retrieval.close": "lets go of connections, at the end",
+    "nomoat.resources.retrieval.opening.Opening.close": "the same",
     "nomoat.resources.retrieval.collection.Table.scope": "says which rows an obligation of a permit means",
     **dict.fromkeys(
         [f"nomoat.resources.retrieval.retrieval.Retrieval.{name}" for name in ("declared", "grid_ms")],
