@@ -1,6 +1,7 @@
-"""Searching what a caller may read, beside searching everything: 100,000 vectors, by topic and across topics; and words.
+"""Searching what a caller may read, beside other ways: 100,000 vectors, by topic and across topics; and words.
 
-A million with `NOMOAT_BENCH_VECTORS=1000000`, which takes some minutes and 3 GB.
+A million with `NOMOAT_BENCH_VECTORS=1000000`, some 10 GB and most of an hour, for what is compared with has to be built;
+`NOMOAT_BENCH_DIMENSIONS=384` measures one size alone.
 """
 
 import asyncio
@@ -11,13 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import simsimd
 from numpy.typing import NDArray
 
 from bench.decision import principal
+from bench.hnsw import FilteredGraph
 from bench.measure import Figure
 from nomoat.core.decision import Context
 from nomoat.core.lineage import Label
@@ -36,10 +38,13 @@ from nomoat.retrieval.snapshot import Query, Snapshot
 from nomoat.stores.embedders import bundled
 
 Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 
 VECTORS = int(os.environ.get("NOMOAT_BENCH_VECTORS", "100000"))
-DIMENSIONS = 256
-CLASSES = 200
+DIMENSIONS = [int(each) for each in os.environ.get("NOMOAT_BENCH_DIMENSIONS", "256,384").split(",")]
+CLASSES = 1_000
+SHARES = ((0.001, 0.5), (0.01, 0.5), (0.1, 1.5), (0.5, 0.0), (1.0, 0.0))  # and how many milliseconds each may take
+FEW = 0.1  # the share up to which the exact search is to be no slower than the approximate one
 WORDS = 5_000
 LENGTH = 20
 TIMES = 30
@@ -50,47 +55,55 @@ def measure() -> list[Figure]:
     """Milliseconds of wall time on one core, and ratios."""
     chance = np.random.default_rng(1)
     figures: list[Figure] = []
-    for topical in (False, True):
-        figures += _by_vector(chance, topical=topical)
+    for dimensions in DIMENSIONS:
+        for topical in (False, True):
+            figures += _by_vector(chance, dimensions, topical=topical)
     return [*figures, *_by_words(chance), *_classes(), *_ingestion()]
 
 
-def _by_vector(chance: np.random.Generator, *, topical: bool) -> list[Figure]:
-    topics = chance.standard_normal((CLASSES, DIMENSIONS)).astype(np.float32)
+def _by_vector(chance: np.random.Generator, dimensions: int, *, topical: bool) -> list[Figure]:
+    """Of made vectors, one class of documents in a thousand a topic; or topics that say nothing of classes."""
+    topics = chance.standard_normal((CLASSES, dimensions)).astype(np.float32)
     of = chance.integers(0, CLASSES, VECTORS)
-    rows = chance.standard_normal((VECTORS, DIMENSIONS)).astype(np.float32)
-    if topical:
-        rows = rows * np.float32(0.8) + topics[of]
-    index = Index(DIMENSIONS)
+    rows = chance.standard_normal((VECTORS, dimensions)).astype(np.float32)
+    rows *= np.float32(0.8)
+    rows += topics[of] if topical else topics[chance.integers(0, CLASSES, VECTORS)]
+    index = Index(dimensions)
     index.put([Entry(f"d{n:07d}", "1", int(each), [Passage("x", rows[n])]) for n, each in enumerate(of)])
-    snapshot, told = index.snapshot, "permission follows topic" if topical else "permission across topics"
+    del rows
+    snapshot = index.snapshot
+    told = f"{dimensions} dimensions, permission {'follows topic' if topical else 'across topics'}"
     queries = [
-        chance.standard_normal(DIMENSIONS).astype(np.float32)
-        + (topics[chance.integers(0, CLASSES)] if topical else np.float32(0))
+        chance.standard_normal(dimensions).astype(np.float32) + topics[chance.integers(0, CLASSES)]
         for _ in range(TIMES)
     ]
+    graph = FilteredGraph(snapshot.segments[0].vectors)
     figures: list[Figure] = []
-    for share, most in ((0.005, 0.5), (0.01, 0.5), (0.1, 1.5), (0.5, 0.0), (1.0, 0.0)):
-        scope = _scope(snapshot, int(share * CLASSES))
-        took, whole, brute, recall = _compared(snapshot, scope, queries)
-        remark = f"{told}; numpy through all of it {brute:.2f} ms, recall@{TOP} {recall:.4f}"
-        if most:
-            figures.append(Figure(f"top {TOP} of {share:.1%} of {VECTORS:,}", took, "ms", "at most", most, remark))
-        figures.append(Figure(f"recall@{TOP} at {share:.1%}, {told}", recall, "", "at least", 1.0))
-        figures.append(Figure(f"{share:.1%} ÷ all of it in eight bits", took / whole, "×", "at most", 1.5, remark))
-    form, count = snapshot.segments[0].form, len(snapshot.segments[0].document)
-    size = sum(part.nbytes for part in form) / count / DIMENSIONS
-    exact = snapshot.segments[0].vectors.nbytes / count / DIMENSIONS
-    figures.append(
-        Figure(
-            "eight bits: a dimension and vector",
-            size,
-            "bytes",
-            "at most",
-            1.4,
-            f"beside {exact:.0f} of the exact ones, resident",
-        )
+    for share, most in SHARES:
+        figures += _at(share, most, told, _compared(snapshot, _scope(snapshot, int(share * CLASSES)), queries, graph))
+    segment = snapshot.segments[0]
+    size = sum(part.nbytes for part in segment.form) / VECTORS / dimensions
+    exact = segment.vectors.nbytes / VECTORS / dimensions
+    remark = f"beside {exact:.0f} of the exact ones, resident; {dimensions} dimensions"
+    return [*figures, Figure("eight bits: a dimension and vector", size, "bytes", "at most", 1.4, remark)]
+
+
+def _at(share: float, most: float, told: str, found: "Compared") -> list[Figure]:
+    """The figures of one share of what there is."""
+    remark = (
+        f"{told}; numpy through what is permitted {found.brute:.2f} ms, all of it in eight bits {found.scan:.2f} ms, "
+        f"HNSW with a filter {found.graph:.2f} ms with recall@{TOP} {found.graph_recall:.2f}"
     )
+    figures = [
+        Figure(f"recall@{TOP} at {share:.1%}, {told}", found.recall, "", "at least", 1.0, remark),
+        Figure(f"{share:.1%} ÷ all of it in eight bits, {told}", found.ours / found.scan, "×", "at most", 1.5, remark),
+    ]
+    if most:
+        name = f"top {TOP} of {share:.1%} of {VECTORS:,}, {told}"
+        figures.append(Figure(name, found.ours, "ms", "at most", most, remark))
+    if share <= FEW:
+        name = f"{share:.1%} ÷ HNSW with a filter, {told}"
+        figures.append(Figure(name, found.ours / found.graph, "×", "at most", 1.0, remark))
     return figures
 
 
@@ -99,32 +112,52 @@ def _scope(snapshot: Snapshot, classes: int) -> Scope:
     return Scope("person:a", frozenset(), {number: frozenset(PAIRS) for number in numbers})
 
 
+class Compared(NamedTuple):
+    """Median milliseconds: of ours, of a scan of everything in eight bits, of numpy through what is permitted, of HNSW; and recalls."""
+
+    ours: float
+    scan: float
+    brute: float
+    graph: float
+    recall: float
+    graph_recall: float
+
+
 def _compared(
-    snapshot: Snapshot, scope: Scope, queries: Sequence[NDArray[np.float32]]
-) -> tuple[float, float, float, float]:
-    """(median milliseconds of ours, of a scan of everything in eight bits, of every permitted row in numpy; recall)."""
+    snapshot: Snapshot, scope: Scope, queries: Sequence[NDArray[np.float32]], graph: FilteredGraph
+) -> Compared:
+    """Each query by each, in turn, so that each finds the caches as the others leave them."""
     segment = snapshot.segments[0]
-    rows = segment.select(scope).rows
-    ours, scan, brute, same = list[float](), list[float](), list[float](), 0.0
-    found: list[set[str]] = []
+    selected = segment.select(scope)
+    times: dict[str, list[float]] = {"ours": [], "scan": [], "brute": [], "graph": []}
+    recalls: dict[str, list[float]] = {"ours": [], "graph": []}
+    chosen = graph.filter(selected.mask)
     snapshot.search(Query("x", queries[0], TOP, "vector"), scope)
-    for query in queries:  # in turn, so that each finds the caches as the other leaves them
-        begun = time.perf_counter()
-        hits = snapshot.search(Query("x", query, TOP, "vector"), scope)
-        ours.append(time.perf_counter() - begun)
-        found.append({hit.name for hit in hits})
-        begun = time.perf_counter()
-        _scan(snapshot, query)
-        scan.append(time.perf_counter() - begun)
-    for query, names in zip(queries, found, strict=True):
-        unit = query / np.linalg.norm(query)
-        begun = time.perf_counter()
-        products = segment.vectors[rows] @ unit
-        best = np.argpartition(-products, min(TOP, len(products)) - 1)[:TOP]
-        brute.append(time.perf_counter() - begun)
-        same += len({segment.entries[int(segment.document[rows[each]])].name for each in best} & names) / len(best)
-    took = [statistics.median(each) * 1e3 for each in (ours, scan, brute)]
-    return took[0], took[1], took[2], same / len(queries)
+    for query in queries:
+        unit = (query / np.linalg.norm(query)).astype(np.float32)
+        asked = Query("x", query, TOP, "vector")
+        hits = _timed(times["ours"], partial(snapshot.search, asked, scope))
+        _timed(times["scan"], partial(_scan, snapshot, query))
+        exact = _timed(times["brute"], partial(_brute, segment.vectors, selected.rows, unit))
+        about = _timed(times["graph"], partial(graph.search, unit, TOP, chosen))
+        best = {segment.entries[int(segment.document[row])].name for row in exact}
+        recalls["ours"].append(len(best & {hit.name for hit in hits}) / len(best))
+        recalls["graph"].append(len(set(about) & set(exact)) / len(best))
+    took = {name: statistics.median(each) * 1e3 for name, each in times.items()}
+    return Compared(**took, recall=statistics.mean(recalls["ours"]), graph_recall=statistics.mean(recalls["graph"]))
+
+
+def _brute(vectors: NDArray[np.float32], rows: NDArray[np.int32], unit: NDArray[np.float32]) -> list[int]:
+    products = vectors[rows] @ unit
+    best = np.argpartition(-products, min(TOP, len(products)) - 1)[:TOP]
+    return [int(rows[each]) for each in best]
+
+
+def _timed(times: list[float], call: Callable[[], Answer]) -> Answer:
+    begun = time.perf_counter()
+    answer = call()
+    times.append(time.perf_counter() - begun)
+    return answer
 
 
 def _scan(snapshot: Snapshot, query: NDArray[np.float32]) -> None:
@@ -173,7 +206,8 @@ def _classes() -> list[Figure]:
 def _ingestion() -> list[Figure]:
     """Passages a second, from text to what is found."""
     texts = [f"passage {n}: " + "the quick brown fox jumps over the lazy dog and runs away " * 12 for n in range(2_000)]
-    embedder, index = bundled(), Index(DIMENSIONS)
+    embedder = bundled()
+    index = Index(embedder.dimensions)
     asyncio.run(embedder.embed(texts[:1]))
     begun = time.perf_counter()
     for begin in range(0, len(texts), 100):
