@@ -1,7 +1,9 @@
 """Mails in an index: hundreds of lists of readers, and each finds exactly the mails that they are from or to."""
 
 import mailbox
+import re
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +13,9 @@ from bench.mails import documents, measured, write
 from examples.mails import INDEX, declaration, lay_out, mails, main
 from tests.cli.live import Caller
 from tests.documents.correspondence import DOMAIN, Letter, correspondence
+from tests.hub.live import ADMIN
 from tests.retrieval.conftest import Library
+from tests.retrieval.test_guide import GUIDE
 
 MAILS, PEOPLE = 90, 20
 READERS = tuple(f"p{number:03d}@{DOMAIN}" for number in range(0, PEOPLE, 4))
@@ -22,21 +26,24 @@ def letters() -> list[Letter]:
     return list(correspondence(MAILS, PEOPLE))
 
 
+def boxed(path: Path, letters: list[Letter]) -> None:
+    with closing(mailbox.mbox(path)) as made:
+        for letter in letters:
+            made.add(letter.content)
+
+
 @pytest.fixture
 def box(tmp_path: Path, letters: list[Letter]) -> Path:
-    """The mails in one mbox."""
-    made = mailbox.mbox(tmp_path / "all.mbox")
-    for letter in letters:
-        made.add(letter.content)
-    made.close()
+    """The mails in one mbox; each is known by its place there."""
+    boxed(tmp_path / "all.mbox", letters)
     return tmp_path / "all.mbox"
 
 
 def theirs(letters: list[Letter]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
-    for letter in letters:
+    for number, letter in enumerate(letters):
         for person in letter.people:
-            found[person].add(letter.name)
+            found[person].add(f"all.mbox/{number:06d}.eml")
     return found
 
 
@@ -55,17 +62,19 @@ def test_each_of_many_readers_finds_exactly_their_mails(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def posted(library: Library, letters: list[Letter], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The mails are laid out by the script, and put in by a librarian with the command."""
+    """The mails are laid out and put in by the commands of the guide."""
     place = tmp_path_factory.mktemp("mails")
-    for letter in letters:
-        path = place / "kept" / letter.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(letter.content)
-    assert main([str(place / "kept"), str(place / "out")]) == 0
-    library.live.declare((place / "out" / "mails.toml").read_text())
-    command = ["index", "add", INDEX, str(place / "out" / INDEX), "--believe", "mail", "--profile"]
-    said = Caller(library.live.root / "home").nomoat(*command, library.live.profiles["librarian"].name)
-    assert said.code == 0, said.err
+    boxed(place / "all.mbox", letters)
+    (fence,) = re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    script, apply, add = fence.splitlines()
+    assert script.startswith("python -m examples.mails ")
+    caller, profiles = Caller(library.live.root / "home"), library.live.profiles
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        assert main(script.split()[3:]) == 0
+        for command, profile in (([*apply.split()[1:], "--yes"], ADMIN), (add.split()[2:], "librarian")):
+            said = caller.nomoat(*command, "--profile", profiles[profile].name)
+            assert said.code == 0, said.err
     for name in READERS:
         library.live.join(f"person:{name}")
 
@@ -78,11 +87,10 @@ def test_through_a_gateway_each_reader_finds_exactly_their_mails(
     mine = theirs(letters)[reader]
     assert 0 < len(mine) < 50, "an answer holds as many"
     assert set(library.found(reader, "colleagues", index=INDEX, max_num_results=50)) == mine
-    other = next(letter for letter in letters if letter.name not in mine)
-    number = int(Path(other.name).stem)
-    alone = library.search(reader, f"case{number}", index=INDEX, ranking_options={"ranker": "keyword"})
+    other = next(number for number, letter in enumerate(letters) if reader not in letter.people)
+    hidden = library.search(reader, f"case{other}", index=INDEX, ranking_options={"ranker": "keyword"})
     nothing = library.search(reader, "case99999", index=INDEX, ranking_options={"ranker": "keyword"})
-    assert [cast("dict[str, Any]", each[1])["data"] for each in (alone, nothing)] == [[], []]
+    assert [cast("dict[str, Any]", each[1])["data"] for each in (hidden, nothing)] == [[], []]
 
 
 def test_a_folder_and_an_mbox_are_laid_out_byte_for_byte(tmp_path: Path, box: Path, letters: list[Letter]) -> None:
