@@ -44,7 +44,7 @@ VECTORS = int(os.environ.get("NOMOAT_BENCH_VECTORS", "100000"))
 DIMENSIONS = [int(each) for each in os.environ.get("NOMOAT_BENCH_DIMENSIONS", "256,384").split(",")]
 CLASSES = 1_000
 SHARES = ((0.001, 0.5), (0.01, 0.5), (0.1, 1.5), (0.5, 0.0), (1.0, 0.0))  # and how many milliseconds each may take
-FEW = 0.1  # the share up to which the exact search is to be no slower than the approximate one
+FEW = 0.01  # the share up to which the exact search is to be no slower than the approximate one
 WORDS = 5_000
 LENGTH = 20
 TIMES = 30
@@ -126,25 +126,25 @@ class Compared(NamedTuple):
 def _compared(
     snapshot: Snapshot, scope: Scope, queries: Sequence[NDArray[np.float32]], graph: FilteredGraph
 ) -> Compared:
-    """Each query by each, in turn, so that each finds the caches as the others leave them."""
+    """Ours and the scan in turn, so that each finds the caches as the other leaves them; the others after them."""
     segment = snapshot.segments[0]
     selected = segment.select(scope)
     times: dict[str, list[float]] = {"ours": [], "scan": [], "brute": [], "graph": []}
-    recalls: dict[str, list[float]] = {"ours": [], "graph": []}
-    chosen = graph.filter(selected.mask)
+    units = [(query / np.linalg.norm(query)).astype(np.float32) for query in queries]
+    found: list[set[str]] = []
     snapshot.search(Query("x", queries[0], TOP, "vector"), scope)
     for query in queries:
-        unit = (query / np.linalg.norm(query)).astype(np.float32)
-        asked = Query("x", query, TOP, "vector")
-        hits = _timed(times["ours"], partial(snapshot.search, asked, scope))
+        hits = _timed(times["ours"], partial(snapshot.search, Query("x", query, TOP, "vector"), scope))
         _timed(times["scan"], partial(_scan, snapshot, query))
-        exact = _timed(times["brute"], partial(_brute, segment.vectors, selected.rows, unit))
-        about = _timed(times["graph"], partial(graph.search, unit, TOP, chosen))
-        best = {segment.entries[int(segment.document[row])].name for row in exact}
-        recalls["ours"].append(len(best & {hit.name for hit in hits}) / len(best))
-        recalls["graph"].append(len(set(about) & set(exact)) / len(best))
+        found.append({hit.name for hit in hits})
+    chosen = graph.filter(selected.mask)
+    about = [set(_timed(times["graph"], partial(graph.search, unit, TOP, chosen))) for unit in units]
+    exact = [set(_timed(times["brute"], partial(_brute, segment.vectors, selected.rows, unit))) for unit in units]
+    names = [{segment.entries[int(segment.document[row])].name for row in best} for best in exact]
+    recall = statistics.mean(len(best & each) / len(best) for best, each in zip(names, found, strict=True))
+    graph_recall = statistics.mean(len(best & each) / len(best) for best, each in zip(exact, about, strict=True))
     took = {name: statistics.median(each) * 1e3 for name, each in times.items()}
-    return Compared(**took, recall=statistics.mean(recalls["ours"]), graph_recall=statistics.mean(recalls["graph"]))
+    return Compared(**took, recall=recall, graph_recall=graph_recall)
 
 
 def _brute(vectors: NDArray[np.float32], rows: NDArray[np.int32], unit: NDArray[np.float32]) -> list[int]:
