@@ -25,6 +25,7 @@ RUNS := $(VENV)/.runs
 DEVELOPS := $(VENV)/.develops
 PYRIGHT := $(VENV)/pyright
 AIDER := $(VENV)/aider
+RETRIEVERS := $(VENV)/retrievers
 
 help:
 	@sed -n '2,/^$$/s/^#  \{0,1\}//p' Makefile
@@ -85,6 +86,12 @@ $(AIDER)/.ready: requirements/aider.txt | $(PY)
 	@$(AIDER)/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes -r requirements/aider.txt \
 	  && touch $@ || echo 'without aider its test is left out' >&2
 
+$(RETRIEVERS)/.ready: requirements/retrievers.txt | $(PY)
+	@echo '· installing LangChain and LlamaIndex, for the tests of their retrievers'
+	@rm -rf $(RETRIEVERS)
+	@$(PIP) install --require-hashes --target $(RETRIEVERS) -r requirements/retrievers.txt \
+	  && touch $@ || echo 'without LangChain and LlamaIndex their tests are left out' >&2
+
 $(VENV)/node/.ready: requirements/node/package.json requirements/node/package-lock.json | $(PY)
 	$(call npm,node,the clients for Node,--ignore-scripts) || echo 'without npm the tests of clients for Node are left out' >&2
 
@@ -116,7 +123,7 @@ endef
 
 # A process has whole files, so that what a module sets up is set up once, and takes them in order, so that no long file
 # is left for the end. What ARGS says comes later and wins: -n 0 runs them all in this process.
-test: $(DEVELOPS) $(AIDER)/.ready $(VENV)/node/.ready
+test: $(DEVELOPS) $(AIDER)/.ready $(RETRIEVERS)/.ready $(VENV)/node/.ready
 	$(call debian,softhsm2-util,softhsm2,the tests of PKCS#11 are left out)
 	@$(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
@@ -165,6 +172,7 @@ lock: $(DEVELOPS)
 	@$(COMPILE) --all-extras pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	@$(COMPILE) --no-deps requirements/bench.in -o requirements/bench.txt
 	@$(COMPILE) requirements/aider.in -o requirements/aider.txt
+	@$(COMPILE) requirements/retrievers.in -o requirements/retrievers.txt
 	@for name in pyright node assistants; do \
 	  (cd requirements/$$name && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null) || exit 1; \
 	done

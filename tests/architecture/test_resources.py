@@ -48,6 +48,7 @@ EXEMPT = {
             "nomoat.resources.retrieval.retrieval.Retrieval.open",
             "nomoat.resources.retrieval.retrieval.Retrieval.read_file",
             "nomoat.resources.retrieval.collection.Collection.put",
+            "nomoat.resources.retrieval.collection.Collection.takes",
             "nomoat.resources.retrieval.collection.Collection.at",
         ],
         "brings documents into memory, for resolvers to say what there is, and gives none out",

@@ -14,10 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from nomoat.client.transport import pinned_context
 from nomoat.core.operation import ReadStatus
 from nomoat.server.configuration import load_configuration
+from nomoat.stores.embedders import contents_of, digest_of
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.state.engine import open_engine
 from nomoat.stores.state.look import known_schemas
 from tests.cli.live import Caller, Live, Said
+from tests.retrieval.test_model_directories import model
 from tests.stores.kms.transit import TOKEN, transit
 
 
@@ -95,6 +97,20 @@ def test_packages_that_the_declaration_needs(tmp_path: Path, monkeypatch: pytest
         assert doctor(live)[1]["packages"] == ("good", "")
     health, advice = found["packages"]
     assert (code, health, "nomoat[query]" in advice) == (0, "advice", True)
+
+
+def test_an_embedder_that_is_not_as_it_was_pinned(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model")
+    pinned = f'embedder = {{ directory = "{folder}", sha256 = "{digest_of(contents_of(folder))}" }}'
+    with Live(tmp_path / "gateway") as live:
+        admin = live.admin()
+        assert "embedders" not in doctor(live)[1]
+        live.declare(admin, f'[[index]]\nname = "handbook"\n{pinned}\n')
+        assert doctor(live)[1]["embedders"] == ("good", "")
+        (folder / "config.json").write_text("{}")
+        code, found = doctor(live)
+    health, advice = found["embedders"]
+    assert (code, health, "nomoat index pin" in advice) == (0, "advice", True)
 
 
 def test_key_management_that_is_configured(stopped: Live, tmp_path: Path) -> None:

@@ -41,6 +41,17 @@ def seal(floor: Floor, monkeypatch: pytest.MonkeyPatch, credential: str, who: st
     return said.code, said.out + said.err
 
 
+@pytest.mark.parametrize("given", ["", "\n", " \t"])
+def test_no_credential_is_called_that_and_nothing_is_asked(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    before = floor.live.records("what SealCredential")
+    code, said = seal(floor, monkeypatch, given)
+    assert (code, "no credential was given for paid; nothing was changed" in said) == (1, True), said
+    assert "nomoat upstream credential paid < FILE" in said, "what to do"
+    assert floor.live.records("what SealCredential") == before
+
+
 def test_a_credential_is_shown_to_its_upstream_at_its_address_alone(
     floor: Floor, gpt: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +86,7 @@ def test_who_does_not_administer_seals_none(floor: Floor, monkeypatch: pytest.Mo
     assert (code, SECRET in said) == (1, False)
 
 
-@pytest.mark.parametrize("credential", ["", "two words", "sk-\u00fc"])
+@pytest.mark.parametrize("credential", ["two words", "sk-\u00fc"])
 def test_what_no_header_can_hold_is_refused(floor: Floor, monkeypatch: pytest.MonkeyPatch, credential: str) -> None:
     floor.live.declare(UPSTREAM.format(path="v1", port=floor.upstream.port, api="openai"))
     code, said = seal(floor, monkeypatch, credential)

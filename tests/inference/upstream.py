@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from tests.inference import faults, replies
+from tests.inference import faults, replies, vectors
 
 CHUNKS = 5
 SCRIPTED = "scripted"
@@ -78,6 +78,8 @@ class Simulator:
             _whole(writer, 429, {"error": {"message": "in a second"}}, {"retry-after": "1"})
         elif model in FAILING:
             _whole(writer, *FAILING[model])
+        elif vectors.makes(path, model):
+            _raw(writer, 200, vectors.answer(model, body), {"content-type": "application/json"})
         elif model == "bomb":
             content = gzip.compress(b"0" * 1_000_000)
             _raw(writer, 200, content, {"content-encoding": "gzip", "content-type": "application/json"})

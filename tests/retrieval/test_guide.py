@@ -4,13 +4,16 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cli.live import Caller
 from tests.hub.live import ADMIN
+from tests.inference.vectors import GOOD
 from tests.retrieval.conftest import Library
+from tests.retrieval.test_model_directories import model
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "searching-documents.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -41,11 +44,11 @@ def laid_out(declared: str, access: str, scripts: dict[str, str]) -> None:
 
 
 def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (declared,) = [fence for language, fence in FENCES if language == "toml"]
+    declared, directory, asked = [fence for language, fence in FENCES if language == "toml"]
     (access,) = [fence for language, fence in FENCES if language == "access"]
     script, ours, answering = [fence for language, fence in FENCES if language == "python"]
     commands = [line for language, fence in FENCES if not language for line in fence.strip().splitlines()]
-    apply, add, believe, fin, joe, ask, plain, answer, audit = commands
+    apply, add, believe, fin, joe, ask, plain, answer, audit, *another = commands
     caller = Caller(library.live.root / "home")
     monkeypatch.chdir(tmp_path)
     laid_out(declared, access, {"search.py": script, "answer.py": answering, "passages.py": ours})
@@ -54,8 +57,9 @@ def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.Mon
     def run(command: str, *more: str) -> str:
         who, _, rest = command.rpartition("nomoat ")
         words = [word.strip("'") for word in re.findall(r"'[^']*'|\S+", rest)]
-        profile = profiles[who.removeprefix("NOMOAT_PROFILE=").strip()]
-        said = caller.nomoat(*words, *more, "--profile", profile)
+        profile = ["--profile", profiles[who.removeprefix("NOMOAT_PROFILE=").strip()]]
+        here = words[:2] == ["index", "pin"]  # it asks nobody
+        said = caller.nomoat(*words, *more, *([] if here else profile))
         assert said.code == 0, said.err
         return said.out
 
@@ -93,3 +97,23 @@ def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.Mon
     Path("docs/finance/travel.md").unlink()
     assert "1 removed" in run(add)
     assert "finance/travel.md" not in run(fin)
+    another_embedder(run, (directory, asked), another, library)
+    assert "leave.md#0" in run(joe.replace("search", "search --by keyword"))
+
+
+def another_embedder(run: Callable[..., str], declared: tuple[str, str], commands: list[str], library: Library) -> None:
+    """The guide's last part, with a model of this test's own and the simulator in the place of a server."""
+    pin, apply, add, audit = commands
+    in_directory, asked = declared
+    model(Path("static-model"))
+    said = run(pin)
+    assert re.sub(r'"[^"]*"', '""', said).strip() in re.sub(r'"[^"]*"', '""', in_directory), "as the guide shows it"
+    library.live.declare(re.sub(r"embedder = .*\n", said, in_directory))
+    assert library.search("bob", "leave", index="company", ranking_options={"ranker": "vector"})[0] == 200
+    here = asked.replace("127.0.0.1:8000", f"127.0.0.1:{library.upstream.port}").replace("bge-m3", GOOD)
+    Path("asked.toml").write_text(here)
+    run(apply, "--yes")
+    library.upstream.asked.clear()
+    assert "2 documents sent" in run(add)
+    assert {path for path, _, _ in library.upstream.asked} == {"/v1/embeddings"}
+    assert "acme/embeddings" in run(audit)

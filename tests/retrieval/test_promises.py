@@ -17,6 +17,7 @@ from nomoat.core.principal import Principal, PrincipalKind
 from nomoat.core.retrieval import Access, Document, Index, Ranking
 from nomoat.policy import starter_policies
 from nomoat.policy.engine import decide
+from nomoat.resources.retrieval.embedding import Embedded, Texts
 from nomoat.resources.retrieval.targets import document_for
 from nomoat.retrieval.documents import Entry, Passage, vectors_of
 from nomoat.retrieval.index import Index as Engine
@@ -79,6 +80,10 @@ def people(chance: random.Random) -> str:
     ).replace("'", '"')
 
 
+async def unasked(_: Texts) -> Embedded:
+    pytest.fail("a model was asked for the vectors of an index that makes them here")
+
+
 class Promise:
     """A gateway's index, and what is known of it by who keeps it."""
 
@@ -104,7 +109,7 @@ class Promise:
                 names = self.chance.sample(NAMES, self.chance.randint(1, 4))
                 made = tuple(document(self.chance, name) for name in names)
                 async with guard.admit(librarian, WriteDocuments("handbook", made)) as permit:
-                    await retrieval.write(permit)
+                    await retrieval.write(permit, unasked)
                 self.documents |= {each.name: each for each in made}
             case "remove":
                 names = self.chance.sample(NAMES, 2)
@@ -126,7 +131,7 @@ class Promise:
         guard, retrieval = self.there.gateway.guard, self.there.gateway.retrieval
         try:
             async with guard.admit(self.actors[name].present(), asked) as permit:
-                found = await retrieval.search(permit)
+                found = await retrieval.search(permit, unasked)
                 who = permit.principal
         except NotFound as missing:
             return str(missing), None
@@ -149,7 +154,7 @@ class Promise:
         )
         index = self.there.gateway.declarations.current.indexes["handbook"]
         held = [each for each in self.documents.values() if self._may(policies, who, each, context, index)]
-        engine = Engine(self.embedder.dimensions)
+        engine = Engine(await self.embedder.dimensions())
         entries: list[Entry] = []
         for each in sorted(held, key=lambda each: each.name):
             vectors = vectors_of(await self.embedder.embed(each.passages), len(each.passages))
@@ -203,12 +208,12 @@ def test_attack_a_document_is_raised_between_finding_and_reading(tmp_path: Path)
             raised = Document("plan.md", "0" * 64, "", Access(Label(Classification.CONFIDENTIAL)), {}, ("the plan",))
             librarian, bob = promise.actors["librarian"].present(), promise.actors["bob"].present()
             async with guard.admit(librarian, WriteDocuments("handbook", (plain,))) as permit:
-                await retrieval.write(permit)
+                await retrieval.write(permit, unasked)
             async with guard.admit(bob, SearchIndex("handbook", "plan", "")) as search:
-                found = await retrieval.search(search)
+                found = await retrieval.search(search, unasked)
             assert [each.id.document for each in found.passages] == ["plan.md"]
             async with guard.admit(librarian, WriteDocuments("handbook", (raised,))) as permit:
-                await retrieval.write(permit)
+                await retrieval.write(permit, unasked)
             with pytest.raises((NotFound, NotPermitted)):
                 async with guard.admit(bob, ReadPassages("handbook", found.ids, found.record)):
                     pytest.fail("what was raised was given out")

@@ -53,8 +53,8 @@ def parse_groupings(text: str) -> tuple[str, ...]:
     return names
 
 
-def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
-    """Return the statement that counts what matches, the largest groups first."""
+def _conditions(query: Query) -> tuple[list[str], list[str | int]]:
+    """What a row has to be like, and the values of that in their order."""
     conditions, values = ["kind <> 'system'"], list[str | int]()
     for name in query.on:
         conditions.append(f"({_on(_ON)} OR len(list_filter(more, lambda name: {_on('name')})) > 0)")
@@ -81,6 +81,14 @@ def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
     if query.record is not None:
         conditions.append('coalesce("of", n) = ?')
         values.append(query.record)
+    return conditions, values
+
+
+def statement(by: Sequence[str], query: Query, limit: int) -> Statement:
+    """Return the statement that counts what matches, the largest groups first. Raises `Malformed` for what is not counted by."""
+    if query.found or query.upstreams:
+        raise Malformed("nothing is counted by what was found or by server yet: nomoat audit search finds the records")
+    conditions, values = _conditions(query)
     columns = ", ".join(f'{GROUPINGS[name]} AS "{name}"' for name in by)
     places = ", ".join(str(place + 1) for place in range(len(by)))
     sql = (  # every name is ours, every value is bound

@@ -41,7 +41,11 @@ class Events:
             # An access that has an outcome was allowed; what it brought may have been refused then.
             return {**record, "decision": record.get("decision") or "allow", **(opening or {})}
         if isinstance(number, int) and record.get("kind") == RecordKind.OPENING and record.get("decision") == "allow":
-            self._open[number] = {name: record[name] for name in _TOLD if name in record}
+            told = {name: record[name] for name in _TOLD if name in record}
+            asked = record.get("asked")
+            if isinstance(asked, Mapping) and "found" in asked:
+                told["asked"] = {"found": asked["found"]}
+            self._open[number] = told
             if len(self._open) > REMEMBERED:
                 self._open.popitem(last=False)
         return record
@@ -53,4 +57,5 @@ def _matches(event: ReadableRecord, query: Query) -> bool:
         isinstance(number, int)
         and query.matches_entry(number, str(event.get("what")), str(event.get("decision")))
         and query.matches_content(event)
+        and query.matches_ending(event)
     )

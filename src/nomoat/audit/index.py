@@ -91,7 +91,8 @@ class Index:
             return self._one(postings, search, query.record, sizes)
         found = self._behind(search, indexed, size, limit)[::-1]
         ended = self._ended(postings, search, query, after, indexed)
-        candidates = heapq.merge(ended, self._candidates(postings, query, after, indexed), key=_newest_first)
+        asked = self._sent(postings, search, query, self._candidates(postings, query, after, indexed))
+        candidates = heapq.merge(ended, asked, key=_newest_first)
         number = size
         for block, place in candidates:
             if len(found) >= limit:
@@ -156,6 +157,26 @@ class Index:
                 # A time is of the second: what lies in the same one is for the record to say.
                 if times[place] + 1 >= query.since and (until is None or times[place] <= until):
                     yield block, place
+
+    def _sent(
+        self, postings: Postings, search: Search, query: Query, candidates: Iterator[tuple[BlockRow, int]]
+    ) -> Iterator[tuple[BlockRow, int]]:
+        """Leave out whose outcome has another server than the query says, if it says any; without reading the log."""
+        terms = self._terms.sent(query)
+        places: dict[tuple[int, int], frozenset[int]] = {}
+
+        def has(outcome: int, term: int) -> bool:
+            key = outcome // BLOCK, term
+            if key not in places:
+                places[key] = frozenset(postings.places(*key))
+            return outcome % BLOCK in places[key]
+
+        for block, place in candidates:
+            number, distance = block.id * BLOCK + place, block.outcomes[place]
+            outcome = number + distance if distance or not terms else postings.outcome(number)
+            # What the index does not have yet was read from the log.
+            if number in search.outcomes or (outcome is not None and all(has(outcome, term) for term in terms)):
+                yield block, place
 
     def _ended(
         self, postings: Postings, search: Search, query: Query, after: int, indexed: int

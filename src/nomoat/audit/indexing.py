@@ -21,6 +21,7 @@ from nomoat.audit.checkpoint import VerifierKey
 from nomoat.audit.entries import Pseudonyms, SubjectKeys, decrypt_box
 from nomoat.audit.forgotten import Forgotten, trusted_forgotten
 from nomoat.audit.frames import Place, Segments, SegmentStart, frames_from
+from nomoat.audit.query import SENDS, upstream_of
 from nomoat.audit.readable import nameless
 from nomoat.audit.segments import Frame, FrameKind
 from nomoat.audit.terms import Terms
@@ -35,7 +36,7 @@ ERASED: Final = "erased"
 """The fact that says which erasure or forgetting was the newest when the index was begun."""
 TERMS: Final = "terms"
 """The fact that says which terms records have in it; an index of an earlier version has fewer."""
-NEWEST_TERMS: Final = "2"
+NEWEST_TERMS: Final = "3"
 _CACHED_KEYS: Final = 8192
 _NOBODY: Final[dict[str, Json]] = {}
 
@@ -232,7 +233,8 @@ class Indexer:
                 block.outcomes[of - block.first] = number - of
             else:
                 self._late.append((of, number))
-            for places in block.columns(self._terms.of_ending(str(fields["decision"]))):
+            upstream = upstream_of(self._content(fields, frame.body)) if fields["what"] == SENDS else ""
+            for places in block.columns(self._terms.of_ending(str(fields["decision"]), upstream)):
                 places.append(place)
         else:
             self._describe(block, place, fields, frame.body)
@@ -256,6 +258,10 @@ class Indexer:
             by = like[key] = block.columns(terms.of_who(who))
         if (of := like.get(key := ("session", session))) is None:
             of = like[key] = block.columns(terms.of_session(session if isinstance(session, str) else ""))
+        asked = content.get("asked")
+        rules = asked.get("found") if isinstance(asked, dict) else None
+        if (found := like.get(key := ("found", rules))) is None:
+            found = like[key] = block.columns(terms.of_found(rules if isinstance(rules, str) else ""))
         things = None
         if isinstance(on, dict) and "all" not in content:
             labels = on.get("labels")
@@ -265,7 +271,7 @@ class Indexer:
             things = block.columns(terms.of_things(content))
             if isinstance(on, dict) and "all" not in content:
                 like[key] = things
-        for columns in (said, by, of, things):
+        for columns in (said, by, of, found, things):
             for places in columns:
                 places.append(place)
 

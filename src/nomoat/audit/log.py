@@ -232,7 +232,12 @@ class Log:
 
         Raises `Malformed` at once, and as `Reader.decisions` does.
         """
-        return self._reader.decisions(self.query(text), size=self.size)
+        query = self.query(text)
+        if query.upstreams:
+            raise Malformed(
+                "which server was asked is decided later: these are decisions, which 'upstream' finds none of"
+            )
+        return self._reader.decisions(query, size=self.size)
 
     def query(self, text: str) -> Query:
         """Parse a query whose ages count back from now. Raises `Malformed`."""

@@ -6,6 +6,8 @@
     allowed, refused  the decision; `refused` finds what was allowed, too, and whose content was then refused
     label NAME        a label of the thing
     session ID        one session
+    found RULE        what was found in a prompt or an answer: secret:aws-access-key, or secret for all of them
+    upstream NAME     the server that a prompt was sent to
     since AGE|TIME    90s, 15m, 12h, 7d, 4w; or 2026-11-22, 2026-11-22T19:31Z
     until AGE|TIME    the same: up to then
     record N          one record
@@ -22,7 +24,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from nomoat.core.errors import Malformed
-from nomoat.core.operation import OPERATIONS
+from nomoat.core.operation import OPERATIONS, InvokeModel
 from nomoat.core.record import Json
 
 QUERY_LIMIT: Final = 2000
@@ -46,6 +48,8 @@ SYSTEM_ACTIONS: Final = frozenset(
 """What stands for an action in records that are of no Operation."""
 FORMER_ACTIONS: Final = frozenset({"SummarizeLog"})
 """What earlier versions called an action that has no such name now: their records stay searchable."""
+SENDS: Final = InvokeModel.action
+"""What sends something to a server; how it ended says which that was."""
 _TOKEN: Final = re.compile(r'"([^"]*)"|(\S+)')
 _AGE: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -74,6 +78,8 @@ class Query:
     labels: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     until: float | None = None
+    found: tuple[str, ...] = ()
+    upstreams: tuple[str, ...] = ()
 
     @property
     def earliest(self) -> str:
@@ -93,17 +99,23 @@ class Query:
         return (
             (self.record is None or number == self.record)
             and all(word == what for word in self.what)
+            and (what == SENDS or not self.upstreams)
             and all(word in {decision, ended} for word in self.decisions)
         )
 
     def matches_content(self, record: ReadableRecord) -> bool:
-        """Whether the readable record matches."""
+        """Whether the readable record matches, whatever became of it."""
         return (
             all(_is_on(record, name) for name in self.on)
             and all(_is_by(record, name) for name in self.by)
             and all(label in labels_of(record) for label in self.labels)
             and all(_is_of(record, session) for session in self.sessions)
+            and all(wanted in found_in(record) for wanted in self.found)
         )
+
+    def matches_ending(self, ended: ReadableRecord) -> bool:
+        """Whether how it ended matches, as the record of that says; of an access that goes on, nothing does."""
+        return all(upstream == upstream_of(ended) for upstream in self.upstreams)
 
 
 def parse_query(text: str, now: float) -> Query:
@@ -116,7 +128,7 @@ def parse_query(text: str, now: float) -> Query:
     tokens = iter(
         _Token(found[1] if found[1] is not None else found[2], found.start() + 1) for found in _TOKEN.finditer(text)
     )
-    words: dict[str, list[str]] = {"on": [], "by": [], "what": [], "label": [], "session": []}
+    words: dict[str, list[str]] = {name: [] for name in ("on", "by", "what", "label", "session", "found", "upstream")}
     decisions: list[str] = []
     since, until, record = 0.0, None, None
     for token in tokens:
@@ -136,7 +148,7 @@ def parse_query(text: str, now: float) -> Query:
         else:
             raise Malformed(
                 f"at position {token.position}: {token.text[:40]!r} is no word of a query "
-                "(on NAME, by KIND or NAME, what ACTION, allowed, refused, label NAME, session ID, "
+                "(on NAME, by KIND or NAME, what ACTION, allowed, refused, label NAME, session ID, found RULE, upstream NAME, "
                 "since or until AGE or TIME, record N)"
             )
     return Query(
@@ -149,6 +161,8 @@ def parse_query(text: str, now: float) -> Query:
         labels=tuple(words["label"]),
         sessions=tuple(words["session"]),
         until=until,
+        found=tuple(words["found"]),
+        upstreams=tuple(words["upstream"]),
     )
 
 
@@ -214,6 +228,26 @@ def labels_of(record: ReadableRecord) -> tuple[str, ...]:
     labels = on.get("labels") if isinstance(on, Mapping) else None
     listed = labels if isinstance(labels, Sequence) and not isinstance(labels, str) else ()
     return tuple(label for label in listed if isinstance(label, str))
+
+
+def found_in(record: ReadableRecord) -> frozenset[str]:
+    """Return the rules of what was found, and all that they are kinds of: `secret:aws-access-key` is a `secret`."""
+    asked = record.get("asked")
+    rules = asked.get("found") if isinstance(asked, Mapping) else None
+    return kinds_of(rules) if isinstance(rules, str) else frozenset()
+
+
+def kinds_of(rules: str) -> frozenset[str]:
+    """Return rules with spaces between them, one by one, and all that they are kinds of."""
+    parts = [rule.split(":") for rule in rules.split()]
+    return frozenset(":".join(each[: end + 1]) for each in parts for end in range(len(each)))
+
+
+def upstream_of(ended: ReadableRecord) -> str:
+    """Return the server that a prompt was sent to, by the record of how that ended; '' for none."""
+    facts = ended.get("facts")
+    upstream = facts.get("upstream") if isinstance(facts, Mapping) else None
+    return upstream if isinstance(upstream, str) else ""
 
 
 def names_of(record: ReadableRecord) -> Iterator[str]:

@@ -160,15 +160,17 @@ class Search:
         # Times of one fixed width sort as text.
         if not self._since <= str(fields["at"]) <= self._until:
             return None
-        ended = "" if outcome is None else str(outcome.fields["decision"])
-        if not self._query.matches_entry(number, str(fields["what"]), str(fields["decision"]), ended):
+        decision = "" if outcome is None else str(outcome.fields["decision"])
+        if not self._query.matches_entry(number, str(fields["what"]), str(fields["decision"]), decision):
             return None
         record = self.readable(sealed)
         if not self._query.matches_content(record):
             return None
         if outcome is not None:
             record["outcome"] = self._opener.content(outcome.fields, outcome.box)
-        return record
+        # An outcome that was asked for by its number is a record of its own.
+        ended = record.get("outcome") if sealed.fields.get("of") is None else record
+        return record if self._query.matches_ending(cast("Fields", ended or {})) else None
 
     def readable(self, sealed: Sealed) -> dict[str, Json]:
         """Return a record as people read it: entry and content in one."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
-from nomoat.audit.query import Query, labels_of, names_of, unversioned
+from nomoat.audit.query import SENDS, Query, kinds_of, labels_of, names_of, unversioned
 from nomoat.core.errors import Misuse
 from nomoat.core.record import Json
 
@@ -40,9 +40,13 @@ class Terms:
         """Return the terms of an action and its decision, and that of every record."""
         return [self.every, self.term("what", what), self.term("decision", decision)]
 
-    def of_ending(self, decision: str) -> list[int]:
-        """Return the terms of an outcome: of a decision, where it has one."""
-        return [self.term("ended", decision)] if decision else []
+    def of_ending(self, decision: str, upstream: str) -> list[int]:
+        """Return the terms of an outcome: of a decision, where it has one, and of the server that was asked."""
+        return [self.term(word, value) for word, value in (("ended", decision), ("upstream", upstream)) if value]
+
+    def of_found(self, rules: str) -> list[int]:
+        """Return the terms of what was found ('' for nothing)."""
+        return [self.term("found", kind) for kind in kinds_of(rules)]
 
     def of_who(self, who: Mapping[str, Json]) -> list[int]:
         """Return the terms of who it was."""
@@ -61,12 +65,18 @@ class Terms:
     def asked(self, query: Query) -> list[int]:
         """Return the terms that every record matching a query has."""
         words = {"on": query.on, "by": query.by, "what": query.what, "decision": query.decisions}
-        words |= {"label": query.labels, "session": query.sessions}
+        words |= {"label": query.labels, "session": query.sessions, "found": query.found}
+        if query.upstreams:
+            words["what"] = (*query.what, SENDS)
         return [self.term(word, value) for word, values in words.items() for value in values] or [self.every]
 
     def ended(self, query: Query) -> list[int]:
         """Return the terms one of which an outcome has, if the query matches its opening only with it."""
         return [self.term("ended", value) for value in query.decisions]
+
+    def sent(self, query: Query) -> list[int]:
+        """Return the terms that the outcome of every record matching a query has."""
+        return [self.term("upstream", value) for value in query.upstreams]
 
 
 def _parts(name: str) -> Iterator[str]:

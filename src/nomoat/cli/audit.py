@@ -38,6 +38,8 @@ what ACTION       such as ReadFile, Revoke, Authenticate
 allowed, refused  the decision
 label NAME        a label that the thing had
 session ID        one session
+found RULE        what was found in a prompt or an answer: secret, secret:aws-access-key, source:acme/engine
+upstream NAME     the server that a prompt was sent to
 since AGE or TIME 90s, 15m, 12h, 7d, 4w; or 2026-11-22, 2026-11-22T19:31Z
 until AGE or TIME the same: up to then
 record N          one record

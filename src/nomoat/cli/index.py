@@ -1,5 +1,6 @@
 """`index`: documents that are searched by whoever may read them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
@@ -173,6 +174,27 @@ def remove(invocation: Invocation, name: str, documents: tuple[str, ...]) -> Non
         output.document({"index": name, "removed": count})
     else:
         output.answer(f"{output.counted(count, 'document')} taken out of {name}")
+
+
+@index.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@json_option
+@pass_invocation
+def pin(invocation: Invocation, folder: Path) -> None:
+    """Print the declaration of FOLDER as an embedder.
+
+    It pins the files as they are now. FOLDER is on the gateway's machine, and has model.safetensors and tokenizer.json: static
+    embeddings, as model2vec saves them. Nothing of it is run. The digest is that of `sha256sum config.json model.safetensors tokenizer.json | sha256sum`
+    there, without config.json where there is none.
+    """
+    from nomoat.stores.embedders import contents_of, digest_of  # noqa: PLC0415 - of the gateway
+
+    place = str(folder.resolve())
+    digest = digest_of(contents_of(folder))
+    if invocation.as_json:
+        output.document({"directory": place, "sha256": digest})
+        return
+    output.answer(f'embedder = {{ directory = {json.dumps(place)}, sha256 = "{digest}" }}')
 
 
 def _text(row: Mapping[str, object]) -> str:

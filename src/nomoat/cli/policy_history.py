@@ -63,6 +63,8 @@ def _explain(told: Answer) -> None:
     rows += [
         (name, str(rejected[key])) for name, key in (("refused then", "why"), ("rule", "rule")) if rejected.get(key)
     ]
+    rows += [("found", each) for each in _texts(told.get("found"))]
+    rows += [_withheld(each) for each in _rows(told.get("withheld"))]
     if problem := told.get("unexplained"):
         rows.append(("unexplained", str(problem)))
     if "snapshot" in told:
@@ -76,6 +78,8 @@ def _explain(told: Answer) -> None:
                 f"{row.get('effect')} {row.get('id')}: {'applied' if row.get('applies') else 'did not apply'}",
             )
         )
+    if told.get("next"):
+        rows.append(("next", str(told["next"])))
     output.facts(rows)
     if told.get("partial"):
         output.say("it is also about files of a folder that are not there, or that you may not see: ask an auditor")
@@ -91,6 +95,15 @@ def _explain(told: Answer) -> None:
         output.answer(f"nothing that was tried would have made it {turned}: up to {complete} changes at once")
     if not told.get("confirmed"):
         output.say("the record does not hold all that was read; what is said of it may not be exact")
+
+
+def _withheld(server: Answer) -> tuple[str, str]:
+    """Which server was not sent a prompt, where that is told, and by which policies."""
+    by = ", ".join(_texts(server.get("policies")))
+    why = f"refused by {by}" if by else "no policy permits it"
+    if "upstream" not in server:
+        return "no server", why
+    return "not sent to", f"{server['upstream']}{', redacted' if server.get('redacted') else ''}: {why}"
 
 
 def _by(told: Answer) -> str:

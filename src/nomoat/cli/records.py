@@ -46,7 +46,14 @@ def _flatten(name: str, value: object) -> Iterator[tuple[str, str]]:
         for key, item in cast("Mapping[str, object]", value).items():
             yield from _flatten(f"{name}.{key}", item)
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        yield name, ", ".join(_listed(item) for item in cast("Sequence[object]", value)) or "none"
+        items = cast("Sequence[object]", value)
+        if any(isinstance(item, Mapping) for item in items):
+            for number, item in enumerate(items, start=1):
+                yield from _flatten(f"{name}.{number}", item)
+        else:
+            yield name, ", ".join(map(_listed, items)) or "none"
+    elif name == "decision":
+        yield name, _DECISIONS.get(_text(value), _worded(value))
     elif name == "at":
         yield name, f"{value} ({_local(value)} here)"
     else:
@@ -62,9 +69,6 @@ def _worded(value: object) -> str:
 
 def _listed(item: object) -> str:
     """Write one of a list: of a list within it, such as the kind and id of a parent, with a space between its parts."""
-    if isinstance(item, Mapping):
-        told = (fact for name, value in cast("Mapping[str, object]", item).items() for fact in _flatten(name, value))
-        return " ".join(f"{name} {fact}" for name, fact in told)
     if isinstance(item, Sequence) and not isinstance(item, str):
         return " ".join(_listed(part) for part in cast("Sequence[object]", item))
     return _worded(item)

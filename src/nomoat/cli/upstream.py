@@ -7,6 +7,7 @@ import click
 from nomoat.cli import output
 from nomoat.cli.invocation import Invocation, json_option, pass_invocation, profile_option
 from nomoat.client.inference import seal_credential
+from nomoat.core.errors import Malformed
 
 
 @click.group()
@@ -26,8 +27,13 @@ def credential(invocation: Invocation, name: str) -> None:
     declared now; after another one was declared, give it again.
     """
     said = click.prompt(f"credential for {name}", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
+    given = str(said).strip()
+    if not given:
+        raise Malformed(
+            f"no credential was given for {name}; nothing was changed: nomoat upstream credential {name} < FILE"
+        )
     with invocation.session() as session:
-        answer = seal_credential(session.gateway, name, str(said).strip())
+        answer = seal_credential(session.gateway, name, given)
     if invocation.as_json:
         output.document(answer)
     else:

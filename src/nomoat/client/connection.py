@@ -1,13 +1,16 @@
 """A connection for Python programs: `nomoat.connect().query(sql, …)`, `.search(index, question)`."""
 
 import os
+import threading
 import time
+from functools import partial
 from types import TracebackType
-from typing import Self, final
+from typing import Any, Self, final
 
 from nomoat.client import indexes
 from nomoat.client.indexes import Passage, passages_of
 from nomoat.client.profiles import Profile
+from nomoat.client.retrievers import langchain_retriever, llamaindex_retriever
 from nomoat.client.session import Session
 from nomoat.client.tables import Table, parse_table, require_pyarrow
 from nomoat.core.names import RepositoryKind, parse_repository_name
@@ -19,6 +22,7 @@ class Connection:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._searching = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +50,16 @@ class Connection:
 
         `ranker` is `keyword`, `vector` or both (`auto`). Raises `Refused`, `Unavailable`.
         """
-        return passages_of(indexes.search(self._session.gateway, index, query, limit=limit, ranker=ranker))
+        with self._searching:  # retrievers ask from several threads
+            return passages_of(indexes.search(self._session.gateway, index, query, limit=limit, ranker=ranker))
+
+    def langchain_retriever(self, index: str, *, limit: int = 10, ranker: str = "auto") -> Any:
+        """A retriever of LangChain over an index, for as long as this is open. Raises `Unavailable` without langchain-core."""
+        return langchain_retriever(partial(self.search, index, limit=limit, ranker=ranker))
+
+    def llamaindex_retriever(self, index: str, *, limit: int = 10, ranker: str = "auto") -> Any:
+        """A retriever of LlamaIndex over an index, for as long as this is open. Raises `Unavailable` without llama-index-core."""
+        return llamaindex_retriever(partial(self.search, index, limit=limit, ranker=ranker))
 
 
 def connect(profile: str = "") -> Connection:

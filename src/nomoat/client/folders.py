@@ -212,7 +212,7 @@ def _size(path: Path) -> int:
 
 def _is_there(known: Mapping[str, object] | None, file: DocumentFile, believe: Sequence[str]) -> bool:
     """Whether a document is in the index as it should be: what it says, and what was said of it."""
-    if known is None or known.get("stated") != file.access.stated(believe):
+    if known is None or known.get("embedded") is False or known.get("stated") != file.access.stated(believe):
         return False
     try:
         return known.get("version") == hashlib.sha256(file.path.read_bytes()).hexdigest()

@@ -242,6 +242,8 @@ def _refusal(status: int, answer: Answer, retry: str = "") -> Refused | Unavaila
     """Turn a refusal on the wire back into the error that it was."""
     reason = answer.get("error")
     record = answer.get("record")
+    if isinstance(reason, dict):  # as OpenAI's and Anthropic's clients want it, where they ask for the same
+        reason = cast("dict[str, object]", reason).get("message")
     if not isinstance(reason, str):
         return _unintelligible(f"status {status}")
     reason = reason.removeprefix("refused: ").removeprefix("unavailable: ").removesuffix(f" (record {record})")

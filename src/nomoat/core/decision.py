@@ -26,9 +26,13 @@ class Context(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Withhold:
-    """Say nothing of what these parts stand for (files, mostly); `parts` are places in `Resolved.parts`."""
+    """Say nothing of what these parts stand for (files, mostly); `parts` are places in `Resolved.parts`.
+
+    `policies` are the ids of the forbids that applied, for each part in the order of the places; none: nothing permitted it.
+    """
 
     parts: frozenset[int]
+    policies: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def withheld_parts(obligations: Sequence[Obligation]) -> frozenset[int]:
     withheld = frozenset[int]()
     for obligation in obligations:
         match obligation:
-            case Withhold(parts):
+            case Withhold(parts, _):
                 withheld |= parts
             case Confine():  # of a collection, which has no parts
                 pass
@@ -69,7 +73,7 @@ class Deny:
 
     `policies` are the ids of the forbids that applied (none: nothing permitted it), `detail` is for
     the log only. `max_age`, if only the age of the authentication is in the way: up to how many seconds
-    it would not be.
+    it would not be. `place` is that of the target that is refused, of an operation on several.
     """
 
     policies: tuple[str, ...]
@@ -77,6 +81,7 @@ class Deny:
     reason: str
     detail: str = ""
     max_age: int | None = None
+    place: int = 0
 
 
 Decision = Allow | Deny

@@ -17,12 +17,26 @@ MOST_HITS: Final = 50
 WORDLLAMA: Final = "wordllama"
 
 
+class ModelDirectory(NamedTuple):
+    """An embedder in a directory of the gateway's machine; `sha256` (hex) is that of the list of its files' digests."""
+
+    path: str
+    sha256: str
+
+
+class EmbeddingEndpoint(NamedTuple):
+    """An embedder that is asked: an endpoint, and how many dimensions its vectors have."""
+
+    endpoint: str
+    dimensions: int
+
+
 @dataclass(frozen=True, slots=True)
 class Index:
     """A declared index. Documents that do not say otherwise have its classification and labels.
 
-    `embedder` makes vectors of texts: `wordllama`, `none` (keywords alone). `grid_ms`: answers leave on a grid of so
-    many milliseconds, 0 for as soon as they are there.
+    `embedder` makes vectors of texts: `wordllama`, `none` (keywords alone), a directory or an endpoint. `grid_ms`: answers
+    leave on a grid of so many milliseconds, 0 for as soon as they are there.
     """
 
     name: str
@@ -30,7 +44,7 @@ class Index:
     labels: frozenset[str] = frozenset()
     owner_group: str = ""
     owner_person: str = ""
-    embedder: str = WORDLLAMA
+    embedder: str | ModelDirectory | EmbeddingEndpoint = WORDLLAMA
     grid_ms: int = 0
 
 

@@ -16,6 +16,7 @@ from nomoat.policy.classes import permitted
 from nomoat.policy.engine import MAX_TARGETS, PolicySnapshot, decide
 
 MANY: Final = 32  # withheld parts that a record shows one by one
+SERVER: Final = "Upstream"  # the kind of a part that is a server, which no caller needs to be kept from an auditor
 
 
 def decide_resolved(
@@ -32,12 +33,14 @@ def decide_resolved(
         return decision
     if len(resolved.parts) > MAX_TARGETS:
         return Deny((), policies.digest, f"it is about more than {MAX_TARGETS} things at once")
-    denied = frozenset(
-        number
+    denied = {
+        number: each.policies
         for number, part in enumerate(resolved.parts)
-        if isinstance(decide(policies, principal, resolved.operation.part, (part,), context), Deny)
-    )
-    return Allow(decision.policies, decision.snapshot, (Withhold(denied),)) if denied else decision
+        if isinstance(each := decide(policies, principal, resolved.operation.part, (part,), context), Deny)
+    }
+    if not denied:
+        return decision
+    return Allow(decision.policies, decision.snapshot, (Withhold(frozenset(denied), tuple(denied.values())),))
 
 
 def withholds_more(
@@ -61,10 +64,15 @@ def _permitted(resolved: Resolved[Operation], allow: Allow) -> set[tuple[str, st
 
 
 def recorded(obligations: Sequence[Obligation], parts: Sequence[Target]) -> list[Json]:
-    """What a record says of obligations: of withheld files how they are classified and labelled, no name."""
+    """What a record says of obligations: of withheld files how they are classified and labelled, no name; of servers, which and why."""
     said: list[Json] = []
     for obligation in obligations:
         match obligation:
+            case Withhold(withheld, policies) if all(parts[number].kind == SERVER for number in withheld):
+                servers = zip(sorted(withheld), policies, strict=True)
+                said.append(
+                    {"withhold": [_server(parts[number], by) for number, by in servers][:MANY], "kinds": len(withheld)}
+                )
             case Withhold(withheld):
                 kinds = [
                     (parts[number].classification.name.lower(), sorted(parts[number].labels)) for number in withheld
@@ -74,3 +82,14 @@ def recorded(obligations: Sequence[Obligation], parts: Sequence[Target]) -> list
             case Confine(classes):
                 said.append({"confine": len(classes)})
     return said
+
+
+def _server(part: Target, policies: Sequence[str]) -> Json:
+    """A server that a prompt may not be sent to, what the prompt would be there, and the policies that forbid it (none permits it)."""
+    return {
+        "upstream": part.name,
+        "redacted": dict(part.facts).get("redacted", False),
+        "classification": part.classification.name.lower(),
+        "labels": sorted(part.labels),
+        "policies": list(policies),
+    }

@@ -7,12 +7,19 @@ is said is for whoever may know of the thing: the guard words a denial of anythi
 """
 
 from dataclasses import replace
+from typing import Final
 
 from nomoat.core.decision import Allow, Context, Deny
 from nomoat.core.errors import NotPermitted, StepUpRequired
 from nomoat.core.operation import Operation, Resolved
 from nomoat.core.principal import Principal
-from nomoat.policy.engine import MAX_TARGETS, PolicySnapshot, alike, decide
+from nomoat.policy.engine import MAX_TARGETS, NOTHING_PERMITS, PolicySnapshot, alike, decide
+
+SOURCE: Final = "Source"  # the kind of a target that is registered source code
+BEARERS: Final = {
+    "InvokeModel": ("the prompt", "; take it out, or ask its owners to be cleared for it"),
+    "ReleaseAnswer": ("the answer", ""),
+}
 
 
 def weighed_by_age(
@@ -49,7 +56,15 @@ def denial(principal: Principal, resolved: Resolved[Operation], deny: Deny) -> N
     # Of a folder's files, the first is one that the caller did not name.
     thing = resolved.discovery if resolved.found and resolved.discovery else resolved.target
     asked = f"{resolved.operation.action} {thing.name}".rstrip()
-    reason = f"{principal.name} may not {asked}: {deny.reason}"
+    reason = f"{principal.name} may not {asked}: {_worded(resolved, deny)}"
     if deny.max_age is None:
         return NotPermitted(reason, detail=deny.detail)
     return StepUpRequired(reason, max_age=deny.max_age, detail=deny.detail)
+
+
+def _worded(resolved: Resolved[Operation], deny: Deny) -> str:
+    """Why, to the caller. Whose the source code is that something has is nothing that they need to know."""
+    if deny.policies or deny.detail or resolved.targets[deny.place].kind != SOURCE:
+        return deny.reason
+    bearer, then = BEARERS.get(resolved.operation.action, ("it", ""))
+    return f"{bearer} has registered source code that they are not cleared for ({NOTHING_PERMITS}){then}"

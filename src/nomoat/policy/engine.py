@@ -83,7 +83,7 @@ def weigh(
         read = tuple([given[name] for name in applicable.reads])
         answer = evaluate(applicable, action, who, on, read)
         if answer.errors or not answer.allowed:
-            return _deny(snapshot, answer, target.name if number else "")
+            return _deny(snapshot, answer, target.name if number else "", number)
         if len(targets) == 1:
             return Allow(answer.applied, snapshot.digest)
         permits = tuple(sorted({*permits, *answer.applied})) if number else answer.applied
@@ -122,8 +122,8 @@ def _unfit(snapshot: PolicySnapshot, error: Exception) -> Deny:
     return Deny((), snapshot.digest, NOT_EVALUATED, f"{type(error).__name__}: {error}"[:MAX_DETAIL])
 
 
-def _deny(snapshot: PolicySnapshot, answer: cedar.Evaluation, name: str) -> Deny:
-    """Say no. `name` is the target's, where it is not the one that the refusal speaks of anyway."""
+def _deny(snapshot: PolicySnapshot, answer: cedar.Evaluation, name: str, place: int) -> Deny:
+    """Say no, of the target at `place`. `name` is its, where it is not the one that the refusal speaks of anyway."""
     forbids = () if answer.allowed else answer.applied
     if forbids:
         reason = f"refused by {', '.join(forbids)}"
@@ -133,4 +133,4 @@ def _deny(snapshot: PolicySnapshot, answer: cedar.Evaluation, name: str) -> Deny
         reason = NOTHING_PERMITS
     if name:
         reason += f" (on {name:.600})"
-    return Deny(forbids, snapshot.digest, reason, "; ".join(sorted(answer.errors))[:MAX_DETAIL])
+    return Deny(forbids, snapshot.digest, reason, "; ".join(sorted(answer.errors))[:MAX_DETAIL], place=place)

@@ -31,6 +31,7 @@ from nomoat.policy.engine import PolicySnapshot, compile_policies, decide_again
 from nomoat.policy.explanation import considered, differences, readings
 from nomoat.policy.question import Question, Unanswerable, is_decision, question_of
 from nomoat.policy.replay import Replay, Tally, Usage, changes_nothing, discoveries, names, number_of, part
+from nomoat.resources import explained_content
 from nomoat.resources.repositories.resolution import MISSING
 
 PART: Final = 20  # records between two pauses
@@ -107,6 +108,7 @@ class History:
         }
         if rejection := _rejection(record):
             told["rejected"] = rejection
+            told |= explained_content.rejection(record, own=own) if explained_content.is_about_content(record) else {}
         if not is_decision(record) or (own and rejection):  # of what they sent themselves, they were told
             return told
         # Where it cannot be decided again whether they may know the thing, they hear of it what they would of none.
@@ -123,6 +125,14 @@ class History:
         active = self._sets.active()
         if own and not all(may_discover(each, question) for each in (snapshot, active)):
             return {**told, "why": MISSING}
+        if own and explained_content.hides(record, question, (snapshot, active)):
+            about = part(record, "on").get("name")
+            return {
+                **told,
+                **_by(snapshot, active, record, question),
+                "on": [about],
+                **explained_content.hidden(record),
+            }
         return {**told, **_explained(snapshot, active, record, question, own)}
 
     async def simulate(self, permit: Permit[SimulatePolicy]) -> Answer:
@@ -267,20 +277,27 @@ def _describable(sets: Sequence[PolicySnapshot], question: Question) -> tuple[Ta
     return tuple(filter(may, question.targets))
 
 
+def _by(snapshot: PolicySnapshot, active: PolicySnapshot, record: Record, question: Question) -> Answer:
+    """By which policies it was decided, and how it would be now."""
+    return {
+        "policies": record.get("policies"),
+        "snapshot": snapshot.digest,
+        "in_force": snapshot.digest == active.digest,
+        "now": "allowed" if isinstance(decide_again(active, question), Allow) else "refused",
+    }
+
+
 def _explained(
     snapshot: PolicySnapshot, active: PolicySnapshot, record: Record, question: Question, own: bool
 ) -> Answer:
-    decision, now = decide_again(snapshot, question), decide_again(active, question)
+    decision = decide_again(snapshot, question)
     allowed = record["decision"] == "allow"
     mine = replace(question, targets=tuple(each._replace(owner_person="") for each in question.targets))
     told: Answer = {
         "on": [target.name for target in question.targets],
-        "policies": record.get("policies"),
-        "snapshot": snapshot.digest,
-        "in_force": snapshot.digest == active.digest,
+        **_by(snapshot, active, record, question),
         # The same policies decide the same; where they do not, the record does not hold all that was read.
         "confirmed": isinstance(decision, Allow) is allowed and not question.sampled,
-        "now": "allowed" if isinstance(now, Allow) else "refused",
     }
     if own and record.get("found"):
         visible = _describable((snapshot, active), question)

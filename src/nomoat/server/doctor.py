@@ -32,7 +32,7 @@ from nomoat.server.keeping import open_keyring
 from nomoat.server.listening import listen
 from nomoat.server.lock import is_locked
 from nomoat.server.names import KEYS
-from nomoat.server.needs import KEY_MANAGEMENT, PACKAGES, key_management, packages, parted
+from nomoat.server.needs import EMBEDDERS, KEY_MANAGEMENT, PACKAGES, embedders, key_management, packages, parted
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.state.look import known_schemas, look_at_state
 from nomoat.stores.subject_keys import SeenSubjectKeys
@@ -88,6 +88,7 @@ class Doctor:
         key = NoteSigner(f"{configuration.trust_domain}/log", keys.load("log")).key
         if self._add("state and log", lambda: self._state_and_log(configuration, kek, key)):
             self._add(PACKAGES, lambda: packages(configuration, self._directory / "state.db", kek))
+            self._add(EMBEDDERS, lambda: embedders(self._directory / "state.db", kek))
 
     def _add(self, check: str, examine: Callable[[], Iterator[Finding]]) -> bool:
         """Run a check; return whether nothing bad came of it."""

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Unavailable
+from nomoat.core.retrieval import ModelDirectory
 from nomoat.resources.directory.document import load
 from nomoat.server.configuration import Configuration
 from nomoat.server.findings import Finding, Health
+from nomoat.stores.embedders import contents_of, digest_of
 from nomoat.stores.keyring import Keyring
 from nomoat.stores.keys import KeyEncryptionKey
 from nomoat.stores.kms.local import LocalFile
@@ -20,6 +22,7 @@ from nomoat.stores.state.look import look_at_state
 
 KEY_MANAGEMENT = "key management"
 PACKAGES = "packages"
+EMBEDDERS = "embedders"
 
 
 def key_management(keyring: Keyring) -> Iterator[Finding]:
@@ -44,8 +47,7 @@ def parted(error: Unavailable) -> tuple[str, str]:
 
 def packages(configuration: Configuration, state: Path, kek: KeyEncryptionKey) -> Iterator[Finding]:
     """Look for the optional packages that the configuration and the newest declaration ask for."""
-    with look_at_state(state, kek.derive("state")) as look:
-        declared = load(*newest) if (newest := look.declaration()) else Directory()
+    declared = _declared(state, kek)
     repositories = declared.repositories.values()
     wanted = [
         ("query", "pyarrow", "views are declared", any(each.views for each in repositories)),
@@ -63,3 +65,26 @@ def packages(configuration: Configuration, state: Path, kek: KeyEncryptionKey) -
     if not missing:
         of = f"{', '.join(package for _, package, _ in needed)} is there" if needed else "nothing declared needs more"
         yield Finding(PACKAGES, Health.GOOD, of)
+
+
+def embedders(state: Path, kek: KeyEncryptionKey) -> Iterator[Finding]:
+    """Look whether the directories that indexes have as embedders are those that were pinned."""
+    found = {index.embedder: index.name for index in _declared(state, kek).indexes.values()}
+    for declared, index in found.items():
+        if not isinstance(declared, ModelDirectory):
+            continue
+        try:
+            same, why = digest_of(contents_of(Path(declared.path))) == declared.sha256, "its files are others"
+        except Unavailable as error:
+            same, why = False, error.reason
+        if same:
+            yield Finding(EMBEDDERS, Health.GOOD, f"{declared.path} is as it was pinned")
+        else:
+            advice = f"put back what was pinned, or declare it anew: nomoat index pin {declared.path}"
+            said = f"the index {index} is searched by keywords alone: of {declared.path}, {why}"
+            yield Finding(EMBEDDERS, Health.ADVICE, said, advice)
+
+
+def _declared(state: Path, kek: KeyEncryptionKey) -> Directory:
+    with look_at_state(state, kek.derive("state")) as look:
+        return load(*newest) if (newest := look.declaration()) else Directory()

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from functools import cache
 
 from nomoat.core.directory import Directory
-from nomoat.core.retrieval import WORDLLAMA
+from nomoat.core.retrieval import WORDLLAMA, EmbeddingEndpoint, Index, ModelDirectory
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.retrieval import Retrieval
-from nomoat.resources.retrieval.embedding import Embedders
+from nomoat.resources.retrieval.embedding import AskedModel, Embedder, Embedders
 from nomoat.resources.retrieval.reading import ReadDocument
 from nomoat.server.storage import Stores
 from nomoat.stores.documents import StoredDocuments
-from nomoat.stores.embedders import bundled
+from nomoat.stores.embedders import bundled, in_directory
 from nomoat.stores.session_labels import SessionLabels
 
 
@@ -25,6 +25,30 @@ def retrieval_of(
 ) -> Retrieval:
     """What is searched, over what a data directory holds."""
     documents = StoredDocuments(stores.state, stores.kek)
+    return Retrieval(directory, policies, documents, embedders_of(directory), sessions, read, clock)
+
+
+def embedders_of(directory: Callable[[], Directory]) -> Embedders:
+    """What makes vectors for an index, by its declaration; each is loaded once, when it is first needed."""
     offline = cache(bundled)
-    embedders: Embedders = lambda index: offline() if index.embedder == WORDLLAMA else None  # noqa: E731
-    return Retrieval(directory, policies, documents, embedders, sessions, read, clock)
+    local: dict[ModelDirectory, Embedder] = {}
+
+    def within(declared: ModelDirectory) -> Embedder:
+        if declared not in local:  # let go of those that no index has any more
+            for other in local.keys() - {each.embedder for each in directory().indexes.values()}:
+                del local[other]
+            local[declared] = in_directory(declared)
+        return local[declared]
+
+    def embedder(index: Index) -> Embedder | AskedModel | None:
+        match index.embedder:
+            case ModelDirectory() as declared:
+                return within(declared)
+            case EmbeddingEndpoint(endpoint, dimensions):
+                # Who is served by several models, or by none, is no embedder of a declaration that is consistent.
+                model = directory().endpoints[endpoint].served[0].model
+                return AskedModel(endpoint, model, dimensions)
+            case name:
+                return offline() if name == WORDLLAMA else None
+
+    return embedder

@@ -2,8 +2,9 @@
 
 Rules: a derived file. It is never synced, may be lost at any moment, and is then made anew by its owner.
 Terms are numbers that its owner made under a key; no name is in it, encrypted or not. One process writes,
-others read what it committed. A page that was changed does not verify (SQLCipher's HMAC), so damage is an
-error and never a wrong answer. Every method raises `Damaged` when the file is not what this wrote.
+others read what it committed. A page that was changed does not verify (SQLCipher's HMAC). Where that page is the overflow of a
+long row, the driver may give it out as zeros and say so only later: so each row has a checksum besides, and damage is an
+error, never a wrong answer. Every method raises `Damaged` when the file is not what this wrote.
 """
 
 import os
@@ -13,23 +14,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar, final
+from zlib import crc32
 
 from nomoat.core.errors import Unavailable
 from nomoat.stores.state.engine import DRIVER, DriverConnection, unlock
 
 T = TypeVar("T")
 
-VERSION: Final = 2
+VERSION: Final = 3
 _SCHEMA: Final = (
     "CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """
     CREATE TABLE block (
       id INTEGER PRIMARY KEY, ordinal INTEGER NOT NULL, start INTEGER NOT NULL, last BLOB NOT NULL,
       earliest INTEGER NOT NULL, latest INTEGER NOT NULL, offsets BLOB NOT NULL, outcomes BLOB NOT NULL,
-      times BLOB NOT NULL
+      times BLOB NOT NULL, crc INTEGER NOT NULL
     )
     """,
-    "CREATE TABLE posting (block INTEGER, term INTEGER, places BLOB NOT NULL, PRIMARY KEY (block, term)) WITHOUT ROWID",
+    """
+    CREATE TABLE posting (
+      block INTEGER, term INTEGER, places BLOB NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (block, term)
+    ) WITHOUT ROWID
+    """,
     "CREATE TABLE late (opening INTEGER PRIMARY KEY, outcome INTEGER NOT NULL)",
 )
 _PRAGMAS: Final = (
@@ -38,7 +44,7 @@ _PRAGMAS: Final = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cache_size = -16384",
 )
-_COLUMNS: Final = "id, ordinal, start, last, earliest, latest, offsets, outcomes, times"
+_COLUMNS: Final = "id, ordinal, start, last, earliest, latest, offsets, outcomes, times, crc"
 
 
 class Damaged(Exception):
@@ -144,8 +150,12 @@ class Postings:
 
     def places(self, block: int, term: int) -> "array[int]":
         """Return the places in a block of the records that have a term, ascending."""
-        rows = self._rows("SELECT places FROM posting WHERE block = ? AND term = ?", block, term)
-        return _array("H", rows[0][0]) if rows else array("H")
+        rows = self._rows("SELECT places, crc FROM posting WHERE block = ? AND term = ?", block, term)
+        if not rows:
+            return array("H")
+        (places, crc) = rows[0]
+        _require_sound(crc, places)
+        return _array("H", places)
 
     def outcome(self, opening: int) -> int | None:
         """Return the outcome of an opening if it came in a later block."""
@@ -163,12 +173,14 @@ class Postings:
 
     def save(self, changes: Changes) -> None:
         """Add changes, all or none."""
-        blocks = [(*row[:6], *(column.tobytes() for column in row[6:])) for row in changes.blocks]
-        postings = [(block, term, places.tobytes()) for block, term, places in changes.postings]
+        blocks = [
+            (*row[:6], *(columns := [column.tobytes() for column in row[6:]]), _crc(*columns)) for row in changes.blocks
+        ]
+        postings = [(block, term, said := places.tobytes(), _crc(said)) for block, term, places in changes.postings]
 
         def work(connection: DriverConnection) -> None:
-            connection.executemany(f"REPLACE INTO block ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", blocks)  # noqa: S608
-            connection.executemany("REPLACE INTO posting VALUES (?,?,?)", sorted(postings))
+            connection.executemany(f"REPLACE INTO block ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", blocks)  # noqa: S608
+            connection.executemany("REPLACE INTO posting VALUES (?,?,?,?)", sorted(postings))
             connection.executemany("REPLACE INTO late VALUES (?,?)", changes.late)
             connection.executemany("REPLACE INTO fact VALUES (?,?)", list(changes.facts.items()))
 
@@ -223,7 +235,8 @@ def _connect(path: Path, key: bytes, *statements: str) -> DriverConnection:
 
 
 def _block(row: tuple[object, ...]) -> BlockRow:
-    number, ordinal, start, last, earliest, latest, offsets, outcomes, times = row
+    number, ordinal, start, last, earliest, latest, offsets, outcomes, times, crc = row
+    _require_sound(crc, offsets, outcomes, times)
     return BlockRow(
         _int(number),
         _int(ordinal),
@@ -235,6 +248,18 @@ def _block(row: tuple[object, ...]) -> BlockRow:
         _array("H", outcomes),
         _array("I", times),
     )
+
+
+def _crc(*columns: bytes) -> int:
+    crc = 0
+    for column in columns:
+        crc = crc32(column, crc)
+    return crc
+
+
+def _require_sound(crc: object, *columns: object) -> None:
+    if _crc(*map(_bytes, columns)) != crc:
+        raise Damaged("a row is not what was written")
 
 
 def _int(value: object) -> int:

@@ -9,7 +9,7 @@ from typing import Final, cast, final
 import orjson
 
 from nomoat.core.connection import Presented, Verified
-from nomoat.core.content import Content
+from nomoat.core.content import EMPTY
 from nomoat.core.errors import Malformed, NoMoatError, NotFound, NotPermitted, TooLarge, Withheld
 from nomoat.core.inference import Call, Dialect
 from nomoat.core.names import parse_endpoint_name, parse_subject_name
@@ -97,21 +97,21 @@ class InferenceEndpoint:
                 most = answer.held
             if answer.found is not None:
                 # In a task of its own: a revocation ends both accesses, and each task hears of that once.
-                await asyncio.create_task(self._release(exchange, permit, answer, answer.found))
+                await asyncio.create_task(self.release(exchange.presented, permit, answer))
                 continue
             more = not answer.is_over
             if not exchange.started:
                 await exchange.start(answer.status, head)
             await exchange.part(part, more=more)
 
-    async def _release(self, exchange: Exchange, permit: Permit[InvokeModel], answer: Answer, found: Content) -> None:
+    async def release(self, presented: Presented, permit: Permit[InvokeModel], answer: Answer) -> None:
         """Have an answer go on in which something was found, if that is permitted. Raises `Withheld`."""
-        connection, _, protocol, method, _ = exchange.presented
-        presented = Presented(connection, Verified(permit.principal), protocol, method)
-        operation = ReleaseAnswer(answer.endpoint, found, answer.record)
+        connection, _, protocol, method, _ = presented
+        again = Presented(connection, Verified(permit.principal), protocol, method)
+        operation = ReleaseAnswer(answer.endpoint, answer.found or EMPTY, answer.record)
         try:
-            async with self._guard.admit(presented, operation) as release:
-                await self._inference.release(release, answer)
+            async with self._guard.admit(again, operation) as released:
+                await self._inference.release(released, answer)
         except (NotPermitted, NotFound) as refusal:
             raise Withheld(f"the answer ends here, for what was found in it: {refusal.reason}") from None
 

@@ -47,7 +47,7 @@ class AnsweringEndpoint(Searching):
     """The enforcement point for answers from an index. Asking the model is an access of its own."""
 
     def __init__(self, guard: Guard, retrieval: Retrieval, inference: Inference) -> None:
-        super().__init__(guard, retrieval)
+        super().__init__(guard, retrieval, inference)
         self._models = InferenceEndpoint(guard, inference)
 
     async def _answer(self, exchange: Exchange, named: Mapping[str, str]) -> None:

@@ -41,6 +41,7 @@ def document_json(listed: Listed) -> dict[str, object]:
         "stated": None
         if stated is None
         else {**stated._asdict(), **{name: _listed(getattr(stated, name)) for name in _SETS}},
+        "embedded": listed.embedded,
     }
 
 

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, cast, final
 
 from nomoat.core.errors import Malformed
@@ -22,6 +23,8 @@ from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.fields import require_only, text
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.retrieval.answers import document_json
+from nomoat.protocols.retrieval.embedding import Embedding
+from nomoat.resources.inference import Inference
 from nomoat.resources.retrieval import Believed, File, Retrieval, parse_subject
 
 LARGEST: Final = 32 << 20  # bytes of a request
@@ -37,9 +40,10 @@ LONGEST_ATTRIBUTE: Final = 512
 class DocumentEndpoints:
     """The enforcement point for what is in indexes."""
 
-    def __init__(self, guard: Guard, retrieval: Retrieval) -> None:
+    def __init__(self, guard: Guard, retrieval: Retrieval, inference: Inference) -> None:
         self._guard = guard
         self._retrieval = retrieval
+        self._embedding = Embedding(guard, inference)
 
     async def _write(self, exchange: Exchange, named: Mapping[str, str]) -> None:
         name = parse_index_name(named["name"])
@@ -60,7 +64,8 @@ class DocumentEndpoints:
             return WriteDocuments(name, documents)
 
         async with self._guard.admit(exchange.presented, parse) as permit:
-            await exchange.answer_json(200, {"passages": await self._retrieval.write(permit)})
+            ask = partial(self._embedding.asker(exchange), permit.principal)
+            await exchange.answer_json(200, {"passages": await self._retrieval.write(permit, ask)})
 
     async def _document(self, said: object, index: Index | None, name: str, believed: frozenset[Believed]) -> Document:
         """A document as it is said to be, or as a file that is read here says."""

@@ -7,6 +7,7 @@ all is looked for again, so that an answer is one of a single instant.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from nomoat.core.connection import Presented, Verified
@@ -16,6 +17,8 @@ from nomoat.core.principal import Principal
 from nomoat.core.retrieval import Passage
 from nomoat.guard import Guard
 from nomoat.protocols.http.exchange import Exchange
+from nomoat.protocols.retrieval.embedding import Embedding, kept
+from nomoat.resources.inference import Inference
 from nomoat.resources.retrieval import Retrieval
 
 ATTEMPTS: Final = 4  # how often what was found may change before it is read
@@ -24,9 +27,10 @@ ATTEMPTS: Final = 4  # how often what was found may change before it is read
 class Searching:
     """What every face of retrieval has: it finds, and is given what it found."""
 
-    def __init__(self, guard: Guard, retrieval: Retrieval) -> None:
+    def __init__(self, guard: Guard, retrieval: Retrieval, inference: Inference) -> None:
         self._guard = guard
         self._retrieval = retrieval
+        self._embedding = Embedding(guard, inference)
 
     async def found(
         self, exchange: Exchange, asked: Callable[[Principal], Awaitable[SearchIndex]]
@@ -36,9 +40,10 @@ class Searching:
         Raises `Refused` as the guard does, `Unavailable` when too much changed meanwhile.
         """
         operation: SearchIndex | None = None
+        ask = kept(self._embedding.asker(exchange))  # what is looked for again is the same query
         for _ in range(ATTEMPTS):
             async with self._guard.admit(exchange.presented, asked if operation is None else operation) as permit:
-                found = await self._retrieval.search(permit)
+                found = await self._retrieval.search(permit, partial(ask, permit.principal))
             operation = found.operation
             connection, _, protocol, method, _ = exchange.presented
             exchange.present(

@@ -50,7 +50,7 @@ from nomoat.resources.directory.inference import (
 )
 from nomoat.resources.directory.metrics import BUDGET_FIELDS, described_metrics, parse_metrics
 from nomoat.resources.directory.quotas import QUOTA_FIELDS, described_quota, parse_quota, require_counted
-from nomoat.resources.directory.retrieval import INDEX_FIELDS, described_index, parse_index
+from nomoat.resources.directory.retrieval import INDEX_FIELDS, described_index, parse_index, require_embedders
 from nomoat.resources.directory.views import described_view, parse_views
 
 ThingT = TypeVar("ThingT")
@@ -266,6 +266,7 @@ def _require_consistent(directory: Directory) -> None:
         if thing.owner_person and thing.owner_person not in directory.people:
             raise Malformed(f"{what} is owned by {thing.owner_person}, who is not declared")
     require_served(directory)
+    require_embedders(directory)
     require_counted(directory)
 
 

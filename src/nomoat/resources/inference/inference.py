@@ -111,20 +111,21 @@ class Inference:
             **self.contents.resolvers,
         }
 
-    async def look(self, who: Principal, operation: InvokeModel) -> InvokeModel:
+    async def look(self, who: Principal, operation: InvokeModel, about: Label = NOTHING) -> InvokeModel:
         """The operation with what is found in its prompt, which the caller's session carries from now on.
 
-        Also if it is refused: who sent it has it. Raises `Unavailable` when that cannot be stored.
+        Also if it is refused: who sent it has it. `about`: the label of what the prompt is made of. Raises `Unavailable`.
         """
         content = await self._inspector.look(who.session, operation.body)
         if passed := [{value: None} for _, value in operation.headers if not is_version(value)]:
             # What stands in a header cannot be redacted: it is looked at as keys are.
             beside = await self._inspector.look(who.session, {"headers": passed})
             content = Content(content.findings | beside.findings, content.hits) if beside.findings else content
-        if not content.findings:
-            return operation
-        await self._sessions.join(who.session, content.lasting, self._clock())
-        return replace(operation, content=content)
+        if content.findings:
+            await self._sessions.join(who.session, content.lasting, self._clock())
+            operation = replace(operation, content=content)
+        carried = None if about == NOTHING else self._sessions.label(who.session).join(about)
+        return operation if carried is None else replace(operation, carried=carried)
 
     def resolve_list(self, who: Principal, operation: ListEndpoints) -> Resolved[ListEndpoints]:
         """Resolve to the caller, who asks for itself; the parts are the endpoints."""

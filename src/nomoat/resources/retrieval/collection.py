@@ -75,24 +75,39 @@ def _scope(table: Table, subject: str, subjects: frozenset[str], permitted: froz
 
 @final
 class Collection:
-    """One index. Owned by the event loop; its snapshots may be searched in any thread."""
+    """One index. Owned by the event loop; its snapshots may be searched in any thread.
 
-    def __init__(self, index: Index, dimensions: int) -> None:
+    `embedder` is what its vectors are of, '' where it has none. `stale` are documents whose vectors are of another one: they are
+    in it without. `embeds`: the embedder could be had when it was opened; else all of its documents are stale.
+    """
+
+    def __init__(self, index: Index, embedder: str, dimensions: int, *, embeds: bool = True) -> None:
         from nomoat.retrieval.index import Index as Engine  # noqa: PLC0415 - with numpy, for whom there is an index
 
         self.index = index
+        self.embedder = embedder
+        self.embeds = embeds
+        self.stale: frozenset[str] = frozenset()
+        self._dimensions = dimensions
         self.documents: dict[str, Known] = {}
         self._engine = Engine(dimensions)
         self._read: Footprint | None = None
         self._table: tuple[object, Table] | None = None
+
+    def takes(self, kept: Kept) -> bool:
+        """Whether the vectors of a document are of this index's embedder."""
+        document, embedder, vectors = kept
+        return embedder == self.embedder and len(vectors) == 4 * self._dimensions * len(document.passages)
 
     def put(self, kept: Sequence[Kept], removed: Sequence[str] = ()) -> None:
         """Take in documents in the place of those with their names, and let go of others."""
         from nomoat.retrieval.documents import Entry, Passage, vectors_of  # noqa: PLC0415 - as above
 
         entries: list[Entry] = []
-        for document, _, vectors in kept:
-            rows = vectors_of(vectors, len(document.passages))
+        for each in kept:
+            document = each.document
+            ours = each.vectors if self.takes(each) else bytes(4 * self._dimensions * len(document.passages))
+            rows = vectors_of(ours, len(document.passages))
             entries.append(
                 Entry(
                     name=document.name,
@@ -108,6 +123,9 @@ class Collection:
         self._engine.put(entries)
         for name in removed:
             self.documents.pop(name, None)
+        put = {document.name for document, _, _ in kept}
+        stale = {each.document.name for each in kept if not self.takes(each)}
+        self.stale = frozenset((self.stale - put).difference(removed) | stale)
         self.documents |= {
             document.name: Known(document.version, document.access, document.title, document.stated)
             for document, _, _ in kept

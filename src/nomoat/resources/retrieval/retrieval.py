@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, final
 
 from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
-from nomoat.core.errors import Conflict, Malformed, NotFound, Unavailable
+from nomoat.core.errors import Conflict, Corrupt, Malformed, NotFound, Unavailable
 from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
 from nomoat.core.operation import (
@@ -34,7 +34,16 @@ from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.resources.retrieval.collection import Collection, Known, Searched, Table
-from nomoat.resources.retrieval.embedding import Embedder, Embedders
+from nomoat.resources.retrieval.embedding import (
+    Ask,
+    AskedModel,
+    Embedders,
+    embedded_documents,
+    embedded_here,
+    embedded_query,
+    identity_of,
+    size_of,
+)
 from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
 from nomoat.resources.retrieval.targets import document_for, index_target
 from nomoat.retrieval.filters import parse_filter
@@ -43,14 +52,19 @@ from nomoat.stores.session_labels import SessionLabels
 
 UNKNOWN: Final = "there is no such index"
 CHANGED: Final = "what was found has changed since; search again"
+STALE: Final = (
+    "what is in it has vectors of the embedder before; until who keeps it has put it in again (nomoat index add), search it by "
+    "keywords"
+)
 
 
 class SearchPlace(NamedTuple):
-    """What is searched: documents of one instant, and the table of their classes."""
+    """What is searched: documents of one instant, which of them have no vectors yet, and the table of their classes."""
 
     collection: Collection
     snapshot: Searched
     table: Table
+    stale: frozenset[str]
 
 
 class Found(NamedTuple):
@@ -77,6 +91,7 @@ class Listed(NamedTuple):
 
     name: str
     known: Known
+    embedded: bool = True
 
 
 @final
@@ -138,21 +153,30 @@ class Retrieval:
         index = self._directory().indexes.get(name)
         if index is None:
             return
-        opened = self._open.get(name)
-        if opened is not None and opened.index == index:
+        if self._opened(index) is not None:
             return
         async with self._lock(name):
-            opened = self._open.get(name)
-            if opened is None or opened.index != index:
+            if self._opened(index) is None:
                 self._open[name] = await self._load(index)
                 self.generation += 1
 
+    def _opened(self, index: Index) -> Collection | None:
+        """An index that is in memory as it is declared now, with vectors of the embedder that it has now."""
+        found, embedder = self._open.get(index.name), self._embedders(index)
+        if found is None or found.index != index or found.embedder != identity_of(embedder):
+            return None
+        return None if found.stale and found.embeds and not isinstance(embedder, AskedModel) else found
+
     async def _load(self, index: Index) -> Collection:
-        embedder = self._embedders(index)
-        collection = Collection(index, embedder.dimensions if embedder else 0)
-        kept = await asyncio.to_thread(self._store.all, index.name)
-        stale = [each for each in kept if each.embedder != _identity(embedder)]
-        anew = dict(zip([each.document.name for each in stale], await _embedded(embedder, stale), strict=True))
+        embedder, kept = self._embedders(index), await asyncio.to_thread(self._store.all, index.name)
+        anew: dict[str, Kept] = {}
+        try:
+            collection = Collection(index, identity_of(embedder), await size_of(embedder))
+            if not isinstance(embedder, AskedModel):  # nobody's permission to send documents anywhere is at hand
+                stale = [each for each in kept if not collection.takes(each)]
+                anew = {each.document.name: each for each in await embedded_here(embedder, stale)}
+        except (Corrupt, Unavailable):  # who searches is told so, and nobody else that there is an index
+            collection = Collection(index, identity_of(embedder), 0, embeds=False)
         collection.at(self._read_by_policies())  # so that documents come in as they will be told apart
         collection.put([anew.get(each.document.name, each) for each in kept])
         return collection
@@ -224,14 +248,14 @@ class Retrieval:
         index = self._directory().indexes.get(name)
         if index is None:
             raise NotFound(UNKNOWN, kind="index")
-        collection = self._open.get(name)
-        if collection is None or collection.index != index:
+        collection = self._opened(index)
+        if collection is None:
             raise Unavailable("index", "it is being opened; try again")
         return collection
 
     def _place(self, collection: Collection) -> SearchPlace:
         """The documents by what policies read of them, for reading and for writing: one order serves both."""
-        return SearchPlace(collection, *collection.at(self._read_by_policies()))
+        return SearchPlace(collection, *collection.at(self._read_by_policies()), collection.stale)
 
     def _read_by_policies(self) -> Footprint:
         """What policies in force read of a document."""
@@ -252,8 +276,11 @@ class Retrieval:
         permit.note(shown=str(len(found)))
         return found
 
-    async def search(self, permit: Permit[SearchIndex]) -> Found:
-        """Find passages in what the caller may read. Raises `Malformed` for a filter that is none, `Unavailable`."""
+    async def search(self, permit: Permit[SearchIndex], ask: Ask) -> Found:
+        """Find passages in what the caller may read; `ask` is who asks a model for the query's vector, where one is declared.
+
+        Raises `Malformed` for a filter that is none, `Refused` where the query may not be sent to that model, `Unavailable`.
+        """
         from nomoat.retrieval.documents import vectors_of  # noqa: PLC0415 - with numpy, for whom there is an index
         from nomoat.retrieval.snapshot import Query  # noqa: PLC0415 - as above
 
@@ -265,12 +292,21 @@ class Retrieval:
                 raise Malformed(str(error)) from None
         operation, place = resolved.operation, place_in(resolved, SearchPlace)
         embedder = self._embedders(place.collection.index)
+        scope = place.table.scope(permit.principal, _permitted(permit))
         vector = None
         if operation.ranking is not Ranking.KEYWORD and embedder is not None:
-            (vector,) = vectors_of(await embedder.embed([operation.query]), 1)
+            if place.collection.embeds and place.stale and not place.stale.isdisjoint(place.snapshot.names(scope)):
+                raise Unavailable("index", STALE)
+            found = await embedded_query(embedder, operation.query, ask)
+            permit.check()
+            if not place.collection.embeds:
+                self._open.pop(operation.index, None)  # its embedder is as it should be again
+            if not place.collection.embeds or identity_of(embedder) != place.collection.embedder:
+                raise Unavailable("index", "it is being opened; try again")
+            permit.outcome.update(found.noted)
+            (vector,) = vectors_of(found.vectors, 1)
         least = -math.inf if operation.at_least is None else operation.at_least
         query = Query(operation.query, vector, operation.most, operation.ranking.value, operation.filter, least)
-        scope = place.table.scope(permit.principal, _permitted(permit))
         hits = await asyncio.to_thread(place.snapshot.search, query, scope)
         permit.check()
         permit.note(found=str(len(hits)))
@@ -291,11 +327,17 @@ class Retrieval:
         permit.note(bytes=sum(len(each.text) for each in found.passages), passages=str(len(found.passages)))
         return found.passages
 
-    async def write(self, permit: Permit[WriteDocuments]) -> int:
-        """Put documents into an index, in force before this returns; return how many passages they have. Raises `Unavailable`."""
+    async def write(self, permit: Permit[WriteDocuments], ask: Ask) -> int:
+        """Put documents into an index, in force before this returns; return how many passages they have.
+
+        `ask` is who asks a model for their vectors, where one is declared. Raises `Refused` where one of them may not be sent to
+        that model, and then puts in none; `Unavailable`.
+        """
         resolved = permit.claim(WriteDocuments)
         collection, documents = place_in(resolved, Collection), resolved.operation.documents
-        kept = await _embedded(self._embedders(collection.index), [Kept(each) for each in documents])
+        embedder = self._embedders(collection.index)
+        kept, asked = await embedded_documents(embedder, [Kept(each) for each in documents], ask)
+        permit.outcome.update(asked.noted)
         await self._change(permit, collection, kept, ())
         passages = sum(len(each.passages) for each in documents)
         permit.note(documents=str(len(documents)), passages=str(passages))
@@ -316,7 +358,7 @@ class Retrieval:
         place = place_in(resolved, SearchPlace)
         names = place.snapshot.names(place.table.scope(permit.principal, _permitted(permit)))
         documents = place.collection.documents
-        return [Listed(name, documents[name]) for name in sorted(names)]
+        return [Listed(name, documents[name], name not in place.stale) for name in sorted(names)]
 
     async def _change(
         self,
@@ -347,22 +389,3 @@ def _permitted(permit: Permit[SearchIndex] | Permit[ListDocuments]) -> frozenset
     """The classes that an answer is confined to; none where nothing says so."""
     confined = [each.classes for each in permit.allow.obligations if isinstance(each, Confine)]
     return confined[0] if len(confined) == 1 else frozenset()
-
-
-def _identity(embedder: Embedder | None) -> str:
-    return "" if embedder is None else embedder.identity
-
-
-async def _embedded(embedder: Embedder | None, kept: Sequence[Kept]) -> list[Kept]:
-    """Documents with the vectors of an embedder; of none, without any."""
-    if embedder is None:
-        return [each._replace(embedder="", vectors=b"") for each in kept]
-    texts = [text for each in kept for text in each.document.passages]
-    vectors = await embedder.embed(texts) if texts else b""
-    size, at = embedder.dimensions * 4, 0
-    made: list[Kept] = []
-    for each in kept:
-        end = at + size * len(each.document.passages)
-        made.append(each._replace(embedder=embedder.identity, vectors=vectors[at:end]))
-        at = end
-    return made
