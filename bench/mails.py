@@ -145,7 +145,8 @@ def measured(found: Sequence[Document]) -> Told:
 
 
 def _opened(policies: PolicySnapshot, kept: Sequence[Kept]) -> tuple[Searched, Table]:
-    collection, reads = Collection(INDEX, bundled().dimensions), footprint(policies, "ReadPassages", "Document")
+    collection = Collection(INDEX, "", len(kept[0].vectors) // 4 // len(kept[0].document.passages))
+    reads = footprint(policies, "ReadPassages", "Document")
     collection.at(reads)
     collection.put(kept)
     return collection.at(reads)

@@ -47,8 +47,9 @@ def _of(collection: Collection) -> list[Figure]:
     ours = searched(collection)
     for ranking, found in ours.items():
         floor = FLOORS.get(collection.name, {}).get(ranking, 0.0)
-        remark = f"recall@{TOP} {recall(found, collection.relevant):.3f}; {told}"
-        figures.append(_figure(f"{collection.name}: {ranking}", ndcg(found, collection.relevant), floor, remark))
+        value = ndcg(found, collection.relevant)
+        remark = f"{value:.3f}, recall@{TOP} {recall(found, collection.relevant):.3f}; {told}"
+        figures.append(Figure(f"{collection.name}: {ranking}, nDCG@{TOP}", value, "", "at least", floor, remark))
     words = ndcg(ours["keyword"], collection.relevant)
     plain = ndcg(_by_bm25s(collection), collection.relevant)
     stems = ndcg(_by_bm25s(collection, stems=True), collection.relevant)
@@ -63,10 +64,6 @@ def _of(collection: Collection) -> list[Figure]:
         )
     )
     return figures
-
-
-def _figure(name: str, value: float, floor: float, remark: str) -> Figure:
-    return Figure(f"{name}, nDCG@{TOP}", round(value, 3), "", "at least", floor, remark)
 
 
 def ndcg(found: Found, relevant: Mapping[str, Mapping[str, float]]) -> float:
@@ -101,7 +98,7 @@ def _indexed(documents: Mapping[str, str]) -> Snapshot:
         rows = vectors_of(asyncio.run(embedder.embed([piece for _, piece in some])), len(some))
         for (name, piece), row in zip(some, rows, strict=True):
             put[name].append(Passage(piece, row))
-    index = Index(embedder.dimensions)
+    index = Index(asyncio.run(embedder.dimensions()))
     index.put([Entry(name, "1", 0, each) for name, each in put.items()])
     return index.snapshot
 
