@@ -4,6 +4,7 @@
 #   make test     set up and run the tests, as many processes as cores   (make test ARGS='-n 0 -k ranges' for a few)
 #   make assistants   install Codex and Claude Code, 800 MB, for the tests that run them
 #   make check    format, lint, mypy, pyright, import contracts
+#   make beside   install what the benches compare NoMoat with, 50 MB of wheels
 #   make bench    measure against the targets; writes bench/latest.json
 #   make lock     resolve the pinned requirements    (make lock UPGRADE=1 for newer releases)
 #   make clean    remove what these made
@@ -12,7 +13,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test assistants check format lint types pyright contracts bench lock clean
+.PHONY: help setup demo test assistants beside check format lint types pyright contracts bench lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -97,6 +98,15 @@ $(VENV)/node/.ready: requirements/node/package.json requirements/node/package-lo
 assistants: | $(PY)
 	$(call npm,assistants,Codex and Claude Code)
 
+# What benches measure NoMoat beside. What these need in turn is there already, or is not used.
+$(VENV)/beside/.ready: requirements/bench.txt $(DEVELOPS)
+	@echo '· installing what is measured beside NoMoat'
+	@rm -rf $(VENV)/beside
+	@$(PIP) install --require-hashes --no-deps --target $(VENV)/beside -r requirements/bench.txt
+	@touch $@
+
+beside: $(VENV)/beside/.ready
+
 setup: $(DEVELOPS)
 
 # -- running ----------------------------------------------------------------------------------------
@@ -117,7 +127,7 @@ test: $(DEVELOPS) $(AIDER)/.ready $(RETRIEVERS)/.ready $(VENV)/node/.ready
 	$(call debian,softhsm2-util,softhsm2,the tests of PKCS#11 are left out)
 	@$(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-bench: $(DEVELOPS)
+bench: $(DEVELOPS) $(VENV)/beside/.ready
 	$(call debian,wrk,wrk,there are no figures)
 	$(call debian,curl,curl,there are no figures)
 	$(call debian,nginx,nginx-light,there are no figures)
@@ -160,6 +170,7 @@ lock: $(DEVELOPS)
 	@$(COMPILE) --all-extras pyproject.toml requirements/dev.in -o requirements/dev.txt
 	@$(COMPILE) --all-extras pyproject.toml requirements/examples.in -c requirements/dev.txt -o requirements/examples.txt
 	@$(COMPILE) --all-extras pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+	@$(COMPILE) --no-deps requirements/bench.in -o requirements/bench.txt
 	@$(COMPILE) requirements/aider.in -o requirements/aider.txt
 	@$(COMPILE) requirements/retrievers.in -o requirements/retrievers.txt
 	@for name in pyright node assistants; do \

@@ -1,24 +1,20 @@
-"""Searching what a caller may read, beside searching everything: 100,000 vectors, by topic and across topics; and words.
-
-A million with `NOMOAT_BENCH_VECTORS=1000000`, which takes some minutes and 3 GB.
-"""
+"""Searching what a caller may read, beside other ways (`bench/vectors.py`); by words; what deciding and putting in takes."""
 
 import asyncio
-import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
-import simsimd
-from numpy.typing import NDArray
 
+from bench import vectors
 from bench.decision import principal
 from bench.measure import Figure
+from bench.vectors import VECTORS, scope_of
 from nomoat.core.decision import Context
 from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
@@ -31,13 +27,11 @@ from nomoat.policy.classes import permitted
 from nomoat.resources.retrieval.targets import document_target
 from nomoat.retrieval.documents import Entry, Passage
 from nomoat.retrieval.index import Index
-from nomoat.retrieval.scopes import PAIRS, Scope
 from nomoat.retrieval.snapshot import Query, Snapshot
 from nomoat.stores.embedders import bundled
 
 Asked = TypeVar("Asked")
 
-VECTORS = int(os.environ.get("NOMOAT_BENCH_VECTORS", "100000"))
 DIMENSIONS = 256
 CLASSES = 200
 WORDS = 5_000
@@ -49,90 +43,7 @@ TOP = 10
 def measure() -> list[Figure]:
     """Milliseconds of wall time on one core, and ratios."""
     chance = np.random.default_rng(1)
-    figures: list[Figure] = []
-    for topical in (False, True):
-        figures += _by_vector(chance, topical=topical)
-    return [*figures, *_by_words(chance), *_classes(), *_ingestion()]
-
-
-def _by_vector(chance: np.random.Generator, *, topical: bool) -> list[Figure]:
-    topics = chance.standard_normal((CLASSES, DIMENSIONS)).astype(np.float32)
-    of = chance.integers(0, CLASSES, VECTORS)
-    rows = chance.standard_normal((VECTORS, DIMENSIONS)).astype(np.float32)
-    if topical:
-        rows = rows * np.float32(0.8) + topics[of]
-    index = Index(DIMENSIONS)
-    index.put([Entry(f"d{n:07d}", "1", int(each), [Passage("x", rows[n])]) for n, each in enumerate(of)])
-    snapshot, told = index.snapshot, "permission follows topic" if topical else "permission across topics"
-    queries = [
-        chance.standard_normal(DIMENSIONS).astype(np.float32)
-        + (topics[chance.integers(0, CLASSES)] if topical else np.float32(0))
-        for _ in range(TIMES)
-    ]
-    figures: list[Figure] = []
-    for share, most in ((0.005, 0.5), (0.01, 0.5), (0.1, 1.5), (0.5, 0.0), (1.0, 0.0)):
-        scope = _scope(snapshot, int(share * CLASSES))
-        took, whole, brute, recall = _compared(snapshot, scope, queries)
-        remark = f"{told}; numpy through all of it {brute:.2f} ms, recall@{TOP} {recall:.4f}"
-        if most:
-            figures.append(Figure(f"top {TOP} of {share:.1%} of {VECTORS:,}", took, "ms", "at most", most, remark))
-        figures.append(Figure(f"recall@{TOP} at {share:.1%}, {told}", recall, "", "at least", 1.0))
-        figures.append(Figure(f"{share:.1%} ÷ all of it in eight bits", took / whole, "×", "at most", 1.5, remark))
-    form, count = snapshot.segments[0].form, len(snapshot.segments[0].document)
-    size = sum(part.nbytes for part in form) / count / DIMENSIONS
-    exact = snapshot.segments[0].vectors.nbytes / count / DIMENSIONS
-    figures.append(
-        Figure(
-            "eight bits: a dimension and vector",
-            size,
-            "bytes",
-            "at most",
-            1.4,
-            f"beside {exact:.0f} of the exact ones, resident",
-        )
-    )
-    return figures
-
-
-def _scope(snapshot: Snapshot, classes: int) -> Scope:
-    numbers = [snapshot.classes.index(each) for each in range(max(1, classes))]
-    return Scope("person:a", frozenset(), {number: frozenset(PAIRS) for number in numbers})
-
-
-def _compared(
-    snapshot: Snapshot, scope: Scope, queries: Sequence[NDArray[np.float32]]
-) -> tuple[float, float, float, float]:
-    """(median milliseconds of ours, of a scan of everything in eight bits, of every permitted row in numpy; recall)."""
-    segment = snapshot.segments[0]
-    rows = segment.select(scope).rows
-    ours, scan, brute, same = list[float](), list[float](), list[float](), 0.0
-    found: list[set[str]] = []
-    snapshot.search(Query("x", queries[0], TOP, "vector"), scope)
-    for query in queries:  # in turn, so that each finds the caches as the other leaves them
-        begun = time.perf_counter()
-        hits = snapshot.search(Query("x", query, TOP, "vector"), scope)
-        ours.append(time.perf_counter() - begun)
-        found.append({hit.name for hit in hits})
-        begun = time.perf_counter()
-        _scan(snapshot, query)
-        scan.append(time.perf_counter() - begun)
-    for query, names in zip(queries, found, strict=True):
-        unit = query / np.linalg.norm(query)
-        begun = time.perf_counter()
-        products = segment.vectors[rows] @ unit
-        best = np.argpartition(-products, min(TOP, len(products)) - 1)[:TOP]
-        brute.append(time.perf_counter() - begun)
-        same += len({segment.entries[int(segment.document[rows[each]])].name for each in best} & names) / len(best)
-    took = [statistics.median(each) * 1e3 for each in (ours, scan, brute)]
-    return took[0], took[1], took[2], same / len(queries)
-
-
-def _scan(snapshot: Snapshot, query: NDArray[np.float32]) -> None:
-    """The best of all rows in eight bits, without any right asked for."""
-    form = snapshot.segments[0].form
-    short = np.rint(query / np.abs(query).max() * 127).astype(np.int8)[None]
-    products = np.asarray(simsimd.cdist(short, form.rows, "dot", out_dtype="float32"))[0] * form.scale
-    np.argpartition(-products, TOP - 1)[:TOP]
+    return [*vectors.measure(), *_by_words(chance), *_classes(), *_ingestion(), *_holds(chance)]
 
 
 def _by_words(chance: np.random.Generator) -> list[Figure]:
@@ -144,7 +55,7 @@ def _by_words(chance: np.random.Generator) -> list[Figure]:
     index.put([Entry(f"d{n:07d}", "1", n % CLASSES, [Passage(text, none)]) for n, text in enumerate(texts)])
     figures: list[Figure] = []
     for share in (0.01, 0.1, 0.5, 1.0):
-        scope = _scope(index.snapshot, int(share * CLASSES))
+        scope = scope_of(index.snapshot, int(share * CLASSES))
         queries = [Query(" ".join(f"w{each}" for each in chance.integers(0, 200, 4))) for _ in range(TIMES)]
         index.snapshot.search(queries[0], scope)
         took = _median_ms(partial(index.snapshot.search, scope=scope), queries)
@@ -164,7 +75,12 @@ def _classes() -> list[Figure]:
     cold = (time.perf_counter() - begun) * 1e3
     warm = _median_ms(lambda _: permitted(policies, who, "ReadPassages", classes, context), range(TIMES)) * 1e3
     remark = f"{len(first)} permitted, starter policies"
+    more = AccessClasses([*classes.targets, document_target(index, "d", "", Access(Label(Classification.PUBLIC)))])
+    begun = time.perf_counter()
+    permitted(policies, who, "ReadPassages", more, context)
+    added = (time.perf_counter() - begun) * 1e3
     return [
+        Figure("one class more ÷ all of them for the first time", added / cold, "×", "at most", 0.1, f"{added:.1f} ms"),
         Figure("1,000 classes decided for the first time", cold, "ms", "at most", 150, remark),
         Figure("the same again", warm, "µs", "at most", 50, remark),
     ]
@@ -184,6 +100,57 @@ def _ingestion() -> list[Figure]:
     return [
         Figure("passages embedded and indexed", len(texts) / took, "a second", "at least", 500, "700 characters each")
     ]
+
+
+def _holds(chance: np.random.Generator) -> list[Figure]:
+    """How long whoever changes an index holds the event loop, in CPU time of its thread; compactions are run beside it."""
+    of, rows = chance.integers(0, WORDS, (VECTORS, LENGTH)), chance.standard_normal((VECTORS, DIMENSIONS))
+    entries = [
+        Entry(f"d{n:07d}", "1", n % CLASSES, [Passage(" ".join(map(str, of[n])), row)])
+        for n, row in enumerate(rows.astype(np.float32))
+    ]
+    index, writes, swaps, beside = Index(DIMENSIONS), list[float](), list[float](), list[float]()
+
+    def timed(took: list[float], call: Callable[[], object]) -> None:
+        begun = time.thread_time()
+        call()
+        took.append((time.thread_time() - begun) * 1e3)
+
+    def change(call: Callable[[], None]) -> None:
+        timed(writes, partial(_changed, index, call))
+        while (compaction := index.begin()) is not None:
+            begun = time.thread_time()
+            made = compaction.run()
+            beside.append((time.thread_time() - begun) * 1e3)
+            timed(swaps, partial(_changed, index, partial(index.finish, compaction, made)))
+
+    opened = list[float]()
+    timed(opened, partial(index.load, entries))
+    for entry in entries[: VECTORS // 20]:
+        change(partial(index.put, [entry]))
+    for begin in range(0, VECTORS // 2, 20):
+        change(partial(index.remove, [entry.name for entry in entries[begin : begin + 20]]))
+    put = max(writes)
+    change(partial(index.rekey, _halved))
+    anew = max(beside)
+    remark = f"{len(writes):,} writes into {VECTORS:,}; opening it takes {opened[0]:,.0f} ms beside the loop, in steps"
+    return [
+        Figure("the longest hold of the loop by a write", put, "ms", "at most", 10, remark),
+        Figure("the same by other policies", writes[-1], "ms", "at most", 10, f"{CLASSES} classes become half as many"),
+        Figure(
+            "the same by what was compacted", max(swaps), "ms", "at most", 10, f"which took {anew:,.0f} ms beside it"
+        ),
+        Figure("the longest hold ÷ making the largest segment anew", max(put, *swaps) / anew, "×", "at most", 0.1),
+    ]
+
+
+def _changed(index: Index, call: Callable[[], None]) -> Snapshot:
+    call()
+    return index.snapshot
+
+
+def _halved(access: Hashable) -> Hashable:
+    return int(cast("int", access)) // 2
 
 
 def _median_ms(call: Callable[[Asked], object], each: Iterable[Asked]) -> float:

@@ -142,6 +142,16 @@ def test_aider_s_lock_pins_everything_with_hashes_and_names_no_place() -> None:
     assert any(pin.startswith(wanted) for pin in pins)
 
 
+def test_what_is_measured_beside_is_pinned_with_hashes_and_names_no_place() -> None:
+    """It is installed without dependencies, so the lock has these and no others."""
+    text = (REQUIREMENTS / "bench.txt").read_text()
+    pins = locked("bench")
+    assert pins.keys() == declared("bench").keys()
+    assert len(pins) == len(re.findall(r"^\w", text, re.MULTILINE))
+    assert "://" not in text
+    assert "--index" not in text
+
+
 @pytest.mark.parametrize("folder", ["assistants", "node", "pyright"])
 def test_programs_for_node_are_pinned_with_their_hashes(folder: str) -> None:
     wanted = json.loads((REQUIREMENTS / folder / "package.json").read_text())["dependencies"]

@@ -47,12 +47,29 @@ EXEMPT = {
         [
             "nomoat.resources.retrieval.retrieval.Retrieval.open",
             "nomoat.resources.retrieval.retrieval.Retrieval.read_file",
+            "nomoat.resources.retrieval.collection.Collection.load",
+            "nomoat.resources.retrieval.collection.Collection.prepare",
             "nomoat.resources.retrieval.collection.Collection.put",
+            *(
+                f"nomoat.resources.retrieval.{each}.{name}"
+                for each in ("collection.Collection", "postgres.PostgresCollection")
+                for name in ("is_fit", "fit", "at")
+            ),
             "nomoat.resources.retrieval.collection.Collection.takes",
-            "nomoat.resources.retrieval.collection.Collection.at",
+            "nomoat.resources.retrieval.opening.Opening.open",
         ],
         "brings documents into memory, for resolvers to say what there is, and gives none out",
     ),
+    **dict.fromkeys(
+        [
+            f"nomoat.resources.retrieval.{each}.{name}"
+            for each in ("collection.Collection", "postgres.PostgresCollection")
+            for name in ("require", "change", "destroy")
+        ],
+        "keeps what a permit was claimed for, and gives nothing out",
+    ),
+    "nomoat.resources.retrieval.retrieval.Retrieval.close": "lets go of connections, at the end",
+    "nomoat.resources.retrieval.opening.Opening.close": "the same",
     "nomoat.resources.retrieval.uploads.Uploads.of": "is what somebody uploaded in this session, for their own request",
     "nomoat.resources.retrieval.uploads.Uploads.forget": "lets go of what sessions that have ended had uploaded",
     "nomoat.resources.retrieval.collection.Table.scope": "says which rows an obligation of a permit means",

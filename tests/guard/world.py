@@ -22,6 +22,7 @@ from nomoat.core.principal import PrincipalKind
 from nomoat.server.assembly import Gateway, open_gateway
 from nomoat.server.configuration import Configuration
 from nomoat.server.initialize import initialize
+from nomoat.server.postgres import PostgresSettings
 from nomoat.server.querying import Queries, QueryProcess
 from nomoat.server.scanning import Scanner, ScannerProcess
 from nomoat.stores.segments import Files
@@ -134,9 +135,11 @@ class World:
 
 
 @asynccontextmanager
-async def world(tmp_path: Path) -> AsyncGenerator[World]:
+async def world(tmp_path: Path, postgres: PostgresSettings | None = None) -> AsyncGenerator[World]:
     directory, clock, disk = tmp_path / "gateway", Clock(), HeldDisk()
-    configuration = Configuration("acme.example", "127.0.0.1", 0, ("localhost",), tmp_path / "kek", reexamine_s=1)
+    configuration = Configuration(
+        *("acme.example", "127.0.0.1", 0, ("localhost",), tmp_path / "kek"), reexamine_s=1, postgres=postgres
+    )
     made = await initialize(directory, configuration, ADMIN, clock)
     queries = Queries(QUERIES)
     opening = open_gateway(directory, configuration, clock, disk, scan=Scanner(SCANNER).scan, engine=queries)

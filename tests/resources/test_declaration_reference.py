@@ -27,6 +27,7 @@ UNWRITTEN: dict[str, object] = {
     "`600`": 600,
     "`0`": 0,
     '`"wordllama"`': "wordllama",
+    '`"embedded"`': "embedded",
     "`3600`": 3600,
     "`[]`": [],
     '`""`': "",

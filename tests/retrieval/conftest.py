@@ -7,8 +7,10 @@ from typing import Any, cast
 
 import pytest
 
+from tests.cli.live import Caller
 from tests.hub.live import Live, gateway
 from tests.inference.upstream import Simulator, simulator
+from tests.retrieval.postgres import Server, server
 
 DECLARED = """
 [[group]]
@@ -100,6 +102,21 @@ class Library:
         assert status == 200, said
         return [cast("str", each["file_id"]) for each in said["data"]]
 
+    def anew(self, *who: str) -> None:
+        """Log people in anew: their sessions carry nothing of what other tests read."""
+        caller = Caller(self.live.root / "home")
+        for name in who:
+            assert caller.nomoat("login", "--profile", self.live.profiles[name].name).code == 0
+            self.live.refresh(name)
+
+    def holds(self, *documents: Mapping[str, object], index: str) -> None:
+        """Have an index hold these documents, and nothing that other tests put there."""
+        assert self.put(*documents, index=index)[0] == 200
+        with self.live.http("librarian") as http:
+            there = [each["name"] for each in http.get(f"/v1/indexes/{index}/documents").json()["documents"]]
+            others = [name for name in there if name not in {each["name"] for each in documents}]
+            http.post(f"/v1/indexes/{index}/documents/removals", json={"names": others})
+
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
@@ -109,3 +126,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
             live.join(f"person:{name}")
         live.join("workload:librarian")
         yield Library(live, upstream)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    with server() as running:
+        yield running

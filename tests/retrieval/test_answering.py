@@ -22,13 +22,9 @@ CLOSED = {
 
 @pytest.fixture(autouse=True)
 def anew(library: Library) -> None:
-    """Let sessions carry nothing of what other tests read."""
-    library.put(OPEN, CLOSED, index="meaning")
-    for name in ("ada", "bob"):
-        assert (
-            Caller(library.live.root / "home").nomoat("login", "--profile", library.live.profiles[name].name).code == 0
-        )
-        library.live.refresh(name)
+    """Nothing of what other tests put there, or read."""
+    library.holds(OPEN, CLOSED, index="meaning")
+    library.anew("ada", "bob")
 
 
 def ask(library: Library, who: str, model: str, question: str = ASKED) -> tuple[int, Any, list[dict[str, Any]]]:

@@ -179,6 +179,7 @@ def test_attack_a_secret_in_a_query_or_a_document_leaves_for_a_server_of_others(
     declare(shelf, "outside", upstream="outside")
     status, said = put(shelf, "outside", {"name": "keys.md", "passages": [f"The key is {KEY} until May."]})
     assert status == 200, said
+    shelf.anew("ada")
     shelf.found("ada", f"what is {KEY} for", index="outside")
     assert sent(shelf)
     assert not any(KEY in text for text in sent(shelf))

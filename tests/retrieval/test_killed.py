@@ -1,17 +1,30 @@
-"""`kill -9` while documents are written and while a label changes: nothing that was answered is lost, nothing is exposed."""
+"""`kill -9` while documents are written, while a label changes and while an index is compacted: nothing that was answered is lost,
+nothing is exposed."""
 
 import contextlib
 import hashlib
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import httpx2
+import pytest
 
+from nomoat.core.names import Classification
+from nomoat.policy.classes import Footprint
+from nomoat.resources.retrieval.collection import Collection
+from nomoat.retrieval.scopes import PAIRS, Scope
+from nomoat.retrieval.snapshot import Query
+from nomoat.stores.documents import StoredDocuments
+from nomoat.stores.keys import KeyEncryptionKey
+from nomoat.stores.state import State
 from tests.hub.live import Live, gateway
+from tests.retrieval import compacting
 from tests.server.test_kill import start
 
 DECLARED = """
@@ -109,3 +122,24 @@ def test_what_was_answered_is_there_and_what_was_raised_is_not_found(tmp_path: P
         if level == "confidential":
             assert f"p{number}.md" not in to_bob
     assert all(page.endswith("is internal") for page in to_bob.values())
+
+
+@pytest.mark.parametrize("when", ["during", "after"])
+def test_attack_a_label_is_raised_during_a_compaction_that_is_killed(tmp_path: Path, when: str) -> None:
+    """A compaction has no durable part: what is there after it was killed is what was written, with the labels that it had."""
+    command = [sys.executable, "-m", "tests.retrieval.compacting", str(tmp_path), when]
+    assert subprocess.run(command, timeout=120, check=False).returncode == -signal.SIGKILL
+    state = State.open(tmp_path / "state.db", compacting.KEY)
+    store = StoredDocuments(state, KeyEncryptionKey(compacting.KEY))
+    collection = Collection(compacting.INDEX, store, "", 0)
+    read = Footprint(frozenset({"classification"}), frozenset(), frozenset())
+    collection.at(read)
+    collection.load(store.all("handbook"))
+    assert len(collection.documents) == 2 * compacting.COUNT
+    snapshot, table = collection.at(read)
+    low = [n for n, each in enumerate(table.classes.targets) if each.classification == Classification.INTERNAL]
+    scope = Scope("person:bob", frozenset(), {table.rows[number].number: frozenset(PAIRS) for number in low})
+    assert len(snapshot.names(scope)) == 2 * compacting.COUNT - 1
+    assert snapshot.search(Query(compacting.RAISED), scope) == []
+    (hit,) = snapshot.search(Query("d0008"), scope)
+    assert hit.text == "the page d0008 is INTERNAL"

@@ -1,13 +1,15 @@
 """What a caller may not have does not exist for them: every answer is that of an index without it."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from nomoat.retrieval.documents import Entry, Passage
-from nomoat.retrieval.index import Index
+from nomoat.retrieval.index import RATIO, Compaction, Index
 from nomoat.retrieval.scopes import PAIRS
 from nomoat.retrieval.snapshot import Query
 from tests.retrieval.world import (
@@ -23,6 +25,7 @@ from tests.retrieval.world import (
     relabelled,
 )
 
+AT_ONCE = 6  # so that most merging is left to compactions
 EVERYTHING = Caller("person:ann", frozenset(), dict.fromkeys(CLASSES, frozenset(PAIRS)))
 
 
@@ -31,8 +34,11 @@ class Indexing(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.index = Index(DIMENSIONS)
+        self.index = Index(DIMENSIONS, AT_ONCE)
         self.documents: dict[str, Entry] = {}
+        self.compaction: Compaction | None = None
+        self.to = {name: name for name in CLASSES}
+        self.apart: dict[str, str] = {}
 
     @rule(put=st.lists(entries(), min_size=1, max_size=4, unique_by=lambda entry: entry.name))
     def put(self, put: list[Entry]) -> None:
@@ -51,15 +57,46 @@ class Indexing(RuleBasedStateMachine):
             self.documents[name] = relabelled(self.documents[name], access)
             self.index.put([self.documents[name]])
 
-    @rule(moved=st.permutations(CLASSES))
-    def rekey(self, moved: list[str]) -> None:
-        to = dict(zip(CLASSES, moved, strict=True))
-        self.documents = {name: relabelled(entry, to[str(entry.access)]) for name, entry in self.documents.items()}
-        self.index.rekey(lambda name: self.documents[name].access)
+    @rule(
+        to=st.fixed_dictionaries({name: st.sampled_from(CLASSES) for name in CLASSES}),
+        apart=st.dictionaries(st.sampled_from(NAMES), st.sampled_from(CLASSES), max_size=2),
+    )
+    def rekey(self, to: dict[str, str], apart: dict[str, str]) -> None:
+        """Policies in force read something else; some name a document."""
+        self.to, self.apart = to, apart
+        named = {name: (lambda _, access=access: access) for name, access in apart.items()}
+        self.index.rekey(lambda access: to[str(access)], named)
+
+    @rule()
+    @precondition(lambda self: self.compaction is None)
+    def begin_compaction(self) -> None:
+        self.compaction = self.index.begin()
+
+    @rule()
+    @precondition(lambda self: self.compaction is not None)
+    def finish_compaction(self) -> None:
+        """What happened since it began is not lost, and in force before this, too."""
+        assert self.compaction is not None
+        self.index.finish(self.compaction, self.compaction.run())
+        self.compaction = None
+
+    @rule()
+    @precondition(lambda self: self.compaction is not None)
+    def abandon_compaction(self) -> None:
+        assert self.compaction is not None
+        self.index.abandon(self.compaction)
+        self.compaction = None
+
+    def classed(self) -> list[Entry]:
+        """The documents, by the classes that they have now."""
+        return [
+            relabelled(entry, self.apart.get(name, self.to[str(entry.access)]))
+            for name, entry in self.documents.items()
+        ]
 
     @rule(caller=callers, asked=st.lists(queries, min_size=1, max_size=3))
     def ask(self, caller: Caller, asked: list[Query]) -> None:
-        permitted = index_of(entry for entry in self.documents.values() if caller.may(entry))
+        permitted = index_of(entry for entry in self.classed() if caller.may(entry))
         assert answers(self.index.snapshot, caller, asked) == answers(permitted.snapshot, EVERYTHING, asked)
 
     @invariant()
@@ -84,6 +121,61 @@ def test_the_best_by_vector_are_those_of_a_search_through_all(seed: int, count: 
     exact = (wide @ query.astype(np.float64)) / np.linalg.norm(wide, axis=1) / np.linalg.norm(query.astype(np.float64))
     assert np.allclose([hit.score for hit in found], np.sort(exact)[::-1][:most], atol=1e-6)
     assert [(-hit.score, hit.name) for hit in found] == sorted((-hit.score, hit.name) for hit in found)
+
+
+def test_what_changes_while_a_large_index_is_compacted_is_in_force_before_and_after() -> None:
+    index = Index(DIMENSIONS, 0)
+    for number in range(40):
+        index.put(notes(40, "open", f"plan {number}")[number : number + 1])
+    compaction = index.begin()
+    assert compaction is not None
+    made = compaction.run()
+    index.put([relabelled(each, "secret") for each in notes(1, "open", "raised plan")])
+    index.remove(["open-1"])
+    index.put([Entry("open-2", "2", "open", [Passage("rewritten", np.ones(DIMENSIONS, np.float32))])])
+
+    def told() -> tuple[object, ...]:
+        return answers(index.snapshot, READER, [Query("plan", None, 50), Query("raised"), Query("rewritten")])
+
+    before = told()
+    index.finish(compaction, made)
+    assert told() == before
+    names = before[0]
+    assert names == sorted(f"open-{number}" for number in range(2, 40))
+    assert index.snapshot.search(Query("1"), READER.scope(index.snapshot)) == []
+
+
+def test_a_change_moves_only_what_is_small() -> None:
+    """What is large is left for a compaction: whoever changes an index does not wait for it."""
+    index = Index(DIMENSIONS)
+    index.load(notes(5_000, "open"))
+    large = index.snapshot.segments[0]
+    for number in range(500):
+        index.put(notes(501, "secret", "other")[number : number + 1])
+        index.remove([f"open-{number}"])
+    assert any(each.vectors is large.vectors for each in index.snapshot.segments), "the large one was not moved"
+    index.rekey(lambda _: "all")
+    assert any(each.vectors is large.vectors for each in index.snapshot.segments), "nor for other classes"
+    while (compaction := index.begin()) is not None:
+        index.finish(compaction, compaction.run())
+    assert all(each.vectors is not large.vectors for each in index.snapshot.segments)
+    assert len(index.snapshot.names(Caller("", frozenset(), {"all": frozenset(PAIRS)}).scope(index.snapshot))) == 5_000
+
+
+@pytest.mark.parametrize("more", [0, 1, 128, 500])
+def test_there_are_few_segments_each_much_larger_than_the_next(more: int) -> None:
+    index = Index(0)
+    none = np.zeros(0, np.float32)
+    index.load(Entry(f"d{number:05d}", "1", "open", [Passage("x", none)]) for number in range(20 * 512 + more))
+    assert len(index.snapshot.segments) <= 2
+    for number in range(1, 700):
+        index.put([Entry(f"n{number}", "1", "open", [Passage("x", none)] * (number % 5))])
+        if number % 50 == 0:
+            while (compaction := index.begin()) is not None:
+                index.finish(compaction, compaction.run())
+    sizes = sorted(len(each.entries) + len(each.document) for each in index.snapshot.segments)
+    assert all(large >= RATIO * small for small, large in pairwise(sizes[-3:]))
+    assert len(sizes) <= 8
 
 
 def notes(count: int, access: str, text: str = "plan") -> list[Entry]:

@@ -9,7 +9,7 @@ import pytest
 from nomoat.audit.checkpoint import LOG_KEY, WITNESS_KEY, NoteSigner
 from nomoat.core.errors import Malformed
 from nomoat.identity.tokens import TOKEN_LIFE
-from nomoat.server import configuration, forwards
+from nomoat.server import configuration, forwards, postgres
 from nomoat.server.admission import Limits
 from nomoat.server.configuration import REEXAMINE, Configuration, WitnessAddress, load_configuration
 from tests.architecture.tree import ROOT
@@ -100,7 +100,11 @@ def test_the_guide_lists_every_field_that_is_read() -> None:
             told[name] = frozenset(re.findall(r"`(\w+)`", within))
     assert told.keys() == configuration._REQUIRED | configuration._OPTIONAL
     tables = {name: within for name, within in told.items() if within}
-    assert tables == {"witnesses": {each.name for each in fields(WitnessAddress)}, "forward": forwards._FIELDS}
+    assert tables == {
+        "witnesses": {each.name for each in fields(WitnessAddress)},
+        "forward": forwards._FIELDS,
+        "postgres": postgres._FIELDS,
+    }
 
 
 def test_what_the_guide_calls_usual_is_what_holds_without_the_field() -> None:

@@ -90,3 +90,21 @@ def test_no_word_of_a_document_is_on_the_disk(tmp_path: Path, kept: tuple[State,
     found = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"the words of it" not in found
     assert b"handbook" not in found
+
+
+def test_documents_are_sealed_for_what_there_is_when_they_are_written(kept: tuple[State, StoredDocuments]) -> None:
+    """Many at once, some of labels that have no key yet, while keys are destroyed: each is sealed under the key of its label."""
+    state, store = kept
+    labels = [SECRET, Label(Classification.PUBLIC), Label(Classification.INTERNAL), Label(Classification.RESTRICTED)]
+
+    async def write() -> None:
+        changes = [
+            store.change("handbook", [document(f"m{n}", labels[n % 4])], (), nothing, nothing) for n in range(40)
+        ]
+        await asyncio.gather(*changes[:20], store.destroy("handbook", SECRET, nothing, nothing), *changes[20:])
+
+    asyncio.run(write())
+    found = {each.document.name: each.document.access.label for each in store.all("handbook")}
+    assert all(found[f"m{n}"] == labels[n % 4] for n in range(40) if n % 4)
+    keys = state.read(lambda c: [(row.classification, row.labels) for row in c.execute(select(index_key))])
+    assert len(keys) == len(set(keys))

@@ -158,6 +158,18 @@ def search(invocation: Invocation, name: str, query: str, limit: int, ranker: st
     output.say(f"{output.counted(len(found), 'passage')} found in what you may read")
 
 
+@index.command()
+def schema() -> None:
+    """Print the SQL that makes what indexes in PostgreSQL need, for a database administrator to run.
+
+    It makes tables, two roles that nobody logs in as, and the row-level security by which the database shows a transaction nothing
+    but what that names as permitted.
+    """
+    from nomoat.stores.postgres.database import schema as statements  # noqa: PLC0415 - which no other command needs
+
+    output.raw(statements(), end="")
+
+
 @index.command(name="list")
 @click.argument("name")
 @profile_option

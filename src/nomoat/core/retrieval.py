@@ -15,6 +15,8 @@ from nomoat.core.names import Classification
 
 MOST_HITS: Final = 50
 WORDLLAMA: Final = "wordllama"
+EMBEDDED: Final = "embedded"
+POSTGRES: Final = "postgres"
 
 
 class ModelDirectory(NamedTuple):
@@ -36,7 +38,8 @@ class Index:
     """A declared index. Documents that do not say otherwise have its classification and labels.
 
     `embedder` makes vectors of texts: `wordllama`, `none` (keywords alone), a directory or an endpoint. `grid_ms`: answers
-    leave on a grid of so many milliseconds, 0 for as soon as they are there.
+    leave on a grid of so many milliseconds, 0 for as soon as they are there. `back_end` is where documents are: `embedded` in the
+    gateway's state, or `postgres`.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Index:
     owner_person: str = ""
     embedder: str | ModelDirectory | EmbeddingEndpoint = WORDLLAMA
     grid_ms: int = 0
+    back_end: str = EMBEDDED
 
 
 class Access(NamedTuple):

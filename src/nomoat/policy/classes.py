@@ -23,6 +23,8 @@ from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.policy.syntax import Attribute, attribute, literals, nodes
 
 KEPT: Final = 512  # answers, each of one caller, table and policies
+KEPT_CALLERS: Final = 64  # whose single decisions are kept besides, in the same circumstances
+KEPT_CLASSES: Final = 4096
 ANY_OTHER: Final = "other"
 """The id of what stands for things that no policy names."""
 _LABELS: Final = "labels"
@@ -105,9 +107,26 @@ def _permitted(
 ) -> frozenset[int]:
     """INVARIANT (exact): the arguments are all that the answer depends on; policies and tables stand for themselves alone."""
     given: Mapping[str, str | int] = dict(read)
-    return frozenset(
-        number for number, target in enumerate(classes.targets) if _allows(snapshot, who, action, target, given)
-    )
+    decided = _decided(snapshot, who, action, read)
+    if len(decided) > KEPT_CLASSES:
+        decided.clear()
+    found: list[int] = []
+    for number, target in enumerate(classes.targets):
+        allowed = decided.get(target)
+        if allowed is None:
+            allowed = decided[target] = _allows(snapshot, who, action, target, given)
+        if allowed:
+            found.append(number)
+    return frozenset(found)
+
+
+@lru_cache(maxsize=KEPT_CALLERS)
+def _decided(
+    snapshot: PolicySnapshot, who: Caller, action: str, read: tuple[tuple[str, str | int], ...]
+) -> dict[Target, bool]:
+    """What was decided of classes already: of a table with another class more, that one is left."""
+    del snapshot, who, action, read
+    return {}
 
 
 def _allows(snapshot: PolicySnapshot, who: Caller, action: str, target: Target, given: Mapping[str, str | int]) -> bool:

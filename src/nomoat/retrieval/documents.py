@@ -20,8 +20,9 @@ class Passage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document. `access` is its access class; `owner` and `readers` are subjects, '' and none where nobody is named.
+    """A document; `owner` and `readers` are subjects, '' and none where nobody is named.
 
+    `access` is all that may be told apart of who may have it, but for its name: its class, until an index is told of coarser ones.
     Hits name a passage by the document's `name` and a number, so names are what ties are broken by.
     """
 
@@ -32,6 +33,16 @@ class Entry:
     owner: str = ""
     readers: frozenset[str] = frozenset()
     attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an index keeps of a document beside what finds it; `passages` are texts."""
+
+    name: str
+    version: str
+    attributes: Mapping[str, Attribute]
+    passages: tuple[str, ...] = field(repr=False)
 
 
 def vectors_of(content: bytes, count: int) -> Vector:

@@ -1,23 +1,24 @@
 """Segments: passages that were put into an index together, with what finds them.
 
-Rules: a segment does not change; one of which documents are gone is another segment over the same arrays. Rows of one class lie
-together. What follows from a scope is kept beside the segment it follows from, so it is never that of another state.
+Rules: a segment does not change; one of which documents are gone is another segment over the same arrays. Rows of documents that
+cannot be told apart lie together. What follows from a scope is kept beside the segment it follows from, so it is never that of
+another state.
 """
 
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, final
 
 import numpy as np
 import simsimd
 from numpy.typing import NDArray
 
-from nomoat.retrieval.documents import Entry
+from nomoat.retrieval.documents import Entry, Held
 from nomoat.retrieval.quantised import Floats, Quantised, Sought, normalised, quantised
 from nomoat.retrieval.scopes import PAIRS, Scope
-from nomoat.retrieval.tokens import words_of
+from nomoat.retrieval.tokens import Vocabulary, words_of
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int32]
@@ -58,14 +59,19 @@ class Selection:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """Passages by row; `document` has the place of each one's document in `entries`, `number` its place there.
+    """Passages by row; `document` has the place of each one's document in `entries`, `number` its place there, `lengths` words.
 
-    `classes` and `has_owner`, `has_readers`, `alive` are by document; `lengths` in words.
+    By document: its number in the index (`ids`), what may be told apart of it (`sorts`), its class now, whether it is still
+    there, and whether it has an owner or readers (`pairs`, codes of `PAIRS`). `keyed` counts the tables of classes up to the one
+    that rows were ordered by.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[Held, ...]
+    ids: Ints
+    sorts: Ints
     classes: Ints
     alive: Bools
+    pairs: NDArray[np.int8]
     document: Ints
     number: Ints
     lengths: Ints
@@ -74,6 +80,7 @@ class Segment:
     postings: Postings
     owners: Mapping[str, Ints]
     readers: Mapping[str, Ints]
+    keyed: int
     kept: OrderedDict[int, tuple[Scope, Selection]] = field(
         default_factory=OrderedDict[int, tuple[Scope, Selection]], repr=False
     )
@@ -83,16 +90,27 @@ class Segment:
         """The same, and of some documents nothing."""
         alive = self.alive.copy()
         alive[list(gone)] = False
-        return self._over(self.classes, alive)
+        return self.changed(alive=alive)
 
-    def reclassed(self, classes: Ints) -> "Segment":
-        """The same, with other classes of its documents; rows of a class lie together no more."""
-        return self._over(classes, self.alive)
-
-    def _over(self, classes: Ints, alive: Bools) -> "Segment":
-        return Segment(
-            *(self.entries, classes, alive, self.document, self.number, self.lengths, self.vectors, self.form),
-            *(self.postings, self.owners, self.readers),
+    def changed(
+        self,
+        *,
+        ids: Ints | None = None,
+        sorts: Ints | None = None,
+        classes: Ints | None = None,
+        alive: Bools | None = None,
+        keyed: int | None = None,
+    ) -> "Segment":
+        """The same passages, of which something else is known; rows of a class need not lie together any more."""
+        return replace(
+            self,
+            ids=self.ids if ids is None else ids,
+            sorts=self.sorts if sorts is None else sorts,
+            classes=self.classes if classes is None else classes,
+            alive=self.alive if alive is None else alive,
+            keyed=self.keyed if keyed is None else keyed,
+            kept=OrderedDict(),
+            lock=threading.Lock(),
         )
 
     def select(self, scope: Scope) -> Selection:
@@ -168,30 +186,42 @@ class Segment:
 _NONE: Final = np.zeros(0, np.int32)
 
 
-def segment_of(
-    entries: Sequence[Entry], classes: Mapping[Hashable, int], vocabulary: dict[str, int], dimensions: int
-) -> Segment:
+class Made(NamedTuple):
+    """A segment that is in no index yet, and what may be told apart of each of its documents."""
+
+    segment: Segment
+    accesses: tuple[Hashable, ...]
+
+
+def segment_of(entries: Sequence[Entry], vocabulary: Vocabulary, dimensions: int) -> Made:
     """A segment of documents; words that are new join the vocabulary. Raises `ValueError` for vectors of another length."""
-    ordered = sorted(entries, key=lambda entry: (classes[entry.access], entry.name))
+    first: dict[Hashable, int] = {}
+    for entry in entries:
+        first.setdefault(entry.access, len(first))
+    ordered = sorted(entries, key=lambda entry: first[entry.access])
+    count = sum(len(entry.passages) for entry in ordered)
     document: list[int] = []
     number: list[int] = []
     texts: list[str] = []
-    vectors: list[Floats] = []
+    rows = np.zeros((count, dimensions), np.float32)
     for place, entry in enumerate(ordered):
         document += [place] * len(entry.passages)
         number += range(len(entry.passages))
         for passage in entry.passages:
             if passage.vector.shape != (dimensions,):
                 raise ValueError(f"a vector of {entry.name} has not {dimensions} dimensions")
+            rows[len(texts)] = passage.vector
             texts.append(passage.text)
-            vectors.append(passage.vector)
-    rows = np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, dimensions), np.float32)
     unit = normalised(rows) if dimensions else rows
     lengths, postings = _postings(texts, vocabulary)
-    return Segment(
-        entries=tuple(ordered),
-        classes=np.array([classes[entry.access] for entry in ordered], np.int32),
+    none = np.zeros(len(ordered), np.int32)
+    segment = Segment(
+        entries=tuple([_held(entry) for entry in ordered]),
+        ids=none,
+        sorts=none,
+        classes=none,
         alive=np.ones(len(ordered), np.bool_),
+        pairs=np.array([bool(entry.owner) | bool(entry.readers) << 1 for entry in ordered], np.int8),
         document=np.array(document, np.int32),
         number=np.array(number, np.int32),
         lengths=lengths,
@@ -200,7 +230,13 @@ def segment_of(
         postings=postings,
         owners=_places([[entry.owner] if entry.owner else [] for entry in ordered]),
         readers=_places([entry.readers for entry in ordered]),
+        keyed=0,
     )
+    return Made(segment, tuple([entry.access for entry in ordered]))
+
+
+def _held(entry: Entry) -> Held:
+    return Held(entry.name, entry.version, entry.attributes, tuple([passage.text for passage in entry.passages]))
 
 
 def _places(subjects: Sequence[Sequence[str] | frozenset[str]]) -> Mapping[str, Ints]:
@@ -211,7 +247,7 @@ def _places(subjects: Sequence[Sequence[str] | frozenset[str]]) -> Mapping[str, 
     return {subject: np.array(places, np.int32) for subject, places in found.items()}
 
 
-def _postings(texts: Sequence[str], vocabulary: dict[str, int]) -> tuple[Ints, Postings]:
+def _postings(texts: Sequence[str], vocabulary: Vocabulary) -> tuple[Ints, Postings]:
     words: list[int] = []
     rows: list[int] = []
     often: list[int] = []
@@ -220,7 +256,7 @@ def _postings(texts: Sequence[str], vocabulary: dict[str, int]) -> tuple[Ints, P
         said = words_of(text)
         lengths.append(len(said))
         counted = Counter(said)
-        words += [vocabulary.setdefault(word, len(vocabulary)) for word in counted]
+        words += vocabulary.numbers(counted)
         often += counted.values()
         rows += [row] * len(counted)
     order = np.lexsort((np.array(rows, np.int32), np.array(words, np.int32))) if words else np.zeros(0, np.int64)

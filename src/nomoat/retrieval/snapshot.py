@@ -6,9 +6,9 @@ which rows there are.
 """
 
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias, final
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,9 @@ from nomoat.retrieval.filters import Holds, parse_filter
 from nomoat.retrieval.quantised import exact_products, sought
 from nomoat.retrieval.scopes import Pair, Scope
 from nomoat.retrieval.segment import Segment, Selection
-from nomoat.retrieval.tokens import words_of
+from nomoat.retrieval.tokens import Vocabulary, words_of
 
+PlaceT = TypeVar("PlaceT", bound=Hashable)
 Ranking: TypeAlias = Literal["hybrid", "keyword", "vector"]
 
 K1: Final = 1.2  # BM25 (Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009, section 3.4)
@@ -71,7 +72,7 @@ class Snapshot:
     classes: tuple[Hashable, ...]
     variants: tuple[frozenset[Pair], ...]
     segments: tuple[Segment, ...]
-    vocabulary: Mapping[str, int]
+    vocabulary: Vocabulary
 
     def names(self, scope: Scope) -> list[str]:
         """The names of the documents that a scope permits, in their order."""
@@ -85,6 +86,15 @@ class Snapshot:
         """How many documents and how many passages a scope permits."""
         selected = [segment.select(scope) for segment in self.segments]
         return sum(int(each.documents.sum()) for each in selected), sum(each.count for each in selected)
+
+    def whole(self, name: str, scope: Scope) -> list[Hit]:
+        """The passages of a document, in their order; none where a scope does not permit it."""
+        for segment in self.segments:
+            for place in np.flatnonzero(segment.select(scope).documents).tolist():
+                if (entry := segment.entries[place]).name == name:
+                    texts = enumerate(entry.passages)
+                    return [Hit(name, entry.version, number, text, 0.0, entry.attributes) for number, text in texts]
+        return []
 
     def search(self, query: Query, scope: Scope) -> list[Hit]:
         """The best passages of what a scope permits. Raises `ValueError` for a filter or a vector that is none."""
@@ -100,7 +110,10 @@ class Snapshot:
             lists.append(self._by_words(query.text, selected, chosen, most))
         if ranking != "keyword" and query.vector is not None:
             lists.append(self._by_vector(query.vector, chosen, most))
-        best = lists[0] if len(lists) == 1 else self._fused(lists)
+        best = lists[0]
+        if len(lists) > 1:
+            scores = fused([[(each.segment, each.row) for each in ranked] for ranked in lists])
+            best = self._best([Found(score, *place) for place, score in scores.items()], len(scores))
         return [self._hit(found) for found in best[: query.most] if found.score >= query.at_least]
 
     def _by_vector(self, vector: Vector, chosen: Sequence[Selection], most: int) -> list[Found]:
@@ -154,13 +167,6 @@ class Snapshot:
             found += [Found(each, number, row) for each, row in zip(score[good].tolist(), good.tolist(), strict=True)]
         return self._best(found, most)
 
-    def _fused(self, lists: Sequence[Sequence[Found]]) -> list[Found]:
-        scores: dict[tuple[int, int], float] = {}
-        for ranked in lists:
-            for rank, (_, segment, row) in enumerate(ranked, 1):
-                scores[segment, row] = scores.get((segment, row), 0.0) + 1 / (RRF + rank)
-        return self._best([Found(score, *place) for place, score in scores.items()], len(scores))
-
     def _best(self, found: Sequence[Found], most: int) -> list[Found]:
         """The best by score, and among equal ones by the document's name and the passage's number."""
 
@@ -173,8 +179,16 @@ class Snapshot:
     def _hit(self, found: Found) -> Hit:
         segment = self.segments[found.segment]
         entry, number = segment.entries[int(segment.document[found.row])], int(segment.number[found.row])
-        text = entry.passages[number].text
-        return Hit(entry.name, entry.version, number, text, found.score, entry.attributes)
+        return Hit(entry.name, entry.version, number, entry.passages[number], found.score, entry.attributes)
+
+
+def fused(lists: Sequence[Sequence[PlaceT]]) -> dict[PlaceT, float]:
+    """The scores of what is in some lists, by its rank in each."""
+    scores: dict[PlaceT, float] = {}
+    for ranked in lists:
+        for rank, place in enumerate(ranked, 1):
+            scores[place] = scores.get(place, 0.0) + 1 / (RRF + rank)
+    return scores
 
 
 def _permitted(segment: Segment, selected: Selection, word: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -190,18 +204,3 @@ def _filtered(segment: Segment, selected: Selection, holds: Holds) -> Selection:
     mask = documents[segment.document]
     rows = np.flatnonzero(mask).astype(np.int32)
     return Selection(mask, documents, rows, (), selected.length)
-
-
-def variants_of(segments: Sequence[Segment], count: int) -> tuple[frozenset[Pair], ...]:
-    """Of each class, which documents there are."""
-    found: list[set[Pair]] = [set() for _ in range(count)]
-    for segment in segments:
-        for pair, number in _living(segment):
-            found[number].add(pair)
-    return tuple(frozenset(each) for each in found)
-
-
-def _living(segment: Segment) -> Iterator[tuple[Pair, int]]:
-    for place in np.flatnonzero(segment.alive).tolist():
-        entry = segment.entries[place]
-        yield (bool(entry.owner), bool(entry.readers)), int(segment.classes[place])

@@ -184,6 +184,7 @@ async def _kept_up(gateway: Gateway, state: State) -> AsyncGenerator[None]:
         await _conclude(gateway, state)
         await asyncio.to_thread(gateway.guard.let_go)
         gateway.index.close()
+        gateway.retrieval.close()
         # Told only now: the log is concluded whatever became of them.
         for error in ended:
             if error is not None and not isinstance(error, asyncio.CancelledError):

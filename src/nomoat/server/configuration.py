@@ -22,6 +22,7 @@ from nomoat.server.admission import Limits
 from nomoat.server.forgetting import parse_retention
 from nomoat.server.forwards import Forward, parse_forwards
 from nomoat.server.keeping import KeySettings, parse_keys
+from nomoat.server.postgres import PostgresSettings, parse_postgres
 
 FILE: Final = "nomoat.toml"
 USUAL_LIMITS: Final = Limits()
@@ -55,7 +56,7 @@ class Configuration:
     again. `origins` are further addresses (`https://HOST[:PORT]`) by which clients reach this gateway, where
     something in between maps its port: DPoP proofs name one.
     `forwards` are who is sent the log, `retention` after how many days what records say is forgotten, by
-    action or group of actions. `keys` is who keeps the key-encryption key.
+    action or group of actions. `keys` is who keeps the key-encryption key, `postgres` where indexes are kept that say so.
     `limits` bound the connections; `traces` is where OpenTelemetry traces go over OTLP ('' for nowhere).
     """
 
@@ -83,6 +84,7 @@ class Configuration:
     forwards: tuple[Forward, ...] = ()
     retention: Mapping[str, int] = field(default_factory=dict[str, int])
     keys: KeySettings = field(default_factory=KeySettings)
+    postgres: PostgresSettings | None = None
 
     def dump(self) -> str:
         """The text of `nomoat.toml` for this configuration (JSON strings are TOML basic strings)."""
@@ -120,6 +122,8 @@ class Configuration:
             lines += forward.dump()
         if self.retention:
             lines += ["", "[retention]", *(f"{name} = {days}" for name, days in sorted(self.retention.items()))]
+        if self.postgres:
+            lines += self.postgres.dump()
         return lines + self.keys.dump()
 
 
@@ -128,7 +132,7 @@ _LIMITS: Final = tuple(limit.name for limit in fields(Limits))
 _OPTIONAL: Final = frozenset(
     {
         *{"enforcer", "witness", "witness_key", "witnesses", "witness_quorum", "token_lifetime_s", "origins"},
-        *{"forward", "retention", "traces", "keys", "reexamine_s"},
+        *{"forward", "retention", "traces", "keys", "postgres", "reexamine_s"},
         *_LIMITS,
     }
 )
@@ -199,6 +203,7 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
     retention = parse_retention(table.pop("retention", {}))
     keys = parse_keys(table.pop("keys", {"kms": "local"}))
     forwards = parse_forwards(table.pop("forward", []), directory)
+    postgres = parse_postgres(table.pop("postgres"), directory) if "postgres" in table else None
     token_lifetime = _seconds(table, "token_lifetime_s", TOKEN_LIFE, SHORTEST_TOKEN_LIFE, TOKEN_LIFE)
     reexamine = _seconds(table, "reexamine_s", REEXAMINE, 1, LONGEST_REEXAMINE)
     limits = _parse_limits(table)
@@ -227,6 +232,7 @@ def _parse(table: dict[str, object], directory: Path) -> Configuration:
         forwards=forwards,
         retention=retention,
         keys=keys,
+        postgres=postgres,
         limits=limits,
         traces=_parse_url(texts.get("traces", "")),
     )

@@ -94,7 +94,7 @@ def resources_of(
     declarations, catalog, budgets = Declarations(stores.state, clock), Catalog(stores.state), Budgets(stores.state)
     declared: Callable[[], Directory] = lambda: declarations.current  # noqa: E731  # said a dozen times below
     identity, sessions = _identity(configuration, stores, declarations, clock), catalog.lineage.sessions
-    policies = Policies(stores.state, clock)
+    policies, postgres = Policies(stores.state, clock), configuration.postgres
     trial = Trial(stores.state, lambda: policies.current, clock)
     sets = PolicySets(
         active=lambda: policies.current,
@@ -129,7 +129,7 @@ def resources_of(
         browsing=Browsing(declared, catalog, lambda: policies.current.index.repositories),
         tracing=Tracing(stores.state, declared, catalog, clock),
         reading=Reading(catalog, stores.objects, signatures, clock),
-        retrieval=retrieval_of(stores, declared, lambda: policies.current, sessions, apart.read_document, clock),
+        retrieval=retrieval_of(stores, declared, sets.active, sessions, apart.read_document, clock, postgres),
         uploads=Uploads(declared, clock),
         inference=inference_of(stores, declared, catalog, clock),
         views=Views(declared, catalog, stores.objects, apart.engine, stores.key_of, clock),

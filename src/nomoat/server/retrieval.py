@@ -4,14 +4,18 @@ from collections.abc import Callable
 from functools import cache
 
 from nomoat.core.directory import Directory
+from nomoat.core.errors import Unavailable
 from nomoat.core.retrieval import WORDLLAMA, EmbeddingEndpoint, Index, ModelDirectory
 from nomoat.policy.snapshot import PolicySnapshot
-from nomoat.resources.retrieval import Retrieval
+from nomoat.resources.retrieval import Plaintext, Retrieval
 from nomoat.resources.retrieval.embedding import AskedModel, Embedder, Embedders
 from nomoat.resources.retrieval.reading import ReadDocument
+from nomoat.server.postgres import PostgresSettings
 from nomoat.server.storage import Stores
 from nomoat.stores.documents import StoredDocuments
 from nomoat.stores.embedders import bundled, in_directory
+from nomoat.stores.keys import read_secret
+from nomoat.stores.postgres import Database, PostgresDocuments
 from nomoat.stores.session_labels import SessionLabels
 
 
@@ -22,10 +26,13 @@ def retrieval_of(
     sessions: SessionLabels,
     read: ReadDocument,
     clock: Callable[[], float],
+    postgres: PostgresSettings | None,
 ) -> Retrieval:
     """What is searched, over what a data directory holds."""
     documents = StoredDocuments(stores.state, stores.kek)
-    return Retrieval(directory, policies, documents, embedders_of(directory), sessions, read, clock)
+    return Retrieval(
+        directory, policies, documents, embedders_of(directory), sessions, read, clock, plaintext_of(postgres)
+    )
 
 
 def embedders_of(directory: Callable[[], Directory]) -> Embedders:
@@ -52,3 +59,23 @@ def embedders_of(directory: Callable[[], Directory]) -> Embedders:
                 return offline() if name == WORDLLAMA else None
 
     return embedder
+
+
+def plaintext_of(settings: PostgresSettings | None) -> Plaintext | None:
+    """Where documents lie in plaintext, if anywhere; nothing is connected to yet. Raises `Unavailable`."""
+    if settings is None:
+        return None
+    password = ""
+    if settings.password_file is not None:
+        try:
+            password = read_secret(settings.password_file).decode("utf-8").strip()
+        except UnicodeDecodeError:
+            raise Unavailable("postgres", f"{settings.password_file} has no password in it") from None
+        except OSError as error:
+            raise Unavailable("postgres", f"{settings.password_file} cannot be read ({error.strerror})") from None
+    try:
+        database = Database(settings.url, password)
+    except ImportError as error:
+        reason = f"nomoat.toml has [postgres], and {error.name} is not installed: pip install 'nomoat[postgres]'"
+        raise Unavailable("postgres", reason) from None
+    return Plaintext(PostgresDocuments(database), settings.highest)

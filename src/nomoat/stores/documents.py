@@ -2,12 +2,15 @@
 
 Rules: what a document says, who may read it and what it is called by others is in the sealed part; in the open (within the
 encrypted state) are its name, its label and how often it was written. INVARIANT (one place): what was sealed for one index,
-name, key and generation opens for no other. A label whose key is destroyed takes its documents with it.
+name, key and generation opens for no other. A label whose key is destroyed takes its documents with it. Documents are sealed before
+the writer is taken, and anew by it only if what they were sealed for has changed.
 """
 
+import asyncio
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple, TypeVar, cast, final
 
 import orjson
@@ -55,6 +58,21 @@ class _Key(NamedTuple):
     key: bytes
 
 
+class _Stand(NamedTuple):
+    """What documents are sealed for: the newest generation, and the keys that an index has."""
+
+    generation: int
+    keys: frozenset[str]
+
+
+class _Sealed(NamedTuple):
+    """Rows to be, of documents and of keys that labels did not have."""
+
+    stand: _Stand
+    keys: list[dict[str, object]]
+    rows: list[dict[str, object]]
+
+
 def purpose_of_index_key(id: str, index: str) -> str:
     """What the key of a label is wrapped for."""
     return f"index/{index}/{id}"
@@ -81,18 +99,6 @@ class StoredDocuments:
 
         return self._state.read(read)
 
-    def one(self, index: str, name: str) -> Kept | None:
-        """One document of an index; None where there is none. Raises as `all` does."""
-
-        def read(connection: Connection) -> Kept | None:
-            this = (index_document.c.index == index) & (index_document.c.name == name)
-            row = connection.execute(select(index_document).where(this)).one_or_none()
-            if row is None:
-                return None
-            return _opened(self._keys(connection, index)[row.key], index, row.name, row.generation, row.sealed)
-
-        return self._state.read(read)
-
     async def change(
         self,
         index: str,
@@ -106,36 +112,23 @@ class StoredDocuments:
         `still` raises when that is not permitted any more, `then` is called in the event loop once it is durable. Raises
         `Unavailable`.
         """
+        sealed = await asyncio.to_thread(self._state.read, partial(self._seal, index, kept)) if kept else None
 
         def write(connection: Connection) -> None:
             still()
+            ready = sealed
+            if ready is not None and self._stand(connection, index) != ready.stand:  # what others wrote meanwhile
+                ready = self._seal(index, kept, connection)
             for begin in range(0, len(removed), _MOST_BOUND):
                 gone = index_document.c.name.in_(removed[begin : begin + _MOST_BOUND])
                 connection.execute(delete(index_document).where(index_document.c.index == index, gone))
-            if not kept:
+            if ready is None:
                 return
-            newest = select(func.coalesce(func.max(index_document.c.generation), 0))
-            generation = (connection.scalar(newest) or 0) + 1
-            keys = {each.label: each for each in self._keys(connection, index).values()}
-            rows: list[dict[str, object]] = []
-            for each in kept:
-                label = each.document.access.label
-                key = keys.get(label)
-                if key is None:
-                    key = keys[label] = self._make(connection, index, label)
-                name = each.document.name
-                rows.append(
-                    {
-                        "index": index,
-                        "name": name,
-                        "key": key.id,
-                        "generation": generation,
-                        "sealed": _sealed(key, index, name, generation, each),
-                    }
-                )
+            if ready.keys:
+                connection.execute(insert(index_key), ready.keys)
             made = upsert(index_document)
             replaced = {name: made.excluded[name] for name in ("key", "generation", "sealed")}
-            connection.execute(made.on_conflict_do_update(index_elements=["index", "name"], set_=replaced), rows)
+            connection.execute(made.on_conflict_do_update(index_elements=["index", "name"], set_=replaced), ready.rows)
 
         await self._state.write(write, lambda _: then())
 
@@ -172,11 +165,28 @@ class StoredDocuments:
             for row in rows
         }
 
-    def _make(self, connection: Connection, index: str, label: Label) -> _Key:
-        made = _Key(secrets.token_hex(16), label, secrets.token_bytes(KEY_SIZE))
-        wrapped = self._kek.wrap(made.key, purpose=purpose_of_index_key(made.id, index))
-        connection.execute(insert(index_key).values(id=made.id, index=index, wrapped_key=wrapped, **columns_of(label)))
-        return made
+    def _stand(self, connection: Connection, index: str) -> _Stand:
+        newest = connection.scalar(select(func.max(index_document.c.generation)))
+        ids = connection.scalars(select(index_key.c.id).where(index_key.c.index == index))
+        return _Stand(newest or 0, frozenset(ids))
+
+    def _seal(self, index: str, kept: Sequence[Kept], connection: Connection) -> _Sealed:
+        """Seal documents for the next generation; it takes no writer."""
+        stand = self._stand(connection, index)
+        generation = stand.generation + 1
+        keys = {each.label: each for each in self._keys(connection, index).values()}
+        made: list[dict[str, object]] = []
+        rows: list[dict[str, object]] = []
+        for each in kept:
+            name, label = each.document.name, each.document.access.label
+            key = keys.get(label)
+            if key is None:
+                key = keys[label] = _Key(secrets.token_hex(16), label, secrets.token_bytes(KEY_SIZE))
+                wrapped = self._kek.wrap(key.key, purpose=purpose_of_index_key(key.id, index))
+                made.append({"id": key.id, "index": index, "wrapped_key": wrapped, **columns_of(label)})
+            sealed = _sealed(key, index, name, generation, each)
+            rows.append({"index": index, "name": name, "key": key.id, "generation": generation, "sealed": sealed})
+        return _Sealed(stand, made, rows)
 
 
 def _sealed(key: _Key, index: str, name: str, generation: int, kept: Kept) -> bytes:
@@ -187,10 +197,10 @@ def _sealed(key: _Key, index: str, name: str, generation: int, kept: Kept) -> by
             "version": document.version,
             "title": document.title,
             "owner": access.owner,
-            "readers": _listed(access.readers),
+            "readers": listed(access.readers),
             "attributes": dict(document.attributes),
             "passages": document.passages,
-            "stated": None if document.stated is None else [_listed(each) for each in document.stated],
+            "stated": None if document.stated is None else [listed(each) for each in document.stated],
             "embedder": kept.embedder,
         }
     )
@@ -217,16 +227,17 @@ def _opened(key: _Key, index: str, name: str, generation: int, sealed: bytes) ->
         access=Access(key.label, str(head["owner"]), None if readers is None else frozenset(readers)),
         attributes=cast("Mapping[str, Attribute]", head["attributes"]),
         passages=tuple(cast("list[str]", head["passages"])),
-        stated=_stated(head.get("stated")),
+        stated=stated_of(head.get("stated")),
     )
     return Kept(document, str(head["embedder"]), plain[end:])
 
 
-def _listed(value: str | frozenset[str] | None) -> str | list[str] | None:
+def listed(value: str | frozenset[str] | None) -> str | list[str] | None:
+    """A value as JSON has it; what has no order, in one."""
     return sorted(value) if isinstance(value, frozenset) else value
 
 
-def _stated(said: object) -> Stated | None:
+def stated_of(said: object) -> Stated | None:
     """What was said of a document; of one that an earlier version kept nothing is known."""
     if said is None:
         return None

@@ -1,5 +1,6 @@
 """Keeping documents in an index: JSON ↔ WriteDocuments, RemoveDocuments, ShredDocuments and ListDocuments, for `nomoat index`."""
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from functools import partial
@@ -104,7 +105,8 @@ class DocumentEndpoints:
             return ListDocuments(name)
 
         async with self._guard.admit(exchange.presented, parse) as permit:
-            documents = [document_json(each) for each in self._retrieval.list_documents(permit)]
+            listed = await self._retrieval.list_documents(permit)
+            documents = await asyncio.to_thread(lambda: [document_json(each) for each in listed])
             await exchange.answer_json(200, {"documents": documents})
 
     async def _shred(self, exchange: Exchange, named: Mapping[str, str]) -> None:

@@ -113,7 +113,7 @@ class FileEndpoints(Searching):
 
         async with self._guard.admit(exchange.presented, parse) as permit:
             after, most = _page(exchange)
-            found = {each.name: _told(name, each) for each in self._retrieval.list_documents(permit)}
+            found = {each.name: _told(name, each) for each in await self._retrieval.list_documents(permit)}
             await exchange.answer_json(200, _listing(found, after, most))
 
     async def _retrieve(self, exchange: Exchange, named: Mapping[str, str]) -> None:
@@ -124,7 +124,7 @@ class FileEndpoints(Searching):
             return ListDocuments(name)
 
         async with self._guard.admit(exchange.presented, parse) as permit:
-            found = [each for each in self._retrieval.list_documents(permit) if each.name == file]
+            found = [each for each in await self._retrieval.list_documents(permit) if each.name == file]
             if not found:
                 raise NotFound(ABSENT, kind="document")
             await exchange.answer_json(200, _told(name, found[0]))

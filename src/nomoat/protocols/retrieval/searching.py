@@ -41,20 +41,29 @@ class Searching:
         """
         operation: SearchIndex | None = None
         ask = kept(self._embedding.asker(exchange))  # what is looked for again is the same query
+
+        async def parse(who: Principal) -> SearchIndex:
+            nonlocal operation
+            operation = await asked(who)
+            return operation
+
         for _ in range(ATTEMPTS):
-            async with self._guard.admit(exchange.presented, asked if operation is None else operation) as permit:
-                found = await self._retrieval.search(permit, partial(ask, permit.principal))
-            operation = found.operation
-            connection, _, protocol, method, _ = exchange.presented
-            exchange.present(
-                Presented(connection, Verified(permit.principal), protocol, method)
-            )  # a proof is good once
+            try:
+                if operation is not None:
+                    await self._retrieval.open(operation.index)
+                async with self._guard.admit(exchange.presented, operation or parse) as permit:
+                    connection, _, protocol, method, _ = exchange.presented
+                    verified = Verified(permit.principal)  # a proof is good once
+                    exchange.present(Presented(connection, verified, protocol, method))
+                    found = await self._retrieval.search(permit, partial(ask, permit.principal))
+            except Conflict:
+                continue
             if not found.ids:
-                return operation, ()
-            reading = ReadPassages(operation.index, found.ids, found.record)
+                return found.operation, ()
+            reading = ReadPassages(found.operation.index, found.ids, found.record)
             try:
                 async with self._guard.admit(exchange.presented, reading) as permitted:
-                    return operation, await self._retrieval.read(permitted, found)
+                    return found.operation, await self._retrieval.read(permitted, found)
             except (Conflict, NotFound, NotPermitted):
                 continue
         raise Unavailable("index", "too much changed while it was searched; try again")

@@ -6,7 +6,7 @@ from nomoat.core.directory import Directory
 from nomoat.core.errors import Malformed
 from nomoat.core.inference import Dialect
 from nomoat.core.names import Classification, parse_digest, parse_endpoint_name, parse_index_name
-from nomoat.core.retrieval import WORDLLAMA, EmbeddingEndpoint, Index, ModelDirectory
+from nomoat.core.retrieval import EMBEDDED, POSTGRES, WORDLLAMA, EmbeddingEndpoint, Index, ModelDirectory
 from nomoat.resources.directory.fields import (
     Table,
     as_table,
@@ -18,8 +18,11 @@ from nomoat.resources.directory.fields import (
     words_of,
 )
 
-INDEX_FIELDS: Final = frozenset({"name", "classification", "labels", "owner", "embedder", "answer_every_ms", "remove"})
+INDEX_FIELDS: Final = frozenset(
+    {"name", "classification", "labels", "owner", "embedder", "answer_every_ms", "back_end", "remove"}
+)
 EMBEDDERS: Final = (WORDLLAMA, "none")
+BACK_ENDS: Final = (EMBEDDED, POSTGRES)
 _DIRECTORY: Final = frozenset({"directory", "sha256"})
 _ENDPOINT: Final = frozenset({"endpoint", "dimensions"})
 MOST_DIMENSIONS: Final = 8_192
@@ -37,7 +40,15 @@ def parse_index(table: Table) -> Index:
         owner_person=person,
         embedder=_embedder(table),
         grid_ms=_grid(table.get("answer_every_ms", 0)),
+        back_end=_back_end(table),
     )
+
+
+def _back_end(table: Table) -> str:
+    back_end = text_of(table, "back_end") or EMBEDDED
+    if back_end not in BACK_ENDS:
+        raise Malformed(f"back_end is one of {', '.join(BACK_ENDS)}")
+    return back_end
 
 
 def require_embedders(directory: Directory) -> None:
@@ -101,5 +112,6 @@ def described_index(index: Index) -> dict[str, object]:
         "labels": sorted(index.labels),
         "embedder": _described(index.embedder),
         "answer_every_ms": index.grid_ms,
+        "back_end": index.back_end,
         **described_owner(index.owner_group, index.owner_person),
     }

@@ -2,26 +2,34 @@
 
 Rules: what is searched is a snapshot, with the table of its classes; both are of one instant. INVARIANT (as stored): the event
 loop changes a collection only after the state has the change. INVARIANT (as decided): documents share a class only if policies
-in force cannot tell them apart, whoever asks.
+in force cannot tell them apart, whoever asks. What is large is made in a thread, and never waited for by who changes or searches.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol, cast, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast, final
 
+from nomoat.core.lineage import Label
 from nomoat.core.operation import AccessClasses, Target
 from nomoat.core.principal import Principal
-from nomoat.core.retrieval import Access, Attribute, Index, Stated
+from nomoat.core.retrieval import Access, Attribute, Document, Index, Stated
 from nomoat.policy.classes import Footprint, class_of
 from nomoat.resources.retrieval.targets import document_target, subjects_of
 from nomoat.retrieval.scopes import Pair, Scope
-from nomoat.stores.documents import Kept
+from nomoat.stores.documents import Destroyed, Kept, StoredDocuments
+
+if TYPE_CHECKING:
+    from nomoat.retrieval.documents import Entry
+    from nomoat.retrieval.segment import Made
 
 KEPT_SCOPES: Final = 512  # so that what follows from one is found again
 _EITHER: Final = (False, True)
+_log = logging.getLogger("nomoat")
 
 
 class Searched(Protocol):
@@ -33,6 +41,10 @@ class Searched(Protocol):
 
     def names(self, scope: Scope) -> Sequence[str]:
         """The names of the documents that a scope permits, in their order."""
+        ...
+
+    def whole(self, name: str, scope: Scope) -> Sequence[Any]:
+        """The passages of a document, in their order; none where a scope does not permit it."""
         ...
 
 
@@ -75,6 +87,70 @@ def _scope(table: Table, subject: str, subjects: frozenset[str], permitted: froz
     return Scope(subject, subjects, {number: frozenset(each) for number, each in pairs.items()})
 
 
+class Open(Protocol):
+    """An index that is open, wherever its documents are."""
+
+    @property
+    def index(self) -> Index:
+        """The index as it was declared when this was opened."""
+        ...
+
+    @property
+    def documents(self) -> Mapping[str, Known]:
+        """Every document, by name."""
+        ...
+
+    @property
+    def embedder(self) -> str:
+        """What its vectors are of, '' where it has none."""
+        ...
+
+    @property
+    def embeds(self) -> bool:
+        """Whether its embedder could be had when it was opened."""
+        ...
+
+    @property
+    def stale(self) -> frozenset[str]:
+        """Documents whose vectors are of another embedder: they are in it without."""
+        ...
+
+    async def is_fit(self, read: Footprint) -> bool:
+        """Whether `at` has what is newest, for policies that have this footprint. Raises `Unavailable`."""
+        ...
+
+    async def fit(self, read: Footprint) -> None:
+        """Have it so. Called by one task at a time. Raises `Unavailable`."""
+        ...
+
+    def at(self, read: Footprint) -> tuple[Searched, Table]:
+        """What is searched now, with the classes of policies that have this footprint. Raises `Unavailable` where it is not fit."""
+        ...
+
+    def require(self, documents: Sequence[Document]) -> None:
+        """Raise `Malformed` for documents that may not be kept where these are."""
+        ...
+
+    async def change(
+        self, kept: Sequence[Kept], removed: Sequence[str], still: Callable[[], None], then: Callable[[], None]
+    ) -> None:
+        """Keep documents in the place of those with their names, and remove others; in force before this returns.
+
+        `still` raises when that is not permitted any more, `then` is called in the event loop once it is durable. Raises
+        `Malformed`, `Conflict`, `Unavailable`.
+        """
+        ...
+
+    async def destroy(
+        self, label: Label, names: Sequence[str], still: Callable[[], None], then: Callable[[], None]
+    ) -> Destroyed:
+        """Destroy the key of a label, and the documents of that label, which have these names; as of `change`.
+
+        Raises `Malformed` where there are no keys, `NotFound` where the label has none, `Unavailable`.
+        """
+        ...
+
+
 @final
 class Collection:
     """One index. Owned by the event loop; its snapshots may be searched in any thread.
@@ -83,10 +159,13 @@ class Collection:
     in it without. `embeds`: the embedder could be had when it was opened; else all of its documents are stale.
     """
 
-    def __init__(self, index: Index, embedder: str, dimensions: int, *, embeds: bool = True) -> None:
+    def __init__(
+        self, index: Index, store: StoredDocuments, embedder: str, dimensions: int, *, embeds: bool = True
+    ) -> None:
         from nomoat.retrieval.index import Index as Engine  # noqa: PLC0415 - with numpy, for whom there is an index
 
         self.index = index
+        self._store = store
         self.embedder = embedder
         self.embeds = embeds
         self.stale: frozenset[str] = frozenset()
@@ -95,64 +174,135 @@ class Collection:
         self._engine = Engine(dimensions)
         self._read: Footprint | None = None
         self._table: tuple[object, Table] | None = None
+        self._compacting: asyncio.Task[None] | None = None
 
     def takes(self, kept: Kept) -> bool:
         """Whether the vectors of a document are of this index's embedder."""
         document, embedder, vectors = kept
         return embedder == self.embedder and len(vectors) == 4 * self._dimensions * len(document.passages)
 
-    def put(self, kept: Sequence[Kept], removed: Sequence[str] = ()) -> None:
-        """Take in documents in the place of those with their names, and let go of others."""
-        from nomoat.retrieval.documents import Entry, Passage, vectors_of  # noqa: PLC0415 - as above
+    def load(self, kept: Sequence[Kept]) -> None:
+        """Take in all that there is, in any thread, before anybody else has this."""
+        self._engine.load(self._entry(each) for each in kept)
+        self._know(kept)
 
-        entries: list[Entry] = []
-        for each in kept:
-            document = each.document
-            ours = each.vectors if self.takes(each) else bytes(4 * self._dimensions * len(document.passages))
-            rows = vectors_of(ours, len(document.passages))
-            entries.append(
-                Entry(
-                    name=document.name,
-                    version=document.version,
-                    access=self._class(document.name, document.access),
-                    owner=document.access.owner,
-                    readers=document.access.readers or frozenset(),
-                    attributes=document.attributes,
-                    passages=[Passage(text, row) for text, row in zip(document.passages, rows, strict=True)],
-                )
-            )
+    def prepare(self, kept: Sequence[Kept]) -> object:
+        """What documents are in here, for `put`; in any thread."""
+        return self._engine.make([self._entry(each) for each in kept])
+
+    def put(self, kept: Sequence[Kept], removed: Sequence[str] = (), prepared: object = None) -> None:
+        """Take in documents in the place of those with their names, and let go of others; `prepared` is what `prepare` made."""
         self._engine.remove([name for name in removed if name in self.documents])
-        self._engine.put(entries)
+        self._engine.put(cast("Made", self.prepare(kept) if prepared is None else prepared))
         for name in removed:
             self.documents.pop(name, None)
-        put = {document.name for document, _, _ in kept}
-        stale = {each.document.name for each in kept if not self.takes(each)}
-        self.stale = frozenset((self.stale - put).difference(removed) | stale)
-        self.documents |= {
-            document.name: Known(
-                *(document.version, document.access, document.title, document.stated, document.attributes)
-            )
-            for document, _, _ in kept
-        }
+        self.stale = self.stale.difference(removed)
+        self._know(kept)
+        self._compact()
+
+    async def is_fit(self, read: Footprint) -> bool:
+        """It always is: what it does for a footprint waits for nothing."""
+        del read
+        return True
+
+    async def fit(self, read: Footprint) -> None:
+        """Nothing is left to do."""
+
+    def require(self, documents: Sequence[Document]) -> None:
+        """Every document may be kept here: each is sealed."""
+
+    async def change(
+        self, kept: Sequence[Kept], removed: Sequence[str], still: Callable[[], None], then: Callable[[], None]
+    ) -> None:
+        """Change the state, and then this. Raises `Unavailable`."""
+        prepared = await asyncio.to_thread(self.prepare, kept)
+
+        def changed() -> None:
+            self.put(kept, removed, prepared)
+            then()
+
+        await self._store.change(self.index.name, kept, removed, still, changed)
+
+    async def destroy(
+        self, label: Label, names: Sequence[str], still: Callable[[], None], then: Callable[[], None]
+    ) -> Destroyed:
+        """Destroy it in the state, and then here. Raises `NotFound`, `Unavailable`."""
+
+        def destroyed() -> None:
+            self.put((), names)
+            then()
+
+        return await self._store.destroy(self.index.name, label, still, destroyed)
 
     def at(self, read: Footprint) -> tuple[Searched, Table]:
         """The newest snapshot, with the classes of policies that have this footprint."""
         if read != self._read:
             self._read = read
-            self._engine.rekey(lambda name: self._class(name, self.documents[name].access))
+            prefix = f"{self.index.name}:"
+            named = {
+                each.removeprefix(prefix): partial(_class, read=read, id=each)
+                for each in read.ids
+                if each.startswith(prefix)
+            }
+            self._engine.rekey(partial(_class, read=read._replace(ids=frozenset())), named)
+            self._compact()
         snapshot = self._engine.snapshot
         classes = cast("tuple[Target, ...]", snapshot.classes)  # as `_class` made them
         sorts = (classes, snapshot.variants)
         if self._table is None or self._table[0] != sorts:
-            self._table = sorts, _table(classes, snapshot.variants)
+            self._table = sorts, table_of(classes, snapshot.variants)
         return snapshot, self._table[1]
 
-    def _class(self, name: str, access: Access) -> Target:
-        target = document_target(self.index, name, "", access)
-        return target if self._read is None else class_of(target, self._read)
+    def _know(self, kept: Sequence[Kept]) -> None:
+        self.documents.update(
+            (each.name, Known(each.version, each.access, each.title, each.stated, each.attributes))
+            for each, _, _ in kept
+        )
+        fresh = {each.document.name for each in kept if self.takes(each)}
+        self.stale = (self.stale - fresh).union(each.document.name for each in kept if not self.takes(each))
+
+    def _entry(self, kept: Kept) -> "Entry":
+        from nomoat.retrieval.documents import Entry, Passage, vectors_of  # noqa: PLC0415 - as above
+
+        document, access = kept.document, kept.document.access
+        ours = kept.vectors if self.takes(kept) else bytes(4 * self._dimensions * len(document.passages))
+        rows = vectors_of(ours, len(document.passages))
+        return Entry(
+            name=document.name,
+            version=document.version,
+            access=document_target(self.index, "", "", access),
+            owner=access.owner,
+            readers=access.readers or frozenset(),
+            attributes=document.attributes,
+            passages=[Passage(text, row) for text, row in zip(document.passages, rows, strict=True)],
+        )
+
+    def _compact(self) -> None:
+        """Have larger segments made where it is time to; it changes no answer, and what fails is tried again after a change."""
+        if self._compacting is None and self._engine.is_due:
+            self._compacting = asyncio.get_running_loop().create_task(self._compaction())
+
+    async def _compaction(self) -> None:
+        try:
+            while (compaction := self._engine.begin()) is not None:
+                try:
+                    made = await asyncio.to_thread(compaction.run)
+                except BaseException:
+                    self._engine.abandon(compaction)
+                    raise
+                self._engine.finish(compaction, made)
+        except MemoryError:
+            _log.warning("the index %s could not be compacted: there is too little memory", self.index.name)
+        finally:
+            self._compacting = None
 
 
-def _table(classes: Sequence[Target], variants: Sequence[frozenset[Pair]]) -> Table:
+def _class(access: object, read: Footprint, id: str = "") -> Target:
+    """The class of what may be told apart of a document, or of the one that policies name."""
+    return class_of(cast("Target", access)._replace(id=id), read)
+
+
+def table_of(classes: Sequence[Target], variants: Sequence[frozenset[Pair]]) -> Table:
     """The classes, once for each way in which a caller may stand to a document of theirs."""
     rows: list[Row] = []
     targets: list[Target] = []

@@ -8,8 +8,7 @@ from nomoat.core.lineage import Label
 from nomoat.core.operation import ListDocuments, SearchIndex, ShredDocuments
 from nomoat.core.permit import Permit
 from nomoat.core.retrieval import Document, Index, Passage, PassageId
-from nomoat.resources.retrieval.collection import Collection, Known, Searched, Table
-from nomoat.stores.documents import StoredDocuments
+from nomoat.resources.retrieval.collection import Known, Open, Searched, Table
 
 UNKNOWN: Final = "there is no such index"
 CHANGED: Final = "what was found has changed since; search again"
@@ -22,7 +21,7 @@ STALE: Final = (
 class SearchPlace(NamedTuple):
     """What is searched: documents of one instant, which of them have no vectors yet, and the table of their classes."""
 
-    collection: Collection
+    collection: Open
     snapshot: Searched
     table: Table
     stale: frozenset[str]
@@ -49,6 +48,31 @@ class ShredPlace(NamedTuple):
     known: Mapping[str, Known]
 
 
+class ListPlace(NamedTuple):
+    """What is listed: the same, and what was known of each document then."""
+
+    search: SearchPlace
+    documents: Mapping[str, Known]
+
+
+class DocumentsPlace(NamedTuple):
+    """Documents by name, as they are known when it is decided about them; None where there is none."""
+
+    collection: Open
+    known: Mapping[str, Known | None]
+
+    @property
+    def label(self) -> Label:
+        """How confidential they are together."""
+        return Label.of(each.access.label for each in self.known.values() if each is not None)
+
+    @property
+    def stands(self) -> bool:
+        """Whether they are still the same."""
+        documents = self.collection.documents
+        return all(documents.get(name) == each for name, each in self.known.items())
+
+
 class Indexes(NamedTuple):
     """Every index that is declared, by name."""
 
@@ -63,7 +87,7 @@ class Listed(NamedTuple):
     embedded: bool = True
 
 
-def labelled(collection: Collection, label: Label) -> dict[str, Known]:
+def labelled(collection: Open, label: Label) -> dict[str, Known]:
     """The documents of exactly a label, by name."""
     return {name: known for name, known in collection.documents.items() if known.access.label == label}
 
@@ -76,17 +100,6 @@ def counted(documents: Sequence[Document]) -> dict[str, str]:
         "hidden": sum(each.hidden for each in documents),
     }
     return {name: str(count) for name, count in counts.items() if count or name != "hidden"}
-
-
-def whole_document(store: StoredDocuments, operation: SearchIndex, permitted: Sequence[str]) -> tuple[Passage, ...]:
-    """The passages of the document that is asked for, in their order; none where it is not among those that are permitted."""
-    kept = store.one(operation.index, operation.document) if operation.document in permitted else None
-    if kept is None:
-        return ()
-    document = kept.document
-    ids = [PassageId(document.name, document.version, number) for number in range(len(document.passages))]
-    texts = zip(ids, document.passages, strict=True)
-    return tuple(Passage(each, text, 0.0, document.attributes) for each, text in texts)
 
 
 def permitted_by(permit: Permit[SearchIndex] | Permit[ListDocuments] | Permit[ShredDocuments]) -> frozenset[int]:

@@ -9,12 +9,11 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import final
+from typing import Any, final
 
 from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Conflict, Corrupt, Malformed, NotFound, NotPermitted, Unavailable
-from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
 from nomoat.core.operation import (
     ListDocuments,
@@ -25,6 +24,7 @@ from nomoat.core.operation import (
     Resolved,
     SearchIndex,
     ShredDocuments,
+    Target,
     WriteDocuments,
 )
 from nomoat.core.permit import Permit
@@ -35,30 +35,30 @@ from nomoat.policy.classes import Footprint, footprint
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
-from nomoat.resources.retrieval.collection import Collection
+from nomoat.resources.retrieval.collection import Open
 from nomoat.resources.retrieval.embedding import (
     Ask,
     AskedModel,
     Embedders,
     embedded_documents,
-    embedded_here,
     embedded_query,
     identity_of,
-    size_of,
 )
+from nomoat.resources.retrieval.opening import Opening, Plaintext
 from nomoat.resources.retrieval.places import (
     CHANGED,
     STALE,
     UNKNOWN,
+    DocumentsPlace,
     Found,
     Indexes,
     Listed,
+    ListPlace,
     SearchPlace,
     ShredPlace,
     counted,
     labelled,
     permitted_by,
-    whole_document,
 )
 from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
 from nomoat.resources.retrieval.targets import document_for, index_target
@@ -80,15 +80,16 @@ class Retrieval:
         sessions: SessionLabels,
         read: ReadDocument,
         clock: Callable[[], float],
+        postgres: Plaintext | None = None,
     ) -> None:
         self._directory = directory
         self._policies = policies
-        self._store = store
         self._embedders = embedders
+        self._opening = Opening(store, embedders, postgres)
         self._sessions = sessions
         self._read = read
         self._clock = clock
-        self._open: dict[str, Collection] = {}
+        self._open: dict[str, Open] = {}
         self.generation = 0
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -127,33 +128,25 @@ class Retrieval:
         index = self._directory().indexes.get(name)
         if index is None:
             return
-        if self._opened(index) is not None:
+        opened, read = self._opened(index), self._read_by_policies()
+        if opened is not None and await opened.is_fit(read):
             return
         async with self._lock(name):
-            if self._opened(index) is None:
-                self._open[name] = await self._load(index)
-                self.generation += 1
+            opened = self._opened(index) or await self._opening.open(index, read)
+            await opened.fit(read)
+            self._open[name] = opened
+            self.generation += 1
 
-    def _opened(self, index: Index) -> Collection | None:
+    def _opened(self, index: Index) -> Open | None:
         """An index that is in memory as it is declared now, with vectors of the embedder that it has now."""
         found, embedder = self._open.get(index.name), self._embedders(index)
         if found is None or found.index != index or found.embedder != identity_of(embedder):
             return None
         return None if found.stale and found.embeds and not isinstance(embedder, AskedModel) else found
 
-    async def _load(self, index: Index) -> Collection:
-        embedder, kept = self._embedders(index), await asyncio.to_thread(self._store.all, index.name)
-        anew: dict[str, Kept] = {}
-        try:
-            collection = Collection(index, identity_of(embedder), await size_of(embedder))
-            if not isinstance(embedder, AskedModel):  # nobody's permission to send documents anywhere is at hand
-                stale = [each for each in kept if not collection.takes(each)]
-                anew = {each.document.name: each for each in await embedded_here(embedder, stale)}
-        except (Corrupt, Unavailable):  # who searches is told so, and nobody else that there is an index
-            collection = Collection(index, identity_of(embedder), 0, embeds=False)
-        collection.at(self._read_by_policies())  # so that documents come in as they will be told apart
-        collection.put([anew.get(each.document.name, each) for each in kept])
-        return collection
+    def close(self) -> None:
+        """Let go of what is connected to."""
+        self._opening.close()
 
     # -- Resolving -----------------------------------------------------------------------------------
 
@@ -176,47 +169,36 @@ class Retrieval:
         """Resolve passages to their documents now. Raises `NotFound`, `Conflict` where one has changed since, `Unavailable`."""
         collection = self._find(operation.index)
         versions: dict[str, str] = {each.document: each.version for each in operation.passages}
-        known = {name: collection.documents.get(name) for name in versions}
-        if any(found is None or found.version != versions[name] for name, found in known.items()):
+        place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in versions})
+        if any(each is None or each.version != versions[name] for name, each in place.known.items()):
             raise Conflict(CHANGED)
-        targets = tuple(
-            document_for(collection.index, name, found.version, found.access, who)
-            for name, found in known.items()
-            if found is not None
-        )
-        label = Label.of(found.access.label for found in known.values() if found is not None)
-        return Resolved(operation, targets, {"place": label}, index_target(collection.index), UNKNOWN)
+        targets = tuple(_as_known(place, who))
+        return Resolved(operation, targets, {"place": place}, index_target(collection.index), UNKNOWN)
 
     def resolve_write(self, who: Principal, operation: WriteDocuments) -> Resolved[WriteDocuments]:
         """Resolve to the index, each document as it would be, and as it is. Raises `NotFound`, `Unavailable`."""
         collection = self._find(operation.index)
         index, target = collection.index, index_target(collection.index)
+        place = DocumentsPlace(
+            collection, {each.name: collection.documents.get(each.name) for each in operation.documents}
+        )
         targets = [document_for(index, each.name, each.version, each.access, who) for each in operation.documents]
-        targets += [
-            document_for(index, each.name, known.version, known.access, who)
-            for each in operation.documents
-            if (known := collection.documents.get(each.name)) is not None
-        ]
-        return Resolved(operation, (target, *targets), {"place": collection}, target, UNKNOWN)
+        return Resolved(operation, (target, *targets, *_as_known(place, who)), {"place": place}, target, UNKNOWN)
 
     def resolve_remove(self, who: Principal, operation: RemoveDocuments) -> Resolved[RemoveDocuments]:
         """Resolve to the index, and each document that is there. Raises `NotFound`, `Unavailable`."""
         collection = self._find(operation.index)
         target = index_target(collection.index)
-        targets = [
-            document_for(collection.index, name, known.version, known.access, who)
-            for name in operation.names
-            if (known := collection.documents.get(name)) is not None
-        ]
-        return Resolved(operation, (target, *targets), {"place": collection}, target, UNKNOWN)
+        place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in operation.names})
+        return Resolved(operation, (target, *_as_known(place, who)), {"place": place}, target, UNKNOWN)
 
     def resolve_documents(self, who: Principal, operation: ListDocuments) -> Resolved[ListDocuments]:
         """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
         del who
         collection = self._find(operation.index)
-        place = self._place(collection)
-        target = index_target(collection.index)
-        return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=place.table.classes)
+        search, target = self._place(collection), index_target(collection.index)
+        place = ListPlace(search, dict(collection.documents))
+        return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=search.table.classes)
 
     def resolve_shred(self, who: Principal, operation: ShredDocuments) -> Resolved[ShredDocuments]:
         """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
@@ -226,7 +208,7 @@ class Retrieval:
         place = ShredPlace(search, operation.label, labelled(collection, operation.label))
         return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=search.table.classes)
 
-    def _find(self, name: str) -> Collection:
+    def _find(self, name: str) -> Open:
         index = self._directory().indexes.get(name)
         if index is None:
             raise NotFound(UNKNOWN, kind="index")
@@ -235,7 +217,7 @@ class Retrieval:
             raise Unavailable("index", "it is being opened; try again")
         return collection
 
-    def _place(self, collection: Collection) -> SearchPlace:
+    def _place(self, collection: Open) -> SearchPlace:
         """The documents by what policies read of them, for reading and for writing: one order serves both."""
         return SearchPlace(collection, *collection.at(self._read_by_policies()), collection.stale)
 
@@ -275,10 +257,9 @@ class Retrieval:
         operation, place = resolved.operation, place_in(resolved, SearchPlace)
         scope = place.table.scope(permit.principal, permitted_by(permit))
         if operation.document:
-            whole = await asyncio.to_thread(whole_document, self._store, operation, place.snapshot.names(scope))
-            permit.check()
-            permit.note(found=str(len(whole)))
-            return Found(operation, whole, permit.receipt.index)
+            return self._found(
+                permit, operation, await asyncio.to_thread(place.snapshot.whole, operation.document, scope)
+            )
         embedder = self._embedders(place.collection.index)
         vector = None
         if operation.ranking is not Ranking.KEYWORD and embedder is not None:
@@ -294,7 +275,10 @@ class Retrieval:
             (vector,) = vectors_of(found.vectors, 1)
         least = -math.inf if operation.at_least is None else operation.at_least
         query = Query(operation.query, vector, operation.most, operation.ranking.value, operation.filter, least)
-        hits = await asyncio.to_thread(place.snapshot.search, query, scope)
+        return self._found(permit, operation, await asyncio.to_thread(place.snapshot.search, query, scope))
+
+    @staticmethod
+    def _found(permit: Permit[SearchIndex], operation: SearchIndex, hits: Sequence[Any]) -> Found:
         permit.check()
         permit.note(found=str(len(hits)))
         passages = tuple(
@@ -305,12 +289,17 @@ class Retrieval:
     async def read(self, permit: Permit[ReadPassages], found: Found) -> Sequence[Passage]:
         """Give out what was found; the caller's session carries its label from now on.
 
-        Raises `Conflict` when the permit is for other passages, `Unavailable` when the label cannot be stored.
+        Raises `Conflict` when the permit is for other passages, or a document has changed since it was decided about;
+        `Unavailable` when the label cannot be stored.
         """
         resolved = permit.claim(ReadPassages)
         if resolved.operation.passages != found.ids:
             raise Conflict(CHANGED)
-        await self._sessions.join(permit.principal.session, place_in(resolved, Label), self._clock())
+        place = place_in(resolved, DocumentsPlace)
+        await self._sessions.join(permit.principal.session, place.label, self._clock())
+        permit.check()  # storing the label takes a while: a change that was answered meanwhile is in force
+        if self._open.get(resolved.operation.index) is not place.collection or not place.stands:
+            raise Conflict(CHANGED)
         permit.note(bytes=sum(len(each.text) for each in found.passages), passages=str(len(found.passages)))
         return found.passages
 
@@ -321,27 +310,29 @@ class Retrieval:
         that model, and then puts in none; `Unavailable`.
         """
         resolved = permit.claim(WriteDocuments)
-        collection, documents = place_in(resolved, Collection), resolved.operation.documents
-        embedder = self._embedders(collection.index)
+        place, documents = place_in(resolved, DocumentsPlace), resolved.operation.documents
+        place.collection.require(documents)
+        embedder = self._embedders(place.collection.index)
         kept, asked = await embedded_documents(embedder, [Kept(each) for each in documents], ask)
         permit.outcome.update(asked.noted)
-        await self._change(permit, collection, kept, ())
+        await self._change(permit, place, kept, ())
         permit.outcome.update(counted(documents))
         return sum(len(each.passages) for each in documents)
 
     async def remove(self, permit: Permit[RemoveDocuments]) -> int:
         """Take documents out of an index; return how many there were. Raises `Unavailable`."""
         resolved = permit.claim(RemoveDocuments)
-        collection = place_in(resolved, Collection)
-        names = [name for name in resolved.operation.names if name in collection.documents]
-        await self._change(permit, collection, (), names)
+        place = place_in(resolved, DocumentsPlace)
+        names = [name for name, known in place.known.items() if known is not None]
+        await self._change(permit, place, (), names)
         permit.note(documents=str(len(names)))
         return len(names)
 
     async def shred(self, permit: Permit[ShredDocuments]) -> Destroyed:
         """Destroy the key of a label and its documents, durably; nothing of them is in memory then but what is being searched in.
 
-        Raises `NotPermitted` for one that may not be destroyed, `NotFound` where the label has no key, `Conflict`, `Unavailable`.
+        Raises `NotPermitted` for one that may not be destroyed, `NotFound` where the label has no key, `Malformed` where the index has
+        none, `Conflict`, `Unavailable`.
         """
         resolved = permit.claim(ShredDocuments, Confine)
         (place, label, decided), index = place_in(resolved, ShredPlace), resolved.operation.index
@@ -350,16 +341,15 @@ class Retrieval:
             raise NotPermitted(f"you may not destroy every document of {index} that is {label}; nothing was destroyed")
 
         def then() -> None:
-            place.collection.put((), sorted(decided))
             self.generation += 1
 
         async def destroy() -> Destroyed:
             async with self._lock(index):
-                if labelled(self._open.get(index, place.collection), label) != decided:
+                if self._open.get(index) is not place.collection or labelled(place.collection, label) != decided:
                     raise Conflict("documents of this label came or went meanwhile; nothing was destroyed, try again")
-                done = await self._store.destroy(index, label, permit.check, then)
+                done = await place.collection.destroy(label, sorted(decided), permit.check, then)
                 try:  # what is taken out stays among the rows that there were; what is opened anew never had it
-                    self._open[index] = await self._load(place.collection.index)
+                    self._open[index] = await self._opening.open(place.collection.index, self._read_by_policies())
                 except (Corrupt, Unavailable):
                     del self._open[index]
                 return done
@@ -368,33 +358,41 @@ class Retrieval:
         permit.note(documents=str(done.documents), journal="emptied" if done.journal else "still in use")
         return done
 
-    def list_documents(self, permit: Permit[ListDocuments]) -> list[Listed]:
+    async def list_documents(self, permit: Permit[ListDocuments]) -> list[Listed]:
         """The documents of an index that the caller may write, by name."""
         resolved = permit.claim(ListDocuments, Confine)
-        place = place_in(resolved, SearchPlace)
-        names = place.snapshot.names(place.table.scope(permit.principal, permitted_by(permit)))
-        documents = place.collection.documents
-        return [Listed(name, documents[name], name not in place.stale) for name in sorted(names)]
+        (_, snapshot, table, stale), documents = place_in(resolved, ListPlace)
+        names = await asyncio.to_thread(snapshot.names, table.scope(permit.principal, permitted_by(permit)))
+        permit.check()
+        return [Listed(name, documents[name], name not in stale) for name in sorted(names)]
 
     async def _change(
         self,
         permit: Permit[WriteDocuments] | Permit[RemoveDocuments],
-        collection: Collection,
+        place: DocumentsPlace,
         kept: Sequence[Kept],
         removed: Sequence[str],
     ) -> None:
-        name = collection.index.name
+        collection, name = place.collection, place.collection.index.name
 
         def then() -> None:
-            for opened in {collection, self._open.get(name, collection)}:
-                opened.put(kept, removed)
             self.generation += 1
 
         async def change() -> None:
             async with self._lock(name):  # an index that is being opened reads the state before this, or after
-                await self._store.change(name, kept, removed, permit.check, then)
+                if self._open.get(name, collection) is not collection:
+                    raise Conflict("the index was opened anew meanwhile; try again")
+                if not place.stands:  # what was decided about is not what would be replaced
+                    raise Conflict("what is there has changed since; try again")
+                await collection.change(kept, removed, permit.check, then)
 
-        await asyncio.shield(asyncio.get_running_loop().create_task(change()))
+        changing = asyncio.get_running_loop().create_task(change())
+        await asyncio.shield(changing)
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
+
+
+def _as_known(place: DocumentsPlace, who: Principal) -> list[Target]:
+    known = [(name, each) for name, each in place.known.items() if each is not None]
+    return [document_for(place.collection.index, name, each.version, each.access, who) for name, each in known]
