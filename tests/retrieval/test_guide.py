@@ -44,14 +44,14 @@ def laid_out(declared: str, access: str, scripts: dict[str, str]) -> None:
 
 
 def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    declared, directory, asked = [fence for language, fence in FENCES if language == "toml"]
+    declared, minutes, directory, asked = [fence for language, fence in FENCES if language == "toml"]
     (access,) = [fence for language, fence in FENCES if language == "access"]
-    script, ours, answering = [fence for language, fence in FENCES if language == "python"]
+    script, ours, upload, answering = [fence for language, fence in FENCES if language == "python"]
     commands = [line for language, fence in FENCES if not language for line in fence.strip().splitlines()]
-    apply, add, believe, fin, joe, ask, plain, answer, audit, *another = commands
+    apply, add, believe, fin, joe, ask, plain, apply_more, put, answer, shred, audit, *another = commands
     caller = Caller(library.live.root / "home")
     monkeypatch.chdir(tmp_path)
-    laid_out(declared, access, {"search.py": script, "answer.py": answering, "passages.py": ours})
+    laid_out(declared, access, {"search.py": script, "answer.py": answering, "passages.py": ours, "upload.py": upload})
     profiles = {"": library.live.profiles[ADMIN].name}
 
     def run(command: str, *more: str) -> str:
@@ -94,11 +94,31 @@ def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.Mon
     assert told.returncode == 0, told.stderr
     assert "finance/travel.md" in told.stdout
     assert "fin@acme.example" in run(audit)
+    put_in_by_a_client(run, caller, (apply_more, put), minutes, profiles["lib"])
     Path("docs/finance/travel.md").unlink()
     assert "1 removed" in run(add)
     assert "finance/travel.md" not in run(fin)
+    assert "the key of this label" in run(shred, "--yes")
+    assert "leave.md" not in run(joe.replace("search", "search --by keyword"))
+    assert "1 document sent" in run(add)
     another_embedder(run, (directory, asked), another, library)
     assert "leave.md#0" in run(joe.replace("search", "search --by keyword"))
+
+
+def put_in_by_a_client(
+    run: Callable[..., str], caller: Caller, commands: tuple[str, str], declared: str, profile: str
+) -> None:
+    """The guide's part on OpenAI's client that puts files in."""
+    apply, put = commands
+    Path("minutes.toml").write_text(declared)
+    Path("minutes.md").write_text("# Minutes\n\nThe pavilion is painted in May.\n")
+    run(apply, "--yes")
+    assert put.endswith("nomoat exec --tool openai -- python upload.py")
+    command = ["exec", "--tool", "openai", "--profile", profile, "--", sys.executable, "upload.py"]
+    with caller.running(*command) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out.strip() == "minutes.md completed ['minutes.md']"
 
 
 def another_embedder(run: Callable[..., str], declared: tuple[str, str], commands: list[str], library: Library) -> None:

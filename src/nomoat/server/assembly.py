@@ -40,7 +40,7 @@ from nomoat.resources.repositories.lifecycle import Lifecycle
 from nomoat.resources.repositories.lineage import Tracing
 from nomoat.resources.repositories.shredding import Shredder
 from nomoat.resources.repositories.views import Engine, Views
-from nomoat.resources.retrieval import Retrieval
+from nomoat.resources.retrieval import Retrieval, Uploads
 from nomoat.resources.status import Status
 from nomoat.resources.trial import Trial
 from nomoat.server.admission import Admission
@@ -93,6 +93,7 @@ class Gateway:
     reading: Reading
     views: Views
     retrieval: Retrieval
+    uploads: Uploads
     inference: Inference
     writing: Writing
     references: References
@@ -244,6 +245,7 @@ def _wire(
         reading=parts.reading,
         views=parts.views,
         retrieval=parts.retrieval,
+        uploads=parts.uploads,
         inference=parts.inference,
         writing=parts.writing,
         references=parts.references,
