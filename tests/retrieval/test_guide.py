@@ -95,14 +95,19 @@ def test_the_commands_of_the_guide_run(library: Library, monkeypatch: pytest.Mon
     assert "finance/travel.md" in told.stdout
     assert "fin@acme.example" in run(audit)
     put_in_by_a_client(run, caller, (apply_more, put), minutes, profiles["lib"])
+    gone(run, shred, add, fin, joe)
+    another_embedder(run, (directory, asked), another, library)
+    assert "leave.md#0" in run(joe.replace("search", "search --by keyword"))
+
+
+def gone(run: Callable[..., str], shred: str, add: str, fin: str, joe: str) -> None:
+    """A file that is no more, and the guide's part on shredding; the folder can be put in again."""
     Path("docs/finance/travel.md").unlink()
     assert "1 removed" in run(add)
     assert "finance/travel.md" not in run(fin)
     assert "the key of this label" in run(shred, "--yes")
     assert "leave.md" not in run(joe.replace("search", "search --by keyword"))
-    assert "1 document sent" in run(add)
-    another_embedder(run, (directory, asked), another, library)
-    assert "leave.md#0" in run(joe.replace("search", "search --by keyword"))
+    assert "2 documents sent" in run(add)
 
 
 def put_in_by_a_client(

@@ -99,7 +99,16 @@ class _Request:
 
 _OF_MODELS: Final = tuple(
     b"/v1/" + call
-    for call in (b"chat/", b"completions", b"responses", b"embeddings", b"messages", b"models", b"vector_stores")
+    for call in (
+        b"chat/",
+        b"completions",
+        b"responses",
+        b"embeddings",
+        b"messages",
+        b"models",
+        b"files",
+        b"vector_stores",
+    )
 )
 
 

@@ -23,6 +23,7 @@ _LENT: Final = frozenset(  # of what is under /v1
     {
         *(("GET", name) for name in (b"whoami", b"ca", b"checkpoint", b"consistency", b"models", b"vector_stores")),
         *(("POST", call.encode()) for call in Call),
+        *(("GET", b"files"), ("POST", b"files"), ("POST", b"vector_stores")),
     }
 )
 
@@ -84,13 +85,19 @@ class Door:
 
 
 def _is_lent(method: str, rest: bytes) -> bool:
-    """Whether what is under /v1 is lent: models, and what finds something in an index."""
+    """Whether what is under /v1 is lent: models, what finds something in an index, and files that are put into one."""
     if (method, rest) in _LENT:
         return True
-    match rest.split(b"/"):
-        case [b"vector_stores", name]:
-            return bool(name) and method == "GET"
-        case [b"vector_stores", name, b"search"] | [b"vector_stores", name, b"chat", b"completions"]:
-            return bool(name) and method == "POST"
+    parts, methods = rest.split(b"/"), frozenset[str]()
+    match parts:
+        case [b"vector_stores", _] | [b"vector_stores", _, b"files", _, b"content"]:
+            methods = frozenset({"GET"})
+        case [b"vector_stores", _, b"search"] | [b"vector_stores", _, b"chat", b"completions"]:
+            methods = frozenset({"POST"})
+        case [b"vector_stores", _, b"files"]:
+            methods = frozenset({"GET", "POST"})
+        case [b"files", _] | [b"vector_stores", _, b"files", _]:
+            methods = frozenset({"GET", "DELETE"})
         case _:
-            return False
+            pass
+    return method in methods and all(parts)
