@@ -157,9 +157,9 @@ def test_attack_a_document_in_plaintext_is_more_confidential_than_may_lie_there(
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("ALTER TABLE nomoat.passage NO FORCE ROW LEVEL SECURITY", "row security forced"),
-        ("ALTER TABLE nomoat.posting DISABLE ROW LEVEL SECURITY", "row security forced"),
-        ("DROP SCHEMA nomoat CASCADE", "row security forced"),
+        ("ALTER TABLE nomoat.passage NO FORCE ROW LEVEL SECURITY", "row-level security is not forced"),
+        ("ALTER TABLE nomoat.posting DISABLE ROW LEVEL SECURITY", "row-level security is not forced"),
+        ("DROP SCHEMA nomoat CASCADE", "row-level security is not forced"),
         ("ALTER TABLE nomoat.document OWNER TO nomoat", "owns the tables"),
         ("CREATE INDEX ON nomoat.passage USING hnsw ((vector::vector(2)) vector_ip_ops)", "approximate index"),
         ("CREATE ROLE {new} LOGIN BYPASSRLS", "bypass row-level security"),

@@ -1,5 +1,6 @@
 """The guide to an index in PostgreSQL: its commands and tables, as they stand there."""
 
+import json
 import os
 import re
 import subprocess
@@ -57,3 +58,14 @@ def test_the_commands_of_the_guide_run(postgres: Server, monkeypatch: pytest.Mon
         assert "board.md is confidential, and the index wiki lies in a database in plaintext" in said
         assert "travel.md#0" in run(search)
         assert "board.md" not in run(search)
+        doctor = ("doctor", str(live.directory), "--json")
+        assert looked(caller.nomoat(*doctor).out) == ("good", None)
+        postgres.run("nomoat", "ALTER TABLE nomoat.passage NO FORCE ROW LEVEL SECURITY")
+        health, advice = looked(caller.nomoat(*doctor).out)
+        assert (health, "nomoat index schema" in str(advice)) == ("advice", True), advice
+
+
+def looked(said: str) -> tuple[str, str | None]:
+    """What `nomoat doctor` says of the database."""
+    (found,) = [each for each in json.loads(said)["findings"] if each["check"] == "postgres"]
+    return found["health"], found["do"]

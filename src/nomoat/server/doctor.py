@@ -32,7 +32,17 @@ from nomoat.server.keeping import open_keyring
 from nomoat.server.listening import listen
 from nomoat.server.lock import is_locked
 from nomoat.server.names import KEYS
-from nomoat.server.needs import EMBEDDERS, KEY_MANAGEMENT, PACKAGES, embedders, key_management, packages, parted
+from nomoat.server.needs import (
+    DATABASE,
+    EMBEDDERS,
+    KEY_MANAGEMENT,
+    PACKAGES,
+    database,
+    embedders,
+    key_management,
+    packages,
+    parted,
+)
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.state.look import known_schemas, look_at_state
 from nomoat.stores.subject_keys import SeenSubjectKeys
@@ -89,6 +99,8 @@ class Doctor:
         if self._add("state and log", lambda: self._state_and_log(configuration, kek, key)):
             self._add(PACKAGES, lambda: packages(configuration, self._directory / "state.db", kek))
             self._add(EMBEDDERS, lambda: embedders(self._directory / "state.db", kek))
+        if (postgres := configuration.postgres) is not None:
+            self._add(DATABASE, lambda: database(postgres))
 
     def _add(self, check: str, examine: Callable[[], Iterator[Finding]]) -> bool:
         """Run a check; return whether nothing bad came of it."""

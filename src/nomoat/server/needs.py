@@ -14,6 +14,8 @@ from nomoat.core.retrieval import ModelDirectory
 from nomoat.resources.directory.document import load
 from nomoat.server.configuration import Configuration
 from nomoat.server.findings import Finding, Health
+from nomoat.server.postgres import PostgresSettings
+from nomoat.server.retrieval import plaintext_of
 from nomoat.stores.embedders import contents_of, digest_of
 from nomoat.stores.keyring import Keyring
 from nomoat.stores.keys import KeyEncryptionKey
@@ -23,6 +25,7 @@ from nomoat.stores.state.look import look_at_state
 KEY_MANAGEMENT = "key management"
 PACKAGES = "packages"
 EMBEDDERS = "embedders"
+DATABASE = "postgres"
 
 
 def key_management(keyring: Keyring) -> Iterator[Finding]:
@@ -52,6 +55,7 @@ def packages(configuration: Configuration, state: Path, kek: KeyEncryptionKey) -
     wanted = [
         ("query", "pyarrow", "views are declared", any(each.views for each in repositories)),
         ("retrieval", "pypdf", "indexes are declared", bool(declared.indexes)),
+        ("postgres", "psycopg", "nomoat.toml has [postgres]", bool(configuration.postgres)),
         ("metrics", "opendp", "metrics are declared", any(each.metrics for each in repositories)),
         ("traces", "opentelemetry", "traces are asked for", bool(configuration.traces)),
     ]
@@ -59,12 +63,32 @@ def packages(configuration: Configuration, state: Path, kek: KeyEncryptionKey) -
     missing = [each for each in needed if find_spec(each[1]) is None]
     for extra, package, why in missing:
         # Without the others it serves, and refuses what needs them.
-        health = Health.BAD if extra == "traces" else Health.ADVICE
+        health = Health.BAD if extra in {"traces", "postgres"} else Health.ADVICE
         advice = f"in the gateway's environment: pip install 'nomoat[{extra}]'"
         yield Finding(PACKAGES, health, f"{why}, and {package} is not installed", advice)
     if not missing:
         of = f"{', '.join(package for _, package, _ in needed)} is there" if needed else "nothing declared needs more"
         yield Finding(PACKAGES, Health.GOOD, of)
+
+
+def database(settings: PostgresSettings) -> Iterator[Finding]:
+    """Look whether the database of indexes is there, and would refuse by itself."""
+    if find_spec("psycopg") is None:  # said by `packages`
+        return
+    there = plaintext_of(settings)
+    try:
+        if there is not None:
+            there.store.generation("")
+    except Unavailable as error:
+        said, _, advice = error.reason.partition(": ")
+        yield Finding(DATABASE, Health.ADVICE, said, advice or "see that it runs, and docs/guides/postgresql.md")
+    else:
+        yield Finding(
+            DATABASE, Health.GOOD, f"it is there, refuses by itself, and may have what is {settings.highest} at most"
+        )
+    finally:
+        if there is not None:
+            there.store.close()
 
 
 def embedders(state: Path, kek: KeyEncryptionKey) -> Iterator[Finding]:

@@ -117,7 +117,8 @@ def _require(connection: Connection) -> None:
         raise Unavailable("postgres", "the gateway's login may bypass row-level security: give it one that may nothing")
     if connection.scalar(_UNFORCED) != 4:
         raise Unavailable(
-            "postgres", "the tables are not there as `nomoat index schema` prints them, row security forced"
+            "postgres",
+            "row-level security is not forced, or the tables are not there: make them by nomoat index schema",
         )
     if connection.scalar(_OWNED):
         raise Unavailable("postgres", "the gateway's login owns the tables: have another role own them")
