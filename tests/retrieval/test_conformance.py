@@ -139,7 +139,13 @@ def scope_of(table: Table, caller: Caller) -> Scope:
 
 
 def answers(searched: Searched, scope: Scope, asked: Sequence[Query]) -> list[object]:
-    return [searched.names(scope), *(searched.search(query, scope) for query in asked)]
+    found = [searched.search(query, scope) for query in asked]
+    return [searched.names(scope), *found, *(searched.whole(name, scope) for name in NAMES)]
+
+
+def wholes(searched: Searched, scope: Scope, permitted: Sequence[Kept]) -> list[tuple[str, ...]]:
+    """What documents say, whole."""
+    return [tuple(hit.text for hit in searched.whole(each.document.name, scope)) for each in permitted]
 
 
 def machine(back_end: BackEnd) -> type[RuleBasedStateMachine]:
@@ -175,6 +181,9 @@ def machine(back_end: BackEnd) -> type[RuleBasedStateMachine]:
             everything = scope_of(its, caller)
             assert answers(searched, scope_of(table, caller), asked) == answers(alone, everything, asked)
             assert searched.names(scope_of(table, caller)) == sorted(kept.document.name for kept in permitted)
+            assert wholes(searched, scope_of(table, caller), permitted) == [
+                each.document.passages for each in permitted
+            ]
 
         def _may(self, caller: Caller, kept: Kept) -> bool:
             """The model: the document itself, decided as its class is."""

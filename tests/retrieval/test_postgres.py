@@ -112,6 +112,26 @@ def test_attack_without_the_gateway_s_filter_the_database_shows_nothing_more(
     assert there.found(query) == []
 
 
+def test_attack_without_the_gateway_s_filter_a_whole_document_is_not_shown(
+    there: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there.change([kept("open.md"), kept("secret.md", CONFIDENTIAL)])
+    monkeypatch.setattr(searching, "_PERMITTED", "(true OR p.access = ANY(CAST(:permitted AS integer[])))")
+    shown, table = there.index.at(READ)
+    rows = zip(table.rows, table.classes.targets, strict=True)
+    public = {row.number: frozenset(PAIRS) for row, target in rows if target.classification is Classification.PUBLIC}
+    scope = Scope(NOBODY, frozenset(), public)
+    assert [hit.name for hit in shown.whole("open.md", scope)] == ["open.md"]
+    assert shown.whole("secret.md", scope) == shown.whole("none.md", scope) == []
+
+
+def test_what_has_no_key_is_not_shredded(there: Held) -> None:
+    there.change([kept("open.md"), kept("secret.md", CONFIDENTIAL)])
+    with pytest.raises(Malformed, match="under no key that could be destroyed"):
+        asyncio.run(there.index.destroy(CONFIDENTIAL, ["secret.md"], nothing, nothing))
+    assert "secret.md" in there.index.documents
+
+
 def test_attack_whoever_has_the_gateway_s_login_sees_nothing_without_saying_for_whom(there: Held) -> None:
     there.change([kept("open.md"), kept("secret.md", CONFIDENTIAL)])
     run = there.server.run
