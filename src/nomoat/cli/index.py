@@ -18,6 +18,7 @@ from nomoat.core.errors import Malformed
 
 SHOWN: Final = 300  # characters of a passage in a table
 MOST_TOLD: Final = 20  # documents that could not be put in, by name
+MOST_NAMED: Final = 10  # in a line
 
 
 @click.group()
@@ -65,17 +66,23 @@ def add(
     with invocation.session() as session:
         planned = folders.plan(session.gateway, name, folder, usual, believe)
         done = _sent(invocation, session.gateway, name, planned) if not dry_run else []
-    left = [each for sent in done for each in sent.left]
+    left = [*planned.unread, *(each for sent in done for each in sent.left)]
     passages = sum(sent.passages for sent in done)
     figures = {
-        "sent": len(planned.changed) - len(left),
+        "sent": len(planned.changed) - sum(len(sent.left) for sent in done),
         "removed": len(planned.removed),
         "unchanged": planned.same,
         "skipped": len(planned.skipped),
         "passages": passages,
     }
     if invocation.as_json:
-        told = {"not_read": list(planned.skipped), "left_out": [each._asdict() for each in left]}
+        told: dict[str, object] = {
+            "not_read": list(planned.skipped),
+            "fits_nothing": list(planned.unfit),
+            "left_out": [{"name": each.name, "why": _why(each)} for each in left],
+        }
+        if dry_run:
+            told |= {"to_send": [each.name for each in planned.changed], "to_remove": list(planned.removed)}
         output.document({"index": name, "dry_run": dry_run, **figures, **told})
     else:
         would = "would be " if dry_run else ""
@@ -83,10 +90,20 @@ def add(
             f"{output.counted(figures['sent'], 'document')} {would}sent, {figures['removed']} {would}removed, "
             f"{figures['unchanged']} as they were" + (f"; {output.counted(passages, 'passage')}" if passages else "")
         )
+        if dry_run and planned.removed:
+            output.say(f"taken out would be {_some(planned.removed)}")
         if planned.skipped:
-            output.say(f"not read, for their format or size: {', '.join(planned.skipped[:10])}")
+            output.say(f"not read, for their format or size, or as links: {_some(planned.skipped)}")
+        if planned.unfit:
+            output.say(
+                f".access.toml has paths that fit no document, so look how they are spelt: {_some(planned.unfit)}"
+            )
+        _say_left(left)
     if left:
-        raise _left_out(name, left)
+        what = "1 file or folder" if len(left) == 1 else f"{len(left)} files or folders"
+        raise Malformed(
+            f"{what} could not be put into {name}, which has nothing of that now: mend what is named, and add the folder again"
+        )
     if not dry_run and not invocation.as_json:
         output.say(f"  next   nomoat index search {name} 'a question'")
 
@@ -105,13 +122,23 @@ def _sent(invocation: Invocation, gateway: Gateway, name: str, planned: folders.
     return done
 
 
-def _left_out(name: str, left: Sequence[folders.Left]) -> Malformed:
+def _say_left(left: Sequence[folders.Left]) -> None:
     """What could not be put in. Nothing of it is in the index now."""
-    told = "\n".join(f"  {each.name}: {each.why.removeprefix(f'{each.name}: ')}" for each in left[:MOST_TOLD])
-    more = f"\n  and {len(left) - MOST_TOLD} more" if len(left) > MOST_TOLD else ""
-    return Malformed(
-        f"{output.counted(len(left), 'document')} could not be put into {name}, which has nothing of them now:\n{told}{more}"
-    )
+    if left:
+        output.say("not put in, so that the index has nothing of it now:")
+    for each in left[:MOST_TOLD]:
+        output.say(f"  {each.name}: {_why(each)}")
+    if len(left) > MOST_TOLD:
+        output.say(f"  and {len(left) - MOST_TOLD} more (all of them: --json)")
+
+
+def _why(left: folders.Left) -> str:
+    return left.why.removeprefix(f"{left.name}: ").removeprefix(f"{left.name} is ")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 @index.command()
@@ -168,7 +195,7 @@ def listing(invocation: Invocation, name: str) -> None:
         output.document(answer)
         return
     columns = ["name", "classification", "labels", "readers", "version"]
-    told = [[_cell(row.get(column)) for column in columns] for row in rows_of(answer, "documents")]
+    told = [[_cell(column, row.get(column)) for column in columns] for row in rows_of(answer, "documents")]
     output.table(columns, told)
 
 
@@ -186,6 +213,8 @@ def remove(invocation: Invocation, name: str, documents: tuple[str, ...]) -> Non
         output.document({"index": name, "removed": count})
     else:
         output.answer(f"{output.counted(count, 'document')} taken out of {name}")
+        if count < len(set(documents)):
+            output.say(f"the others were not there, or are not yours to write: nomoat index list {name}")
 
 
 @index.command()
@@ -215,7 +244,8 @@ def _text(row: Mapping[str, object]) -> str:
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
 
 
-def _cell(value: object) -> str:
+def _cell(column: str, value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(str(each) for each in cast("list[object]", value)) or "nobody"
+        none = "nobody" if column == "readers" else ""
+        return ", ".join(str(each) for each in cast("list[object]", value)) or none
     return "" if value is None else str(value)[:64]

@@ -1,7 +1,8 @@
 """Indexes: documents that are searched, by whoever may read them."""
 
+from nomoat.core.names import parse_subject
 from nomoat.resources.retrieval.opening import Plaintext
-from nomoat.resources.retrieval.reading import Believed, File, parse_subject
+from nomoat.resources.retrieval.reading import Believed, File
 from nomoat.resources.retrieval.retrieval import Found, Listed, Retrieval
 
 __all__ = ["Believed", "File", "Found", "Listed", "Plaintext", "Retrieval", "parse_subject"]
