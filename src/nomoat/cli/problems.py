@@ -34,6 +34,14 @@ PLACES: Final[Mapping[str, str]] = {
 """Where to look for a thing that was not found, by a word of what is said then."""
 
 
+PARTS: Final[Mapping[str, str]] = {
+    "embedder": "nomoat index search --by keyword needs none; on the gateway's machine: nomoat doctor DIRECTORY",
+    "index": "on the gateway's machine: nomoat doctor DIRECTORY",
+    "postgres": "on the gateway's machine: nomoat doctor DIRECTORY",
+}
+"""What to do where a part of the gateway is not as it should be, by the word that is said first."""
+
+
 class ExitCode(IntEnum):
     """What the command's exit code means."""
 
@@ -111,11 +119,19 @@ def _advice(error: BaseException) -> str:
         case NotFound():
             return _where_to_look(error.reason)
         case Unavailable(part="gateway"):
-            return "nothing was done without a record of it; it is safe to try again"
+            return _of_the_gateway(error.reason) or "nothing was done without a record of it; it is safe to try again"
+        case Unavailable(part="embedder"):
+            return "name a folder that has model.safetensors and tokenizer.json, as model2vec saves them"
         case OSError(filename=str() | bytes() | PurePath()):
             return "see that it exists, that it is yours to use, and that its disk has room"
         case _:
             return ""
+
+
+def _of_the_gateway(reason: str) -> str:
+    """What to do where trying again does not help before somebody sees to the gateway; '' where it may."""
+    part, _, rest = reason.partition(": ")
+    return "" if "; try again" in rest else PARTS.get(part, "")
 
 
 def _where_to_look(reason: str) -> str:
