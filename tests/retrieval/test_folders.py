@@ -106,6 +106,7 @@ def test_believing_documents_later_counts_for_those_that_are_there(library: Libr
     assert add("--believe", "front-matter")[0] == 0
     assert "open.md" not in library.found("bob", "quokka", index=SHELF)
     assert add("--believe", "front-matter")[1]["sent"] == 0
+    assert add("--dry-run")[1]["believed_before"] == ["front-matter"], "who forgets it opens documents"
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ def add(
         told: dict[str, object] = {
             "not_read": list(planned.skipped),
             "fits_nothing": list(planned.unfit),
+            "believed_before": list(planned.doubted),
             "left_out": [{"name": each.name, "why": _why(each)} for each in left],
         }
         if dry_run:
@@ -97,6 +98,11 @@ def add(
         if planned.unfit:
             output.say(
                 f".access.toml has paths that fit no document, so look how they are spelt: {_some(planned.unfit)}"
+            )
+        if planned.doubted:
+            again = " ".join(f"--believe {each}" for each in planned.doubted)
+            output.say(
+                f"what documents say of their readers counted before, and does not now: to have it count, {again}"
             )
         _say_left(left)
     if left:

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -92,7 +92,7 @@ class Plan:
     """What a folder and an index differ in: files to be sent, names to be removed; `same` documents are as they should be.
 
     `known` are the names that the index has, `skipped` files of another format or too large, and links. `unfit` are patterns of
-    `.access.toml` that no document has a name for, `unread` folders that cannot be looked into.
+    `.access.toml` that no document has a name for, `unread` folders that cannot be looked into; `doubted` is whose word counted before, and does not now.
     """
 
     changed: tuple[DocumentFile, ...]
@@ -103,6 +103,7 @@ class Plan:
     unread: tuple["Left", ...]
     known: frozenset[str]
     believe: tuple[str, ...]
+    doubted: tuple[str, ...]
 
 
 class Left(NamedTuple):
@@ -146,6 +147,7 @@ def plan(gateway: Gateway, index: str, folder: Path, usual: Access, believe: Seq
         unread=tuple(unread),
         known=frozenset(known),
         believe=tuple(believe),
+        doubted=tuple(sorted(_believed(known.values()) - set(believe))),
     )
 
 
@@ -165,6 +167,12 @@ def send(gateway: Gateway, index: str, planned: Plan) -> Iterator[Sent]:
             for _ in _removed(gateway, index, stale):
                 pass
             yield sent
+
+
+def _believed(rows: Iterable[Mapping[str, object]]) -> set[str]:
+    """Whose word counts for documents of an index."""
+    stated = [cast("Mapping[str, Sequence[str]]", row.get("stated") or {}) for row in rows]
+    return {each for said in stated for each in said.get("believe", ())}
 
 
 def _walked(folder: Path) -> tuple[list[tuple[str, Path]], list[str], list[Left]]:
