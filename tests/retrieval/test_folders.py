@@ -203,4 +203,12 @@ def test_a_list_says_nobody_of_readers_alone(library: Library, add: Add) -> None
     assert removed.out.startswith("0 documents taken out")
     assert f"nomoat index list {SHELF}" in removed.err
     unknown = caller.nomoat("index", "search", "shelv", "quokka", "--profile", profile)
-    assert "next   see that it is spelt right" in unknown.err
+    assert "next   nomoat index list tells which you may search" in unknown.err
+
+
+def test_the_indexes_that_one_may_search_are_listed(library: Library) -> None:
+    caller, profile = Caller(library.live.root / "home"), library.live.profiles["bob"].name
+    assert SHELF in caller.nomoat("index", "list", "--profile", profile).out.splitlines()
+    assert SHELF in json.loads(caller.nomoat("index", "list", "--json", "--profile", profile).out)["indexes"]
+    stranger = caller.nomoat("index", "list", "--profile", library.live.profiles["eve"].name)
+    assert (stranger.code, stranger.out, stranger.err) == (0, "", "there is no index that you may search\n")

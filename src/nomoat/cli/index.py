@@ -133,13 +133,14 @@ def _say_left(left: Sequence[folders.Left]) -> None:
     if left:
         output.say("not put in, so that the index has nothing of it now:")
     for each in left[:MOST_TOLD]:
-        output.say(f"  {each.name}: {_why(each)}")
+        why = _why(each)
+        output.say(f"  {why}" if why.startswith(each.name) else f"  {each.name}: {why}")
     if len(left) > MOST_TOLD:
         output.say(f"  and {len(left) - MOST_TOLD} more (all of them: --json)")
 
 
 def _why(left: folders.Left) -> str:
-    return left.why.removeprefix(f"{left.name}: ").removeprefix(f"{left.name} is ")
+    return left.why.removeprefix(f"{left.name}: ")
 
 
 def _some(names: Sequence[str]) -> str:
@@ -189,12 +190,18 @@ def schema() -> None:
 
 
 @index.command(name="list")
-@click.argument("name")
+@click.argument("name", required=False)
 @profile_option
 @json_option
 @pass_invocation
-def listing(invocation: Invocation, name: str) -> None:
-    """List the documents of the index NAME that you may write."""
+def listing(invocation: Invocation, name: str | None) -> None:
+    """List the documents of the index NAME, or the indexes.
+
+    The documents are those that you may write; the indexes those that you may search.
+    """
+    if name is None:
+        _list_indexes(invocation)
+        return
     with invocation.session() as session:
         answer = indexes.list_documents(session.gateway, name)
     if invocation.as_json:
@@ -203,6 +210,18 @@ def listing(invocation: Invocation, name: str) -> None:
     columns = ["name", "classification", "labels", "readers", "version"]
     told = [[_cell(column, row.get(column)) for column in columns] for row in rows_of(answer, "documents")]
     output.table(columns, told)
+
+
+def _list_indexes(invocation: Invocation) -> None:
+    with invocation.session() as session:
+        names = indexes.list_indexes(session.gateway)
+    if invocation.as_json:
+        output.document({"indexes": names})
+        return
+    for each in names:
+        output.answer(each)
+    if not names:
+        output.say("there is no index that you may search")
 
 
 @index.command()

@@ -20,7 +20,7 @@ from nomoat.core.errors import Corrupt, NoMoatError, NotFound, NotPermitted, Ref
 PLACES: Final[Mapping[str, str]] = {
     "repository": "see that it is spelt right and declared, and yours to know; of a dataset some commands want --dataset",
     "revision": "nomoat versions NAME tells which versions there are",
-    "index": "see that it is spelt right and declared, and yours to know: nomoat apply FILE declares it",
+    "index": "nomoat index list tells which you may search",
     "entry": "see that the file is spelt right, and is in this version",
     "view": "the dataset's declaration has the names of its views",
     "model": "see that it is spelt right, and one that you may ask: clients list those, by GET /v1/models",
