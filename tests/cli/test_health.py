@@ -99,6 +99,14 @@ def test_packages_that_the_declaration_needs(tmp_path: Path, monkeypatch: pytest
     assert (code, health, "nomoat[query]" in advice) == (0, "advice", True)
 
 
+def test_an_index_in_a_database_that_is_not_configured(tmp_path: Path) -> None:
+    with Live(tmp_path / "gateway") as live:
+        admin = live.admin()
+        live.declare(admin, '[[index]]\nname = "wiki"\nback_end = "postgres"\n')
+        health, advice = doctor(live)[1]["postgres"]
+        assert (health, "docs/guides/postgresql.md" in advice) == ("advice", True)
+
+
 def test_an_embedder_that_is_not_as_it_was_pinned(tmp_path: Path) -> None:
     folder = model(tmp_path / "model")
     pinned = f'embedder = {{ directory = "{folder}", sha256 = "{digest_of(contents_of(folder))}" }}'

@@ -164,3 +164,21 @@ def test_a_file_that_is_in_the_way_is_no_bug(capsys: pytest.CaptureFixture[str])
     assert tell(caught.value, as_json=False, environment={}) == ExitCode.UNAVAILABLE
     said = capsys.readouterr().err
     assert said.startswith("unavailable: /dev/null/x: Not a directory\n  next   ")
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("embedder: its files are others; nothing was served. (try again in 2 s)", "--by keyword"),
+        ("postgres: the database failed (28P01); nothing was served. (try again in 2 s)", "nomoat doctor"),
+        ("index: numpy is not installed; nothing was served. (try again in 2 s)", "nomoat doctor"),
+        ("index: it is being opened; try again; nothing was served. (try again in 2 s)", "it is safe to try again"),
+        ("log: no space left; nothing was served. (try again in 2 s)", "it is safe to try again"),
+    ],
+)
+def test_what_trying_again_does_not_mend_is_for_the_gateways_machine(
+    capsys: pytest.CaptureFixture[str], said: str, advice: str
+) -> None:
+    assert tell(Unavailable("gateway", said), as_json=False, environment={}) == ExitCode.UNAVAILABLE
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("  next")]
+    assert advice in line

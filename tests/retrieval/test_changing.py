@@ -1,11 +1,12 @@
 """What changes while somebody searches, reads or lists documents: nothing is given out that may not be had by then."""
 
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
-from nomoat.core.errors import Conflict, Refused
+from nomoat.core.errors import Conflict, Refused, Unavailable
 from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
 from nomoat.core.operation import ListDocuments, ReadPassages, RemoveDocuments, SearchIndex, WriteDocuments
@@ -221,3 +222,14 @@ async def test_attack_what_is_raised_is_replaced_by_who_might_have_before(there:
         await attack()
     async with guard.admit(bob.present(), SearchIndex("handbook", "quarry", "")) as search:
         assert (await retrieval.search(search, unasked)).passages == ()
+
+
+@in_world
+async def test_a_gateway_without_the_packages_says_which_to_install(there: World) -> None:
+    await there.declare(PEOPLE)
+    with pytest.MonkeyPatch.context() as without:
+        without.setitem(sys.modules, "nomoat.retrieval.index", None)
+        with pytest.raises(Unavailable) as told:
+            await there.gateway.retrieval.open("handbook")
+    assert told.value.reason.endswith("in the gateway's environment: pip install 'nomoat[retrieval]'")
+    await there.gateway.retrieval.open("handbook")

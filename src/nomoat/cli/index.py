@@ -18,6 +18,7 @@ from nomoat.core.errors import Malformed
 
 SHOWN: Final = 300  # characters of a passage in a table
 MOST_TOLD: Final = 20  # documents that could not be put in, by name
+MOST_NAMED: Final = 10  # in a line
 
 
 @click.group()
@@ -66,22 +67,26 @@ def add(
     with invocation.session() as session:
         planned = folders.plan(session.gateway, name, folder, usual, believe)
         done = _sent(invocation, session.gateway, name, planned) if not dry_run else []
-    left = [each for sent in done for each in sent.left]
+    left = [*planned.unread, *(each for sent in done for each in sent.left)]
     hidden = [each for sent in done for each in sent.hidden]
     passages = sum(sent.passages for sent in done)
     figures = {
-        "sent": len(planned.changed) - len(left),
+        "sent": len(planned.changed) - sum(len(sent.left) for sent in done),
         "removed": len(planned.removed),
         "unchanged": planned.same,
         "skipped": len(planned.skipped),
         "passages": passages,
     }
     if invocation.as_json:
-        told = {
+        told: dict[str, object] = {
             "not_read": list(planned.skipped),
-            "left_out": [each._asdict() for each in left],
+            "fits_nothing": list(planned.unfit),
+            "believed_before": list(planned.doubted),
+            "left_out": [{"name": each.name, "why": _why(each)} for each in left],
             "hidden": [each._asdict() for each in hidden],
         }
+        if dry_run:
+            told |= {"to_send": [each.name for each in planned.changed], "to_remove": list(planned.removed)}
         output.document({"index": name, "dry_run": dry_run, **figures, **told})
     else:
         would = "would be " if dry_run else ""
@@ -89,12 +94,26 @@ def add(
             f"{output.counted(figures['sent'], 'document')} {would}sent, {figures['removed']} {would}removed, "
             f"{figures['unchanged']} as they were" + (f"; {output.counted(passages, 'passage')}" if passages else "")
         )
+        if dry_run and planned.removed:
+            output.say(f"taken out would be {_some(planned.removed)}")
         if planned.skipped:
-            output.say(f"not read, for their format or size: {', '.join(planned.skipped[:10])}")
-        if hidden:
-            output.say(_hidden(hidden))
+            output.say(f"not read, for their format or size, or as links: {_some(planned.skipped)}")
+        if planned.unfit:
+            output.say(
+                f".access.toml has paths that fit no document, so look how they are spelt: {_some(planned.unfit)}"
+            )
+        if planned.doubted:
+            again = " ".join(f"--believe {each}" for each in planned.doubted)
+            output.say(
+                f"what documents say of their readers counted before, and does not now: to have it count, {again}"
+            )
+        _say_hidden(hidden)
+        _say_left(left)
     if left:
-        raise _left_out(name, left)
+        what = "1 file or folder" if len(left) == 1 else f"{len(left)} files or folders"
+        raise Malformed(
+            f"{what} could not be put into {name}, which has nothing of that now: mend what is named, and add the folder again"
+        )
     if not dry_run and not invocation.as_json:
         output.say(f"  next   nomoat index search {name} 'a question'")
 
@@ -113,20 +132,34 @@ def _sent(invocation: Invocation, gateway: Gateway, name: str, planned: folders.
     return done
 
 
-def _hidden(hidden: Sequence[folders.Hidden]) -> str:
+def _say_hidden(hidden: Sequence[folders.Hidden]) -> None:
     """What nobody sees in the documents, so that somebody looks at those."""
-    told = "\n".join(f"  {each.name}: {output.counted(each.characters, 'character')}" for each in hidden[:MOST_TOLD])
-    more = f"\n  and {len(hidden) - MOST_TOLD} more" if len(hidden) > MOST_TOLD else ""
-    return f"left out, because no reader of these documents sees it (a way to hide words for a model):\n{told}{more}"
+    if hidden:
+        output.say("left out, because no reader of these documents sees it (a way to hide words for a model):")
+    for each in hidden[:MOST_TOLD]:
+        output.say(f"  {each.name}: {output.counted(each.characters, 'character')}")
+    if len(hidden) > MOST_TOLD:
+        output.say(f"  and {len(hidden) - MOST_TOLD} more (all of them: --json)")
 
 
-def _left_out(name: str, left: Sequence[folders.Left]) -> Malformed:
+def _say_left(left: Sequence[folders.Left]) -> None:
     """What could not be put in. Nothing of it is in the index now."""
-    told = "\n".join(f"  {each.name}: {each.why.removeprefix(f'{each.name}: ')}" for each in left[:MOST_TOLD])
-    more = f"\n  and {len(left) - MOST_TOLD} more" if len(left) > MOST_TOLD else ""
-    return Malformed(
-        f"{output.counted(len(left), 'document')} could not be put into {name}, which has nothing of them now:\n{told}{more}"
-    )
+    if left:
+        output.say("not put in, so that the index has nothing of it now:")
+    for each in left[:MOST_TOLD]:
+        why = _why(each)
+        output.say(f"  {why}" if why.startswith(each.name) else f"  {each.name}: {why}")
+    if len(left) > MOST_TOLD:
+        output.say(f"  and {len(left) - MOST_TOLD} more (all of them: --json)")
+
+
+def _why(left: folders.Left) -> str:
+    return left.why.removeprefix(f"{left.name}: ")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 @index.command()
@@ -171,20 +204,38 @@ def schema() -> None:
 
 
 @index.command(name="list")
-@click.argument("name")
+@click.argument("name", required=False)
 @profile_option
 @json_option
 @pass_invocation
-def listing(invocation: Invocation, name: str) -> None:
-    """List the documents of the index NAME that you may write."""
+def listing(invocation: Invocation, name: str | None) -> None:
+    """List the documents of the index NAME, or the indexes.
+
+    The documents are those that you may write; the indexes those that you may search.
+    """
+    if name is None:
+        _list_indexes(invocation)
+        return
     with invocation.session() as session:
         answer = indexes.list_documents(session.gateway, name)
     if invocation.as_json:
         output.document(answer)
         return
     columns = ["name", "classification", "labels", "readers", "version"]
-    told = [[_cell(row.get(column)) for column in columns] for row in rows_of(answer, "documents")]
+    told = [[_cell(column, row.get(column)) for column in columns] for row in rows_of(answer, "documents")]
     output.table(columns, told)
+
+
+def _list_indexes(invocation: Invocation) -> None:
+    with invocation.session() as session:
+        names = indexes.list_indexes(session.gateway)
+    if invocation.as_json:
+        output.document({"indexes": names})
+        return
+    for each in names:
+        output.answer(each)
+    if not names:
+        output.say("there is no index that you may search")
 
 
 @index.command()
@@ -201,6 +252,8 @@ def remove(invocation: Invocation, name: str, documents: tuple[str, ...]) -> Non
         output.document({"index": name, "removed": count})
     else:
         output.answer(f"{output.counted(count, 'document')} taken out of {name}")
+        if count < len(set(documents)):
+            output.say(f"the others were not there, or are not yours to write: nomoat index list {name}")
 
 
 @index.command()
@@ -264,7 +317,8 @@ def _text(row: Mapping[str, object]) -> str:
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
 
 
-def _cell(value: object) -> str:
+def _cell(column: str, value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(str(each) for each in cast("list[object]", value)) or "nobody"
+        none = "nobody" if column == "readers" else ""
+        return ", ".join(str(each) for each in cast("list[object]", value)) or none
     return "" if value is None else str(value)[:64]

@@ -20,6 +20,7 @@ from nomoat.core.errors import Corrupt, NoMoatError, NotFound, NotPermitted, Ref
 PLACES: Final[Mapping[str, str]] = {
     "repository": "see that it is spelt right and declared, and yours to know; of a dataset some commands want --dataset",
     "revision": "nomoat versions NAME tells which versions there are",
+    "index": "nomoat index list tells which you may search",
     "entry": "see that the file is spelt right, and is in this version",
     "view": "the dataset's declaration has the names of its views",
     "model": "see that it is spelt right, and one that you may ask: clients list those, by GET /v1/models",
@@ -31,6 +32,14 @@ PLACES: Final[Mapping[str, str]] = {
     "address": "see that the address is the gateway's and that both are of one version: nomoat whoami, nomoat --version",
 }
 """Where to look for a thing that was not found, by a word of what is said then."""
+
+
+PARTS: Final[Mapping[str, str]] = {
+    "embedder": "nomoat index search --by keyword needs none; on the gateway's machine: nomoat doctor DIRECTORY",
+    "index": "on the gateway's machine: nomoat doctor DIRECTORY",
+    "postgres": "on the gateway's machine: nomoat doctor DIRECTORY",
+}
+"""What to do where a part of the gateway is not as it should be, by the word that is said first."""
 
 
 class ExitCode(IntEnum):
@@ -110,11 +119,19 @@ def _advice(error: BaseException) -> str:
         case NotFound():
             return _where_to_look(error.reason)
         case Unavailable(part="gateway"):
-            return "nothing was done without a record of it; it is safe to try again"
+            return _of_the_gateway(error.reason) or "nothing was done without a record of it; it is safe to try again"
+        case Unavailable(part="embedder"):
+            return "name a folder that has model.safetensors and tokenizer.json, as model2vec saves them"
         case OSError(filename=str() | bytes() | PurePath()):
             return "see that it exists, that it is yours to use, and that its disk has room"
         case _:
             return ""
+
+
+def _of_the_gateway(reason: str) -> str:
+    """What to do where trying again does not help before somebody sees to the gateway; '' where it may."""
+    part, _, rest = reason.partition(": ")
+    return "" if "; try again" in rest else PARTS.get(part, "")
 
 
 def _where_to_look(reason: str) -> str:

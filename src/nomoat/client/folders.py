@@ -7,8 +7,9 @@ the index has of each name what the folder has, for whom it says, or nothing: wh
 
 import base64
 import hashlib
+import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -19,6 +20,7 @@ from nomoat.client.answers import rows_of
 from nomoat.client.gateway import Gateway
 from nomoat.client.indexes import list_documents, remove_documents
 from nomoat.core.errors import Malformed, NotPermitted, TooLarge
+from nomoat.core.names import parse_classification, parse_subject, parse_subject_name
 
 ACCESS: Final = ".access.toml"
 ENDINGS: Final = (".md", ".markdown", ".txt", ".text", ".log", ".csv", ".rst", ".html", ".htm", ".pdf", ".docx", ".eml")
@@ -37,6 +39,15 @@ class Access:
     labels: tuple[str, ...] = ()
     owner: str = ""
     readers: tuple[str, ...] | None = None
+
+    def require(self) -> None:
+        """Raise `Malformed` for what names no level, no label or nobody: nothing is done then, as no document could be put in."""
+        if self.classification:
+            parse_classification(self.classification)
+        for label in self.labels:
+            parse_subject_name(label)
+        for subject in (*([self.owner] if self.owner else []), *(self.readers or ())):
+            parse_subject(subject)
 
     def described(self) -> dict[str, object]:
         """The fields of a document that say so."""
@@ -80,15 +91,19 @@ class DocumentFile(NamedTuple):
 class Plan:
     """What a folder and an index differ in: files to be sent, names to be removed; `same` documents are as they should be.
 
-    `known` are the names that the index has, `skipped` files of another format or too large.
+    `known` are the names that the index has, `skipped` files of another format or too large, and links. `unfit` are patterns of
+    `.access.toml` that no document has a name for, `unread` folders that cannot be looked into; `doubted` is whose word counted before, and does not now.
     """
 
     changed: tuple[DocumentFile, ...]
     removed: tuple[str, ...]
     same: int
     skipped: tuple[str, ...]
+    unfit: tuple[str, ...]
+    unread: tuple["Left", ...]
     known: frozenset[str]
     believe: tuple[str, ...]
+    doubted: tuple[str, ...]
 
 
 class Left(NamedTuple):
@@ -118,16 +133,15 @@ class Sent(NamedTuple):
 
 
 def plan(gateway: Gateway, index: str, folder: Path, usual: Access, believe: Sequence[str]) -> Plan:
-    """Compare a folder with an index. Raises `Malformed` for an `.access.toml` that is none."""
+    """Compare a folder with an index. Raises `Malformed` for an `.access.toml` or options that say nothing that can be."""
+    usual.require()
     rules = _rules(folder / ACCESS)
+    files, links, unread = _walked(folder)
     known = {str(row.get("name")): row for row in rows_of(list_documents(gateway, index), "documents")}
     changed: list[DocumentFile] = []
     skipped: list[str] = []
     names: set[str] = set()
-    for path in sorted(each for each in folder.rglob("*") if each.is_file() and not each.is_symlink()):
-        name = path.relative_to(folder).as_posix()
-        if name.startswith(".") or "/." in name:
-            continue
+    for name, path in files:
         if path.suffix.lower() not in ENDINGS or path.stat().st_size > LARGEST:
             skipped.append(name)
             continue
@@ -139,9 +153,12 @@ def plan(gateway: Gateway, index: str, folder: Path, usual: Access, believe: Seq
         changed=tuple(changed),
         removed=tuple(sorted(known.keys() - names)),
         same=len(names) - len(changed),
-        skipped=tuple(skipped),
+        skipped=tuple(sorted([*skipped, *links])),
+        unfit=tuple(pattern for pattern, _ in rules if not any(fnmatch(name, pattern) for name in names)),
+        unread=tuple(unread),
         known=frozenset(known),
         believe=tuple(believe),
+        doubted=tuple(sorted(_believed(known.values()) - set(believe))),
     )
 
 
@@ -161,6 +178,39 @@ def send(gateway: Gateway, index: str, planned: Plan) -> Iterator[Sent]:
             for _ in _removed(gateway, index, stale):
                 pass
             yield sent
+
+
+def _believed(rows: Iterable[Mapping[str, object]]) -> set[str]:
+    """Whose word counts for documents of an index."""
+    stated = [cast("Mapping[str, Sequence[str]]", row.get("stated") or {}) for row in rows]
+    return {each for said in stated for each in said.get("believe", ())}
+
+
+def _walked(folder: Path) -> tuple[list[tuple[str, Path]], list[str], list[Left]]:
+    """The files of a folder by name, in their order, its links, and the folders in it that cannot be looked into.
+
+    What begins with a dot is not looked at. Raises `Malformed` where it would say who may read what, and nobody looks there.
+    """
+    files: list[tuple[str, Path]] = []
+    links: list[str] = []
+    unread: list[Left] = []
+
+    def named(path: Path) -> str:
+        return path.relative_to(folder).as_posix()
+
+    def failed(error: OSError) -> None:
+        unread.append(Left(f"{named(Path(error.filename))}/", f"it cannot be read here ({error.strerror})"))
+
+    for place, below, here in os.walk(folder, onerror=failed):
+        if ACCESS in here and Path(place) != folder:
+            raise Malformed(
+                f"{Path(place) / ACCESS} is not looked at: say in {folder / ACCESS} who may read what, by path, and remove it"
+            )
+        below[:] = [each for each in below if not each.startswith(".")]
+        paths = [Path(place) / each for each in (*below, *here) if not each.startswith(".")]
+        links.extend(named(path) for path in paths if path.is_symlink())
+        files.extend((named(path), path) for path in paths if path.is_file() and not path.is_symlink())
+    return sorted(files), links, sorted(unread)
 
 
 def _removed(gateway: Gateway, index: str, names: Sequence[str]) -> Iterator[Sent]:
@@ -253,13 +303,22 @@ def _rule(file: Path, said: object) -> tuple[str, Access]:
     table = cast("dict[str, object]", said) if isinstance(said, dict) else {}
     if set(table) - _FIELDS or not isinstance(table.get("path"), str):
         raise Malformed(f"a [[file]] of {file} has path, and of {', '.join(sorted(_FIELDS - {'path'}))} what it says")
-    readers = table.get("readers")
-    return str(table["path"]), Access(
-        str(table.get("classification", "")),
-        tuple(cast("list[str]", table.get("labels", []))),
-        str(table.get("owner", "")),
-        None if readers is None else tuple(cast("list[str]", readers)),
-    )
+    readers = None if "readers" not in table else _texts(file, table, "readers")
+    labels = _texts(file, table, "labels")
+    access = Access(str(table.get("classification", "")), labels, str(table.get("owner", "")), readers)
+    try:
+        access.require()
+    except Malformed as error:
+        raise Malformed(f"{file}, path {table['path']!r}: {error.reason}") from None
+    return str(table["path"]), access
+
+
+def _texts(file: Path, table: Mapping[str, object], field: str) -> tuple[str, ...]:
+    listed = table.get(field, [])
+    texts = cast("list[object]", listed) if isinstance(listed, list) else [None]
+    if not all(isinstance(each, str) for each in texts):
+        raise Malformed(f"{file}, path {table['path']!r}: {field} is a list of texts")
+    return tuple(cast("list[str]", texts))
 
 
 def _access(name: str, rules: Sequence[tuple[str, Access]]) -> Access:

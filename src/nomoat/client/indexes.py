@@ -23,6 +23,11 @@ class Passage:
     attributes: Mapping[str, object]
 
 
+def list_indexes(gateway: Gateway) -> list[str]:
+    """The names of the indexes that the caller may search."""
+    return [str(row.get("id")) for row in rows_of(gateway.call("GET", "/v1/vector_stores"), "data")]
+
+
 def list_documents(gateway: Gateway, index: str) -> Answer:
     """The documents of an index that the caller may write."""
     return gateway.call("GET", f"/v1/indexes/{quote(index, safe='')}/documents")

@@ -47,6 +47,7 @@ _REVISION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9])?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUBJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,126}[A-Za-z0-9])?")
+_SUBJECT_KINDS = frozenset({"person", "workload", "group"})
 _ENDPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 _INDEX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VIEW = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -113,6 +114,14 @@ def parse_digest(text: str) -> str:
     if not _DIGEST.fullmatch(text):
         raise Malformed("a digest is 64 lower-case hexadecimal digits (SHA-256)")
     return text
+
+
+def parse_subject(text: str) -> str:
+    """Parse who may read or own something: `person:NAME`, `workload:NAME` or `group:NAME`; raise `Malformed` otherwise."""
+    kind, colon, name = text.partition(":")
+    if not colon or kind not in _SUBJECT_KINDS:
+        raise Malformed(f"{text!r:.80} is nobody: write person:NAME, workload:NAME or group:NAME")
+    return f"{kind}:{parse_subject_name(name)}"
 
 
 def parse_subject_name(text: str) -> str:

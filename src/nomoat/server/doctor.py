@@ -42,6 +42,7 @@ from nomoat.server.needs import (
     key_management,
     packages,
     parted,
+    undeclared,
 )
 from nomoat.stores.keys import KeyEncryptionKey, KeyStore
 from nomoat.stores.state.look import known_schemas, look_at_state
@@ -99,6 +100,7 @@ class Doctor:
         if self._add("state and log", lambda: self._state_and_log(configuration, kek, key)):
             self._add(PACKAGES, lambda: packages(configuration, self._directory / "state.db", kek))
             self._add(EMBEDDERS, lambda: embedders(self._directory / "state.db", kek))
+            self._add(DATABASE, lambda: undeclared(configuration, self._directory / "state.db", kek))
         if (postgres := configuration.postgres) is not None:
             self._add(DATABASE, lambda: database(postgres))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nomoat.core.directory import Directory
 from nomoat.core.errors import Unavailable
-from nomoat.core.retrieval import ModelDirectory
+from nomoat.core.retrieval import POSTGRES, ModelDirectory
 from nomoat.resources.directory.document import load
 from nomoat.server.configuration import Configuration
 from nomoat.server.findings import Finding, Health
@@ -89,6 +89,15 @@ def database(settings: PostgresSettings) -> Iterator[Finding]:
     finally:
         if there is not None:
             there.store.close()
+
+
+def undeclared(configuration: Configuration, state: Path, kek: KeyEncryptionKey) -> Iterator[Finding]:
+    """Look for indexes that are kept in a database which the configuration does not have."""
+    kept = [index.name for index in _declared(state, kek).indexes.values() if index.back_end == POSTGRES]
+    if kept and configuration.postgres is None:
+        said = f"the index {kept[0]} is kept in PostgreSQL, and nomoat.toml has no [postgres]"
+        advice = "write there where the database is, with the gateway stopped: docs/guides/postgresql.md"
+        yield Finding(DATABASE, Health.ADVICE, said, advice)
 
 
 def embedders(state: Path, kek: KeyEncryptionKey) -> Iterator[Finding]:

@@ -1,8 +1,9 @@
 """Indexes: documents that are searched, by whoever may read them."""
 
+from nomoat.core.names import parse_subject
 from nomoat.resources.retrieval.opening import Plaintext
 from nomoat.resources.retrieval.places import Found, Listed
-from nomoat.resources.retrieval.reading import Believed, File, parse_subject
+from nomoat.resources.retrieval.reading import Believed, File
 from nomoat.resources.retrieval.retrieval import Retrieval
 from nomoat.resources.retrieval.uploads import Upload, Uploads
 

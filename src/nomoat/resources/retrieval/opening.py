@@ -6,7 +6,7 @@ so that its vectors stay as they are until somebody who may have it asked puts t
 
 import asyncio
 from functools import partial
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from nomoat.core.errors import Corrupt, Unavailable
 from nomoat.core.lineage import Label
@@ -17,6 +17,8 @@ from nomoat.resources.retrieval.embedding import AskedModel, Embedder, Embedders
 from nomoat.resources.retrieval.postgres import PostgresCollection
 from nomoat.stores.documents import Kept, StoredDocuments
 from nomoat.stores.postgres.documents import PostgresDocuments
+
+INSTALLED: Final = "in the gateway's environment: pip install 'nomoat[retrieval]'"
 
 
 class Plaintext(NamedTuple):
@@ -37,6 +39,12 @@ class Opening:
 
     async def open(self, index: Index, read: Footprint) -> Open:
         """An index as it is stored, for policies that have this footprint. Raises `Unavailable`."""
+        try:
+            return await self._made(index, read)
+        except ModuleNotFoundError as error:
+            raise Unavailable("index", f"{error.name} is not installed; {INSTALLED}") from None
+
+    async def _made(self, index: Index, read: Footprint) -> Open:
         embedder = self._embedders(index)
         if index.back_end != POSTGRES:
             return await self._embedded(index, embedder, read)

@@ -12,15 +12,13 @@ from typing import TypeAlias
 
 from nomoat.core.errors import Malformed
 from nomoat.core.lineage import Label
-from nomoat.core.names import parse_classification, parse_subject_name
+from nomoat.core.names import parse_classification, parse_subject, parse_subject_name
 from nomoat.core.retrieval import Access, Attribute, Document, Index, Stated
 from nomoat.documents.passages import MOST, passages
 from nomoat.documents.read import MOST_ATTRIBUTES, Read
 
 ReadDocument: TypeAlias = Callable[[str, bytes], Awaitable[Read]]
 """Reads a document by its name and content, in a process apart; raises `Unreadable`."""
-
-SUBJECTS = ("person", "workload", "group")
 
 
 class Believed(StrEnum):
@@ -76,11 +74,3 @@ def document_of(file: File, read: Read, index: Index, believed: frozenset[Believ
         stated=Stated(file.classification, file.labels, file.owner, file.readers, frozenset(believed)),
         hidden=read.hidden,
     )
-
-
-def parse_subject(said: str) -> str:
-    """Somebody in a list of readers. Raises `Malformed`."""
-    kind, colon, name = said.partition(":")
-    if not colon or kind not in SUBJECTS:
-        raise Malformed(f"{said!r:.80} is nobody: write person:NAME, workload:NAME or group:NAME")
-    return f"{kind}:{parse_subject_name(name)}"
