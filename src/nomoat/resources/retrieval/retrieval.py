@@ -194,14 +194,16 @@ class Retrieval:
             collection, {each.name: collection.documents.get(each.name) for each in operation.documents}
         )
         targets = [document_for(index, each.name, each.version, each.access, who) for each in operation.documents]
-        return Resolved(operation, (target, *targets, *_as_known(place, who)), {"place": place}, target, UNKNOWN)
+        known = _as_known(place, who)
+        return Resolved(operation, (target, *targets, *known), {"place": place}, target, UNKNOWN, found=bool(known))
 
     def resolve_remove(self, who: Principal, operation: RemoveDocuments) -> Resolved[RemoveDocuments]:
         """Resolve to the index, and each document that is there. Raises `NotFound`, `Unavailable`."""
         collection = self._find(operation.index)
         target = index_target(collection.index)
         place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in operation.names})
-        return Resolved(operation, (target, *_as_known(place, who)), {"place": place}, target, UNKNOWN)
+        known = _as_known(place, who)
+        return Resolved(operation, (target, *known), {"place": place}, target, UNKNOWN, found=bool(known))
 
     def resolve_documents(self, who: Principal, operation: ListDocuments) -> Resolved[ListDocuments]:
         """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
