@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, final
 
 from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
-from nomoat.core.errors import Conflict, Malformed, NotFound, Unavailable
+from nomoat.core.errors import Conflict, Corrupt, Malformed, NotFound, Unavailable
 from nomoat.core.names import Classification
 from nomoat.core.operation import (
     ListDocuments,
@@ -45,6 +45,7 @@ from nomoat.resources.retrieval.embedding import (
 from nomoat.resources.retrieval.opening import Opening, Plaintext
 from nomoat.resources.retrieval.places import DocumentsPlace, Indexes, ListPlace, SearchPlace
 from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
+from nomoat.resources.retrieval.shut import Shut, shut
 from nomoat.resources.retrieval.targets import document_for, index_target
 from nomoat.retrieval.filters import parse_filter
 from nomoat.stores.documents import Kept, StoredDocuments
@@ -52,6 +53,7 @@ from nomoat.stores.session_labels import SessionLabels
 
 UNKNOWN: Final = "there is no such index"
 CHANGED: Final = "what was found has changed since; search again"
+OPENING: Final = "it is being opened; try again"
 STALE: Final = (
     "what is in it has vectors of the embedder before; until who keeps it has put it in again (nomoat index add), search it by "
     "keywords"
@@ -102,6 +104,7 @@ class Retrieval:
         self._read = read
         self._clock = clock
         self._open: dict[str, Open] = {}
+        self._shut: dict[str, Shut] = {}
         self.generation = 0
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -135,17 +138,29 @@ class Retrieval:
             raise Malformed(f"{file.name}: {unreadable}") from None
 
     async def open(self, name: str) -> None:
-        """Have an index in memory, if there is one of this name; the resolvers wait for nothing. Raises `Unavailable`."""
+        """Have an index in memory, if there is one of this name; the resolvers wait for nothing.
+
+        One that cannot be had is shut, which is for those to hear who are let in.
+        """
         index = self._directory().indexes.get(name)
         if index is None:
             return
+        try:
+            await self._have(index)
+        except (Corrupt, Unavailable) as failure:
+            self._shut[name] = shut(index, failure)
+        else:
+            self._shut.pop(name, None)
+
+    async def _have(self, index: Index) -> None:
+        """Have an index in memory. Raises `Corrupt`, `Unavailable`."""
         opened, read = self._opened(index), self._read_by_policies()
         if opened is not None and await opened.is_fit(read):
             return
-        async with self._lock(name):
+        async with self._lock(index.name):
             opened = self._opened(index) or await self._opening.open(index, read)
             await opened.fit(read)
-            self._open[name] = opened
+            self._open[index.name] = opened
             self.generation += 1
 
     def _opened(self, index: Index) -> Open | None:
@@ -169,7 +184,7 @@ class Retrieval:
         )
 
     def resolve_search(self, who: Principal, operation: SearchIndex) -> Resolved[SearchIndex]:
-        """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
+        """Resolve an index to its documents now, by class. Raises `NotFound`."""
         del who
         collection = self._find(operation.index)
         place = self._place(collection)
@@ -177,7 +192,7 @@ class Retrieval:
         return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=place.table.classes)
 
     def resolve_read(self, who: Principal, operation: ReadPassages) -> Resolved[ReadPassages]:
-        """Resolve passages to their documents now. Raises `NotFound`, `Conflict` where one has changed since, `Unavailable`."""
+        """Resolve passages to their documents now. Raises `NotFound`, `Conflict` where one has changed since."""
         collection = self._find(operation.index)
         versions: dict[str, str] = {each.document: each.version for each in operation.passages}
         place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in versions})
@@ -187,7 +202,7 @@ class Retrieval:
         return Resolved(operation, targets, {"place": place}, index_target(collection.index), UNKNOWN)
 
     def resolve_write(self, who: Principal, operation: WriteDocuments) -> Resolved[WriteDocuments]:
-        """Resolve to the index, each document as it would be, and as it is. Raises `NotFound`, `Unavailable`."""
+        """Resolve to the index, each document as it would be, and as it is. Raises `NotFound`."""
         collection = self._find(operation.index)
         index, target = collection.index, index_target(collection.index)
         place = DocumentsPlace(
@@ -198,7 +213,7 @@ class Retrieval:
         return Resolved(operation, (target, *targets, *known), {"place": place}, target, UNKNOWN, found=bool(known))
 
     def resolve_remove(self, who: Principal, operation: RemoveDocuments) -> Resolved[RemoveDocuments]:
-        """Resolve to the index, and each document that is there. Raises `NotFound`, `Unavailable`."""
+        """Resolve to the index, and each document that is there. Raises `NotFound`."""
         collection = self._find(operation.index)
         target = index_target(collection.index)
         place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in operation.names})
@@ -206,7 +221,7 @@ class Retrieval:
         return Resolved(operation, (target, *known), {"place": place}, target, UNKNOWN, found=bool(known))
 
     def resolve_documents(self, who: Principal, operation: ListDocuments) -> Resolved[ListDocuments]:
-        """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
+        """Resolve an index to its documents now, by class. Raises `NotFound`."""
         del who
         collection = self._find(operation.index)
         search, target = self._place(collection), index_target(collection.index)
@@ -217,14 +232,19 @@ class Retrieval:
         index = self._directory().indexes.get(name)
         if index is None:
             raise NotFound(UNKNOWN, kind="index")
-        collection = self._opened(index)
-        if collection is None:
-            raise Unavailable("index", "it is being opened; try again")
-        return collection
+        if (closed := self._shut.get(name)) is not None and closed.index == index:
+            return closed
+        try:
+            return self._opened(index) or shut(index, Unavailable("index", OPENING))
+        except Unavailable as failure:
+            return shut(index, failure)
 
     def _place(self, collection: Open) -> SearchPlace:
         """The documents by what policies read of them, for reading and for writing: one order serves both."""
-        return SearchPlace(collection, *collection.at(self._read_by_policies()), collection.stale)
+        try:
+            return SearchPlace(collection, *collection.at(self._read_by_policies()), collection.stale)
+        except Unavailable as failure:
+            return self._place(shut(collection.index, failure))
 
     def _read_by_policies(self) -> Footprint:
         """What policies in force read of a document."""
@@ -260,6 +280,7 @@ class Retrieval:
             except ValueError as error:
                 raise Malformed(str(error)) from None
         operation, place = resolved.operation, place_in(resolved, SearchPlace)
+        place.collection.require(())
         embedder = self._embedders(place.collection.index)
         scope = place.table.scope(permit.principal, _permitted(permit))
         vector = None
@@ -271,7 +292,7 @@ class Retrieval:
             if not place.collection.embeds:
                 self._open.pop(operation.index, None)  # its embedder is as it should be again
             if not place.collection.embeds or identity_of(embedder) != place.collection.embedder:
-                raise Unavailable("index", "it is being opened; try again")
+                raise Unavailable("index", OPENING)
             permit.outcome.update(found.noted)
             (vector,) = vectors_of(found.vectors, 1)
         least = -math.inf if operation.at_least is None else operation.at_least
@@ -322,6 +343,7 @@ class Retrieval:
         """Take documents out of an index; return how many there were. Raises `Unavailable`."""
         resolved = permit.claim(RemoveDocuments)
         place = place_in(resolved, DocumentsPlace)
+        place.collection.require(())
         names = [name for name, known in place.known.items() if known is not None]
         await self._change(permit, place, (), names)
         permit.note(documents=str(len(names)))
