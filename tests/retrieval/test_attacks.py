@@ -190,7 +190,11 @@ def test_attack_a_filter_names_what_decides(both: Library, number: int) -> None:
 
 def test_attack_the_time_of_an_answer_off_the_grid(both: Library) -> None:
     """Answers, refusals and what is no request at all come no sooner than the next instant of the grid."""
+    question = {"model": "acme/inside", "messages": [{"role": "user", "content": "merger"}]}
     with both.live.http("bob") as http:
+        for body in (question, {**question, "messages": []}, {}):
+            answer = http.post("/v1/vector_stores/paced/chat/completions", json=body)
+            assert answer.elapsed.total_seconds() >= 0.039, (body, answer.text)
         for body in ({"query": "merger"}, {"query": "nothing has this"}, {"query": "x", "filters": {"type": "no"}}, {}):
             for _ in range(3):
                 answer = http.post("/v1/vector_stores/paced/search", json=body)
