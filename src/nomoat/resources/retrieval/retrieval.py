@@ -316,6 +316,8 @@ class Retrieval:
             raise Conflict(CHANGED)
         place = place_in(resolved, DocumentsPlace)
         await self._sessions.join(permit.principal.session, place.label, self._clock())
+        if not await place.collection.is_fit(self._read_by_policies()):  # another gateway may have changed them
+            raise Conflict(CHANGED)
         permit.check()  # storing the label takes a while: a change that was answered meanwhile is in force
         if self._open.get(resolved.operation.index) is not place.collection or not place.stands:
             raise Conflict(CHANGED)

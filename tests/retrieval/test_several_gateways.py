@@ -1,0 +1,49 @@
+"""An index in PostgreSQL that several gateways answer from; and documents that a database cannot take as they are."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from nomoat.core.errors import Conflict
+from nomoat.core.lineage import Label
+from nomoat.core.names import Classification
+from nomoat.core.operation import ReadPassages, SearchIndex
+from nomoat.core.retrieval import Access, Document
+from nomoat.server.postgres import PostgresSettings
+from tests.retrieval.postgres import Server
+from tests.retrieval.test_postgres import CONFIDENTIAL, document, library, unasked
+
+
+def test_attack_a_label_is_raised_through_another_gateway_between_finding_and_reading(
+    postgres: Server, tmp_path: Path
+) -> None:
+    async def attack() -> None:
+        settings = PostgresSettings(postgres.url(postgres.database()), highest=CONFIDENTIAL)
+        for name in ("one", "other"):
+            (tmp_path / name).mkdir()
+        async with library(tmp_path / "one", settings) as one, library(tmp_path / "other", settings) as other:
+            await one.put(document("plan.md", Classification.INTERNAL))
+            guard, retrieval = one.there.gateway.guard, one.there.gateway.retrieval
+            async with guard.admit(one.ann.present(), SearchIndex("handbook", "plan")) as permit:
+                found = await retrieval.search(permit, unasked)
+            assert [each.id.document for each in found.passages] == ["plan.md"]
+            await other.put(document("plan.md", Classification.CONFIDENTIAL))
+            async with guard.admit(one.ann.present(), ReadPassages("handbook", found.ids, found.record)) as reading:
+                with pytest.raises(Conflict):
+                    await retrieval.read(reading, found)
+            assert await one.found() == []
+
+    asyncio.run(attack())
+
+
+@pytest.mark.parametrize("said", ["a\0b", "a\\u0000b", "a\\\\u0000b", "\\", '"'])
+def test_attack_an_attribute_keeps_a_whole_folder_out(postgres: Server, tmp_path: Path, said: str) -> None:
+    async def kept() -> None:
+        settings = PostgresSettings(postgres.url(postgres.database()), highest=CONFIDENTIAL)
+        async with library(tmp_path, settings) as there:
+            access = Access(Label(Classification.INTERNAL))
+            await there.put(Document("odd.md", "a" * 64, said, access, {said: said}, (f"the plan {said}",)))
+            assert await there.found() == ["odd.md"]
+
+    asyncio.run(kept())
