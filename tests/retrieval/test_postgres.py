@@ -163,6 +163,8 @@ def test_attack_a_document_in_plaintext_is_more_confidential_than_may_lie_there(
         ("ALTER TABLE nomoat.document OWNER TO nomoat", "owns the tables"),
         ("CREATE INDEX ON nomoat.passage USING hnsw ((vector::vector(2)) vector_ip_ops)", "approximate index"),
         ("CREATE ROLE {new} LOGIN BYPASSRLS", "bypass row-level security"),
+        ("CREATE POLICY more ON nomoat.passage FOR SELECT USING (true)", "other policies"),
+        ("CREATE POLICY more ON nomoat.document FOR SELECT TO nomoat_reader USING (true)", "other policies"),
     ],
 )
 def test_a_database_that_would_not_refuse_is_refused(postgres: Server, sql: str, said: str) -> None:

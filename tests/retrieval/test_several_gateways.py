@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from nomoat.core.errors import Conflict
+from nomoat.core.errors import Conflict, Unavailable
 from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
 from nomoat.core.operation import ReadPassages, SearchIndex
 from nomoat.core.retrieval import Access, Document
 from nomoat.server.postgres import PostgresSettings
+from nomoat.stores.postgres import Database, PostgresDocuments
 from tests.retrieval.postgres import Server
-from tests.retrieval.test_postgres import CONFIDENTIAL, document, library, unasked
+from tests.retrieval.test_postgres import CONFIDENTIAL, READ, document, library, opened, unasked
 
 
 def test_attack_a_label_is_raised_through_another_gateway_between_finding_and_reading(
@@ -47,3 +48,25 @@ def test_attack_an_attribute_keeps_a_whole_folder_out(postgres: Server, tmp_path
             assert await there.found() == ["odd.md"]
 
     asyncio.run(kept())
+
+
+@pytest.mark.parametrize(
+    ("sql", "back", "said"),
+    [
+        ("ALTER ROLE nomoat_reader BYPASSRLS", "ALTER ROLE nomoat_reader NOBYPASSRLS", "bypass row-level security"),
+        ("GRANT nomoat_writer TO nomoat_reader", "REVOKE nomoat_writer FROM nomoat_reader", "other policies"),
+    ],
+)
+def test_attack_the_role_that_reads_is_shown_everything(postgres: Server, sql: str, back: str, said: str) -> None:
+    """Roles are of all databases of a server: one of this name may be there already, and be more than it should."""
+    database = postgres.database()
+    postgres.run("postgres", sql)
+    store = PostgresDocuments(Database(postgres.url(database)))
+    try:
+        with pytest.raises(Unavailable, match=said):
+            asyncio.run(opened(store).fit(READ))
+    finally:
+        postgres.run("postgres", back)
+        store.close()
+    asyncio.run(opened(store).fit(READ))
+    store.close()
