@@ -178,6 +178,8 @@ FILTERS: list[dict[str, object]] = [
     *(_deep(levels, {"type": "gte", "key": "year", "value": 0}) for levels in (1, 3, 4, 40)),
     {"type": "not", "filters": [{"type": "eq", "key": "year", "value": 1}]},
     {"type": "eq", "key": "year", "value": 2020, "permitted": ["confidential"]},
+    *({"type": odd} for odd in ([], {}, None, True, 1.5)),
+    {"type": "and", "filters": [{"type": ["eq"], "key": "year", "value": 2020}]},
 ]
 
 
