@@ -184,7 +184,7 @@ class Retrieval:
         )
 
     def resolve_search(self, who: Principal, operation: SearchIndex) -> Resolved[SearchIndex]:
-        """Resolve an index to its documents now, by class. Raises `NotFound`."""
+        """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
         del who
         collection = self._find(operation.index)
         place = self._place(collection)
@@ -192,7 +192,7 @@ class Retrieval:
         return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=place.table.classes)
 
     def resolve_read(self, who: Principal, operation: ReadPassages) -> Resolved[ReadPassages]:
-        """Resolve passages to their documents now. Raises `NotFound`, `Conflict` where one has changed since."""
+        """Resolve passages to their documents now. Raises `NotFound`, `Conflict` where one has changed since, `Unavailable`."""
         collection = self._find(operation.index)
         versions: dict[str, str] = {each.document: each.version for each in operation.passages}
         place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in versions})
@@ -202,7 +202,7 @@ class Retrieval:
         return Resolved(operation, targets, {"place": place}, index_target(collection.index), UNKNOWN)
 
     def resolve_write(self, who: Principal, operation: WriteDocuments) -> Resolved[WriteDocuments]:
-        """Resolve to the index, each document as it would be, and as it is. Raises `NotFound`."""
+        """Resolve to the index, each document as it would be, and as it is. Raises `NotFound`, `Unavailable`."""
         collection = self._find(operation.index)
         index, target = collection.index, index_target(collection.index)
         place = DocumentsPlace(
@@ -213,7 +213,7 @@ class Retrieval:
         return Resolved(operation, (target, *targets, *known), {"place": place}, target, UNKNOWN, found=bool(known))
 
     def resolve_remove(self, who: Principal, operation: RemoveDocuments) -> Resolved[RemoveDocuments]:
-        """Resolve to the index, and each document that is there. Raises `NotFound`."""
+        """Resolve to the index, and each document that is there. Raises `NotFound`, `Unavailable`."""
         collection = self._find(operation.index)
         target = index_target(collection.index)
         place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in operation.names})
@@ -221,7 +221,7 @@ class Retrieval:
         return Resolved(operation, (target, *known), {"place": place}, target, UNKNOWN, found=bool(known))
 
     def resolve_documents(self, who: Principal, operation: ListDocuments) -> Resolved[ListDocuments]:
-        """Resolve an index to its documents now, by class. Raises `NotFound`."""
+        """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
         del who
         collection = self._find(operation.index)
         search, target = self._place(collection), index_target(collection.index)
@@ -235,9 +235,12 @@ class Retrieval:
         if (closed := self._shut.get(name)) is not None and closed.index == index:
             return closed
         try:
-            return self._opened(index) or shut(index, Unavailable("index", OPENING))
+            opened = self._opened(index)
         except Unavailable as failure:
             return shut(index, failure)
+        if opened is None:  # it was declared anew since: what was begun before ends
+            raise Unavailable("index", OPENING)
+        return opened
 
     def _place(self, collection: Open) -> SearchPlace:
         """The documents by what policies read of them, for reading and for writing: one order serves both."""
