@@ -68,6 +68,13 @@ EXEMPT = {
         ],
         "keeps what a permit was claimed for, and gives nothing out",
     ),
+    **dict.fromkeys(
+        [
+            f"nomoat.resources.retrieval.shut.Shut.{name}"
+            for name in ("refuse", "is_fit", "fit", "at", "search", "names", "require", "change")
+        ],
+        "stands for an index that cannot be had, and has nothing",
+    ),
     "nomoat.resources.retrieval.retrieval.Retrieval.close": "lets go of connections, at the end",
     "nomoat.resources.retrieval.opening.Opening.close": "the same",
     "nomoat.resources.retrieval.uploads.Uploads.of": "is what somebody uploaded in this session, for their own request",

@@ -29,6 +29,18 @@ CONDITIONS = (
     '[resource].contains(NoMoat::Document::"handbook:d2")',
     "resource.labels.contains(principal.segment)",
     "context.auth_age < 100",
+    'resource == NoMoat::Document::"other" || resource == NoMoat::Document::"other-0"',
+    'resource is NoMoat::Document in NoMoat::Document::"handbook:d1"',
+    'resource in [NoMoat::Document::"handbook:d3", NoMoat::Document::"other"]',
+    "{a: resource, labels: [1]}.a.shared",
+    'resource.labels.containsAny(if resource.owned then ["a"] else ["c"])',
+    '["a", "b"].containsAll(resource.labels)',
+    '(if principal.clearance > 1 then resource.labels else ["b"]).contains("b")',
+    "resource.classification * 9223372036854775807 > 5",
+    'resource has owner_group && resource.owner_group == NoMoat::Group::"team"',
+    "[resource.owned, resource.listed].contains(true) && {x: resource.classification}.x < 2",
+    "(if resource.listed then resource.classification else 0) < 1",
+    '(if resource.shared then NoMoat::Document::"handbook:d2" else resource) == resource',
 )
 policies = st.lists(
     st.tuples(st.sampled_from(["permit", "forbid"]), st.sampled_from(CONDITIONS), st.sampled_from(["when", "unless"])),

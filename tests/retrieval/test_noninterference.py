@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from nomoat.retrieval import segment as segments
 from nomoat.retrieval.documents import Entry, Passage
 from nomoat.retrieval.index import RATIO, Compaction, Index
-from nomoat.retrieval.scopes import PAIRS
+from nomoat.retrieval.quantised import sought
+from nomoat.retrieval.scopes import PAIRS, Scope
 from nomoat.retrieval.snapshot import Query
 from tests.retrieval.world import (
     CLASSES,
@@ -241,3 +243,23 @@ def test_words_without_number_and_texts_without_words_end() -> None:
     assert index.snapshot.search(Query(long), scope) == []
     (found,) = index.snapshot.search(Query("x", np.zeros(DIMENSIONS, np.float32), 10, "vector"), scope)
     assert found.score == 0.0
+
+
+def test_attack_somebody_else_s_large_search_takes_what_was_kept_for_mine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two searches at once, whose rows together are more than are kept: neither of them fails."""
+    chance = np.random.default_rng(1)
+    vectors = chance.standard_normal((300, 8)).astype(np.float32)
+    index = Index(8)
+    index.put([Entry(f"d{n:03d}", "v", n, [Passage("word", row)]) for n, row in enumerate(vectors)])
+    (segment,) = index.snapshot.segments
+    monkeypatch.setattr(segments, "KEPT_BYTES", 8 * 120)
+    mine, others = (
+        Scope("", frozenset(), {number: frozenset(PAIRS) for number in range(first, 200, 2)}) for first in (0, 1)
+    )
+    query = sought(vectors[0])
+    selected, theirs = segment.select(mine), segment.select(others)
+    expected = segment.products(query, segment.select(mine))
+    selected.packed = None
+    segment.select(others)
+    segment.products(query, theirs)
+    assert segment.products(query, selected).tolist() == expected.tolist()

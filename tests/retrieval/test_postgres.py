@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nomoat.core.errors import Conflict, Malformed, Unavailable
+from nomoat.core.errors import Conflict, Malformed, NotFound, Unavailable
 from nomoat.core.lineage import Label
 from nomoat.core.names import Classification
-from nomoat.core.operation import ReadPassages, SearchIndex, WriteDocuments
+from nomoat.core.operation import ListDocuments, ReadPassages, RemoveDocuments, SearchIndex, WriteDocuments
 from nomoat.core.principal import PrincipalKind
 from nomoat.core.retrieval import Access, Document, Index
 from nomoat.policy.classes import Footprint
@@ -183,6 +183,8 @@ def test_attack_a_document_in_plaintext_is_more_confidential_than_may_lie_there(
         ("ALTER TABLE nomoat.document OWNER TO nomoat", "owns the tables"),
         ("CREATE INDEX ON nomoat.passage USING hnsw ((vector::vector(2)) vector_ip_ops)", "approximate index"),
         ("CREATE ROLE {new} LOGIN BYPASSRLS", "bypass row-level security"),
+        ("CREATE POLICY more ON nomoat.passage FOR SELECT USING (true)", "other policies"),
+        ("CREATE POLICY more ON nomoat.document FOR SELECT TO nomoat_reader USING (true)", "other policies"),
     ],
 )
 def test_a_database_that_would_not_refuse_is_refused(postgres: Server, sql: str, said: str) -> None:
@@ -358,3 +360,49 @@ def test_a_database_that_is_away_fails_closed_and_is_used_again_when_it_is_back(
             assert await there.found() == ["plan.md"]
 
     asyncio.run(away())
+
+
+@pytest.mark.parametrize("wrong", ["away", "unconfigured", "above"])
+def test_attack_an_index_that_cannot_be_had_tells_strangers_that_there_is_one(
+    postgres: Server, tmp_path: Path, wrong: str
+) -> None:
+    """Nor what is wrong with it: that something in it is more than may lie there is said to who is let in."""
+    database = postgres.database()
+
+    async def asked() -> None:
+        settings = PostgresSettings(postgres.url(database), highest=CONFIDENTIAL)
+        if wrong == "above":
+            async with library(tmp_path / "before", settings) as there:
+                await there.put(document("board.md", Classification.CONFIDENTIAL))
+            settings = PostgresSettings(postgres.url(database), highest=Label(Classification.INTERNAL))
+        async with library(tmp_path / "after", None if wrong == "unconfigured" else settings) as there:
+            if wrong == "away":
+                postgres.run("postgres", f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+            await there.there.declare('[[person]]\nname = "eve"\nclearance = "restricted"\n')
+            eve = await there.there.joined(PrincipalKind.PERSON, "eve")
+            guard, retrieval = there.there.gateway.guard, there.there.gateway.retrieval
+            for operation in (
+                SearchIndex("handbook", "plan"),
+                ListDocuments("handbook"),
+                WriteDocuments("handbook", (document("x.md", Classification.PUBLIC),)),
+                RemoveDocuments("handbook", ("board.md",)),
+            ):
+                await retrieval.open("handbook")
+                with pytest.raises(NotFound, match="there is no such index"):
+                    async with guard.admit(eve.present(), operation):
+                        pytest.fail("a stranger was let in")
+            with pytest.raises(Unavailable):
+                await there.found()
+            with pytest.raises(Unavailable):
+                await there.put(document("x.md", Classification.PUBLIC))
+            await retrieval.open("handbook")
+            async with guard.admit(there.librarian.present(), ListDocuments("handbook")) as listing:
+                with pytest.raises(Unavailable):
+                    await retrieval.list_documents(listing)
+            async with guard.admit(there.librarian.present(), RemoveDocuments("handbook", ("board.md",))) as removal:
+                with pytest.raises(Unavailable):
+                    await retrieval.remove(removal)
+
+    (tmp_path / "before").mkdir()
+    (tmp_path / "after").mkdir()
+    asyncio.run(asked())

@@ -118,7 +118,7 @@ async def test_what_has_a_label_is_gone_at_once_and_nothing_else_is(there: World
     assert await shelf.shred() == Destroyed(2, journal=True)
     assert await forgotten()
     assert await shelf.found() == ["a.md", "d.md"]
-    state = there.gateway.retrieval._opening._store._state
+    state = there.gateway.retrieval._indexes._opening._store._state
     assert state.read(lambda c: len(c.execute(select(index_key)).all())) == 2
     assert state.read(lambda c: list(c.scalars(select(index_document.c.name)))) == ["a.md", "d.md"]
     await shelf.put(page("b.md", DEAL))
@@ -207,14 +207,14 @@ async def test_attack_what_was_found_before_is_not_given_out_after(there: World)
 @in_world
 async def test_attack_rows_without_their_key_are_put_back(there: World) -> None:
     shelf = await Shelf.of(there)
-    state = there.gateway.retrieval._opening._store._state
+    state = there.gateway.retrieval._indexes._opening._store._state
     rows = state.read(lambda c: [row._asdict() for row in c.execute(select(index_document)).all()])
     await shelf.shred()
     other = state.read(lambda c: c.scalars(select(index_key.c.id)).first())
     stolen = [{**row, "key": other} for row in rows if row["name"] == "b.md"]
     await state.write(lambda c: c.execute(index_document.insert(), stolen), lambda _: None)
     with pytest.raises(Corrupt):
-        there.gateway.retrieval._opening._store.all("handbook")
+        there.gateway.retrieval._indexes._opening._store.all("handbook")
 
 
 def test_the_command_asks_says_and_is_on_record(library: Library) -> None:

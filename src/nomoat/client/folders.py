@@ -1,17 +1,21 @@
 """Keeping a folder's documents in an index.
 
 Rules: a folder is compared with what is in the index of it, and only what differs is sent. Who may read what is said by
-`.access.toml` in the folder, by the command, or by the documents if they are believed. INVARIANT (as it is now): when all is sent,
+`.access.toml` in the folder, by the command, or by the documents if they are believed; what is said there and could be meant
+otherwise than it would be taken is refused. Nothing is read by way of a link, whoever else writes there meanwhile. INVARIANT (as it is now): when all is sent,
 the index has of each name what the folder has, for whom it says, or nothing: what cannot be put in is taken out and named.
 """
 
 import base64
+import errno
 import hashlib
 import os
+import stat
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 from urllib.parse import quote
@@ -80,11 +84,32 @@ class Access:
 
 
 class DocumentFile(NamedTuple):
-    """A file of a folder: what it is called in the index, and who may read it."""
+    """A file of a folder: what it is called there and in the index, and who may read it."""
 
     name: str
-    path: Path
+    folder: Path
     access: Access
+
+    def content(self) -> bytes:
+        """What it has, of no link and of nothing that a link leads to. Raises `OSError`."""
+        parts = self.name.split("/")
+        at = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in parts[:-1]:
+                below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+                os.close(at)
+                at = below
+            there = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+        finally:
+            os.close(at)
+        if not stat.S_ISREG(os.fstat(there).st_mode):
+            os.close(there)
+            raise OSError(errno.EINVAL, "it is no file any more")
+        with os.fdopen(there, "rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise OSError(errno.EFBIG, "it is too large by now")
+        return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +171,7 @@ def plan(gateway: Gateway, index: str, folder: Path, usual: Access, believe: Seq
             skipped.append(name)
             continue
         names.add(name)
-        file = DocumentFile(name, path, _access(name, rules).over(usual))
+        file = DocumentFile(name, folder, _access(name, rules).over(usual))
         if not _is_there(known.get(name), file, believe):
             changed.append(file)
     return Plan(
@@ -154,7 +179,7 @@ def plan(gateway: Gateway, index: str, folder: Path, usual: Access, believe: Seq
         removed=tuple(sorted(known.keys() - names)),
         same=len(names) - len(changed),
         skipped=tuple(sorted([*skipped, *links])),
-        unfit=tuple(pattern for pattern, _ in rules if not any(fnmatch(name, pattern) for name in names)),
+        unfit=tuple(pattern for pattern, _ in rules if not any(_fits(name, pattern) for name in names)),
         unread=tuple(unread),
         known=frozenset(known),
         believe=tuple(believe),
@@ -223,13 +248,13 @@ def _removed(gateway: Gateway, index: str, names: Sequence[str]) -> Iterator[Sen
 def _put(gateway: Gateway, index: str, batch: Sequence[DocumentFile], believe: Sequence[str]) -> Iterator[Sent]:
     """Put files in together; where that is refused, in halves, until what it is refused for stands alone."""
     documents: list[dict[str, object]] = []
-    for name, path, access in batch:
+    for each in batch:
         try:
-            content = base64.b64encode(path.read_bytes()).decode("ascii")
+            content = base64.b64encode(each.content()).decode("ascii")
         except OSError as error:
-            yield Sent(1, left=(Left(name, f"it cannot be read here ({error.strerror})"),))
+            yield Sent(1, left=(Left(each.name, f"it cannot be read here ({error.strerror})"),))
             continue
-        documents.append({"name": name, "content": content, **access.described()})
+        documents.append({"name": each.name, "content": content, **each.access.described()})
     if not documents:
         return
     try:
@@ -258,7 +283,7 @@ def _write(
 def _batches(changed: Sequence[DocumentFile]) -> Iterator[list[DocumentFile]]:
     batch, size = list[DocumentFile](), 0
     for each in changed:
-        length = _size(each.path)
+        length = _size(each.folder / each.name)
         if batch and (size + length > BATCH or len(batch) == MOST_IN_BATCH):
             yield batch
             batch, size = [], 0
@@ -270,7 +295,7 @@ def _batches(changed: Sequence[DocumentFile]) -> Iterator[list[DocumentFile]]:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return path.lstat().st_size
     except OSError:  # it is gone meanwhile, which reading it says
         return 0
 
@@ -280,7 +305,7 @@ def _is_there(known: Mapping[str, object] | None, file: DocumentFile, believe: S
     if known is None or known.get("embedded") is False or known.get("stated") != file.access.stated(believe):
         return False
     try:
-        return known.get("version") == hashlib.sha256(file.path.read_bytes()).hexdigest()
+        return known.get("version") == hashlib.sha256(file.content()).hexdigest()
     except OSError:
         return False  # sending it says why
 
@@ -303,9 +328,12 @@ def _rule(file: Path, said: object) -> tuple[str, Access]:
     table = cast("dict[str, object]", said) if isinstance(said, dict) else {}
     if set(table) - _FIELDS or not isinstance(table.get("path"), str):
         raise Malformed(f"a [[file]] of {file} has path, and of {', '.join(sorted(_FIELDS - {'path'}))} what it says")
-    readers = None if "readers" not in table else _texts(file, table, "readers")
-    labels = _texts(file, table, "labels")
-    access = Access(str(table.get("classification", "")), labels, str(table.get("owner", "")), readers)
+    access = Access(
+        _name(file, table, "classification"),
+        _names(file, table, "labels"),
+        _name(file, table, "owner"),
+        _names(file, table, "readers") if "readers" in table else None,
+    )
     try:
         access.require()
     except Malformed as error:
@@ -313,18 +341,31 @@ def _rule(file: Path, said: object) -> tuple[str, Access]:
     return str(table["path"]), access
 
 
-def _texts(file: Path, table: Mapping[str, object], field: str) -> tuple[str, ...]:
-    listed = table.get(field, [])
-    texts = cast("list[object]", listed) if isinstance(listed, list) else [None]
-    if not all(isinstance(each, str) for each in texts):
-        raise Malformed(f"{file}, path {table['path']!r}: {field} is a list of texts")
-    return tuple(cast("list[str]", texts))
+def _name(file: Path, table: Mapping[str, object], field: str) -> str:
+    said = table.get(field, "")
+    if not isinstance(said, str):
+        raise Malformed(f"{field} of a [[file]] of {file} is a text")
+    return said
+
+
+def _names(file: Path, table: Mapping[str, object], field: str) -> tuple[str, ...]:
+    """A list of texts. A text is none, though Python would take it for the list of its letters."""
+    said = table.get(field, [])
+    names = [each for each in cast("list[object]", said) if isinstance(each, str)] if isinstance(said, list) else None
+    if names is None or len(names) < len(cast("list[object]", said)):
+        raise Malformed(f"{field} of a [[file]] of {file} is a list of texts")
+    return tuple(names)
 
 
 def _access(name: str, rules: Sequence[tuple[str, Access]]) -> Access:
     """What the rules say of a name; of several the last says it."""
     found = Access()
     for pattern, access in rules:
-        if fnmatch(name, pattern):
+        if _fits(name, pattern):
             found = access.over(found)
     return found
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether a rule is about a name. How an accent is encoded makes no other name."""
+    return fnmatchcase(unicodedata.normalize("NFC", name), unicodedata.normalize("NFC", pattern))

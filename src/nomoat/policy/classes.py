@@ -26,7 +26,7 @@ KEPT: Final = 512  # answers, each of one caller, table and policies
 KEPT_CALLERS: Final = 64  # whose single decisions are kept besides, in the same circumstances
 KEPT_CLASSES: Final = 4096
 ANY_OTHER: Final = "other"
-"""The id of what stands for things that no policy names."""
+"""The id of what stands for things that no policy names; where some policy names that, another one does."""
 _LABELS: Final = "labels"
 _COMPARED: Final = frozenset({"==", "!=", "in", "is"})
 _ASKED: Final = frozenset({"contains", "containsAny", "containsAll"})
@@ -38,12 +38,13 @@ class Footprint(NamedTuple):
     """What policies read of the things that an action is on.
 
     `attributes` are names (`classification`, `labels`, `owner_group`, …), None for all of them; `labels` those that are asked
-    for one by one, None for any; `ids` those that some policy names.
+    for one by one, None for any; `ids` those that some policy names, and `other` one that none does.
     """
 
     attributes: frozenset[str] | None
     labels: frozenset[str] | None
     ids: frozenset[str]
+    other: str = ANY_OTHER
 
     def reads(self, attribute: str) -> bool:
         """Whether an attribute is read."""
@@ -55,6 +56,7 @@ class Footprint(NamedTuple):
             None if self.attributes is None or other.attributes is None else self.attributes | other.attributes,
             None if self.labels is None or other.labels is None else self.labels | other.labels,
             self.ids | other.ids,
+            _unnamed(self.ids | other.ids),
         )
 
 
@@ -67,14 +69,21 @@ def footprint(snapshot: PolicySnapshot, action: str, kind: str) -> Footprint:
         read, asked = _attributes(policy), _labels(policy)
         attributes = None if attributes is None or read is None else attributes | read
         labels = None if labels is None or asked is None else labels | asked
-    return Footprint(attributes, labels, snapshot.index.named(f"NoMoat::{kind}"))
+    ids = snapshot.index.named(f"NoMoat::{kind}")
+    return Footprint(attributes, labels, ids, _unnamed(ids))
+
+
+def _unnamed(ids: frozenset[str]) -> str:
+    """An id that is none of these."""
+    tried = (ANY_OTHER, *(f"{ANY_OTHER}-{number}" for number in range(len(ids))))
+    return next(each for each in tried if each not in ids)
 
 
 def class_of(target: Target, read: Footprint) -> Target:
     """The target that stands for all that policies with this footprint cannot tell from `target`."""
     asked = target.labels if read.labels is None else target.labels & read.labels
     return target._replace(
-        id=target.id if target.id in read.ids else ANY_OTHER,
+        id=target.id if target.id in read.ids else read.other,
         name="",
         version="",
         classification=target.classification if read.reads("classification") else Classification.PUBLIC,

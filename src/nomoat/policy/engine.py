@@ -38,6 +38,7 @@ EVALUATIONS: Final = 8_192  # answers of Cedar that are kept
 # What a principal or target of a wrong shape raises on its way into Cedar.
 UNFIT: Final = (ValueError, TypeError, AttributeError, OverflowError)
 
+DOCUMENT: Final = "Document"
 NOTHING_PERMITS: Final = "no policy permits it"
 NOT_EVALUATED: Final = "it could not be evaluated"
 
@@ -83,7 +84,7 @@ def weigh(
         read = tuple([given[name] for name in applicable.reads])
         answer = evaluate(applicable, action, who, on, read)
         if answer.errors or not answer.allowed:
-            return _deny(snapshot, answer, target.name if number else "", number)
+            return _deny(snapshot, answer, _told(target) if number else "", number)
         if len(targets) == 1:
             return Allow(answer.applied, snapshot.digest)
         permits = tuple(sorted({*permits, *answer.applied})) if number else answer.applied
@@ -120,6 +121,11 @@ def evaluate(
 
 def _unfit(snapshot: PolicySnapshot, error: Exception) -> Deny:
     return Deny((), snapshot.digest, NOT_EVALUATED, f"{type(error).__name__}: {error}"[:MAX_DETAIL])
+
+
+def _told(target: Target) -> str:
+    """What a refusal calls one of many targets: of a document by its name alone, as a version is a digest of what it says."""
+    return target.id if target.kind == DOCUMENT else target.name
 
 
 def _deny(snapshot: PolicySnapshot, answer: cedar.Evaluation, name: str, place: int) -> Deny:

@@ -18,6 +18,7 @@ from nomoat.core.operation import (
     DescribeFile,
     ExplainRecord,
     FindUnused,
+    ListDocuments,
     Operation,
     ReadDifferences,
     Resolved,
@@ -37,7 +38,8 @@ from nomoat.resources.repositories.resolution import MISSING
 PART: Final = 20  # records between two pauses
 PAUSE_S: Final = 0.0003
 DAY_S: Final = 86_400
-FILE: Final = "File"  # the kind of a target that is a file of a repository
+DESCRIBED: Final = {"File": DescribeFile.action, "Document": ListDocuments.part}
+"""By the kind of a target that lies in another, what tells of it."""
 
 Answer = dict[str, object]
 Record = Mapping[str, object]
@@ -268,11 +270,12 @@ def may_discover(snapshot: PolicySnapshot, question: Question) -> bool:
 
 
 def _describable(sets: Sequence[PolicySnapshot], question: Question) -> tuple[Target, ...]:
-    """The targets that the caller may know of as files, by each of these policies; a repository is one (discovered)."""
+    """The targets that the caller may know of, by each of these policies; a repository or an index is one (discovered)."""
 
     def may(target: Target) -> bool:
-        asked = replace(question, action=DescribeFile.action, targets=(target,))
-        return target.kind != FILE or all(isinstance(decide_again(each, asked), Allow) for each in sets)
+        action = DESCRIBED.get(target.kind)
+        asked = replace(question, action=action or "", targets=(target,))
+        return action is None or all(isinstance(decide_again(each, asked), Allow) for each in sets)
 
     return tuple(filter(may, question.targets))
 

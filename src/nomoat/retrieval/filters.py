@@ -14,6 +14,7 @@ DEEPEST: Final = 4
 MOST: Final = 64  # comparisons of one filter
 MOST_VALUES: Final = 256
 LONGEST: Final = 512  # characters of a key or a text
+NO_TYPE: Final = "type is one of eq, ne, gt, gte, lt, lte, in, nin, and, or"
 
 _COMPARED: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "gt": lambda one, other: one > other,
@@ -30,6 +31,7 @@ def parse_filter(said: Mapping[str, object]) -> Holds:
 
 def _parsed(said: Mapping[str, object], depth: int, seen: list[int]) -> Holds:
     kind = said.get("type")
+    kind = kind if isinstance(kind, str) else ""
     seen[0] += 1
     if seen[0] > MOST or depth > DEEPEST:
         raise ValueError(f"a filter has at most {MOST} comparisons, {DEEPEST} levels deep")
@@ -48,7 +50,7 @@ def _parsed(said: Mapping[str, object], depth: int, seen: list[int]) -> Holds:
     return _comparison(kind, key, value)
 
 
-def _comparison(kind: object, key: str, value: object) -> Holds:
+def _comparison(kind: str, key: str, value: object) -> Holds:
     if kind in {"in", "nin"}:
         if not isinstance(value, list) or len(cast("list[object]", value)) > MOST_VALUES:
             raise ValueError(f"`{kind}` needs a list of at most {MOST_VALUES} values")
@@ -57,9 +59,9 @@ def _comparison(kind: object, key: str, value: object) -> Holds:
     one = _value(value)
     if kind in {"eq", "ne"}:
         return lambda attributes: (key in attributes and _sort(attributes[key]) == _sort(one)) is (kind == "eq")
-    compare = _COMPARED.get(kind) if isinstance(kind, str) else None
+    compare = _COMPARED.get(kind)
     if compare is None:
-        raise ValueError("type is one of eq, ne, gt, gte, lt, lte, in, nin, and, or")
+        raise ValueError(NO_TYPE)
     if one is True or one is False:
         raise ValueError(f"`{kind}` compares numbers, or texts")
 

@@ -154,14 +154,14 @@ class Segment:
         if selected.runs:
             slabs = [_dot(query.rows, rows[begin:end]) for begin, end in selected.runs]
             found = np.concatenate(slabs) if len(slabs) > 1 else slabs[0]
-        elif selected.packed is not None:
-            found = _dot(query.rows, selected.packed)
+        elif (packed := selected.packed) is not None:  # read once: other searches let go of it
+            found = _dot(query.rows, packed)
         elif selected.count > DENSE * len(rows) or selected.count * rows.shape[1] > KEPT_BYTES:
             found = _dot(query.rows, rows)[selected.rows]
         else:
-            selected.packed = rows[selected.rows]
+            packed = selected.packed = rows[selected.rows]
             self._bound_kept()
-            found = _dot(query.rows, selected.packed)
+            found = _dot(query.rows, packed)
         found *= scale if selected.count == len(rows) else scale[selected.rows]
         return found
 

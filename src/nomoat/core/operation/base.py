@@ -93,8 +93,9 @@ class Resolved(NamedTuple, Generic[OpT_co]):
     denied is withheld (`Withhold`) instead of refusing the whole. `coordinates` is what
     the resource needs to find it again without looking a name up. `discovery` is the thing whose
     existence is itself confidential (the repository), `missing` the words for its absence. `found`: some
-    targets are the files of a folder, which the caller named and whose files they need not know. `classes` are those of
-    a collection that is answered from; each is decided as the operation's `part`, and the answer confined to what is permitted.
+    targets are what the caller did not name (a folder's files), or what is where they named (documents),
+    and they need not know it. `classes` are those of a collection that is answered from; each is decided as
+    the operation's `part`, and the answer confined to what is permitted.
     """
 
     operation: OpT_co

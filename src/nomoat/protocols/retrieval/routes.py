@@ -3,7 +3,6 @@
 Rules: an index that answers on a grid does so whatever the answer is.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple, cast, final
@@ -17,7 +16,7 @@ from nomoat.protocols.http.exchange import Exchange
 from nomoat.protocols.http.fields import require_only, text, whole
 from nomoat.protocols.http.routes import Route
 from nomoat.protocols.retrieval.answers import index_json, passage_json
-from nomoat.protocols.retrieval.searching import Searching, until
+from nomoat.protocols.retrieval.searching import Searching
 
 USUAL_HITS: Final = 10
 LONGEST_QUERY: Final = 16_384  # characters
@@ -28,8 +27,8 @@ class SearchEndpoint(Searching):
     """The enforcement point for searching."""
 
     async def _search(self, exchange: Exchange, named: Mapping[str, str]) -> None:
-        begun, name = asyncio.get_running_loop().time(), parse_index_name(named["name"])
-        grid = self._retrieval.grid_ms(name)
+        name = parse_index_name(named["name"])
+        pace = self.pace(name)
 
         async def parse(_: Principal) -> SearchIndex:
             body = await exchange.json()
@@ -39,7 +38,7 @@ class SearchEndpoint(Searching):
         try:
             operation, passages = await self.found(exchange, parse)
         except NoMoatError:
-            await until(begun, grid)
+            await pace()
             raise
         page = {
             "object": "vector_store.search_results.page",
@@ -48,7 +47,7 @@ class SearchEndpoint(Searching):
             "has_more": False,
             "next_page": None,
         }
-        await until(begun, grid)
+        await pace()
         await exchange.answer_json(200, page)
 
     async def _list(self, exchange: Exchange, _: Mapping[str, str]) -> None:

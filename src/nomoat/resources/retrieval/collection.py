@@ -128,7 +128,7 @@ class Open(Protocol):
         ...
 
     def require(self, documents: Sequence[Document]) -> None:
-        """Raise `Malformed` for documents that may not be kept where these are."""
+        """Raise `Malformed` for documents that may not be kept where these are, `Unavailable` where there is none to be had."""
         ...
 
     async def change(

@@ -12,6 +12,7 @@ from nomoat.resources.retrieval.collection import Known, Open, Searched, Table
 
 UNKNOWN: Final = "there is no such index"
 CHANGED: Final = "what was found has changed since; search again"
+OPENING: Final = "it is being opened; try again"
 STALE: Final = (
     "what is in it has vectors of the embedder before; until who keeps it has put it in again (nomoat index add), search it by "
     "keywords"

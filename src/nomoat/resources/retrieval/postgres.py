@@ -31,7 +31,6 @@ CHANGED: Final = "the index has changed meanwhile; try again"
 KEPT_SCOPES: Final = 64
 NOTHING: Final = Footprint(frozenset(), frozenset(), frozenset())
 UNSEEN: Final = -2  # no generation; -1 is that of an index which is not there
-UNNAMED: Final = "\0"  # what no document is called
 
 
 class Embed(Protocol):
@@ -324,7 +323,8 @@ class PostgresCollection:
         groups: dict[int, tuple[int, str, frozenset[str]]] = {}
         for number in sorted(counted):
             access, named = self._groups[number]
-            sort = class_of(document_target(self.index, named or UNNAMED, "", access), read)
+            target = document_target(self.index, named, "", access)
+            sort = class_of(target if named else target._replace(id=read.other), read)
             place = sorts.setdefault(sort, len(sorts))
             if place == len(variants):
                 variants.append(set())

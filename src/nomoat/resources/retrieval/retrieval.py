@@ -8,12 +8,11 @@ its label from then on. Documents are in force, for everybody, once they are sto
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
 from typing import Any, final
 
 from nomoat.core.decision import Confine, Withhold, withheld_parts
 from nomoat.core.directory import Directory
-from nomoat.core.errors import Conflict, Corrupt, Malformed, NotFound, NotPermitted, Unavailable
+from nomoat.core.errors import Conflict, Malformed, NotPermitted, Unavailable
 from nomoat.core.names import Classification
 from nomoat.core.operation import (
     ListDocuments,
@@ -31,22 +30,21 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.core.retrieval import Document, Index, Passage, PassageId, Ranking
 from nomoat.documents.read import Unreadable
-from nomoat.policy.classes import Footprint, footprint
 from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
-from nomoat.resources.retrieval.collection import Open
 from nomoat.resources.retrieval.embedding import (
     Ask,
-    AskedModel,
     Embedders,
     embedded_documents,
     embedded_query,
     identity_of,
 )
-from nomoat.resources.retrieval.opening import Opening, Plaintext
+from nomoat.resources.retrieval.opened import Opened
+from nomoat.resources.retrieval.opening import Plaintext
 from nomoat.resources.retrieval.places import (
     CHANGED,
+    OPENING,
     STALE,
     UNKNOWN,
     DocumentsPlace,
@@ -83,15 +81,16 @@ class Retrieval:
         postgres: Plaintext | None = None,
     ) -> None:
         self._directory = directory
-        self._policies = policies
         self._embedders = embedders
-        self._opening = Opening(store, embedders, postgres)
+        self._indexes = Opened(directory, policies, store, embedders, postgres)
         self._sessions = sessions
         self._read = read
         self._clock = clock
-        self._open: dict[str, Open] = {}
-        self.generation = 0
-        self._locks: dict[str, asyncio.Lock] = {}
+
+    @property
+    def generation(self) -> int:
+        """What moves with every change of a document."""
+        return self._indexes.generation
 
     @property
     def resolvers(self) -> Mapping[type[Operation], Resolver]:
@@ -124,29 +123,15 @@ class Retrieval:
             raise Malformed(f"{file.name}: {unreadable}") from None
 
     async def open(self, name: str) -> None:
-        """Have an index in memory, if there is one of this name; the resolvers wait for nothing. Raises `Unavailable`."""
-        index = self._directory().indexes.get(name)
-        if index is None:
-            return
-        opened, read = self._opened(index), self._read_by_policies()
-        if opened is not None and await opened.is_fit(read):
-            return
-        async with self._lock(name):
-            opened = self._opened(index) or await self._opening.open(index, read)
-            await opened.fit(read)
-            self._open[name] = opened
-            self.generation += 1
+        """Have an index in memory, if there is one of this name; the resolvers wait for nothing.
 
-    def _opened(self, index: Index) -> Open | None:
-        """An index that is in memory as it is declared now, with vectors of the embedder that it has now."""
-        found, embedder = self._open.get(index.name), self._embedders(index)
-        if found is None or found.index != index or found.embedder != identity_of(embedder):
-            return None
-        return None if found.stale and found.embeds and not isinstance(embedder, AskedModel) else found
+        One that cannot be had is shut, which is for those to hear who are let in.
+        """
+        await self._indexes.have(name)
 
     def close(self) -> None:
         """Let go of what is connected to."""
-        self._opening.close()
+        self._indexes.close()
 
     # -- Resolving -----------------------------------------------------------------------------------
 
@@ -160,14 +145,14 @@ class Retrieval:
     def resolve_search(self, who: Principal, operation: SearchIndex) -> Resolved[SearchIndex]:
         """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
         del who
-        collection = self._find(operation.index)
-        place = self._place(collection)
+        collection = self._indexes.find(operation.index)
+        place = self._indexes.place(collection)
         target = index_target(collection.index)
         return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=place.table.classes)
 
     def resolve_read(self, who: Principal, operation: ReadPassages) -> Resolved[ReadPassages]:
         """Resolve passages to their documents now. Raises `NotFound`, `Conflict` where one has changed since, `Unavailable`."""
-        collection = self._find(operation.index)
+        collection = self._indexes.find(operation.index)
         versions: dict[str, str] = {each.document: each.version for each in operation.passages}
         place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in versions})
         if any(each is None or each.version != versions[name] for name, each in place.known.items()):
@@ -177,57 +162,38 @@ class Retrieval:
 
     def resolve_write(self, who: Principal, operation: WriteDocuments) -> Resolved[WriteDocuments]:
         """Resolve to the index, each document as it would be, and as it is. Raises `NotFound`, `Unavailable`."""
-        collection = self._find(operation.index)
+        collection = self._indexes.find(operation.index)
         index, target = collection.index, index_target(collection.index)
         place = DocumentsPlace(
             collection, {each.name: collection.documents.get(each.name) for each in operation.documents}
         )
         targets = [document_for(index, each.name, each.version, each.access, who) for each in operation.documents]
-        return Resolved(operation, (target, *targets, *_as_known(place, who)), {"place": place}, target, UNKNOWN)
+        known = _as_known(place, who)
+        return Resolved(operation, (target, *targets, *known), {"place": place}, target, UNKNOWN, found=bool(known))
 
     def resolve_remove(self, who: Principal, operation: RemoveDocuments) -> Resolved[RemoveDocuments]:
         """Resolve to the index, and each document that is there. Raises `NotFound`, `Unavailable`."""
-        collection = self._find(operation.index)
+        collection = self._indexes.find(operation.index)
         target = index_target(collection.index)
         place = DocumentsPlace(collection, {name: collection.documents.get(name) for name in operation.names})
-        return Resolved(operation, (target, *_as_known(place, who)), {"place": place}, target, UNKNOWN)
+        known = _as_known(place, who)
+        return Resolved(operation, (target, *known), {"place": place}, target, UNKNOWN, found=bool(known))
 
     def resolve_documents(self, who: Principal, operation: ListDocuments) -> Resolved[ListDocuments]:
         """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
         del who
-        collection = self._find(operation.index)
-        search, target = self._place(collection), index_target(collection.index)
+        collection = self._indexes.find(operation.index)
+        search, target = self._indexes.place(collection), index_target(collection.index)
         place = ListPlace(search, dict(collection.documents))
         return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=search.table.classes)
 
     def resolve_shred(self, who: Principal, operation: ShredDocuments) -> Resolved[ShredDocuments]:
         """Resolve an index to its documents now, by class. Raises `NotFound`, `Unavailable`."""
         del who
-        collection = self._find(operation.index)
-        target, search = index_target(collection.index), self._place(collection)
+        collection = self._indexes.find(operation.index)
+        target, search = index_target(collection.index), self._indexes.place(collection)
         place = ShredPlace(search, operation.label, labelled(collection, operation.label))
         return Resolved(operation, (target,), {"place": place}, target, UNKNOWN, classes=search.table.classes)
-
-    def _find(self, name: str) -> Open:
-        index = self._directory().indexes.get(name)
-        if index is None:
-            raise NotFound(UNKNOWN, kind="index")
-        collection = self._opened(index)
-        if collection is None:
-            raise Unavailable("index", "it is being opened; try again")
-        return collection
-
-    def _place(self, collection: Open) -> SearchPlace:
-        """The documents by what policies read of them, for reading and for writing: one order serves both."""
-        return SearchPlace(collection, *collection.at(self._read_by_policies()), collection.stale)
-
-    def _read_by_policies(self) -> Footprint:
-        """What policies in force read of a document."""
-        policies = self._policies()
-        reading, *others = [
-            footprint(policies, each.part, "Document") for each in (SearchIndex, ListDocuments, ShredDocuments)
-        ]
-        return reduce(Footprint.join, others, reading)
 
     # -- Serving -------------------------------------------------------------------------------------
 
@@ -255,6 +221,7 @@ class Retrieval:
             except ValueError as error:
                 raise Malformed(str(error)) from None
         operation, place = resolved.operation, place_in(resolved, SearchPlace)
+        place.collection.require(())
         scope = place.table.scope(permit.principal, permitted_by(permit))
         if operation.document:
             return self._found(
@@ -268,9 +235,9 @@ class Retrieval:
             found = await embedded_query(embedder, operation.query, ask)
             permit.check()
             if not place.collection.embeds:
-                self._open.pop(operation.index, None)  # its embedder is as it should be again
+                self._indexes.let_go(operation.index)  # its embedder is as it should be again
             if not place.collection.embeds or identity_of(embedder) != place.collection.embedder:
-                raise Unavailable("index", "it is being opened; try again")
+                raise Unavailable("index", OPENING)
             permit.outcome.update(found.noted)
             (vector,) = vectors_of(found.vectors, 1)
         least = -math.inf if operation.at_least is None else operation.at_least
@@ -297,8 +264,10 @@ class Retrieval:
             raise Conflict(CHANGED)
         place = place_in(resolved, DocumentsPlace)
         await self._sessions.join(permit.principal.session, place.label, self._clock())
+        if not await place.collection.is_fit(self._indexes.read_by_policies()):  # another gateway may have changed them
+            raise Conflict(CHANGED)
         permit.check()  # storing the label takes a while: a change that was answered meanwhile is in force
-        if self._open.get(resolved.operation.index) is not place.collection or not place.stands:
+        if not self._indexes.is_open(place.collection) or not place.stands:
             raise Conflict(CHANGED)
         permit.note(bytes=sum(len(each.text) for each in found.passages), passages=str(len(found.passages)))
         return found.passages
@@ -323,6 +292,7 @@ class Retrieval:
         """Take documents out of an index; return how many there were. Raises `Unavailable`."""
         resolved = permit.claim(RemoveDocuments)
         place = place_in(resolved, DocumentsPlace)
+        place.collection.require(())
         names = [name for name, known in place.known.items() if known is not None]
         await self._change(permit, place, (), names)
         permit.note(documents=str(len(names)))
@@ -340,18 +310,15 @@ class Retrieval:
         if not decided.keys() <= set(await asyncio.to_thread(place.snapshot.names, scope)):
             raise NotPermitted(f"you may not destroy every document of {index} that is {label}; nothing was destroyed")
 
-        def then() -> None:
-            self.generation += 1
+        collection, changed = place.collection, self._indexes.changed
 
         async def destroy() -> Destroyed:
-            async with self._lock(index):
-                if self._open.get(index) is not place.collection or labelled(place.collection, label) != decided:
+            async with self._indexes.lock(index):
+                if not self._indexes.is_open(collection) or labelled(collection, label) != decided:
                     raise Conflict("documents of this label came or went meanwhile; nothing was destroyed, try again")
-                done = await place.collection.destroy(label, sorted(decided), permit.check, then)
-                try:  # what is taken out stays among the rows that there were; what is opened anew never had it
-                    self._open[index] = await self._opening.open(place.collection.index, self._read_by_policies())
-                except (Corrupt, Unavailable):
-                    del self._open[index]
+                done = await collection.destroy(label, sorted(decided), permit.check, changed)
+                # What is taken out stays among the rows that there were; what is opened anew never had it.
+                await self._indexes.anew(collection)
                 return done
 
         done = await asyncio.shield(asyncio.ensure_future(destroy()))
@@ -373,24 +340,18 @@ class Retrieval:
         kept: Sequence[Kept],
         removed: Sequence[str],
     ) -> None:
-        collection, name = place.collection, place.collection.index.name
-
-        def then() -> None:
-            self.generation += 1
+        collection, changed = place.collection, self._indexes.changed
 
         async def change() -> None:
-            async with self._lock(name):  # an index that is being opened reads the state before this, or after
-                if self._open.get(name, collection) is not collection:
+            async with self._indexes.lock(collection.index.name):
+                if not self._indexes.is_open(collection):
                     raise Conflict("the index was opened anew meanwhile; try again")
                 if not place.stands:  # what was decided about is not what would be replaced
                     raise Conflict("what is there has changed since; try again")
-                await collection.change(kept, removed, permit.check, then)
+                await collection.change(kept, removed, permit.check, changed)
 
         changing = asyncio.get_running_loop().create_task(change())
         await asyncio.shield(changing)
-
-    def _lock(self, name: str) -> asyncio.Lock:
-        return self._locks.setdefault(name, asyncio.Lock())
 
 
 def _as_known(place: DocumentsPlace, who: Principal) -> list[Target]:

@@ -19,7 +19,13 @@ STATEMENT_MS: Final = 30_000
 CONNECT_S: Final = 5
 _LOOPBACK: Final = frozenset({"", "localhost", "127.0.0.1", "::1"})
 
-_LOGIN: Final = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = session_user")
+_LOGIN: Final = text(
+    "SELECT bool_or(rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname IN (session_user, 'nomoat_reader', 'nomoat_writer')"
+)
+_SEEN: Final = text(
+    "SELECT count(*) FROM pg_policies WHERE schemaname = 'nomoat' AND policyname <> 'permitted' AND EXISTS (SELECT FROM unnest(roles)"
+    " AS role WHERE CASE role WHEN 'public' THEN true ELSE pg_has_role('nomoat_reader', role, 'MEMBER') END)"
+)
 _OWNED: Final = text(
     "SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('nomoat') AND pg_has_role(session_user, relowner, 'MEMBER')"
 )
@@ -115,6 +121,8 @@ def _require(connection: Connection) -> None:
     """Raise `Unavailable` for a database in which row-level security would not hold, or answers would not be exact."""
     if connection.scalar(_LOGIN):
         raise Unavailable("postgres", "the gateway's login may bypass row-level security: give it one that may nothing")
+    if connection.scalar(_SEEN):
+        raise Unavailable("postgres", "nomoat_reader is shown more than a transaction permits: it has other policies")
     if connection.scalar(_UNFORCED) != 4:
         raise Unavailable(
             "postgres",

@@ -308,7 +308,16 @@ def _said(stated: Stated | None) -> object:
 
 
 def _json(value: object) -> str | None:
-    return None if value is None else _clean(orjson.dumps(value).decode()).replace("\\u0000", " ")
+    return None if value is None else orjson.dumps(_cleaned(value)).decode()
+
+
+def _cleaned(value: object) -> object:
+    """A value as `_clean` leaves the texts in it: in JSON they are written otherwise, and so are others."""
+    if isinstance(value, dict):
+        return {_clean(name): _cleaned(each) for name, each in cast("dict[str, object]", value).items()}
+    if isinstance(value, list):
+        return [_cleaned(each) for each in cast("list[object]", value)]
+    return _clean(value) if isinstance(value, str) else value
 
 
 def _clean(said: str) -> str:
