@@ -71,12 +71,20 @@ EXEMPT = {
     **dict.fromkeys(
         [
             f"nomoat.resources.retrieval.shut.Shut.{name}"
-            for name in ("refuse", "is_fit", "fit", "at", "search", "names", "require", "change")
+            for name in ("refuse", "is_fit", "fit", "at", "search", "names", "whole", "require", "change", "destroy")
         ],
         "stands for an index that cannot be had, and has nothing",
     ),
     "nomoat.resources.retrieval.retrieval.Retrieval.close": "lets go of connections, at the end",
     "nomoat.resources.retrieval.opening.Opening.close": "the same",
+    "nomoat.resources.retrieval.opened.Opened.close": "the same",
+    **dict.fromkeys(
+        [
+            f"nomoat.resources.retrieval.opened.Opened.{name}"
+            for name in ("have", "find", "place", "read_by_policies", "is_open", "anew", "let_go", "changed", "lock")
+        ],
+        "says for resolvers which indexes are in memory, and gives nothing out",
+    ),
     "nomoat.resources.retrieval.uploads.Uploads.of": "is what somebody uploaded in this session, for their own request",
     "nomoat.resources.retrieval.uploads.Uploads.forget": "lets go of what sessions that have ended had uploaded",
     "nomoat.resources.retrieval.collection.Table.scope": "says which rows an obligation of a permit means",

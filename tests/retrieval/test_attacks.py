@@ -201,9 +201,8 @@ def test_attack_the_time_of_an_answer_off_the_grid(both: Library) -> None:
         for body in (question, {**question, "messages": []}, {}):
             answer = http.post("/v1/vector_stores/paced/chat/completions", json=body)
             assert answer.elapsed.total_seconds() >= 0.039, (body, answer.text)
-        searches: list[dict[str, object]] = [
-            *({"query": "merger"}, {"query": "nothing has this"}, {"query": "x", "filters": {"type": "no"}}, {})
-        ]
+        searches: list[dict[str, object]] = [{"query": "merger"}, {"query": "nothing has this"}, {}]
+        searches += [{"query": "x", "filters": {"type": "no"}}]
         for search in searches * 3:
             answer = http.post("/v1/vector_stores/paced/search", json=search)
             assert answer.elapsed.total_seconds() >= 0.039, (search, answer.text)

@@ -227,9 +227,15 @@ async def test_attack_what_is_raised_is_replaced_by_who_might_have_before(there:
 @in_world
 async def test_a_gateway_without_the_packages_says_which_to_install(there: World) -> None:
     await there.declare(PEOPLE)
+    bob = await there.joined(PrincipalKind.PERSON, "bob")
+    retrieval, asked = there.gateway.retrieval, SearchIndex("handbook", "quarry", "")
     with pytest.MonkeyPatch.context() as without:
         without.setitem(sys.modules, "nomoat.retrieval.index", None)
-        with pytest.raises(Unavailable) as told:
-            await there.gateway.retrieval.open("handbook")
+        await retrieval.open("handbook")
+    with pytest.raises(Unavailable) as told:
+        async with there.gateway.guard.admit(bob.present(), asked) as search:
+            await retrieval.search(search, unasked)
     assert told.value.reason.endswith("in the gateway's environment: pip install 'nomoat[retrieval]'")
-    await there.gateway.retrieval.open("handbook")
+    await retrieval.open("handbook")
+    async with there.gateway.guard.admit(bob.present(), asked) as search:
+        assert (await retrieval.search(search, unasked)).passages == ()

@@ -106,6 +106,7 @@ def test_believing_documents_later_counts_for_those_that_are_there(library: Libr
     assert add("--believe", "front-matter")[0] == 0
     assert "open.md" not in library.found("bob", "quokka", index=SHELF)
     assert add("--believe", "front-matter")[1]["sent"] == 0
+    assert add("--dry-run")[1]["believed_before"] == ["front-matter"], "who forgets it opens documents"
 
 
 def test_attack_what_is_hidden_in_a_document_is_told_to_who_puts_it_in(
@@ -127,7 +128,6 @@ def test_attack_what_is_hidden_in_a_document_is_told_to_who_puts_it_in(
     shown = Caller(library.live.root / "home").nomoat("index", "add", SHELF, str(folder), "--profile", profile)
     assert f"open.md: {len(unseen)} characters" in shown.out + shown.err
     assert "no reader of these documents sees it" in shown.out + shown.err
-    assert add("--dry-run")[1]["believed_before"] == ["front-matter"], "who forgets it opens documents"
 
 
 @pytest.mark.parametrize(

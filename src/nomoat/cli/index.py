@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import click
 from rich.console import Console
@@ -67,55 +67,78 @@ def add(
     with invocation.session() as session:
         planned = folders.plan(session.gateway, name, folder, usual, believe)
         done = _sent(invocation, session.gateway, name, planned) if not dry_run else []
-    left = [*planned.unread, *(each for sent in done for each in sent.left)]
-    hidden = [each for sent in done for each in sent.hidden]
-    passages = sum(sent.passages for sent in done)
-    figures = {
-        "sent": len(planned.changed) - sum(len(sent.left) for sent in done),
-        "removed": len(planned.removed),
-        "unchanged": planned.same,
-        "skipped": len(planned.skipped),
-        "passages": passages,
-    }
+    added = _Added(name, planned, done, dry_run)
     if invocation.as_json:
-        told: dict[str, object] = {
-            "not_read": list(planned.skipped),
-            "fits_nothing": list(planned.unfit),
-            "believed_before": list(planned.doubted),
-            "left_out": [{"name": each.name, "why": _why(each)} for each in left],
-            "hidden": [each._asdict() for each in hidden],
-        }
-        if dry_run:
-            told |= {"to_send": [each.name for each in planned.changed], "to_remove": list(planned.removed)}
-        output.document({"index": name, "dry_run": dry_run, **figures, **told})
+        output.document(added.document())
     else:
-        would = "would be " if dry_run else ""
-        output.answer(
-            f"{output.counted(figures['sent'], 'document')} {would}sent, {figures['removed']} {would}removed, "
-            f"{figures['unchanged']} as they were" + (f"; {output.counted(passages, 'passage')}" if passages else "")
-        )
-        if dry_run and planned.removed:
-            output.say(f"taken out would be {_some(planned.removed)}")
-        if planned.skipped:
-            output.say(f"not read, for their format or size, or as links: {_some(planned.skipped)}")
-        if planned.unfit:
-            output.say(
-                f".access.toml has paths that fit no document, so look how they are spelt: {_some(planned.unfit)}"
-            )
-        if planned.doubted:
-            again = " ".join(f"--believe {each}" for each in planned.doubted)
-            output.say(
-                f"what documents say of their readers counted before, and does not now: to have it count, {again}"
-            )
-        _say_hidden(hidden)
-        _say_left(left)
-    if left:
-        what = "1 file or folder" if len(left) == 1 else f"{len(left)} files or folders"
+        _say_added(added)
+    if added.left:
+        what = "1 file or folder" if len(added.left) == 1 else f"{len(added.left)} files or folders"
         raise Malformed(
             f"{what} could not be put into {name}, which has nothing of that now: mend what is named, and add the folder again"
         )
     if not dry_run and not invocation.as_json:
         output.say(f"  next   nomoat index search {name} 'a question'")
+
+
+class _Added(NamedTuple):
+    """What became of a folder, or would."""
+
+    name: str
+    planned: folders.Plan
+    done: Sequence[folders.Sent]
+    dry_run: bool
+
+    @property
+    def left(self) -> list[folders.Left]:
+        return [*self.planned.unread, *(each for sent in self.done for each in sent.left)]
+
+    @property
+    def hidden(self) -> list[folders.Hidden]:
+        return [each for sent in self.done for each in sent.hidden]
+
+    @property
+    def figures(self) -> dict[str, int]:
+        return {
+            "sent": len(self.planned.changed) - sum(len(sent.left) for sent in self.done),
+            "removed": len(self.planned.removed),
+            "unchanged": self.planned.same,
+            "skipped": len(self.planned.skipped),
+            "passages": sum(sent.passages for sent in self.done),
+        }
+
+    def document(self) -> dict[str, object]:
+        planned = self.planned
+        told: dict[str, object] = {
+            "not_read": list(planned.skipped),
+            "fits_nothing": list(planned.unfit),
+            "believed_before": list(planned.doubted),
+            "left_out": [{"name": each.name, "why": _why(each)} for each in self.left],
+            "hidden": [each._asdict() for each in self.hidden],
+        }
+        if self.dry_run:
+            told |= {"to_send": [each.name for each in planned.changed], "to_remove": list(planned.removed)}
+        return {"index": self.name, "dry_run": self.dry_run, **self.figures, **told}
+
+
+def _say_added(added: _Added) -> None:
+    figures, planned, would = added.figures, added.planned, "would be " if added.dry_run else ""
+    passages = f"; {output.counted(figures['passages'], 'passage')}" if figures["passages"] else ""
+    output.answer(
+        f"{output.counted(figures['sent'], 'document')} {would}sent, {figures['removed']} {would}removed, "
+        f"{figures['unchanged']} as they were{passages}"
+    )
+    if added.dry_run and planned.removed:
+        output.say(f"taken out would be {_some(planned.removed)}")
+    if planned.skipped:
+        output.say(f"not read, for their format or size, or as links: {_some(planned.skipped)}")
+    if planned.unfit:
+        output.say(f".access.toml has paths that fit no document, so look how they are spelt: {_some(planned.unfit)}")
+    if planned.doubted:
+        again = " ".join(f"--believe {each}" for each in planned.doubted)
+        output.say(f"what documents say of their readers counted before, and does not now: to have it count, {again}")
+    _say_hidden(added.hidden)
+    _say_left(added.left)
 
 
 def _sent(invocation: Invocation, gateway: Gateway, name: str, planned: folders.Plan) -> list[folders.Sent]:

@@ -344,7 +344,7 @@ def _rule(file: Path, said: object) -> tuple[str, Access]:
 def _name(file: Path, table: Mapping[str, object], field: str) -> str:
     said = table.get(field, "")
     if not isinstance(said, str):
-        raise Malformed(f"{field} of a [[file]] of {file} is a text")
+        raise Malformed(f"{file}, path {table['path']!r}: {field} is a text")
     return said
 
 
@@ -353,7 +353,7 @@ def _names(file: Path, table: Mapping[str, object], field: str) -> tuple[str, ..
     said = table.get(field, [])
     names = [each for each in cast("list[object]", said) if isinstance(each, str)] if isinstance(said, list) else None
     if names is None or len(names) < len(cast("list[object]", said)):
-        raise Malformed(f"{field} of a [[file]] of {file} is a list of texts")
+        raise Malformed(f"{file}, path {table['path']!r}: {field} is a list of texts")
     return tuple(names)
 
 
