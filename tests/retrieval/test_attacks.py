@@ -178,7 +178,9 @@ FILTERS: list[dict[str, object]] = [
     *(_deep(levels, {"type": "gte", "key": "year", "value": 0}) for levels in (1, 3, 4, 40)),
     {"type": "not", "filters": [{"type": "eq", "key": "year", "value": 1}]},
     {"type": "eq", "key": "year", "value": 2020, "permitted": ["confidential"]},
-    *({"type": odd} for odd in ([], {}, None, True, 1.5)),
+    {"type": []},
+    {"type": {}},
+    {"type": None},
     {"type": "and", "filters": [{"type": ["eq"], "key": "year", "value": 2020}]},
 ]
 
@@ -192,11 +194,11 @@ def test_attack_a_filter_names_what_decides(both: Library, number: int) -> None:
 
 def test_attack_the_time_of_an_answer_off_the_grid(both: Library) -> None:
     """Answers, refusals and what is no request at all come no sooner than the next instant of the grid."""
-    question = {"model": "acme/inside", "messages": [{"role": "user", "content": "merger"}]}
+    question: dict[str, object] = {"model": "acme/inside", "messages": [{"role": "user", "content": "merger"}]}
     with both.live.http("bob") as http:
-        for body in (question, {**question, "messages": []}, {}):
-            answer = http.post("/v1/vector_stores/paced/chat/completions", json=body)
-            assert answer.elapsed.total_seconds() >= 0.039, (body, answer.text)
+        for asked in (question, {**question, "messages": []}, {}):
+            answer = http.post("/v1/vector_stores/paced/chat/completions", json=asked)
+            assert answer.elapsed.total_seconds() >= 0.039, (asked, answer.text)
         for body in ({"query": "merger"}, {"query": "nothing has this"}, {"query": "x", "filters": {"type": "no"}}, {}):
             for _ in range(3):
                 answer = http.post("/v1/vector_stores/paced/search", json=body)
