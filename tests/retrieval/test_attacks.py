@@ -20,6 +20,9 @@
 | membership by near-duplicate | `test_attack_the_very_text_of_a_hidden_document_is_asked_for`; with a model: `test_attack_a_model_is_asked_for_hidden_words` |
 | a list of what is kept, while it changes | `test_changing.py`: `test_attack_a_document_is_raised_while_it_is_listed` |
 | what records tell | `test_attack_records_of_a_search_name_what_is_hidden` |
+| what refusals and their explanations tell | `test_oracles.py`; of an index that cannot be had: `test_postgres.py` |
+| folders of others, rules that are not what they seem | `test_hostile_folders.py` |
+| several gateways, roles of a database | `test_several_gateways.py` |
 """
 
 import base64
