@@ -20,6 +20,9 @@
 | membership by near-duplicate | `test_attack_the_very_text_of_a_hidden_document_is_asked_for`; with a model: `test_attack_a_model_is_asked_for_hidden_words` |
 | a list of what is kept, while it changes | `test_changing.py`: `test_attack_a_document_is_raised_while_it_is_listed` |
 | what records tell | `test_attack_records_of_a_search_name_what_is_hidden` |
+| what refusals and their explanations tell | `test_oracles.py`; of an index that cannot be had: `test_postgres.py` |
+| folders of others, rules that are not what they seem | `test_hostile_folders.py` |
+| several gateways, roles of a database | `test_several_gateways.py` |
 """
 
 import base64
@@ -196,16 +199,15 @@ def test_attack_a_filter_names_what_decides(both: Library, number: int) -> None:
 
 def test_attack_the_time_of_an_answer_off_the_grid(both: Library) -> None:
     """Answers, refusals and what is no request at all come no sooner than the next instant of the grid."""
-    question = {"model": "acme/inside", "messages": [{"role": "user", "content": "merger"}]}
+    question: dict[str, object] = {"model": "acme/inside", "messages": [{"role": "user", "content": "merger"}]}
     with both.live.http("bob") as http:
-        for body in (question, {**question, "messages": []}, {}):
-            answer = http.post("/v1/vector_stores/paced/chat/completions", json=body)
-            assert answer.elapsed.total_seconds() >= 0.039, (body, answer.text)
-        searches: list[dict[str, object]] = [{"query": "merger"}, {"query": "nothing has this"}, {}]
-        searches += [{"query": "x", "filters": {"type": "no"}}]
-        for search in searches * 3:
-            answer = http.post("/v1/vector_stores/paced/search", json=search)
-            assert answer.elapsed.total_seconds() >= 0.039, (search, answer.text)
+        for asked in (question, {**question, "messages": []}, {}):
+            answer = http.post("/v1/vector_stores/paced/chat/completions", json=asked)
+            assert answer.elapsed.total_seconds() >= 0.039, (asked, answer.text)
+        for body in ({"query": "merger"}, {"query": "nothing has this"}, {"query": "x", "filters": {"type": "no"}}, {}):
+            for _ in range(3):
+                answer = http.post("/v1/vector_stores/paced/search", json=body)
+                assert answer.elapsed.total_seconds() >= 0.039, (body, answer.text)
 
 
 def test_attack_what_becomes_restricted_is_asked_for_at_once(both: Library) -> None:
