@@ -201,7 +201,7 @@ def test_attack_the_time_of_an_answer_off_the_grid(both: Library) -> None:
     """Answers, refusals and what is no request at all come no sooner than the next instant of the grid."""
     question: dict[str, object] = {"model": "acme/inside", "messages": [{"role": "user", "content": "merger"}]}
     with both.live.http("bob") as http:
-        for asked in (question, {**question, "messages": []}, {}):
+        for asked in (question, *({**question, "messages": []}, {}) * 10):
             answer = http.post("/v1/vector_stores/paced/chat/completions", json=asked)
             assert answer.elapsed.total_seconds() >= 0.039, (asked, answer.text)
         for body in ({"query": "merger"}, {"query": "nothing has this"}, {"query": "x", "filters": {"type": "no"}}, {}):

@@ -76,5 +76,6 @@ class Searching:
 async def _until(begun: float, grid_ms: int) -> None:
     """Wait for the next instant of a grid that begins with a request, at `begun` (seconds of the loop's clock)."""
     if grid_ms:
+        # The loop's clock has whole milliseconds: what took none of them waits for the first instant, too.
         spent, step = asyncio.get_running_loop().time() - begun, grid_ms / 1000
-        await asyncio.sleep(math.ceil(spent / step) * step - spent)
+        await asyncio.sleep((math.floor(spent / step) + 1) * step - spent)
