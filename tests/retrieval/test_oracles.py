@@ -1,10 +1,13 @@
 """What refusals, errors and records would tell of documents that one may not read."""
 
+import asyncio
 import hashlib
 import json
+import time
 
 import pytest
 
+from nomoat.protocols.retrieval.searching import until
 from tests.cli.live import Caller
 from tests.retrieval.conftest import Library
 
@@ -46,3 +49,17 @@ def test_attack_a_refusal_tells_the_digest_or_the_label_of_what_is_there(kept: L
     assert json.loads(said.out)["decision"] == "refused"
     for word in (version[:12], "confidential", "basalt"):
         assert word not in said.out
+
+
+def test_attack_an_answer_that_took_no_time_by_the_loops_clock_leaves_off_the_grid() -> None:
+    async def answered() -> float:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        loop.time, begun = lambda: now, time.perf_counter()  # type: ignore[method-assign]
+        wait = asyncio.ensure_future(until(now, 40))
+        await asyncio.sleep(0)
+        del loop.time
+        await wait
+        return time.perf_counter() - begun
+
+    assert asyncio.run(answered()) >= 0.039

@@ -34,7 +34,7 @@ class Searching:
 
     def pace(self, name: str) -> Callable[[], Awaitable[None]]:
         """What waits for the next instant of an index's grid, which begins now; of none, for nothing."""
-        return partial(_until, asyncio.get_running_loop().time(), self._retrieval.grid_ms(name))
+        return partial(until, asyncio.get_running_loop().time(), self._retrieval.grid_ms(name))
 
     async def found(
         self, exchange: Exchange, asked: Callable[[Principal], Awaitable[SearchIndex]]
@@ -73,7 +73,7 @@ class Searching:
         raise Unavailable("index", "too much changed while it was searched; try again")
 
 
-async def _until(begun: float, grid_ms: int) -> None:
+async def until(begun: float, grid_ms: int) -> None:
     """Wait for the next instant of a grid that begins with a request, at `begun` (seconds of the loop's clock)."""
     if grid_ms:
         # The loop's clock has whole milliseconds: what took none of them waits for the first instant, too.

@@ -7,11 +7,9 @@
 
 CREATE EXTENSION IF NOT EXISTS vector;
 CREATE SCHEMA nomoat;
-DO $$ BEGIN  -- roles are of all databases of a server
-    CREATE ROLE nomoat_reader NOLOGIN;
-    CREATE ROLE nomoat_writer NOLOGIN;
-EXCEPTION WHEN duplicate_object THEN NULL;
-END $$;
+-- Roles are of all databases of a server.
+DO $$ BEGIN CREATE ROLE nomoat_reader NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+DO $$ BEGIN CREATE ROLE nomoat_writer NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 GRANT USAGE ON SCHEMA nomoat TO nomoat_reader, nomoat_writer;
 
 -- One for each index. Its generation moves with every change.
