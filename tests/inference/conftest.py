@@ -8,7 +8,8 @@ import pytest
 
 from nomoat.client.profiles import Profile
 from tests.cli.live import Caller
-from tests.hub.live import Live, gateway
+from tests.hub.live import ADMIN, Live, gateway
+from tests.inference.engine_source import CLEARED, committed, modules
 from tests.inference.upstream import Simulator, simulator
 
 DECLARED = """
@@ -149,3 +150,19 @@ def anew(request: pytest.FixtureRequest) -> None:
         floor: Floor = request.getfixturevalue("floor")
         for name in ("ada", "streamer"):
             floor.log_in_anew(name)
+
+
+@pytest.fixture(scope="session")
+def nomoat(floor: Floor, tmp_path_factory: pytest.TempPathFactory) -> Caller:
+    """The command line beside a gateway that knows a source."""
+    floor.live.declare(CLEARED)
+    for who in ("engineer", "other"):
+        floor.live.join(f"person:{who}")
+    caller = Caller(floor.live.root / "home")
+    repository = committed(tmp_path_factory.mktemp("engine"), modules(), "the engine")
+    registered = caller.nomoat(
+        *("source", "add", str(repository), "--name", "acme/engine", "--cleared", "engine-team", "--not-installed"),
+        *("--profile", floor.profile(ADMIN).name),
+    )
+    assert registered.code == 0, registered.err
+    return caller

@@ -12,9 +12,8 @@ from tests.cli.live import Caller, Said
 from tests.content import corpus
 from tests.hub.live import ADMIN
 from tests.inference.conftest import Floor
-from tests.inference.test_sources import CODE, ask, nomoat, renamed
-
-__all__ = ["nomoat"]  # a fixture
+from tests.inference.engine_source import CODE, renamed
+from tests.inference.test_sources import ask
 
 MORE = """
 [[person]]
@@ -50,11 +49,13 @@ when { resource.redacted };
 
 
 @pytest.fixture(scope="module", autouse=True)
-def declared(floor: Floor, nomoat: Caller) -> None:
+def declared(floor: Floor, nomoat: Caller) -> Iterator[None]:
     del nomoat
     floor.live.declare(MORE.format(port=floor.upstream.port))
     for name in ("brisk", "brisk-two"):
         floor.live.join(f"person:{name}")
+    yield
+    floor.live.declare('[[endpoint]]\nname = "acme/abroad"\nremove = true\n')
 
 
 @pytest.fixture

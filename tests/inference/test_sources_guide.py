@@ -8,7 +8,8 @@ import pytest
 from tests.cli.live import Caller
 from tests.hub.live import ADMIN
 from tests.inference.conftest import Floor
-from tests.inference.test_sources import CODE, ask, committed, modules, renamed
+from tests.inference.engine_source import CODE, committed, modules, renamed
+from tests.inference.test_sources import ask
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "protecting-source.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
