@@ -7,7 +7,7 @@ from nomoat.core.directory import Directory
 from nomoat.core.errors import Unavailable
 from nomoat.core.retrieval import WORDLLAMA, EmbeddingEndpoint, Index, ModelDirectory
 from nomoat.policy.snapshot import PolicySnapshot
-from nomoat.resources.retrieval import Plaintext, Retrieval
+from nomoat.resources.retrieval import Opened, Plaintext, Retrieval
 from nomoat.resources.retrieval.embedding import AskedModel, Embedder, Embedders
 from nomoat.resources.retrieval.reading import ReadDocument
 from nomoat.server.postgres import PostgresSettings
@@ -29,10 +29,9 @@ def retrieval_of(
     postgres: PostgresSettings | None,
 ) -> Retrieval:
     """What is searched, over what a data directory holds."""
-    documents = StoredDocuments(stores.state, stores.kek)
-    return Retrieval(
-        directory, policies, documents, embedders_of(directory), sessions, read, clock, plaintext_of(postgres)
-    )
+    documents, embedders = StoredDocuments(stores.state, stores.kek), embedders_of(directory)
+    indexes = Opened(directory, policies, documents, embedders, plaintext_of(postgres))
+    return Retrieval(directory, indexes, embedders, sessions, read, clock)
 
 
 def embedders_of(directory: Callable[[], Directory]) -> Embedders:

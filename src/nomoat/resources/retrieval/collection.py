@@ -19,7 +19,7 @@ from nomoat.core.operation import AccessClasses, Target
 from nomoat.core.principal import Principal
 from nomoat.core.retrieval import Access, Attribute, Document, Index, Stated
 from nomoat.policy.classes import Footprint, class_of
-from nomoat.resources.retrieval.targets import document_target, subjects_of
+from nomoat.resources.retrieval.targets import document_target, named_in, subjects_of
 from nomoat.retrieval.scopes import Pair, Scope
 from nomoat.stores.documents import Destroyed, Kept, StoredDocuments
 
@@ -238,11 +238,9 @@ class Collection:
         """The newest snapshot, with the classes of policies that have this footprint."""
         if read != self._read:
             self._read = read
-            prefix = f"{self.index.name}:"
             named = {
-                each.removeprefix(prefix): partial(_class, read=read, id=each)
-                for each in read.ids
-                if each.startswith(prefix)
+                name: partial(_class, read=read, id=f"{self.index.name}:{name}")
+                for name in named_in(self.index, read.ids)
             }
             self._engine.rekey(partial(_class, read=read._replace(ids=frozenset())), named)
             self._compact()

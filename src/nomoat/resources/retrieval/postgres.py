@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, final
 from nomoat.core.errors import Conflict, Malformed, Unavailable
 from nomoat.core.lineage import Label
 from nomoat.core.operation import Target
-from nomoat.core.retrieval import Access, Document, Index
+from nomoat.core.retrieval import Document, Index
 from nomoat.policy.classes import Footprint, class_of
 from nomoat.resources.retrieval.collection import Known, Searched, Table, table_of
-from nomoat.resources.retrieval.targets import document_target
+from nomoat.resources.retrieval.targets import document_target, named_in
 from nomoat.retrieval.scopes import Pair, Scope
 from nomoat.retrieval.tokens import words_of
 from nomoat.stores.documents import Destroyed, Kept
 from nomoat.stores.postgres.documents import Changed, Group, Head, Heads, Line, PostgresDocuments, Written
-from nomoat.stores.postgres.searching import Nearest, Reading, Stale, Statistics
+from nomoat.stores.postgres.searching import Nearest, Reading, Said, Stale, Statistics
 
 if TYPE_CHECKING:
     from nomoat.retrieval.documents import Vector
@@ -93,8 +93,6 @@ class _Shown:
 
     def whole(self, name: str, scope: Scope) -> "Sequence[Hit]":
         """The passages of a document, in their order; none where a scope does not permit it. Raises `Conflict`, `Unavailable`."""
-        from nomoat.retrieval.snapshot import Hit  # noqa: PLC0415 - with numpy, for whom there is an index
-
         permitted = self.permitted(scope)
         if not permitted:
             return []
@@ -104,11 +102,10 @@ class _Shown:
                 texts = reading.texts([each.passage for each in found])
         except Stale:
             raise Conflict(CHANGED) from None
-        told = [(each, texts[each.passage]) for each in found]
-        return [Hit(each.name, said.version, each.number, said.text, 0.0, said.attributes) for each, said in told]
+        return _hits(found, texts)
 
     def _found(self, query: "Query", reading: Reading, permitted: Sequence[int]) -> "list[Hit]":
-        from nomoat.retrieval.snapshot import FUSED, K1, MOST_WORDS, B, Hit, fused  # noqa: PLC0415 - as above
+        from nomoat.retrieval.snapshot import FUSED, K1, MOST_WORDS, B, fused  # noqa: PLC0415 - as above
 
         ranking = query.ranking if query.vector is not None else "keyword"
         most = FUSED if ranking == "hybrid" else query.most
@@ -130,11 +127,15 @@ class _Shown:
                 key=lambda each: (-each.score, each.name, each.number),
             )
         best = [each for each in best[: query.most] if each.score >= query.at_least]
-        texts = reading.texts([each.passage for each in best])
-        told = [(each, texts[each.passage]) for each in best]
-        return [
-            Hit(each.name, said.version, each.number, said.text, each.score, said.attributes) for each, said in told
-        ]
+        return _hits(best, reading.texts([each.passage for each in best]))
+
+
+def _hits(found: Sequence[Nearest], texts: Mapping[int, Said]) -> "list[Hit]":
+    """Passages with what they say."""
+    from nomoat.retrieval.snapshot import Hit  # noqa: PLC0415 - with numpy, for whom there is an index
+
+    told = [(each, texts[each.passage]) for each in found]
+    return [Hit(each.name, said.version, each.number, said.text, each.score, said.attributes) for each, said in told]
 
 
 @final
@@ -241,12 +242,13 @@ class PostgresCollection:
 
     def _written(self, kept: Sequence[Kept], read: Footprint) -> list[Written]:
         written: list[Written] = []
+        named = named_in(self.index, read.ids)
         for document, embedder, vectors in kept:
             rows = _vectors(vectors, len(document.passages))
             lines = [
                 Line(text, Counter(words_of(text)), row) for text, row in zip(document.passages, rows, strict=True)
             ]
-            group = Group(document.access, self._named(document.name, read))
+            group = Group(document.access, document.name if document.name in named else "")
             written.append(Written(document, group, embedder, lines))
         return written
 
@@ -265,10 +267,11 @@ class PostgresCollection:
     async def _regroup(self, read: Footprint) -> None:
         """Have documents apart that policies name."""
         moved: dict[Group, list[str]] = {}
+        named = named_in(self.index, read.ids)
         for name, head in self._heads.items():
-            group = self._groups[head.group]
-            if (named := self._named(name, read)) != group.named:
-                moved.setdefault(group._replace(named=named), []).append(name)
+            group, wanted = self._groups[head.group], name if name in named else ""
+            if wanted != group.named:
+                moved.setdefault(group._replace(named=wanted), []).append(name)
         if not moved:
             return
         regroup = self._store.regroup
@@ -277,9 +280,6 @@ class PostgresCollection:
         self._groups |= {number: group for group, number in numbers.items()}
         for group, names in moved.items():
             self._heads |= {name: self._heads[name]._replace(group=numbers[group]) for name in names}
-
-    def _named(self, name: str, read: Footprint) -> str:
-        return name if document_target(self.index, name, "", _NOBODYS).id in read.ids else ""
 
     def _groups_of(self, heads: Heads) -> list[Group]:
         return [heads.groups[number] for number in {head.group for head in heads.documents.values()}]
@@ -333,9 +333,6 @@ class PostgresCollection:
             groups[number] = place, access.owner, readers
         shown = _Shown(self._store, self.index.name, self._generation, groups, dict(self._heads), counted)
         return shown, table_of(tuple(sorts), tuple(map(frozenset, variants)))
-
-
-_NOBODYS: Final = Access(Label())
 
 
 def _vectors(content: bytes, passages: int) -> list[str | None]:

@@ -30,7 +30,6 @@ from nomoat.core.permit import Permit
 from nomoat.core.principal import Principal
 from nomoat.core.retrieval import Document, Index, Passage, PassageId, Ranking
 from nomoat.documents.read import Unreadable
-from nomoat.policy.snapshot import PolicySnapshot
 from nomoat.resources.identities import target_of
 from nomoat.resources.repositories.resolution import Resolver, place_in
 from nomoat.resources.retrieval.embedding import (
@@ -41,7 +40,6 @@ from nomoat.resources.retrieval.embedding import (
     identity_of,
 )
 from nomoat.resources.retrieval.opened import Opened
-from nomoat.resources.retrieval.opening import Plaintext
 from nomoat.resources.retrieval.places import (
     CHANGED,
     OPENING,
@@ -61,28 +59,26 @@ from nomoat.resources.retrieval.places import (
 from nomoat.resources.retrieval.reading import Believed, File, ReadDocument, document_of
 from nomoat.resources.retrieval.targets import document_for, index_target
 from nomoat.retrieval.filters import parse_filter
-from nomoat.stores.documents import Destroyed, Kept, StoredDocuments
+from nomoat.stores.documents import Destroyed, Kept
 from nomoat.stores.session_labels import SessionLabels
 
 
 @final
 class Retrieval:
-    """The indexes of a gateway. `policies` returns those in force; `generation` moves with every change of a document."""
+    """The indexes of a gateway; `indexes` are those that are open."""
 
     def __init__(
         self,
         directory: Callable[[], Directory],
-        policies: Callable[[], PolicySnapshot],
-        store: StoredDocuments,
+        indexes: Opened,
         embedders: Embedders,
         sessions: SessionLabels,
         read: ReadDocument,
         clock: Callable[[], float],
-        postgres: Plaintext | None = None,
     ) -> None:
         self._directory = directory
         self._embedders = embedders
-        self._indexes = Opened(directory, policies, store, embedders, postgres)
+        self._indexes = indexes
         self._sessions = sessions
         self._read = read
         self._clock = clock

@@ -5,6 +5,12 @@ from nomoat.core.principal import Principal
 from nomoat.core.retrieval import Access, Index
 
 
+def named_in(index: Index, ids: frozenset[str]) -> frozenset[str]:
+    """The names of documents of an index that policies name, by the ids of documents that they do."""
+    prefix = f"{index.name}:"
+    return frozenset(each.removeprefix(prefix) for each in ids if each.startswith(prefix))
+
+
 def index_target(index: Index) -> Target:
     """An index."""
     return Target(
